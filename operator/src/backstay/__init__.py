@@ -1,0 +1,1 @@
+"""Backstay: Kubernetes backups that prove themselves."""

@@ -1,0 +1,1 @@
+"""Runs in Pods and Jobs beside the data. Knows nothing of Kubernetes."""

@@ -1,0 +1,1 @@
+"""The wire contract: pydantic models of the three kinds and the CRDs made from them."""

@@ -1,0 +1,1 @@
+"""Pure: actions in, Kubernetes objects (dicts) out."""

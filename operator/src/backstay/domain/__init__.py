@@ -1,0 +1,1 @@
+"""Pure rules: schedule, retention, naming, plans. No I/O, no wall clock."""

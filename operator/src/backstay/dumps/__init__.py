@@ -1,0 +1,1 @@
+"""Database dumps: one module per engine behind one Protocol."""

@@ -1,0 +1,1 @@
+"""Keyed queue and resync. Gets callbacks, imports no kube."""

@@ -1,0 +1,1 @@
+"""Kopf registrations: they only enqueue."""

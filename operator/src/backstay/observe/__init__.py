@@ -1,0 +1,1 @@
+"""Metrics and log binding. No I/O, importable everywhere."""

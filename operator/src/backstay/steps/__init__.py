@@ -1,0 +1,1 @@
+"""Steps shared by the kinds: exec with result, cut, claim a source."""
