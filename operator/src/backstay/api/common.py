@@ -1,0 +1,140 @@
+"""What the three kinds share: group, model base, durations, conditions.
+
+Reading is tolerant (`extra="ignore"`): the API server prunes and refuses unknown fields, and an
+older operator must not trip over a newer field. `None` always means absent: dump with `dump()`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Annotated, Any, ClassVar, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic.alias_generators import to_camel
+
+GROUP: Final = "backstay.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+NAME_MAX: Final = 253
+"""Length of a DNS-1123 subdomain, the limit of most Kubernetes names."""
+
+_DURATION = re.compile(r"^(?=.)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
+DURATION_PATTERN: Final = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
+
+
+def parse_duration(text: str) -> timedelta:
+    """Given a duration such as `90s`, `10m`, `1h30m` or `2d`, return it.
+
+    Raise ValueError if it is not of that form or longer than 10 years.
+    """
+    match = _DURATION.match(text)
+    if not match:
+        raise ValueError(f"{text!r} is not a duration such as 90s, 10m, 1h30m or 2d")
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    if days + hours // 24 + minutes // 1440 + seconds // 86400 > 3660:
+        raise ValueError(f"{text!r} is longer than 10 years")
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def format_duration(value: timedelta) -> str:
+    """Given a duration, return its shortest form in whole seconds, such as `1h30m`; `0s` for none."""
+    rest = int(value.total_seconds())
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(lambda v: parse_duration(v) if isinstance(v, str) else v),
+    PlainSerializer(format_duration, return_type=str),
+    Field(
+        json_schema_extra={
+            "type": "string",
+            "format": None,
+            "pattern": DURATION_PATTERN,
+            "minLength": 2,
+            "maxLength": 20,
+        }
+    ),
+]
+"""A length of time, written `90s`, `10m`, `1h30m`, `2d`."""
+
+
+def format_time(value: datetime) -> str:
+    """Given an aware time, return RFC 3339 in UTC with seconds, as Kubernetes writes it."""
+    return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Time = Annotated[datetime, PlainSerializer(format_time, return_type=str)]
+"""An instant, aware, RFC 3339 on the wire."""
+
+
+class Model(BaseModel):
+    """Base of every model: camelCase on the wire, unknown fields ignored, values frozen."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    cel_rules: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """CEL rules of this object: (rule, message) pairs for x-kubernetes-validations."""
+
+    def dump(self) -> dict[str, Any]:
+        """Return the wire form: camelCase, absent where None."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class Condition(Model):
+    """One condition, as metav1.Condition defines it (KEP-1623)."""
+
+    type: str = Field(description="Name of the condition, in CamelCase.", max_length=63)
+    status: str = Field(
+        description="True, False or Unknown.",
+        json_schema_extra={"enum": ["True", "False", "Unknown"]},
+    )
+    reason: str = Field(description="Why, as one CamelCase word for machines.", max_length=128)
+    message: str = Field(description="Why, in words for people.", max_length=4096)
+    observed_generation: int = Field(
+        default=0, description="The metadata.generation that this condition speaks of."
+    )
+    last_transition_time: Time = Field(description="When status last changed.")
+
+
+def with_condition(
+    conditions: tuple[Condition, ...],
+    *,
+    type: str,
+    ok: bool,
+    reason: str,
+    message: str,
+    generation: int,
+    now: datetime,
+) -> tuple[Condition, ...]:
+    """Given conditions and a new verdict of one type, return them with it set in place.
+
+    The transition time moves only when the status changes, so an unchanged verdict is an
+    unchanged value and costs no write.
+    """
+    status = "True" if ok else "False"
+    old = next((c for c in conditions if c.type == type), None)
+    since = old.last_transition_time if old is not None and old.status == status else now
+    new = Condition(
+        type=type,
+        status=status,
+        reason=reason,
+        message=message[:4096],
+        observed_generation=generation,
+        last_transition_time=since,
+    )
+    if old is None:
+        return (*conditions, new)
+    return tuple(new if c.type == type else c for c in conditions)
