@@ -39,7 +39,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(value: timedelta) -> str:
-    """Given a duration, return its shortest form in whole seconds, such as `1h30m`; `0s` for none."""
+    """Given a duration, return its form in whole seconds, such as `1h30m` or `0s`."""
     rest = int(value.total_seconds())
     parts = []
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
