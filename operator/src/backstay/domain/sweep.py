@@ -8,7 +8,8 @@ S's uid:
 | S | C | due | not due |
 |---|---|---|---|
 | there | of another snapshot | Frozen | Nothing |
-| there | no intent of S, or not Retain | WriteIntent (and Retain) | DropIntent (and Retain) if any intent, else Nothing |
+| there | no intent | WriteIntent | Nothing |
+| there | intent of another, or not Retain | WriteIntent | DropIntent if there is any |
 | there | intent of S, Retain | DeleteSnapshot | DropIntent |
 | there, going | intent of S, Retain | Nothing: wait | DropIntent |
 | there | none | DeleteSnapshot | Nothing |
@@ -22,7 +23,8 @@ S's uid:
 
 Invariants: the disk of a snapshot goes only after an intent was written while it was due and
 the snapshot is gone; C is Retain until then, so that no controller takes the disk by itself;
-once S is gone its labels cannot be read any more, so the intent alone decides.
+once S is gone its labels cannot be read any more, so the intent alone decides. WriteIntent and
+DropIntent set Retain in the same patch, whatever the class says.
 DeleteSnapshot has uid and resourceVersion as preconditions: an edit by hand or a restore that
 claims the point makes it fail (409), and the next plan drops the intent.
 """
@@ -105,18 +107,18 @@ def plan_sweep(
     for by bound name and by ref uid), other contents (those of the same driver and handle
     matter) and whether retention sweeps the snapshot now, return the next write.
     """
-    if snapshot is not None:
-        return _plan_present(snapshot, content, due)
-    if content is None:
-        return Action(Step.NOTHING, "nothing is left")
-    return _plan_gone(content, others)
-
-
-def _plan_present(snapshot: Carrier, content: Content | None, due: bool) -> Action:
+    if snapshot is None:
+        if content is None:
+            return Action(Step.NOTHING, "nothing is left")
+        return _plan_gone(content, others)
     if content is not None and content.ref_uid != snapshot.uid:
         if due:
             return Action(Step.FROZEN, f"content {content.name} belongs to another snapshot")
         return Action(Step.NOTHING, "not due, and its content is another's")
+    return _plan_present(snapshot, content, due)
+
+
+def _plan_present(snapshot: Carrier, content: Content | None, due: bool) -> Action:
     if not due:
         if content is None or content.sweep_intent is None:
             return Action(Step.NOTHING, "not due")
