@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 LIMIT = 1024 * 1024
 HEARTBEAT = 20.0
 """Seconds between pings: an idle line through a load balancer is cut after minutes."""
+FAREWELL = 0.5
+"""Seconds for a polite end: the result is known by then."""
 
 __all__ = ["Exec", "ExecResult"]
 
@@ -100,6 +102,7 @@ class Exec:
                 server_hostname=self._login.server_name,
                 proxy=self._login.proxy,
                 heartbeat=HEARTBEAT,
+                timeout=aiohttp.ClientWSTimeout(ws_close=FAREWELL),
                 max_msg_size=0,
             ) as socket,
         ):
