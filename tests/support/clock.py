@@ -74,3 +74,19 @@ async def settle() -> None:
         if not ready:
             return
     raise AssertionError("the loop never came to rest: something runs without ever waiting")
+
+
+class InstantClock(VirtualClock):
+    """A virtual clock whose sleeps end at once: time passes because somebody sleeps.
+
+    For code that also waits for real sockets. `naps` lists the sleeps in seconds.
+    """
+
+    def __init__(self, start: datetime = START, *, luck: float = 0.0) -> None:
+        super().__init__(start, luck=luck)
+        self.naps: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.naps.append(seconds)
+        self._elapsed += max(0.0, seconds)
+        await asyncio.sleep(0)

@@ -67,7 +67,8 @@ class Client:
     """Get, list, create, patch and delete on one API server.
 
     Given a login, a clock, the fence that every write asks (raises Fatal), the timeout of one
-    request, and optionally `on_request` for metrics. To be closed (`async with`).
+    request, and optionally `on_request` for metrics. To be made inside the running loop, and to
+    be closed (`async with`).
     """
 
     def __init__(

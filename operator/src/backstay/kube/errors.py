@@ -35,7 +35,14 @@ class Busy(Transient):
 
 
 _BUSY = frozenset({408, 429})
-_LATER = frozenset({401, 403, 410})
+_MEANING: dict[int, type[BackstayError]] = {
+    401: Transient,
+    403: Transient,
+    404: NotFound,
+    409: Conflict,
+    410: Transient,
+    412: Conflict,
+}
 
 
 def from_response(status: int, body: bytes, headers: Mapping[str, str], what: str) -> BackstayError:
@@ -45,17 +52,11 @@ def from_response(status: int, body: bytes, headers: Mapping[str, str], what: st
     reason = str(dig(state, "reason", default=""))
     if status in _BUSY or status >= 500:
         return Busy(message, retry_after(state, headers))
-    if status in _LATER:
-        return Transient(message)
-    if status == 404:
-        return NotFound(message)
-    if status == 409:
-        return AlreadyExists(message) if reason == "AlreadyExists" else Conflict(message)
-    if status == 412:
-        return Conflict(message)
     if status == 422:
         return UserError(reason or "Invalid", message)
-    return DataError(message)
+    if status == 409 and reason == "AlreadyExists":
+        return AlreadyExists(message)
+    return _MEANING.get(status, DataError)(message)
 
 
 def from_transport(error: BaseException, what: str) -> Busy:

@@ -65,8 +65,18 @@ class Login:
         return {auth["key"]: auth["value"] for auth in settings.values() if auth["value"]}
 
     def pool(self) -> Any:
-        """Return a new connection pool (`RESTClientObject`), to be closed by its user."""
-        return RESTClientObject(self._configuration)
+        """Return a new connection pool (`RESTClientObject`), to be closed by its user.
+
+        To be called inside the running loop.
+        """
+        pool = RESTClientObject(self._configuration)
+        session = pool._create_pool_manager()
+        # aiohttp repeats a DELETE that got no answer. If the first was carried out, the second
+        # finds another resourceVersion, and "done" would be read as "somebody else changed it".
+        # It has no public switch; its own test client sets this one.
+        session._retry_connection = False
+        pool.pool_manager = session
+        return pool
 
 
 async def login(kubeconfig: Path | None = None, context: str | None = None) -> Login:
