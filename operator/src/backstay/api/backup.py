@@ -107,6 +107,9 @@ class RunPlan(Model):
     cut_timeout: Duration = Field(description="Deadline of the cut.")
     ready_timeout: Duration = Field(description="Deadline from the cut until ready.")
     retries: int = Field(description="Further attempts after the first.")
+    keep_days: int | None = Field(
+        default=None, description="Days that the points of an ad-hoc run are kept."
+    )
 
 
 class DumpState(StrEnum):
@@ -186,6 +189,7 @@ class BackupStatus(Model):
     )
     attempt: int = Field(default=0, description="Current attempt, from 1.")
     started_at: Time | None = Field(default=None, description="When the run started.")
+    attempted_at: Time | None = Field(default=None, description="When the current attempt started.")
     retry_at: Time | None = Field(default=None, description="When the next attempt starts.")
     completed_at: Time | None = Field(default=None, description="When the run ended.")
     taken: Time | None = Field(default=None, description="When the first good point was cut.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
@@ -91,6 +91,17 @@ class Model(BaseModel):
     def dump(self) -> dict[str, Any]:
         """Return the wire form: camelCase, absent where None."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+M = TypeVar("M", bound=Model)
+
+
+def changed(model: M, **values: Any) -> M:
+    """Given a model and new values of some fields (by Python name), return a changed copy."""
+    unknown = values.keys() - type(model).model_fields.keys()
+    if unknown:
+        raise AttributeError(f"{type(model).__name__} has no {', '.join(sorted(unknown))}")
+    return model.model_copy(update=values)
 
 
 class Condition(Model):

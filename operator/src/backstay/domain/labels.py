@@ -34,6 +34,10 @@ RECORD: Final = PREFIX + "record"
 IN_USE: Final = PREFIX + "in-use"
 SWEEP: Final = PREFIX + "sweep"
 MARKED_AT: Final = PREFIX + "marked-at"
+RUN: Final = PREFIX + "run"
+"""uid of the Backup that made the snapshot: a record made anew is another run."""
+RESTORE_REQUEST: Final = PREFIX + "restore-request"
+"""uid of the RestoreRequest that made a claim."""
 
 
 class Result(StrEnum):
