@@ -1,0 +1,147 @@
+"""A real PostgreSQL server of the machine, for tests: in a folder of its own, on a Unix socket.
+
+Debian's packages are installed where they are missing and we are root; elsewhere the error names
+them. Nothing listens on a network, and the server is stopped by its own pid.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.waiting import eventually
+
+_HBA = """
+local all guarded scram-sha-256
+local all all trust
+"""
+
+
+def install(*packages: str) -> None:
+    """Given Debian packages, install them. Raise RuntimeError naming them where that cannot be."""
+    wanted = " ".join(packages)
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise RuntimeError(f"these tests need the Debian packages {wanted}: install them")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    step = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+    done = subprocess.run(step, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        # A bare image has no package lists yet.
+        subprocess.run(["apt-get", "update"], env=environment, capture_output=True, check=True)
+        done = subprocess.run(step, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"apt-get install {wanted} failed: {done.stderr[-500:]}")
+
+
+def programs() -> Path:
+    """Return the folder of the newest server's real programs (Debian's wrappers hide the pids)."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not found:
+        install("postgresql")
+        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    return max(found, key=lambda path: int(path.parent.parent.name)).parent
+
+
+def unprivileged() -> Sequence[str]:
+    """Return what goes before a server's command: it refuses to run as root."""
+    if os.geteuid() != 0:
+        return ()
+    return ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--")
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server."""
+
+    home: Path  # the data directory is home/data, the socket lies in home, the log is home/log
+    bin: Path
+    pid: int
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What makes libpq find this server."""
+        return {"PGHOST": str(self.home), "PGUSER": "postgres"}
+
+    @property
+    def log(self) -> str:
+        return (self.home / "log").read_text(errors="replace")
+
+    def sql(self, text: str, database: str = "postgres") -> str:
+        """Given SQL, return what psql prints: rows on lines, columns parted by `|`."""
+        done = subprocess.run(
+            self.psql(database),
+            input=text,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"psql: {done.stderr}")
+        return done.stdout.strip()
+
+    def psql(self, database: str = "postgres") -> Sequence[str]:
+        """Return psql's command, reading SQL from standard input."""
+        quoted = database.replace("\\", "\\\\").replace("'", "\\'")
+        return (str(self.bin / "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", f"dbname='{quoted}'")
+
+
+def initialise() -> Path:
+    """Make a home with an empty cluster in it and return it."""
+    home = Path(tempfile.mkdtemp(prefix="backstay-pg-"))
+    if os.geteuid() == 0:
+        shutil.chown(home, "postgres", "postgres")
+    home.chmod(0o755)
+    initdb = [str(programs() / "initdb"), "-D", str(home / "data"), "-U", "postgres"]
+    options = ["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]
+    subprocess.run(
+        [*unprivileged(), *initdb, *options], cwd=home, check=True, stdout=subprocess.DEVNULL
+    )
+    (home / "data" / "pg_hba.conf").write_text(_HBA)
+    return home
+
+
+def server_command(home: Path) -> Sequence[str]:
+    """Given a home, return the server's command: no network, no durability, few buffers."""
+    settings = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(home),
+        "fsync": "off",
+        "shared_buffers": "16MB",
+        "max_connections": "30",
+        "autovacuum": "off",
+    }
+    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    return (str(programs() / "postgres"), "-D", str(home / "data"), *options)
+
+
+@contextmanager
+def running(before: Sequence[str] = ()) -> Iterator[Server]:
+    """Given words to put before the server's command (as whose child it then runs), start a server
+    on a new cluster; at the end it is stopped and its files are removed.
+    """
+    home = initialise()
+    try:
+        with (home / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [*before, *unprivileged(), *server_command(home)], cwd=home, stdout=log, stderr=log
+            )
+        server = Server(home=home, bin=programs(), pid=process.pid)
+        try:
+            eventually(lambda: "ready to accept connections" in server.log, f"start of {home}")
+            yield server
+        finally:
+            if before:
+                process.kill()  # PID 1 of a namespace takes everything in it along
+            else:
+                process.send_signal(signal.SIGQUIT)
+            process.wait(timeout=20)
+    finally:
+        shutil.rmtree(home)
