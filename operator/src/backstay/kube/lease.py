@@ -117,7 +117,8 @@ class Elector:
             wait = self._clock.jitter(pause.total_seconds(), SPREAD)
             await self._clock.sleep(min(wait, left))
             turn = await self._attempt(self._left())
-            self._lost = self._lost or turn is _Turn.TAKEN or self._left() <= 0
+            if turn is _Turn.TAKEN or self._left() <= 0:
+                self._lost = True
             pause = self._renew_every if turn is _Turn.HELD else self._retry
         log.critical("the lease %s/%s is lost", self._namespace, self._name)
         on_lost()
