@@ -60,6 +60,10 @@ class VirtualClock:
             await settle()
         self._elapsed = end
 
+    def stall(self, seconds: float) -> None:
+        """Given seconds, let them pass without waking anybody, as when the loop is blocked."""
+        self._elapsed += seconds
+
     def next_due(self) -> float | None:
         """Return in how many seconds the next sleeper wakes, None if nobody sleeps."""
         waits = [due - self._elapsed for due, _, done in self._sleepers if not done.done()]

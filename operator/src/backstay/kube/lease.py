@@ -24,7 +24,7 @@ from enum import Enum, auto
 
 from backstay.domain import objects
 from backstay.domain.clock import Clock
-from backstay.domain.errors import BackstayError, Conflict, Fatal
+from backstay.domain.errors import BackstayError, Conflict, Fatal, NotFound
 from backstay.domain.objects import Obj, dig
 from backstay.kube.client import Client
 from backstay.kube.resources import LEASE
@@ -117,7 +117,8 @@ class Elector:
             wait = self._clock.jitter(pause.total_seconds(), SPREAD)
             await self._clock.sleep(min(wait, left))
             turn = await self._attempt(self._left())
-            self._lost = turn is _Turn.TAKEN or self._left() <= 0
+            if turn is _Turn.TAKEN or self._left() <= 0:
+                self._lost = True
             pause = self._renew_every if turn is _Turn.HELD else self._retry
         log.critical("the lease %s/%s is lost", self._namespace, self._name)
         on_lost()
@@ -161,7 +162,7 @@ class Elector:
             if self._version:
                 try:
                     return self._hold(await self._write(self._version, {}), sent)
-                except Conflict:
+                except (Conflict, NotFound):
                     # Written by us without an answer, by hand, or by who took it: look.
                     sent = self._clock.monotonic()
             return await self._look_and_take(sent)

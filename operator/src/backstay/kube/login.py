@@ -10,6 +10,7 @@ again every minute.
 
 from __future__ import annotations
 
+import copy
 import os
 import ssl
 from pathlib import Path
@@ -69,7 +70,7 @@ class Login:
 
         To be called inside the running loop.
         """
-        pool = RESTClientObject(self._configuration)
+        pool = copy.copy(self._rest)  # the TLS context, which is costly to make, is shared
         session = pool._create_pool_manager()
         # aiohttp repeats a DELETE that got no answer. If the first was carried out, the second
         # finds another resourceVersion, and "done" would be read as "somebody else changed it".
