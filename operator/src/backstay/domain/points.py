@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Final, TypeVar
 
 from backstay.domain import labels
@@ -17,7 +16,6 @@ from backstay.domain.labels import Result, Retain, RunType
 
 MAX_RETAIN_DAYS: Final = 36500
 _E = TypeVar("_E", bound=StrEnum)
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class Point:
     taken: datetime
     """The cut: VolumeSnapshot status.creationTime, else metadata.creationTimestamp. Aware."""
     ready: bool
-    labels: Mapping[str, str] = _NOTHING
+    labels: Mapping[str, str]
     marked_at: str | None = None
     """The annotation as it stands: when retention set delete-after."""
     in_use: str | None = None
