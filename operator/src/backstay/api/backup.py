@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from backstay.api.common import NAME_MAX, Duration, Model, Time
+from backstay.api.common import Duration, Model, Time
 from backstay.api.meta import Column, CrdMeta
-from backstay.api.policy import Target
+from backstay.api.policy import CLAIMS_MAX, DUMPS_MAX, Target
+from backstay.api.shapes import NAME_MAX, ObjectName
 
 
 class Trigger(StrEnum):
@@ -61,9 +62,7 @@ class BackupSpec(Model):
         ),
     )
 
-    policy: str = Field(
-        description="BackupPolicy of the same namespace to run.", min_length=1, max_length=NAME_MAX
-    )
+    policy: ObjectName = Field(description="BackupPolicy of the same namespace to run.")
     trigger: Trigger = Field(
         default=Trigger.AD_HOC,
         description="AdHoc for a run that a person asks for; Scheduled is set by the operator.",
@@ -77,6 +76,10 @@ class BackupSpec(Model):
         le=3660,
         description="Days that the points are kept; left out, the policy's retention.adhocDays.",
     )
+
+
+TierName = Annotated[str, Field(max_length=16)]
+VersionText = Annotated[str, Field(max_length=128)]
 
 
 class PlannedClaim(Model):
@@ -102,11 +105,15 @@ class RunPlan(Model):
     """What the run does, frozen when it starts: later edits of the policy do not reach it."""
 
     zone: str = Field(description="Zone of the dates in labels.", max_length=64)
-    claims: tuple[PlannedClaim, ...] = Field(description="Claims to snapshot.", max_length=256)
-    dumps: tuple[PlannedDump, ...] = Field(default=(), description="Dumps to take before.")
+    claims: tuple[PlannedClaim, ...] = Field(
+        description="Claims to snapshot.", max_length=CLAIMS_MAX
+    )
+    dumps: tuple[PlannedDump, ...] = Field(
+        default=(), description="Dumps to take before.", max_length=DUMPS_MAX
+    )
     cut_timeout: Duration = Field(description="Deadline of the cut.")
     ready_timeout: Duration = Field(description="Deadline from the cut until ready.")
-    retries: int = Field(description="Further attempts after the first.")
+    retries: int = Field(ge=0, description="Further attempts after the first.")
     keep_days: int | None = Field(
         default=None, description="Days that the points of an ad-hoc run are kept."
     )
@@ -124,7 +131,7 @@ class DumpStatus(Model):
     """One dump of the run."""
 
     name: str = Field(description="Name of the dump in the policy.", max_length=63)
-    attempt: int = Field(description="Attempt that this speaks of.")
+    attempt: int = Field(ge=1, description="Attempt that this speaks of.")
     state: DumpState = Field(description="Running, Done or Failed.")
     engine: str = Field(description="The engine, such as postgres.", max_length=32)
     pod: str = Field(description="The pod that it runs in.", max_length=NAME_MAX)
@@ -137,14 +144,14 @@ class DumpStatus(Model):
     path: str = Field(description="Path of the file inside the claim.", max_length=2048)
     file: str = Field(description="Path of the file inside the container.", max_length=1024)
     started_at: Time = Field(description="When the dump was first started.")
-    bytes: int | None = Field(default=None, description="Size of the dump.")
+    bytes: int | None = Field(default=None, ge=0, description="Size of the dump.")
     sha256: str | None = Field(default=None, description="Checksum of the dump.", max_length=64)
-    seconds: int | None = Field(default=None, description="How long the dump took.")
-    versions: dict[str, str] | None = Field(
+    seconds: int | None = Field(default=None, ge=0, description="How long the dump took.")
+    versions: dict[str, VersionText] | None = Field(
         default=None, description="Versions of server and tool.", max_length=8
     )
-    uid: int | None = Field(default=None, description="Owner of the file.")
-    gid: int | None = Field(default=None, description="Group of the file.")
+    uid: int | None = Field(default=None, ge=0, description="Owner of the file.")
+    gid: int | None = Field(default=None, ge=0, description="Group of the file.")
     message: str | None = Field(
         default=None, description="Last words of the tool when it failed.", max_length=4096
     )
@@ -162,7 +169,7 @@ class PointStatus(Model):
     """One point: the snapshot of one claim."""
 
     claim: str = Field(description="The claim.", max_length=NAME_MAX)
-    attempt: int = Field(description="Attempt that made it.")
+    attempt: int = Field(ge=1, description="Attempt that made it.")
     snapshot: str | None = Field(
         default=None, description="The VolumeSnapshot.", max_length=NAME_MAX
     )
@@ -172,8 +179,10 @@ class PointStatus(Model):
     result: PointResult = Field(description="pending, good or failed.")
     requested_at: Time | None = Field(default=None, description="When the snapshot was asked for.")
     cut_at: Time | None = Field(default=None, description="When the driver cut the snapshot.")
-    bytes: int | None = Field(default=None, description="Restore size.")
-    tiers: tuple[str, ...] = Field(default=(), description="Calendar tiers that keep the point.")
+    bytes: int | None = Field(default=None, ge=0, description="Restore size.")
+    tiers: tuple[TierName, ...] = Field(
+        default=(), description="Calendar tiers that keep the point.", max_length=8
+    )
     until: str | None = Field(
         default=None, description="How long the point is kept.", max_length=64
     )
@@ -187,15 +196,19 @@ class BackupStatus(Model):
     message: str | None = Field(
         default=None, description="Why it is there, in words.", max_length=4096
     )
-    attempt: int = Field(default=0, description="Current attempt, from 1.")
+    attempt: int = Field(default=0, ge=0, description="Current attempt, from 1.")
     started_at: Time | None = Field(default=None, description="When the run started.")
     attempted_at: Time | None = Field(default=None, description="When the current attempt started.")
     retry_at: Time | None = Field(default=None, description="When the next attempt starts.")
     completed_at: Time | None = Field(default=None, description="When the run ended.")
     taken: Time | None = Field(default=None, description="When the first good point was cut.")
     plan: RunPlan | None = Field(default=None, description="What the run does.")
-    dumps: tuple[DumpStatus, ...] = Field(default=(), description="The dumps of the run.")
-    points: tuple[PointStatus, ...] = Field(default=(), description="The points of the run.")
+    dumps: tuple[DumpStatus, ...] = Field(
+        default=(), description="The dumps of the run.", max_length=DUMPS_MAX
+    )
+    points: tuple[PointStatus, ...] = Field(
+        default=(), description="The points of the run.", max_length=CLAIMS_MAX
+    )
     tiers: str | None = Field(
         default=None, description="Tiers of the points, for printing.", max_length=128
     )

@@ -7,21 +7,37 @@ older operator must not trip over a newer field. `None` always means absent: dum
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Final, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
+
+from backstay.api.shapes import RULES, cel
 
 GROUP: Final = "backstay.dev"
 VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 
-NAME_MAX: Final = 253
-"""Length of a DNS-1123 subdomain, the limit of most Kubernetes names."""
+CONDITIONS_MAX: Final = 16
+"""Bound of a list of conditions."""
 
-_DURATION = re.compile(r"^(?=.)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
-DURATION_PATTERN: Final = r"^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
+_DURATION = re.compile(r"(?=.)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+
+_DURATION_RULE: Final = cel(
+    "self.matches('^([0-9]{1,3}d)?([0-9]{1,4}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?$') && "
+    "self.matches('[1-9]')",
+    "must be a duration such as 90s, 10m, 1h30m or 2d, longer than 0 and shorter than 1000 days",
+)
+"""What people may write: less than what parse_duration reads, so that a sum of units fits too."""
 
 
 def parse_duration(text: str) -> timedelta:
@@ -29,7 +45,7 @@ def parse_duration(text: str) -> timedelta:
 
     Raise ValueError if it is not of that form or longer than 10 years.
     """
-    match = _DURATION.match(text)
+    match = _DURATION.fullmatch(text)
     if not match:
         raise ValueError(f"{text!r} is not a duration such as 90s, 10m, 1h30m or 2d")
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
@@ -53,26 +69,24 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(lambda v: parse_duration(v) if isinstance(v, str) else v),
     PlainSerializer(format_duration, return_type=str),
-    Field(
-        json_schema_extra={
-            "type": "string",
-            "format": None,
-            "pattern": DURATION_PATTERN,
-            "minLength": 2,
-            "maxLength": 20,
-        }
-    ),
+    Field(gt=timedelta(0)),
+    WithJsonSchema({"type": "string", "maxLength": 20, RULES: [_DURATION_RULE]}),
 ]
-"""A length of time, written `90s`, `10m`, `1h30m`, `2d`."""
+"""A length of time above 0, written `90s`, `10m`, `1h30m`, `2d`."""
 
 
 def format_time(value: datetime) -> str:
     """Given an aware time, return RFC 3339 in UTC with seconds, as Kubernetes writes it."""
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-Time = Annotated[datetime, PlainSerializer(format_time, return_type=str)]
+Time = Annotated[AwareDatetime, PlainSerializer(format_time, return_type=str)]
 """An instant, aware, RFC 3339 on the wire."""
+
+
+def _add_rules(schema: dict[str, Any], model: type[Model]) -> None:
+    if model.cel_rules:
+        schema[RULES] = [cel(rule, message) for rule, message in model.cel_rules]
 
 
 class Model(BaseModel):
@@ -83,6 +97,7 @@ class Model(BaseModel):
         populate_by_name=True,
         extra="ignore",
         frozen=True,
+        json_schema_extra=_add_rules,
     )
 
     cel_rules: ClassVar[tuple[tuple[str, str], ...]] = ()
@@ -115,7 +130,7 @@ class Condition(Model):
     reason: str = Field(description="Why, as one CamelCase word for machines.", max_length=128)
     message: str = Field(description="Why, in words for people.", max_length=4096)
     observed_generation: int = Field(
-        default=0, description="The metadata.generation that this condition speaks of."
+        default=0, ge=0, description="The metadata.generation that this condition speaks of."
     )
     last_transition_time: Time = Field(description="When status last changed.")
 

@@ -18,7 +18,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class CrdMeta:
-    """Names and presentation of one namespaced kind with a status subresource."""
+    """Names and presentation of one namespaced kind with a status subresource.
+
+    `name_max` bounds metadata.name where names of other objects are made by adding to it.
+    """
 
     kind: str
     plural: str
@@ -27,3 +30,4 @@ class CrdMeta:
     description: str
     columns: tuple[Column, ...]
     selectable_fields: tuple[str, ...] = ()
+    name_max: int | None = None

@@ -8,29 +8,41 @@ from typing import ClassVar, Final
 
 from pydantic import Field
 
-from backstay.api.common import NAME_MAX, Condition, Duration, Model, Time
+from backstay.api.common import CONDITIONS_MAX, Condition, Duration, Model, Time
 from backstay.api.meta import Column, CrdMeta
+from backstay.api.shapes import (
+    NAME_MAX,
+    Cron,
+    DatabaseName,
+    FilePath,
+    LabelKey,
+    LabelName,
+    LabelValue,
+    ObjectName,
+    ZoneName,
+)
 
-CLAIM_NAME_MAX: Final = NAME_MAX
 LIST_MAX: Final = 64
-"""Bound of every list in a spec: CEL's cost estimate needs one."""
+"""Bound of lists of names: CEL's cost estimate needs one."""
+
+DUMPS_MAX: Final = 16
+"""Dumps of one policy."""
+
+CLAIMS_MAX: Final = 256
+"""Claims of one run, those that selectors choose included."""
 
 
 class Schedule(Model):
     """When runs start."""
 
-    cron: str = Field(
+    cron: Cron = Field(
         description="Five fields (minute hour day-of-month month day-of-week) or a macro such as "
-        "@daily; read in timeZone.",
-        min_length=1,
-        max_length=128,
+        "@daily; read in timeZone."
     )
-    time_zone: str = Field(
+    time_zone: ZoneName = Field(
         default="UTC",
         description="IANA name of the zone that the schedule is read in and that decides the "
         "dates in labels, such as Europe/Vienna.",
-        min_length=1,
-        max_length=64,
     )
     starting_deadline: Duration = Field(
         default=timedelta(hours=6),
@@ -39,15 +51,29 @@ class Schedule(Model):
     )
 
 
+class SelectorOperator(StrEnum):
+    """Relations of a label to the values of an expression."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
 class LabelExpression(Model):
     """One expression of a label selector (metav1.LabelSelectorRequirement)."""
 
-    key: str = Field(description="The label.", min_length=1, max_length=317)
-    operator: str = Field(
-        description="How the label's value relates to values.",
-        json_schema_extra={"enum": ["In", "NotIn", "Exists", "DoesNotExist"]},
+    cel_rules: ClassVar = (
+        (
+            "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+            "values are required for In and NotIn, and must be left out for Exists and "
+            "DoesNotExist",
+        ),
     )
-    values: tuple[str, ...] = Field(
+
+    key: LabelKey = Field(description="The label.")
+    operator: SelectorOperator = Field(description="How the label's value relates to values.")
+    values: tuple[LabelValue, ...] = Field(
         default=(), description="Values for In and NotIn.", max_length=LIST_MAX
     )
 
@@ -63,7 +89,7 @@ class LabelSelector(Model):
         ),
     )
 
-    match_labels: dict[str, str] = Field(
+    match_labels: dict[LabelKey, LabelValue] = Field(
         default_factory=dict, description="Labels and the values they must have.", max_length=32
     )
     match_expressions: tuple[LabelExpression, ...] = Field(
@@ -81,11 +107,11 @@ class ClaimSource(Model):
         ),
     )
 
-    names: tuple[str, ...] = Field(
+    names: tuple[ObjectName, ...] = Field(
         default=(),
         description="PersistentVolumeClaims by name.",
         max_length=LIST_MAX,
-        json_schema_extra={"x-kubernetes-list-type": "set", "items": {"maxLength": NAME_MAX}},
+        json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     selector: LabelSelector | None = Field(
         default=None, description="PersistentVolumeClaims by label, looked up at each run."
@@ -110,48 +136,41 @@ class Target(Model):
     """The container that a dump runs in."""
 
     kind: TargetKind = Field(description="Kind of the workload.")
-    name: str = Field(
-        description="Name of the workload, in the policy's namespace.",
-        min_length=1,
-        max_length=NAME_MAX,
-    )
-    container: str | None = Field(
+    name: ObjectName = Field(description="Name of the workload, in the policy's namespace.")
+    container: LabelName | None = Field(
         default=None,
         description="Container of the database; may be left out when the pod has only one.",
-        min_length=1,
-        max_length=63,
     )
 
 
 class Postgres(Model):
     """pg_dump in custom format, restored with pg_restore."""
 
-    databases: tuple[str, ...] = Field(
+    databases: tuple[DatabaseName, ...] = Field(
         description="The database to dump. The user is PGUSER or POSTGRES_USER of the container's "
         "environment, else postgres; the password PGPASSWORD or POSTGRES_PASSWORD.",
         min_length=1,
         max_length=1,
-        json_schema_extra={"items": {"minLength": 1, "maxLength": 63}},
     )
 
 
 class Dump(Model):
     """One dump, written inside the database's container onto a claim of this run."""
 
-    name: str = Field(
-        description="Name of the dump, unique in the policy.",
-        min_length=1,
-        max_length=63,
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+    cel_rules: ClassVar = (
+        (
+            "!self.file.matches('[.](json|partial|lock)$')",
+            "file must not end in .json, .partial or .lock: the operator keeps files of these "
+            "names beside its dumps",
+        ),
     )
+
+    name: LabelName = Field(description="Name of the dump, unique in the policy.")
     target: Target = Field(description="Where the dump runs.")
     postgres: Postgres = Field(description="Dump a PostgreSQL database.")
-    file: str = Field(
+    file: FilePath = Field(
         description="Absolute path of the dump in the container; it must lie on a claim of this "
-        "run, so that the snapshot carries it.",
-        pattern=r"^/([^/]+/)*[^/]+$",
-        min_length=2,
-        max_length=1024,
+        "run, so that the snapshot carries it."
     )
     max_duration: Duration = Field(
         default=timedelta(hours=1), description="After this long the dump is stopped and failed."
@@ -161,11 +180,9 @@ class Dump(Model):
 class Snapshot(Model):
     """CSI snapshots of the claims."""
 
-    class_name: str | None = Field(
+    class_name: ObjectName | None = Field(
         default=None,
         description="VolumeSnapshotClass; left out, the default class of each claim's driver.",
-        min_length=1,
-        max_length=NAME_MAX,
     )
     cut_timeout: Duration = Field(
         default=timedelta(minutes=10),
@@ -179,14 +196,6 @@ class Snapshot(Model):
 
 class Retention(Model):
     """How many points are kept, per claim. Points of a period: the earliest good one."""
-
-    cel_rules: ClassVar = (
-        (
-            "self.daily + self.weekly + self.monthly > 0",
-            "retention keeps nothing: set daily, weekly or monthly above 0, or leave retention "
-            "out to keep everything",
-        ),
-    )
 
     daily: int = Field(default=0, ge=0, le=3660, description="Newest days that keep a point.")
     weekly: int = Field(default=0, ge=0, le=1040, description="Newest ISO weeks that keep one.")
@@ -206,7 +215,13 @@ class PolicySpec(Model):
         (
             "!has(self.dumps) || self.dumps.all(d, self.dumps.exists_one(e, e.file == d.file "
             "&& e.target.kind == d.target.kind && e.target.name == d.target.name))",
-            "two dumps of one target write the same file",
+            "two dumps of one target write the same file: give each its own",
+        ),
+        (
+            "!has(self.schedule) || !has(self.retention) || "
+            "self.retention.daily + self.retention.weekly + self.retention.monthly > 0",
+            "retention keeps no point of the schedule: set daily, weekly or monthly above 0, or "
+            "leave retention out to keep everything",
         ),
     )
 
@@ -220,11 +235,13 @@ class PolicySpec(Model):
     dumps: tuple[Dump, ...] = Field(
         default=(),
         description="Dumps taken in order before the snapshots are cut.",
-        max_length=16,
+        max_length=DUMPS_MAX,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     snapshot: Snapshot = Field(
-        default_factory=Snapshot, description="How the claims are snapshotted."
+        default_factory=Snapshot,
+        description="How the claims are snapshotted.",
+        json_schema_extra={"default": {}},
     )
     retention: Retention | None = Field(
         default=None, description="How long points are kept; left out, everything is kept."
@@ -238,7 +255,7 @@ class SeriesStatus(Model):
     """What exists of one claim."""
 
     claim: str = Field(description="The claim.", max_length=NAME_MAX)
-    good: int = Field(description="Good points that exist.")
+    good: int = Field(ge=0, description="Good points that exist.")
     newest: Time | None = Field(default=None, description="When the newest good point was cut.")
 
 
@@ -248,10 +265,11 @@ class PolicyStatus(Model):
     conditions: tuple[Condition, ...] = Field(
         default=(),
         description="Ready: the policy is valid and its runs can start.",
+        max_length=CONDITIONS_MAX,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     observed_generation: int = Field(
-        default=0, description="The metadata.generation that this status speaks of."
+        default=0, ge=0, description="The metadata.generation that this status speaks of."
     )
     last_slot: Time | None = Field(
         default=None, description="Newest slot of the schedule that has its Backup."
@@ -267,9 +285,9 @@ class PolicyStatus(Model):
     last_success: Time | None = Field(
         default=None, description="When the newest Completed run took its points."
     )
-    good: int = Field(default=0, description="Good points of all series.")
+    good: int = Field(default=0, ge=0, description="Good points of all series.")
     series: tuple[SeriesStatus, ...] = Field(
-        default=(), description="What exists of each claim.", max_length=256
+        default=(), description="What exists of each claim.", max_length=CLAIMS_MAX
     )
 
 
@@ -279,6 +297,7 @@ POLICY_META: Final = CrdMeta(
     singular="backuppolicy",
     short_names=("bp",),
     description="Says what to protect, when, and how long to keep it.",
+    name_max=220,
     columns=(
         Column("Schedule", ".spec.schedule.cron", "When runs start."),
         Column("Suspend", ".spec.suspend", "Whether scheduled runs are suspended.", "boolean"),

@@ -7,8 +7,9 @@ from typing import ClassVar, Final
 
 from pydantic import Field
 
-from backstay.api.common import NAME_MAX, Condition, Model, Time
+from backstay.api.common import CONDITIONS_MAX, Condition, Model, Time
 from backstay.api.meta import Column, CrdMeta
+from backstay.api.shapes import NAME_MAX, ObjectName
 
 
 class RestorePhase(StrEnum):
@@ -42,35 +43,22 @@ class RestoreFrom(Model):
         ),
     )
 
-    backup: str | None = Field(
-        default=None,
-        description="A Backup of the request's namespace, with good points.",
-        min_length=1,
-        max_length=NAME_MAX,
+    backup: ObjectName | None = Field(
+        default=None, description="A Backup of the request's namespace, with good points."
     )
-    volume_snapshot: str | None = Field(
-        default=None,
-        description="A VolumeSnapshot of the request's namespace, by name.",
-        min_length=1,
-        max_length=NAME_MAX,
+    volume_snapshot: ObjectName | None = Field(
+        default=None, description="A VolumeSnapshot of the request's namespace, by name."
     )
 
 
 class NewClaim(Model):
     """A claim to be made; it must not exist."""
 
-    name: str = Field(
-        description="Name of the new claim.",
-        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
-        min_length=1,
-        max_length=NAME_MAX,
-    )
-    storage_class_name: str | None = Field(
+    name: ObjectName = Field(description="Name of the new claim.")
+    storage_class_name: ObjectName | None = Field(
         default=None,
         description="StorageClass of the new claim; left out, the class of the claim that was "
         "backed up. Its driver must be the snapshot's.",
-        min_length=1,
-        max_length=NAME_MAX,
     )
 
 
@@ -83,11 +71,7 @@ class ClaimDestination(Model):
 class ClaimRestore(Model):
     """One claim to restore."""
 
-    claim: str = Field(
-        description="The claim as it was named when it was backed up.",
-        min_length=1,
-        max_length=NAME_MAX,
-    )
+    claim: ObjectName = Field(description="The claim as it was named when it was backed up.")
     to: ClaimDestination = Field(description="Where its data goes.")
 
 
@@ -99,7 +83,11 @@ class RestoreSpec(Model):
         (
             "self.claims.all(c, self.claims.exists_one(d, d.to.newClaim.name == "
             "c.to.newClaim.name))",
-            "two claims are restored into the same new claim",
+            "two claims are restored into the same newClaim: give each its own name",
+        ),
+        (
+            "!has(self.from.volumeSnapshot) || size(self.claims) == 1",
+            "a volumeSnapshot holds one claim: restore exactly one from it",
         ),
     )
 
@@ -140,10 +128,11 @@ class RestoreStatus(Model):
     conditions: tuple[Condition, ...] = Field(
         default=(),
         description="Ready: the restore is complete and verified.",
+        max_length=CONDITIONS_MAX,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
     observed_generation: int = Field(
-        default=0, description="The metadata.generation that this status speaks of."
+        default=0, ge=0, description="The metadata.generation that this status speaks of."
     )
     backup: str | None = Field(
         default=None, description="The Backup that the data is from.", max_length=NAME_MAX

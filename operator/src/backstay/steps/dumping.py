@@ -14,10 +14,17 @@ from datetime import timedelta
 from typing import Final, NamedTuple
 
 from backstay.api.backup import PlannedDump
-from backstay.domain.errors import BackstayError, Conflict, NotFound, Transient, UserError
+from backstay.domain.errors import (
+    BackstayError,
+    Conflict,
+    DataError,
+    NotFound,
+    Transient,
+    UserError,
+)
 from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight
 from backstay.dumps import ENGINES
-from backstay.dumps.base import Command, DumpTask
+from backstay.dumps.base import Command, DumpState, DumpTask, State, parse_result
 from backstay.kube.exec import Exec, ExecResult
 
 log = logging.getLogger(__name__)
@@ -107,23 +114,23 @@ class Dumping:
             )
             if result.exit_code != 0:
                 raise Transient(_last_words(result))
-            found = engine.parse_result(result.stdout)
+            found = parse_result(result.stdout)
         except UserError as error:
             return DumpSeen(DumpSight.FAILED, place, message=error.message)
-        except (Transient, NotFound, Conflict) as error:
+        except (Transient, NotFound, Conflict, DataError) as error:
             lives = key in self._streams
             return DumpSeen(DumpSight.UNREACHABLE, place, lives, message=error.message)
         return DumpSeen(
-            sight=DumpSight(found.state.value),
+            sight=DumpSight(found.state),
             place=place,
             task_lives=key in self._streams,
             bytes=found.bytes,
             sha256=found.sha256,
             seconds=found.seconds,
-            versions=found.versions,
+            versions=found.versions or {},
             uid=found.uid,
             gid=found.gid,
-            message=found.message or self._errors.get(key, ""),
+            message=_said(found) or self._errors.get(key, ""),
         )
 
     async def cancel(
@@ -151,6 +158,18 @@ class Dumping:
 
 def _task(run: str, dump: PlannedDump, attempt: int) -> DumpTask:
     return DumpTask(run=run, attempt=attempt, file=dump.file, max_duration=dump.max_duration)
+
+
+def _said(found: DumpState) -> str:
+    """The tool's last words, or what a state without any means to a person."""
+    match found.state:
+        case State.INTERRUPTED:
+            return "it was killed before it could report a result"
+        case State.BUSY:
+            return f"the file is locked by run {found.run}"
+        case State.SUPERSEDED:
+            return f"run {found.run} has written the file since"
+    return found.message or ""
 
 
 def _last_words(result: ExecResult) -> str:
