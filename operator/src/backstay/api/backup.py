@@ -115,7 +115,7 @@ class RunPlan(Model):
     ready_timeout: Duration = Field(description="Deadline from the cut until ready.")
     retries: int = Field(ge=0, description="Further attempts after the first.")
     keep_days: int | None = Field(
-        default=None, description="Days that the points of an ad-hoc run are kept."
+        default=None, ge=1, description="Days that the points of an ad-hoc run are kept."
     )
 
 
