@@ -229,13 +229,14 @@ BACKUP_META: Final = CrdMeta(
     short_names=("bk",),
     description="One run of a policy, and the index of the points that it made.",
     columns=(
-        Column("Policy", ".spec.policy", "The policy."),
         Column("Phase", ".status.phase", "Where the run is."),
         Column("Tiers", ".status.tiers", "Calendar tiers that keep it."),
         Column("Size", ".status.size", "Size of its dumps, or of its points."),
         Column("Taken", ".status.taken", "Age of its data.", "date"),
         Column("Until", ".status.until", "How long it is kept."),
-        Column("Age", ".metadata.creationTimestamp", "Age of the record.", "date"),
+        # In the name and in Taken already: these would not fit into 120 columns.
+        Column("Policy", ".spec.policy", "The policy.", wide=True),
+        Column("Age", ".metadata.creationTimestamp", "Age of the record.", "date", wide=True),
         Column("Message", ".status.message", "Why it is in this phase.", wide=True),
     ),
     selectable_fields=(".status.phase", ".spec.policy"),

@@ -78,7 +78,8 @@ def root(kind: Kind) -> Schema:
         "properties": {
             "apiVersion": {"description": f"{GROUP}/{VERSION}.", "type": "string"},
             "kind": {"description": f"{kind.meta.kind}.", "type": "string"},
-            "metadata": {"description": "Standard metadata of an object.", "type": "object"},
+            # The API server has its own schema for metadata and allows no word beside the type.
+            "metadata": {"type": "object"},
             "spec": structural(kind.spec, authored=True),
             "status": structural(kind.status, authored=False),
         },

@@ -142,6 +142,12 @@ class RestoreStatus(Model):
     claims: tuple[RestoredClaim, ...] = Field(
         default=(), description="The claims that are made.", max_length=16
     )
+    into: str | None = Field(
+        default=None,
+        description="The claims that are made, for printing, such as `data-restored +2`: a column "
+        "shows only the first item of a list.",
+        max_length=NAME_MAX + 8,
+    )
 
 
 RESTORE_META: Final = CrdMeta(
@@ -153,9 +159,9 @@ RESTORE_META: Final = CrdMeta(
     columns=(
         Column("Backup", ".status.backup", "The Backup that the data is from."),
         Column("Phase", ".status.phase", "Where the restore is."),
-        Column("Claims", ".status.claims[*].newClaim", "The claims that are made."),
-        Column("Message", ".status.message", "Why it is in this phase."),
+        Column("Into", ".status.into", "The claims that are made."),
         Column("Age", ".metadata.creationTimestamp", "Age of the request.", "date"),
+        Column("Message", ".status.message", "Why it is in this phase.", wide=True),
     ),
     selectable_fields=(".status.phase",),
 )
