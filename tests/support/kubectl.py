@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,15 +29,25 @@ class Kubectl:
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> Answer:
         """Given arguments, run kubectl with them and return what it said."""
-        command = [
+        command = self._command(arguments)
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        return Answer(done.returncode == 0, done.stdout, done.stderr)
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Given arguments, start kubectl with them and return the process; its words are lost."""
+        nowhere = subprocess.DEVNULL
+        return subprocess.Popen(
+            self._command(arguments), stdin=nowhere, stdout=nowhere, stderr=nowhere
+        )
+
+    def _command(self, arguments: Sequence[str]) -> list[str]:
+        return [
             "kubectl",
             f"--kubeconfig={self.kubeconfig}",
             f"--cache-dir={self.kubeconfig.parent / 'kubectl-cache'}",
             f"--namespace={self.namespace}",
             *arguments,
         ]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-        return Answer(done.returncode == 0, done.stdout, done.stderr)
 
     def apply(self, document: dict[str, Any]) -> Answer:
         """Given an object, apply it as YAML and return what kubectl said."""

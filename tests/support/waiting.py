@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], object], what: str, seconds: float = 20) -> None:
-    """Given a condition and its name, return once it holds. Raise AssertionError naming it when it
-    does not within `seconds`.
+def eventually(
+    condition: Callable[[], T], what: str, seconds: float = 20, every: float = 0.01
+) -> T:
+    """Given a condition and its name, return its first true value. Raise AssertionError naming it
+    when there is none within `seconds`. It is asked again after `every` seconds.
     """
     limit = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         if time.monotonic() > limit:
             raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.01)
+        time.sleep(every)
+    return found

@@ -1,0 +1,74 @@
+"""The real cluster: two nodes, a CSI driver with snapshots, and the operator inside, installed by
+its chart. BACKSTAY_E2E_KUBECONFIG names another cluster on purpose; one that does not look like
+a test cluster is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e.disks import Disks
+from tests.e2e.kube import Kube
+from tests.e2e.shop import Shop
+
+ROOT = Path(__file__).resolve().parents[2]
+CLUSTER = ROOT / "hack/cluster/cluster"
+TEST_CONTEXTS = re.compile(r"^(backstay-test|kind-.*|k3d-.*|minikube)$")
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> Path:
+    """Return the kubeconfig of a test cluster that is up, with the operator in it."""
+    given = os.environ.get("BACKSTAY_E2E_KUBECONFIG")
+    if given:
+        path = Path(given)
+        context = Kube(path).run("config", "current-context").strip()
+        if not TEST_CONTEXTS.match(context):
+            pytest.exit(f"BACKSTAY_E2E_KUBECONFIG: context {context} is no test cluster", 2)
+        return path
+    subprocess.run([CLUSTER, "up"], check=True)
+    subprocess.run([ROOT / "hack/deploy"], check=True)
+    found = subprocess.run([CLUSTER, "kubeconfig"], check=True, capture_output=True, text=True)
+    return Path(found.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def kubectl(kubeconfig: Path) -> Kube:
+    return Kube(kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def disks() -> Disks:
+    """Return a look at the disk snapshots of the local cluster's CSI driver."""
+    if os.environ.get("BACKSTAY_E2E_KUBECONFIG"):
+        pytest.skip("only the local cluster's disks can be looked at from here")
+    text = subprocess.run(
+        [CLUSTER, "status", "-o", "json"], check=True, capture_output=True, text=True
+    ).stdout
+    return Disks(Path(json.loads(text)["storage"]))
+
+
+@pytest.fixture(scope="module")
+def shop(kubectl: Kube) -> Iterator[Shop]:
+    """Return a namespace with a PostgreSQL that has data, for all tests of a module."""
+    with _namespace(kubectl) as found:
+        found.start_database()
+        yield found
+
+
+@pytest.fixture
+def namespace(kubectl: Kube) -> Iterator[Shop]:
+    """Return a namespace of the test's own, without a database."""
+    with _namespace(kubectl) as found:
+        yield found
+
+
+def _namespace(kubectl: Kube) -> Shop:
+    return Shop(kubectl.within(f"e2e-{secrets.token_hex(4)}"))

@@ -1,0 +1,99 @@
+"""The operator's pod, to be killed, and writes of the operator, to be refused meanwhile.
+
+A write is refused by a ValidatingAdmissionPolicy that looks at the operator's service account
+only: the operator stands before that write for as long as the policy does, on a real API server.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.e2e.kube import Kube, KubectlError, Obj
+
+NAMESPACE = "backstay"
+SELECTOR = "app.kubernetes.io/name=backstay"
+ACCOUNT = "system:serviceaccount:backstay:backstay"
+
+
+def kill(kubectl: Kube) -> None:
+    """Kill the operator (SIGKILL: no farewell, the Lease is not given back); wait for the next."""
+    home = kubectl.within(NAMESPACE)
+    old = {p["metadata"]["uid"] for p in home.list("pods", "--selector", SELECTOR)}
+    home.run("delete", "pods", "--selector", SELECTOR, "--grace-period=0", "--force")
+
+    def replaced() -> bool:
+        pods = home.list("pods", "--selector", SELECTOR)
+        return bool(pods) and all(p["metadata"]["uid"] not in old and _ready(p) for p in pods)
+
+    kubectl.until("another operator pod to be ready", replaced, 90)
+
+
+def _ready(pod: Obj) -> bool:
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+@contextmanager
+def refused(kubectl: Kube, verb: str, resource: str, when: str = "true") -> Iterator[None]:
+    """Given a verb (CREATE, UPDATE, DELETE), `plural.group[/subresource]` and a CEL condition,
+    have the operator's writes of that kind refused as long as the block lasts.
+    """
+    name = f"refuse-{secrets.token_hex(4)}"
+    plural, _, rest = resource.partition(".")
+    group, _, subresource = rest.partition("/")
+    canary = f"canary-{name}"
+    rules = [
+        {
+            "apiGroups": [group],
+            "apiVersions": ["*"],
+            "operations": [verb],
+            "resources": [f"{plural}/{subresource}" if subresource else plural],
+        },
+        {
+            "apiGroups": [""],
+            "apiVersions": ["v1"],
+            "operations": ["CREATE"],
+            "resources": ["configmaps"],
+        },
+    ]
+    ours = f"request.userInfo.username == '{ACCOUNT}' && ({when})"
+    expression = (
+        f"request.resource.resource == 'configmaps' ? object.metadata.name != '{canary}' "
+        f": !({ours})"
+    )
+    kubectl.create(
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": name},
+            "spec": {
+                "failurePolicy": "Fail",
+                "matchConstraints": {"resourceRules": rules},
+                "validations": [{"expression": expression, "message": "refused by a test"}],
+            },
+        },
+        {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "metadata": {"name": name},
+            "spec": {"policyName": name, "validationActions": ["Deny"]},
+        },
+    )
+    try:
+        kubectl.until("the refusal to be in force", lambda: _is_refused(kubectl, canary), 30)
+        yield
+    finally:
+        kubectl.run("delete", "validatingadmissionpolicybinding", name)
+        kubectl.run("delete", "validatingadmissionpolicy", name)
+
+
+def _is_refused(kubectl: Kube, canary: str) -> bool:
+    try:
+        kubectl.run("create", "configmap", canary, "--dry-run=server")
+    except KubectlError as error:
+        if "refused by a test" not in str(error):
+            raise
+        return True
+    return False
