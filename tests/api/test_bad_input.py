@@ -48,7 +48,7 @@ FIVE_FIELDS: Final = "must have five fields (minute hour day-of-month month day-
 DURATION: Final = "must be a duration such as 90s, 10m, 1h30m or 2d, longer than 0"
 OBJECT: Final = "must be the name of a Kubernetes object"
 ABSOLUTE: Final = "must be the absolute path of a file"
-DATABASE: Final = "must be the name of a database: not a connection string"
+DATABASE: Final = "must be the name of a database, without control characters"
 SCHEDULE: Final = "spec.schedule"
 CLAIMS: Final = "spec.source.claims"
 DUMPS: Final = "spec.dumps[0]"
@@ -160,7 +160,8 @@ BAD: Final = [
     policy("spec.dumps.0.file", "/data//shop.dump", f"{DUMPS}.file", ABSOLUTE),
     policy("spec.dumps.0.file", "/data/backstay/", f"{DUMPS}.file", "and a '/' at the end"),
     policy("spec.dumps.0.file", "/data/shop\n.dump", f"{DUMPS}.file", "control characters"),
-    policy("spec.dumps.0.file", "/data/shop.json", DUMPS, "must not end in .json, .partial"),
+    policy("spec.dumps.0.file", "/data/shop.json", DUMPS, "must not end in .json"),
+    policy("spec.dumps.0.file", "/data/shop.failed", DUMPS, "kept beside a dump"),
     policy("spec.dumps.0.postgres.databases", [], f"{DUMPS}.postgres.databases", "at least 1"),
     policy(
         "spec.dumps.0.postgres.databases",
@@ -170,7 +171,7 @@ BAD: Final = [
     ),
     policy(
         "spec.dumps.0.postgres.databases",
-        ["host=elsewhere"],
+        ["shop\n"],
         f"{DUMPS}.postgres.databases[0]",
         DATABASE,
     ),
