@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from tests.support.kubectl import Kubectl
 
+from backstay.api.common import format_time
 from backstay.api.kinds import KINDS
 
 ROOT: Final = Path(__file__).parents[2]
@@ -186,13 +188,15 @@ BACKUPS: Final = (
 def fill(kubectl: Kubectl, policy: str) -> None:
     """Make a policy with its backups and a restore, with the longest that a status says."""
     create(kubectl, "BackupPolicy", policy, POLICY)
+    made = datetime.fromisoformat(kubectl.get("bp", policy)["metadata"]["creationTimestamp"])
+    taken = format_time(made - timedelta(hours=33))
     kubectl.set_status(
         "bp",
         policy,
         {
             "conditions": [READY],
             "nextRun": "2026-11-24 00:32 CET",
-            "lastSuccess": "2026-11-21T00:32:00Z",
+            "lastSuccess": taken,
             "good": 123,
         },
     )
@@ -200,7 +204,6 @@ def fill(kubectl: Kubectl, policy: str) -> None:
         create(kubectl, "Backup", f"{policy}-{stamp}", {"policy": policy})
         status: dict[str, Any] = {"phase": phase, "message": "pg_dump: error: " + "x" * 300}
         if tiers:
-            taken = "2026-11-21T00:32:00Z"
             status |= {"tiers": tiers, "until": until, "size": "1023 MiB", "taken": taken}
         kubectl.set_status("bk", f"{policy}-{stamp}", status)
     create(kubectl, "RestoreRequest", f"{policy}-aside", restore_spec(f"{policy}-20261121-0032"))

