@@ -37,7 +37,7 @@ def test_a_backup_that_failed(shop: Shop) -> None:
     assert "has no good point" in refused
 
 
-def test_a_backup_of_another_namespace(shop: Shop, good: str, elsewhere: Shop) -> None:
+def test_a_backup_of_another_namespace(good: str, elsewhere: Shop) -> None:
     refused = _refused(elsewhere, {"backup": good}, "BackupNotFound")
     assert "only from its own namespace" in refused
 

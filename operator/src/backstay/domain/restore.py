@@ -103,9 +103,15 @@ def _begin(seen: Seen) -> Decision:
         backup=seen.backup,
         started_at=seen.now,
         claims=tuple(seen.sources),
+        into=_into(seen.sources),
     )
     holds = tuple(Action(Step.HOLD, c.claim) for c in seen.sources)
     return Decision(_said(seen, status, "Restoring", "claims are being made"), holds, AT_ONCE)
+
+
+def _into(sources: Sequence[RestoredClaim]) -> str:
+    first, *others = [s.new_claim for s in sources]
+    return f"{first} +{len(others)}" if others else first
 
 
 def _follow(seen: Seen) -> Decision:

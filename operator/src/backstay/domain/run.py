@@ -47,6 +47,9 @@ POLL: Final = timedelta(seconds=3)
 AT_ONCE: Final = timedelta(0)
 TARGET_WAIT: Final = timedelta(minutes=2)
 """How long a dump's target may be without a running pod, as during a restart."""
+POLICY_NOT_FOUND: Final = "PolicyNotFound"
+POLICY_WAIT: Final = timedelta(seconds=30)
+"""`kubectl apply -f FOLDER` may create a Backup some moments before its policy."""
 DEADLINE_SLACK: Final = timedelta(seconds=60)
 """The script has the dump's own deadline inside; ours is for when the script is gone."""
 RETRY_BASE: Final = timedelta(seconds=30)
@@ -106,6 +109,7 @@ class Seen:
 
     name: str
     uid: str
+    created: datetime
     now: datetime
     spec: BackupSpec
     status: BackupStatus
@@ -207,6 +211,9 @@ def dumps_on(status: BackupStatus, claim: str) -> tuple[DumpStatus, ...]:
 
 
 def _freeze(seen: Seen) -> Decision:
+    missing = seen.problem is not None and seen.problem.reason == POLICY_NOT_FOUND
+    if missing and seen.now - seen.created < POLICY_WAIT:
+        return Decision(seen.status, after=POLL)
     if seen.plan is None:
         why = seen.problem.message if seen.problem else "the policy could not be read"
         return Decision(

@@ -35,6 +35,8 @@ def until(point: Point, rules: Rules | None, now: datetime) -> str:
     if not ends:
         return ""
     end, tier = max(ends)
+    if _is_far(end, today):
+        return f"until {end}"  # With the year there is no room for the tier, which Tiers shows.
     return f"{tier.value} until {_short(end, today)}"
 
 
@@ -60,4 +62,8 @@ def _end(tier: Tier, point: Point, rules: Rules) -> date | None:
 
 def _short(day: date, today: date) -> str:
     """Month and day are enough for the next months; the year is told for later ones."""
-    return f"{day:%m-%d}" if abs((day - today).days) < 180 else f"{day:%Y-%m-%d}"
+    return f"{day}" if _is_far(day, today) else f"{day:%m-%d}"
+
+
+def _is_far(day: date, today: date) -> bool:
+    return abs((day - today).days) > 180

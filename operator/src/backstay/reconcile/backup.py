@@ -30,6 +30,7 @@ from backstay.domain.clock import Clock
 from backstay.domain.errors import DataError, Transient, UserError
 from backstay.domain.objects import Obj
 from backstay.domain.sights import DumpSeen, DumpSight, PointSeen
+from backstay.domain.times import parse_time
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
@@ -123,6 +124,7 @@ class BackupReconciler:
         seen = run.Seen(
             name=objects.name(subject.obj),
             uid=subject.uid,
+            created=parse_time(objects.dig(subject.obj, "metadata", "creationTimestamp")),
             now=self._clock.now(),
             spec=subject.spec,
             status=status,
@@ -147,7 +149,7 @@ class BackupReconciler:
         try:
             if obj is None:
                 raise UserError(
-                    "PolicyNotFound",
+                    run.POLICY_NOT_FOUND,
                     f"spec.policy: there is no BackupPolicy {name} in namespace "
                     f"{subject.namespace}",
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from backstay.api.backup import PlannedClaim, PlannedDump, RunPlan
-from backstay.api.policy import Dump, PolicySpec, Target, TargetKind
+from backstay.api.policy import CLAIMS_MAX, Dump, PolicySpec, Target, TargetKind
 from backstay.domain import objects, sourcing
 from backstay.domain.errors import Transient, UserError
 from backstay.domain.objects import Obj
@@ -82,6 +82,12 @@ async def _claims(client: Client, namespace: str, spec: PolicySpec) -> list[Obj]
                 f"spec.source.claims.selector: no PersistentVolumeClaim in namespace {namespace} "
                 f"matches {text}",
             )
+    if len(found) > CLAIMS_MAX:
+        raise UserError(
+            "TooManyClaims",
+            f"spec.source.claims: {len(found)} claims are more than one run can hold "
+            f"({CLAIMS_MAX}); split the policy",
+        )
     return [found[name] for name in sorted(found)]
 
 
