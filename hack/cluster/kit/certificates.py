@@ -16,11 +16,34 @@ def ensure_authority(pki: Path) -> None:
     """Given the folder, leave ca.crt, ca.key and the service account key sa.key in it."""
     pki.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not (pki / "sa.key").exists():
-        run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", pki / "sa.new"])
+        run(
+            [
+                "openssl",
+                "ecparam",
+                "-name",
+                "prime256v1",
+                "-genkey",
+                "-noout",
+                "-out",
+                pki / "sa.new",
+            ]
+        )
         (pki / "sa.new").rename(pki / "sa.key")
     if not (pki / "ca.crt").exists():
         subject = ("-subj", "/CN=backstay-test-ca", "-days", _DAYS)
-        run(["openssl", "req", "-x509", *_CURVE, *subject, "-keyout", pki / "ca.key", "-out", pki / "ca.new"])
+        run(
+            [
+                "openssl",
+                "req",
+                "-x509",
+                *_CURVE,
+                *subject,
+                "-keyout",
+                pki / "ca.key",
+                "-out",
+                pki / "ca.new",
+            ]
+        )
         (pki / "ca.new").rename(pki / "ca.crt")
 
 
@@ -35,7 +58,19 @@ def ensure_pair(pki: Path, name: str, subject: str, addresses: Sequence[str] = (
     extension = f"subjectAltName={names}\n" if names else "basicConstraints=CA:FALSE\n"
     (pki / f"{name}.ext").write_text(extension)
     request = pki / f"{name}.csr"
-    run(["openssl", "req", *_CURVE, "-subj", subject, "-keyout", pki / f"{name}.key", "-out", request])
+    run(
+        [
+            "openssl",
+            "req",
+            *_CURVE,
+            "-subj",
+            subject,
+            "-keyout",
+            pki / f"{name}.key",
+            "-out",
+            request,
+        ]
+    )
     run([
         "openssl", "x509", "-req", "-in", request, "-days", _DAYS, "-extfile", pki / f"{name}.ext",
         "-CA", pki / "ca.crt", "-CAkey", pki / "ca.key", "-CAcreateserial",

@@ -6,8 +6,8 @@ files are deleted last, and never while anything is still mounted among them.
 """
 
 import os
-import signal
 import shutil
+import signal
 from pathlib import Path
 
 from . import cgroups, mounts, packages
@@ -64,8 +64,8 @@ def _shim_sockets(layout: Layout) -> list[Path]:
     found = []
     for number in range(1, MAX_NODES + 1):
         state = layout.node(number).root / "containerd" / "state"
-        for note in state.glob("io.containerd.runtime.v2.task/*/*/address"):
-            found.append(Path(note.read_text().strip().removeprefix("unix://")))
+        notes = state.glob("io.containerd.runtime.v2.task/*/*/address")
+        found += [Path(note.read_text().strip().removeprefix("unix://")) for note in notes]
     return [path for path in found if path.is_relative_to("/run/containerd/s")]
 
 

@@ -2,15 +2,12 @@
 
 import json
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import api, cgroups, configs, images, mounts, packages, services, tools
 from .certificates import ensure_authority, ensure_pair
-from .command import run
-from .console import say
 from .errors import KitError
 from .layout import DRIVER, Layout, Node
 from .processes import Supervisor
@@ -61,7 +58,9 @@ class Cluster:
     def _claim_folder(self, count: int) -> None:
         root = self.layout.root
         if root.exists() and not self.layout.marker.exists() and any(root.iterdir()):
-            raise KitError(f"{root} holds something else; set BACKSTAY_CLUSTER_DIR to an empty folder")
+            raise KitError(
+                f"{root} holds something else; set BACKSTAY_CLUSTER_DIR to an empty folder"
+            )
         running = self.node_count()
         if running > count:
             raise KitError(f"the cluster has {running} nodes; to have {count}, run `down` first")
@@ -74,7 +73,9 @@ class Cluster:
         layout = self.layout
         ensure_authority(layout.pki)
         ensure_pair(layout.pki, "apiserver", "/CN=kube-apiserver", ["127.0.0.1", "localhost"])
-        ensure_pair(layout.pki, "kubelet-client", "/O=system:masters/CN=kube-apiserver-kubelet-client")
+        ensure_pair(
+            layout.pki, "kubelet-client", "/O=system:masters/CN=kube-apiserver-kubelet-client"
+        )
         ensure_pair(layout.pki, "admin", "/O=system:masters/CN=admin")
         for name in ("controller-manager", "scheduler"):
             ensure_pair(layout.pki, name, f"/CN=system:kube-{name}")

@@ -1,4 +1,4 @@
-"""The command line: `cluster up | down | status | load | kubeconfig | tools | image | test-images`."""
+"""The command line: words in, one call, an exit status out."""
 
 import argparse
 import os
@@ -16,7 +16,9 @@ from .locks import locked
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="cluster", description="A local Kubernetes cluster for tests.")
+    top = argparse.ArgumentParser(
+        prog="cluster", description="A local Kubernetes cluster for tests."
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     up = commands.add_parser("up", help="leave a cluster running; build what is missing")
     up.add_argument("--nodes", type=int, choices=range(1, MAX_NODES + 1), default=MAX_NODES)
@@ -25,7 +27,9 @@ def parser() -> argparse.ArgumentParser:
     shown.add_argument("-o", "--output", choices=["text", "json"], default="text")
     load = commands.add_parser("load", help="bring an image into every node")
     load.add_argument("image", help="its full name, such as localhost/backstay:dev")
-    load.add_argument("--from", dest="source", type=Path, metavar="FILE.tar", help="a docker archive")
+    load.add_argument(
+        "--from", dest="source", type=Path, metavar="FILE.tar", help="a docker archive"
+    )
     commands.add_parser("kubeconfig", help="print the path of the administrator's kubeconfig")
     build = commands.add_parser("tools", help="build tools; print NAME PATH for each")
     build.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(tools.NAMES)}")
@@ -103,4 +107,3 @@ def _up(cluster: Cluster, nodes: int) -> None:
 def _load(cluster: Cluster, image: str, source: Path | None) -> None:
     nodes = cluster.layout.nodes(_running(cluster).node_count())
     images.load_everywhere(nodes, image, source)
-

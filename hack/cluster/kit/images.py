@@ -78,6 +78,11 @@ def _slim(root: Path) -> None:
     excluded = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info")
     lines = "".join(f"path-exclude=/{folder}/*\n" for folder in excluded)
     (root / "etc/dpkg/dpkg.cfg.d/slim").write_text(lines)
+    (root / "etc/apt/apt.conf.d/slim").write_text(
+        'APT::Keep-Downloaded-Packages "false";\n'
+        'Dir::Cache::pkgcache "";\nDir::Cache::srcpkgcache "";\n'
+        'Acquire::Languages "none";\n'
+    )
     for folder in (*excluded, "var/cache/apt", "var/lib/apt/lists", "var/log"):
         for entry in (root / folder).glob("*"):
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
@@ -86,8 +91,8 @@ def _slim(root: Path) -> None:
 def build(image: str, dockerfile: Path, context: Path, cache: Path) -> None:
     """Given a Dockerfile and its context, build the image into the local storage.
 
-    pip inside trusts this machine's CA bundle and uses its index, by a mounted pip.conf
-    that leaves no trace in the image.
+    pip inside trusts this machine's CA bundle and uses its index, by a pip.conf that is
+    mounted while it builds (an empty file of that name stays in the image).
     """
     packages.require_root("building an image")
     packages.ensure(packages.IMAGES)

@@ -187,7 +187,9 @@ def layout_from(environ: Mapping[str, str]) -> Layout:
     index = int(text)
     folder = "cluster" if index == 0 else f"cluster-{index}"
     chosen = environ.get("BACKSTAY_CLUSTER_DIR")
-    root = Path(chosen) if chosen else user_folder(environ, "XDG_STATE_HOME", ".local/state") / folder
+    root = (
+        Path(chosen) if chosen else user_folder(environ, "XDG_STATE_HOME", ".local/state") / folder
+    )
     layout = Layout(root=Path(os.path.realpath(root)), index=index)
     layout.check()
     return layout

@@ -44,7 +44,8 @@ def api_server(layout: Layout, tools: Mapping[str, Path]) -> Service:
 def controllers(layout: Layout, tools: Mapping[str, Path]) -> list[Service]:
     """Return controller manager and scheduler."""
     manager = [
-        str(tools["kube-controller-manager"]), f"--kubeconfig={layout.root}/controller-manager.kubeconfig",
+        str(tools["kube-controller-manager"]),
+        f"--kubeconfig={layout.root}/controller-manager.kubeconfig",
         f"--service-account-private-key-file={layout.pki}/sa.key",
         f"--root-ca-file={layout.pki}/ca.crt", "--use-service-account-credentials",
         "--leader-elect=false", "--bind-address=127.0.0.1",
@@ -71,7 +72,6 @@ def csi_controllers(layout: Layout, tools: Mapping[str, Path]) -> list[Service]:
     """Return the snapshot controller and the sidecars of the CSI driver."""
     access = f"--kubeconfig={layout.kubeconfig}"
     socket = f"--csi-address={layout.controller_socket}"
-    # Short first retries: a fault test waits for the second try, not for the back-off.
     return [
         Service("snapshot-controller", [str(tools["snapshot-controller"]), access]),
         Service("csi-snapshotter", [str(tools["csi-snapshotter"]), access, socket]),

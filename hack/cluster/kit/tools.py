@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,10 @@ def _kube(name: str) -> Tool:
 TOOLS = (
     Tool("etcd", _KUBE, "go.etcd.io/etcd/server/v3", "server"),
     *map(_kube, ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet")),
-    *(Tool(n, _CSI, f"{_SNAPSHOTTER}/v8/cmd/{n}", n) for n in ("snapshot-controller", "csi-snapshotter")),
+    *(
+        Tool(n, _CSI, f"{_SNAPSHOTTER}/v8/cmd/{n}", n)
+        for n in ("snapshot-controller", "csi-snapshotter")
+    ),
     Tool(
         "csi-provisioner",
         _PROVISIONER,
@@ -130,7 +134,9 @@ def ensure(cache: Path, names: Iterable[str]) -> dict[str, Path]:
         tools = [tool for tool in TOOLS if tool.module == module and tool.name in wanted]
         if any(not binary(cache, tool.name).exists() for tool in tools):
             _build_missing(cache, module, tools)
-    return {name: kubectl_program(cache) if name == KUBECTL else binary(cache, name) for name in wanted}
+    return {
+        name: kubectl_program(cache) if name == KUBECTL else binary(cache, name) for name in wanted
+    }
 
 
 def _build_missing(cache: Path, module: Module, tools: Sequence[Tool]) -> None:
@@ -158,25 +164,34 @@ def _publish(staged: Path, target: Path) -> None:
 def _build(go: Path, module: Module, tools: Sequence[Tool], target: Path) -> None:
     argv = [str(go), "build", "-v", f"-ldflags=-s -w {module.linker}", "-o", f"{target}/"]
     argv += [tool.package for tool in tools]
-    title = f"Building {', '.join(tool.name for tool in tools)}"
-    last: list[str] = []
-    compiled = fetched = 0
-    with Progress(title) as progress, subprocess.Popen(
-        argv,
-        cwd=module.path,
-        env={**os.environ, **_GO_SETTINGS},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-        for line in process.stdout:
-            fetched += line.startswith("go: downloading")
-            compiled += not line.startswith(("go: ", "#", "\t"))
-            last = [*last[-14:], line.rstrip()]
-            progress.tick(f"{fetched} modules fetched, {compiled} packages compiled")
-        if process.wait():
-            raise KitError(f"go build in {module.path} failed:\n" + "\n".join(last))
+    with (
+        Progress(f"Building {', '.join(tool.name for tool in tools)}") as progress,
+        subprocess.Popen(
+            argv,
+            cwd=module.path,
+            env={**os.environ, **_GO_SETTINGS},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        lines: list[str] = []
+        reader = threading.Thread(target=lambda: lines.extend(process.stderr or ()))
+        reader.start()
+        # Go is silent while it links, so time has to pass on its own.
+        while process.poll() is None:
+            reader.join(timeout=0.5)
+            progress.tick(build_progress(lines))
+        reader.join()
+        if process.returncode:
+            raise KitError(f"go build in {module.path} failed:\n{''.join(lines[-15:])}")
+
+
+def build_progress(lines: Sequence[str]) -> str:
+    """Given what `go build -v` printed so far, return how far it is, in words."""
+    fetched = sum(line.startswith("go: downloading") for line in lines)
+    compiled = sum(not line.startswith(("go: ", "#", "\t")) for line in lines)
+    return f"{fetched} modules fetched, {compiled} packages compiled"
 
 
 def snapshot_crds(cache: Path) -> Path:
@@ -187,7 +202,9 @@ def snapshot_crds(cache: Path) -> Path:
             go = go_program(cache)
             client = f"{_SNAPSHOTTER}/client/v8"
             run([go, "mod", "download", client], cwd=_CSI.path, env=_GO_SETTINGS)
-            home = run([go, "list", "-m", "-f", "{{.Dir}}", client], cwd=_CSI.path, env=_GO_SETTINGS)
+            home = run(
+                [go, "list", "-m", "-f", "{{.Dir}}", client], cwd=_CSI.path, env=_GO_SETTINGS
+            )
             with tempfile.TemporaryDirectory(dir=cache / "tools", prefix=".building-") as partial:
                 staged = Path(partial) / "crds"
                 staged.mkdir()
