@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from hack.cluster.kit import (
     api,
     cgroups,
@@ -66,7 +65,9 @@ def test_two_instances_share_no_port_address_or_name(tmp_path: Path) -> None:
     def claims(index: int) -> set[str]:
         one = layout.Layout(root=tmp_path / str(index), index=index)
         ports = {
-            str(getattr(one, name)) for name in dir(one) if name.endswith("_port") and name[0] != "_"
+            str(getattr(one, name))
+            for name in dir(one)
+            if name.endswith("_port") and name[0] != "_"
         }
         nodes = one.nodes(2)
         return ports | {one.cgroup} | {n.address for n in nodes} | {n.bridge for n in nodes}
@@ -371,7 +372,11 @@ def test_an_empty_cpuset_group_is_filled_from_its_parent(
     table = tmp_path / "mounts"
     table.write_text(f"cgroup {tmp_path} cgroup rw,cpuset 0 0\n")
     monkeypatch.setattr(cgroups, "_MOUNTS", table)
-    for folder, text in ((tmp_path, "0-1\n"), (tmp_path / "top", "\n"), (tmp_path / "top/n1", "\n")):
+    for folder, text in (
+        (tmp_path, "0-1\n"),
+        (tmp_path / "top", "\n"),
+        (tmp_path / "top/n1", "\n"),
+    ):
         folder.mkdir(exist_ok=True)
         for name in ("cpuset.cpus", "cpuset.mems"):
             (folder / name).write_text(text)
@@ -441,11 +446,11 @@ def test_the_kubeconfig_needs_no_other_file_and_names_the_test_context(tmp_path:
 
 
 def test_exactly_one_storage_class_is_the_default_and_one_is_not_csi() -> None:
-    found = {
-        item["metadata"]["name"]: item for item in configs.classes() if item["kind"] == "StorageClass"
-    }
+    kinds = [item for item in configs.classes() if item["kind"] == "StorageClass"]
+    found = {item["metadata"]["name"]: item for item in kinds}
+    default = [name for name, item in found.items() if item["metadata"].get("annotations")]
 
-    assert [name for name, item in found.items() if item["metadata"].get("annotations")] == ["btrfs"]
+    assert default == ["btrfs"]
     assert found["hostdisk"]["provisioner"] != layout.DRIVER
     assert all(item["volumeBindingMode"] == "WaitForFirstConsumer" for item in found.values())
 
@@ -462,9 +467,7 @@ def test_snapshot_classes_cover_both_policies_and_a_foreign_driver() -> None:
     assert found["other-driver"][0] != layout.DRIVER
 
 
-def test_every_process_listens_on_loopback(
-    first: layout.Layout, binaries: dict[str, Path]
-) -> None:
+def test_every_process_listens_on_loopback(first: layout.Layout, binaries: dict[str, Path]) -> None:
     started = [
         services.etcd(first, binaries),
         services.api_server(first, binaries),

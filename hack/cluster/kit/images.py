@@ -20,7 +20,7 @@ from .configs import PAUSE_IMAGE
 from .console import say
 from .errors import KitError
 from .layout import SOURCE, Node
-from .locks import locked
+from .locks import locked, scratch
 
 BASE = "docker.io/library/debian:trixie-slim"
 POSTGRES = "localhost/backstay-postgres:17"
@@ -66,8 +66,8 @@ def ensure_base(cache: Path) -> None:
         if image_id(BASE):
             return
         say("Making the base image debian:trixie-slim with debootstrap (half a minute)")
-        with tempfile.TemporaryDirectory(dir=cache / "images", prefix=".base-") as partial:
-            root = Path(partial) / "root"
+        with scratch(cache / "images", ".base-") as partial:
+            root = partial / "root"
             run(["debootstrap", "--variant=minbase", "trixie", root])
             _slim(root)
             from_folder(BASE, root, "bash")

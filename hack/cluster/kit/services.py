@@ -70,12 +70,16 @@ def csi_driver(layout: Layout, nodes: Sequence[Node], tools: Mapping[str, Path])
 
 def csi_controllers(layout: Layout, tools: Mapping[str, Path]) -> list[Service]:
     """Return the snapshot controller and the sidecars of the CSI driver."""
-    access = f"--kubeconfig={layout.kubeconfig}"
+    common = [
+        f"--kubeconfig={layout.kubeconfig}",
+        # The defaults back off to minutes and allow 5 requests per second: tests would wait.
+        "--retry-interval-max=5s", "--kube-api-qps=50", "--kube-api-burst=100",
+    ]  # fmt: skip
     socket = f"--csi-address={layout.controller_socket}"
     return [
-        Service("snapshot-controller", [str(tools["snapshot-controller"]), access]),
-        Service("csi-snapshotter", [str(tools["csi-snapshotter"]), access, socket]),
-        Service("csi-provisioner", [str(tools["csi-provisioner"]), access, socket]),
+        Service("snapshot-controller", [str(tools["snapshot-controller"]), *common]),
+        Service("csi-snapshotter", [str(tools["csi-snapshotter"]), *common, socket]),
+        Service("csi-provisioner", [str(tools["csi-provisioner"]), *common, socket]),
     ]
 
 

@@ -10,7 +10,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from .command import run
 from .console import Progress
 from .errors import KitError
 from .layout import SOURCE
-from .locks import locked
+from .locks import locked, scratch
 from .toolchain import go_program, kubectl_program
 
 _VERSION = "k8s.io/component-base/version"
@@ -145,12 +144,12 @@ def _build_missing(cache: Path, module: Module, tools: Sequence[Tool]) -> None:
         missing = [tool for tool in tools if not binary(cache, tool.name).exists()]
         if not missing:
             return
-        with tempfile.TemporaryDirectory(dir=cache / "tools", prefix=".building-") as partial:
-            _build(go_program(cache), module, missing, Path(partial))
+        with scratch(cache / "tools", f".building-{module.name}-") as partial:
+            _build(go_program(cache), module, missing, partial)
             for tool in missing:
-                staged = Path(partial) / f"{tool.name}-publish"
+                staged = partial / f"{tool.name}-publish"
                 staged.mkdir()
-                (Path(partial) / tool.built).rename(staged / tool.name)
+                (partial / tool.built).rename(staged / tool.name)
                 _publish(staged, _folder(cache, tool.name, module))
 
 
@@ -205,8 +204,8 @@ def snapshot_crds(cache: Path) -> Path:
             home = run(
                 [go, "list", "-m", "-f", "{{.Dir}}", client], cwd=_CSI.path, env=_GO_SETTINGS
             )
-            with tempfile.TemporaryDirectory(dir=cache / "tools", prefix=".building-") as partial:
-                staged = Path(partial) / "crds"
+            with scratch(cache / "tools", ".building-crds-") as partial:
+                staged = partial / "crds"
                 staged.mkdir()
                 # Only the stable API: group snapshots need a feature gate of the controller.
                 for file in Path(home.strip(), "config", "crd").glob("snapshot.storage*.yaml"):
