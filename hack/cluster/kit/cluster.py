@@ -53,6 +53,7 @@ class Cluster:
         self._apply(kubectl, crds)
         started += [start(s) for s in services.csi_controllers(self.layout, built)]
         self._wait_for_nodes(kubectl, nodes)
+        self._check_all_run(count)
         return any(started)
 
     def _claim_folder(self, count: int) -> None:
@@ -109,6 +110,11 @@ class Cluster:
             seconds=90,
             what=f"{self.layout.server}/readyz answers",
         )
+
+    def _check_all_run(self, count: int) -> None:
+        for name in services.names(count):
+            if self.supervisor.running(name) is None:
+                raise KitError(f"{name} ended at once:\n{self.supervisor.tail(name)}")
 
     def _apply(self, kubectl: api.Kubectl, crds: Path) -> None:
         kubectl.run("apply", "-f", crds)

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -17,7 +18,7 @@ from urllib.parse import quote
 from . import packages, tools
 from .command import run
 from .configs import PAUSE_IMAGE
-from .console import say
+from .console import Progress, say
 from .errors import KitError
 from .layout import SOURCE, Node
 from .locks import locked, scratch
@@ -65,8 +66,8 @@ def ensure_base(cache: Path) -> None:
     with locked(cache / "images" / ".base.lock", "Waiting for the base image"):
         if image_id(BASE):
             return
-        say("Making the base image debian:trixie-slim with debootstrap (half a minute)")
-        with scratch(cache / "images", ".base-") as partial:
+        title = "Making the base image debian:trixie-slim with debootstrap"
+        with Progress(title), scratch(cache / "images", ".base-") as partial:
             root = partial / "root"
             run(["debootstrap", "--variant=minbase", "trixie", root])
             _slim(root)
@@ -99,11 +100,11 @@ def build(image: str, dockerfile: Path, context: Path, cache: Path) -> None:
     ensure_base(cache)
     with tempfile.TemporaryDirectory(prefix="backstay-build-") as folder:
         options = _trust(Path(folder))
-        say(f"Building {image} from {dockerfile}")
-        buildah(
-            "bud", "--quiet", "--layers", "--network=host", *options,
-            "--tag", image, "--file", dockerfile, context,
-        )  # fmt: skip
+        with Progress(f"Building {image} from {dockerfile}"):
+            buildah(
+                "bud", "--quiet", "--layers", "--network=host", *options,
+                "--tag", image, "--file", dockerfile, context,
+            )  # fmt: skip
 
 
 def pip_conf(environ: dict[str, str], bundle: str) -> str:
@@ -233,6 +234,7 @@ def load_everywhere(nodes: Sequence[Node], image: str, source: Path | None) -> N
 
 
 def _load_all(nodes: Sequence[Node], archive: Archive) -> None:
-    for node in nodes:
-        done = load(node, archive)
-        say(f"{archive.image} {'loaded into' if done else 'already in'} node {node.name}")
+    with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
+        for node, done in zip(nodes, pool.map(lambda n: load(n, archive), nodes), strict=True):
+            verb = "loaded into" if done else "already in"
+            say(f"{archive.image} {verb} node {node.name}")
