@@ -195,7 +195,7 @@ def build_progress(lines: Sequence[str]) -> str:
 
 def snapshot_crds(cache: Path) -> Path:
     """Return the folder with the snapshot CRDs of the snapshotter's client module."""
-    target = _folder(cache, "snapshot-crds", _CSI)
+    target = _folder(cache, "crds", _CSI)
     with locked(cache / "tools" / ".crds.lock", "Waiting for the snapshot CRDs"):
         if not target.exists():
             go = go_program(cache)
@@ -207,8 +207,8 @@ def snapshot_crds(cache: Path) -> Path:
             with scratch(cache / "tools", ".building-crds-") as partial:
                 staged = partial / "crds"
                 staged.mkdir()
-                # Only the stable API: group snapshots need a feature gate of the controller.
-                for file in Path(home.strip(), "config", "crd").glob("snapshot.storage*.yaml"):
+                # Group snapshots too: the snapshot controller waits 30 s for their kinds.
+                for file in Path(home.strip(), "config", "crd").glob("*.storage.k8s.io_*.yaml"):
                     shutil.copyfile(file, staged / file.name)
                 staged.rename(target)
     return target
