@@ -1,0 +1,3 @@
+module backstay.dev/hack/cluster/images/pause
+
+go 1.25.0

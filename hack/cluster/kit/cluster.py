@@ -1,0 +1,150 @@
+"""Bringing an instance up, step by step, each step a no-op where it holds already."""
+
+import json
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from . import api, cgroups, configs, images, mounts, packages, services, tools
+from .certificates import ensure_authority, ensure_pair
+from .errors import KitError
+from .layout import DRIVER, Layout, Node
+from .processes import Supervisor
+
+_STORAGE_SIZE = "16G"
+_NODES_FILE = "nodes"
+
+
+class Cluster:
+    """Given a layout and a cache folder, one instance of the cluster."""
+
+    def __init__(self, layout: Layout, cache: Path) -> None:
+        self.layout = layout
+        self.cache = cache
+        self.supervisor = Supervisor(layout)
+
+    def node_count(self) -> int:
+        """Return how many nodes the instance has, 0 if it is down."""
+        file = self.layout.root / _NODES_FILE
+        return int(file.read_text()) if file.exists() else 0
+
+    def up(self, count: int) -> bool:
+        """Given a number of nodes, leave them running. Return whether anything was started."""
+        packages.require_root("the cluster")
+        packages.ensure(packages.CLUSTER)
+        built = tools.ensure(self.cache, [name for name in tools.NAMES if name != "helm"])
+        crds = tools.snapshot_crds(self.cache)
+        archives = images.test_images(self.cache)
+        self._claim_folder(count)
+        nodes = self.layout.nodes(count)
+        self._prepare(nodes)
+        start = self.supervisor.ensure
+        with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
+            started = [start(services.etcd(self.layout, built))]
+            started.append(start(services.api_server(self.layout, built)))
+            loading = [pool.submit(self._runtime, node, archives) for node in nodes]
+            self._wait_for_api()
+            started += [start(s) for s in services.controllers(self.layout, built)]
+            started.append(start(services.csi_driver(self.layout, nodes, built)))
+            started += [future.result() for future in loading]
+        kubectl = api.Kubectl(built["kubectl"], self.layout)
+        started += [start(services.kubelet(self.layout, node, built)) for node in nodes]
+        self._apply(kubectl, crds)
+        started += [start(s) for s in services.csi_controllers(self.layout, built)]
+        self._wait_for_nodes(kubectl, nodes)
+        self._check_all_run(count)
+        return any(started)
+
+    def _claim_folder(self, count: int) -> None:
+        root = self.layout.root
+        if root.exists() and not self.layout.marker.exists() and any(root.iterdir()):
+            raise KitError(
+                f"{root} holds something else; set BACKSTAY_CLUSTER_DIR to an empty folder"
+            )
+        running = self.node_count()
+        if running > count:
+            raise KitError(f"the cluster has {running} nodes; to have {count}, run `down` first")
+        root.mkdir(parents=True, exist_ok=True)
+        self.layout.marker.touch()
+        (root / _NODES_FILE).write_text(str(count))
+
+    def _prepare(self, nodes: Sequence[Node]) -> None:
+        """Make what the processes find when they start: keys, configs, groups, storage."""
+        layout = self.layout
+        ensure_authority(layout.pki)
+        ensure_pair(layout.pki, "apiserver", "/CN=kube-apiserver", ["127.0.0.1", "localhost"])
+        ensure_pair(
+            layout.pki, "kubelet-client", "/O=system:masters/CN=kube-apiserver-kubelet-client"
+        )
+        ensure_pair(layout.pki, "admin", "/O=system:masters/CN=admin")
+        for name in ("controller-manager", "scheduler"):
+            ensure_pair(layout.pki, name, f"/CN=system:kube-{name}")
+        for name in ("admin", "controller-manager", "scheduler"):
+            _write(layout.root / f"{name}.kubeconfig", configs.kubeconfig(layout, name))
+        mounts.ensure_btrfs(layout.storage_image, layout.storage, _STORAGE_SIZE)
+        plugins = packages.cni_plugins()
+        for node in nodes:
+            user = f"kubelet-{node.number}"
+            ensure_pair(layout.pki, user, f"/O=system:nodes/CN=system:node:{node.name}")
+            _write(node.root / "kubelet.kubeconfig", configs.kubeconfig(layout, user))
+            _write(node.root / "kubelet.json", configs.kubelet(layout, node))
+            _write(node.root / "containerd.toml", configs.containerd_toml(node, plugins))
+            _write(node.root / "cni" / "10-pods.conflist", configs.cni(node))
+            cgroups.create(node.cgroup)
+
+    def _runtime(self, node: Node, archives: Sequence[images.Archive]) -> bool:
+        service = services.containerd(node, packages.cni_plugins())
+        started = self.supervisor.ensure(service)
+        self.supervisor.wait(
+            service.name, lambda: images.answers(node), seconds=30, what="containerd answers"
+        )
+        for archive in archives:
+            images.load(node, archive)
+        return started
+
+    def _wait_for_api(self) -> None:
+        self.supervisor.wait(
+            "kube-apiserver",
+            lambda: api.ready(self.layout),
+            seconds=90,
+            what=f"{self.layout.server}/readyz answers",
+        )
+
+    def _check_all_run(self, count: int) -> None:
+        for name in services.names(count):
+            if self.supervisor.running(name) is None:
+                raise KitError(f"{name} ended at once:\n{self.supervisor.tail(name)}")
+
+    def _apply(self, kubectl: api.Kubectl, crds: Path) -> None:
+        kubectl.run("apply", "-f", crds)
+        kubectl.run("wait", "--for=condition=Established", "--timeout=30s", "-f", crds)
+        manifest = {"apiVersion": "v1", "kind": "List", "items": configs.classes()}
+        kubectl.run("apply", "-f", "-", stdin=json.dumps(manifest))
+
+    def _wait_for_nodes(self, kubectl: api.Kubectl, nodes: Sequence[Node]) -> None:
+        names = {node.name for node in nodes}
+
+        def settled() -> bool:
+            ready = {n["metadata"]["name"] for n in kubectl.items("nodes") if api.node_is_ready(n)}
+            found = kubectl.items("csinodes")
+            served = {n["metadata"]["name"] for n in found if api.has_driver(n, DRIVER)}
+            accounts = {a["metadata"]["name"] for a in kubectl.items("serviceaccounts")}
+            return names <= ready and names <= served and "default" in accounts
+
+        self.supervisor.wait(
+            f"kubelet-{nodes[-1].number}",
+            settled,
+            seconds=90,
+            what="all nodes are Ready and have the CSI driver",
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that may hold a key; replace it whole, so that no reader sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    partial.rename(path)
