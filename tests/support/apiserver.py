@@ -142,7 +142,7 @@ def make_certificates(pki: Path) -> Path:
         "-addext", "basicConstraints=critical,CA:FALSE",
         "-keyout", "server.key", "-out", "server.crt",
     ]  # fmt: skip
-    account = ["genrsa", "-out", "account.key", "2048"]
+    account = ["ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", "account.key"]
     for arguments in (ca, server, account):
         subprocess.run(["openssl", *arguments], check=True, cwd=pki, capture_output=True)
     return pki

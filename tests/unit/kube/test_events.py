@@ -25,8 +25,13 @@ def backup(name: str = "shop-20261122-0032", uid: str = "u1") -> Obj:
     return {"apiVersion": "backstay.dev/v1alpha1", "kind": "Backup", "metadata": meta}
 
 
-@given(st.from_regex(SUBDOMAIN, fullmatch=True).filter(lambda name: len(name) <= 253))
+def subdomain(text: str) -> str:
+    return re.sub(r"[-.]*\.[-.]*", ".", text).strip("-.") or "x"
+
+
+@given(st.text("a0-.", min_size=1, max_size=253).map(subdomain))
 def test_names_are_valid_whatever_the_object_is_called(name: str) -> None:
+    assert SUBDOMAIN.fullmatch(name)
     told = event_name(backup(name), "Completed", 1)
     assert len(told) <= 253
     assert SUBDOMAIN.fullmatch(told)
