@@ -18,6 +18,7 @@ from backstay.kube.resources import (
     EVENT,
     NAMESPACE,
     PERSISTENT_VOLUME_CLAIM,
+    POD,
     VOLUME_SNAPSHOT,
     Resource,
 )
@@ -238,3 +239,16 @@ async def test_exec_into_a_pod_that_is_not_there_is_not_found(
 ) -> None:
     with pytest.raises(NotFound, match="no such pod or container"):
         await Exec(credentials).run(namespace, "none", "c", ["true"], timeout=timedelta(seconds=9))
+
+
+async def test_exec_into_a_pod_that_does_not_run_yet_is_not_found(
+    client: Client, credentials: Login, namespace: str
+) -> None:
+    containers = [{"name": "pg", "image": "none"}]
+    pod = {"metadata": {"name": "pg-0", "namespace": namespace}, "spec": {"containers": containers}}
+    await client.create(POD, pod)
+    for container in ("pg", "none"):
+        with pytest.raises(NotFound, match=r"or not running \(HTTP 400\)"):
+            await Exec(credentials).run(
+                namespace, "pg-0", container, ["true"], timeout=timedelta(seconds=9)
+            )

@@ -17,7 +17,7 @@ from backstay.kube.lease import Elector
 from backstay.kube.login import Login
 from backstay.kube.resources import LEASE
 
-DURATION = timedelta(seconds=2)
+DURATION = timedelta(seconds=3)
 Elect = Callable[[str], Elector]
 
 
@@ -36,7 +36,7 @@ def elect(client: Client, namespace: str, clock: SystemClock) -> Elect:
             name="backstay",
             identity=identity,
             duration=DURATION,
-            renew=timedelta(seconds=0.4),
+            renew=timedelta(seconds=0.5),
         )
 
     return make

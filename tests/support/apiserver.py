@@ -105,7 +105,7 @@ def _start_etcd(stack: contextlib.ExitStack, tools: Tools, folder: Path) -> str:
 
 
 def _start_apiserver(stack: contextlib.ExitStack, tools: Tools, folder: Path, etcd: str) -> Path:
-    pki = _make_certificates(folder / "pki")
+    pki = make_certificates(folder / "pki")
     token = secrets.token_hex(16)
     (pki / "tokens.csv").write_text(f"{token},admin,admin,system:masters\n")
     port = _free_port()
@@ -128,7 +128,7 @@ def _start_apiserver(stack: contextlib.ExitStack, tools: Tools, folder: Path, et
     return _write_kubeconfig(folder / "kubeconfig", server, pki / "ca.crt", token)
 
 
-def _make_certificates(pki: Path) -> Path:
+def make_certificates(pki: Path) -> Path:
     """Make a CA, a server certificate for 127.0.0.1 and a key that signs account tokens."""
     pki.mkdir()
     elliptic = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -142,7 +142,7 @@ def _make_certificates(pki: Path) -> Path:
         "-addext", "basicConstraints=critical,CA:FALSE",
         "-keyout", "server.key", "-out", "server.crt",
     ]  # fmt: skip
-    account = ["genrsa", "-out", "account.key", "2048"]
+    account = ["ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", "account.key"]
     for arguments in (ca, server, account):
         subprocess.run(["openssl", *arguments], check=True, cwd=pki, capture_output=True)
     return pki

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -16,8 +17,10 @@ Serve = Callable[[Handler], Awaitable[Login]]
 
 
 @pytest.fixture
-async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
+async def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Serve]:
     """Given a handler of all requests, serve it and return how to log in there."""
+    # Nobody speaks TLS here, and loading the system's CAs takes longer than most tests.
+    monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
     runners: list[web.AppRunner] = []
 
     async def start(handler: Handler) -> Login:

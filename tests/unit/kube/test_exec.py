@@ -108,7 +108,10 @@ async def test_a_connection_cut_before_the_status_is_no_success(serve: Serve, th
 
 async def test_the_status_ends_the_exec_also_when_the_line_stays_open(serve: Serve) -> None:
     kubelet = Kubelet(SUCCESS, then="hang")
-    assert (await run(await serve(kubelet), "true")).exit_code == 0
+    login = await serve(kubelet)
+    async with asyncio.timeout(10):
+        result = await run(login, "true", timeout=timedelta(minutes=5))
+    assert result.exit_code == 0
     kubelet.hang.set()
 
 

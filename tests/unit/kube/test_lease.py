@@ -155,6 +155,18 @@ async def test_when_the_server_hangs_the_lease_is_lost_at_the_deadline(
     assert lost == [pytest.approx(12)]
 
 
+async def test_an_outage_ends_it_at_the_deadline_and_not_at_the_next_try(
+    clock: VirtualClock, server: OneLease, elector: Elector
+) -> None:
+    clock.luck = 0.5  # tries at 5.5, 6.6 ... 11.0, and the next would be at 12.1
+    await elector.acquire()
+    server.broken = True
+    lost: list[float] = []
+    async with task_of(elector.run(lambda: lost.append(clock.monotonic()))):
+        await clock.advance(30)
+    assert lost == [pytest.approx(12)]
+
+
 async def test_a_fence_that_fell_is_not_lifted_by_a_late_answer(
     clock: VirtualClock, server: OneLease, elector: Elector
 ) -> None:

@@ -143,8 +143,8 @@ async def _receive(socket: aiohttp.ClientWebSocketResponse, output: ExecAccumula
 def _refused(error: aiohttp.WSServerHandshakeError, what: str) -> BackstayError:
     """Return what a handshake that is no 101 means. Its body, the reason, is lost to aiohttp."""
     if error.status in (400, 404):
-        # 400 is "container X is not valid for pod Y"; the pod itself was found.
-        return NotFound(f"{what}: no such pod or container (HTTP {error.status})")
+        # 400 is "container X is not valid for pod Y", or a pod that has no node yet or has ended.
+        return NotFound(f"{what}: no such pod or container, or not running (HTTP {error.status})")
     if error.status == 409:
         return Conflict(f"{what}: the pod is changing (HTTP 409)")
     return from_response(error.status, b"", error.headers or {}, what)

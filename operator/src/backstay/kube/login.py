@@ -24,6 +24,12 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from backstay.domain.errors import UserError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+KUBECONFIG = "~/.kube/config"
+
+# The loader stumbles over a file of another shape with whatever comes first.
+_UNREADABLE = (
+    ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError,
+)  # fmt: skip
 
 
 class Login:
@@ -87,30 +93,27 @@ async def login(kubeconfig: Path | None = None, context: str | None = None) -> L
     ~/.kube/config. Raise UserError if there is none of them, or if it cannot be read.
     """
     configuration = Configuration()
+    path = str(kubeconfig or os.environ.get("KUBECONFIG") or KUBECONFIG)
+    in_cluster = kubeconfig is None and context is None and _in_cluster()
+    source = "the pod's service account" if in_cluster else path
     try:
-        if kubeconfig is None and context is None and _in_cluster():
+        if in_cluster:
             load_incluster_config(client_configuration=configuration)
         else:
             await load_kube_config(
-                config_file=str(kubeconfig) if kubeconfig else None,
+                config_file=path,
                 context=context,
                 client_configuration=configuration,
                 persist_config=False,
             )
         return Login(configuration)
-    except (ConfigException, yaml.YAMLError, OSError, ValueError) as error:
+    except _UNREADABLE as error:
         raise UserError(
             "NoCredentials",
-            f"cannot log in to Kubernetes with {_source(kubeconfig)}: {error}; "
+            f"cannot log in to Kubernetes with {source}: {error}; "
             "set KUBECONFIG to a readable file or run in a pod with a service account",
         ) from error
 
 
 def _in_cluster() -> bool:
     return "KUBERNETES_SERVICE_HOST" in os.environ and SERVICE_ACCOUNT.is_file()
-
-
-def _source(kubeconfig: Path | None) -> str:
-    if kubeconfig is not None:
-        return str(kubeconfig)
-    return f"$KUBECONFIG ({os.environ.get('KUBECONFIG') or 'not set'}) or ~/.kube/config"
