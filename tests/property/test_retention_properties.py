@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from hypothesis import assume, given, settings
@@ -11,6 +12,7 @@ from tests.unit.domain.series import apply, point
 
 from backstay.domain import labels
 from backstay.domain.calendar import TIER_LABELS, Tier, period_of
+from backstay.domain.labels import Retain
 from backstay.domain.retention import Point, Rules, Verdict, judge, tiers_for_new
 
 NOW = datetime(2026, 1, 2, 23, 15, tzinfo=UTC)
@@ -18,72 +20,96 @@ ZONES = [
     ZoneInfo(z)
     for z in ("Europe/Vienna", "America/New_York", "Asia/Kolkata", "Pacific/Apia", "UTC")
 ]
-DATES = st.sampled_from(
-    ["", "never", "2025-12-01", "2026-01-01", "2026-01-02", "2026-01-03", "2027-01-01"]
-)
-MARKS = st.sampled_from(
-    [
-        "2025-12-01T00:30:00+01:00",
-        "2026-01-01T23:00:00+01:00",
-        "2026-01-02T23:00:00+01:00",
-        "2026-01-03T00:10:00+01:00",
-        "2030-01-01T00:00:00+00:00",
-        "garbage",
-    ]
-)
-ODD = st.sampled_from(["", "2026-01-01", "2025-12-31", "w01", "w53", "2025-12", "2026-w01", "?"])
+DATES = ["", "never", "2025-12-01", "2026-01-01", "2026-01-02", "2026-01-03", "2027-01-01"]
+MARKS = [
+    "2025-12-01T00:30:00+01:00",
+    "2026-01-01T23:00:00+01:00",
+    "2026-01-02T23:00:00+01:00",
+    "2026-01-03T00:10:00+01:00",
+    "2030-01-01T00:00:00+00:00",
+    "garbage",
+]
+ODD = ["", "2026-01-01", "2025-12-31", "w01", "w53", "2025-12", "2026-w01", "?"]
+CALENDAR = Retain.DAILY_WEEKLY_MONTHLY
+T = TypeVar("T")
 
 
-@st.composite
-def points(draw: st.DrawFn, name: str) -> Point:
+class Choices:
+    """Choices read from bytes: one draw for a whole world is many times faster than one each."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = iter(data)
+
+    def pick(self, options: Sequence[T]) -> T:
+        return options[next(self._data, 0) % len(options)]
+
+    def one_in(self, number: int) -> bool:
+        return self.pick(range(number)) == number - 1
+
+
+BYTES_PER_POINT = 16
+
+
+def point_of(name: str, choices: Choices) -> Point:
     age = timedelta(
-        days=draw(st.sampled_from([0, 0, 0, 1, 1, 2, 3, 6, 8, 20, 40, 370])),
-        minutes=draw(st.integers(min_value=0, max_value=1500)),
+        days=choices.pick([0, 0, 0, 1, 1, 2, 3, 6, 8, 20, 40, 370]),
+        minutes=6 * choices.pick(range(250)),
     )
-    extra = {"result": draw(st.sampled_from(["good"] * 5 + ["failed", "failed", "pending", "?"]))}
-    extra["retain"] = draw(st.sampled_from(["daily_weekly_monthly"] * 5 + ["days", "?"]))
-    for tier in draw(st.lists(st.sampled_from(list(Tier)), max_size=3)):
+    extra = {
+        "result": choices.pick(["good"] * 5 + ["failed", "failed", "pending", "?"]),
+        "retain": choices.pick([*[str(CALENDAR)] * 5, "days", "?"]),
+    }
+    for tier in choices.pick([(), (Tier.DAILY,), (Tier.DAILY, Tier.WEEKLY), tuple(Tier)]):
         own = period_of(tier, NOW - age, ZONES[0]).value
-        extra[tier] = draw(st.one_of(st.just(own), ODD))
-    match draw(st.sampled_from(["", "", "date", "mark", "edited", "saved"])):
+        extra[tier] = own if choices.pick([True, True, False]) else choices.pick(ODD)
+    match choices.pick(["", "", "date", "mark", "mark", "edited", "saved"]):
         case "date":
-            extra["delete_after"] = draw(DATES)
+            extra["delete_after"] = choices.pick(DATES)
         case "mark":
-            extra["marked_at"] = draw(MARKS)
+            extra["marked_at"] = choices.pick(MARKS)
             extra["delete_after"] = extra["marked_at"][:10]
         case "edited":
-            extra["marked_at"], extra["delete_after"] = draw(MARKS), draw(DATES)
+            extra["marked_at"], extra["delete_after"] = choices.pick(MARKS), choices.pick(DATES)
         case "saved":
-            extra["marked_at"] = draw(MARKS)
-    if draw(st.integers(0, 7)) == 0:
-        extra["hold"] = draw(st.sampled_from(["true", "false", "yes"]))
-    if draw(st.integers(0, 7)) == 0:
+            extra["marked_at"] = choices.pick(MARKS)
+    if choices.one_in(8):
+        extra["hold"] = choices.pick(["true", "false", "yes"])
+    if choices.one_in(8):
         extra["in_use"] = "request"
-    return replace(
-        point(name, NOW - age, **extra),
-        ready=draw(st.integers(0, 5)) > 0,
-        deleting=draw(st.integers(0, 9)) == 0,
+    ready, deleting = not choices.one_in(6), choices.one_in(10)
+    return replace(point(name, NOW - age, **extra), ready=ready, deleting=deleting)
+
+
+def points(name: str) -> st.SearchStrategy[Point]:
+    sized = st.binary(min_size=BYTES_PER_POINT, max_size=BYTES_PER_POINT)
+    return sized.map(lambda data: point_of(name, Choices(data)))
+
+
+def series() -> st.SearchStrategy[list[Point]]:
+    return st.binary(max_size=9 * BYTES_PER_POINT).map(
+        lambda data: [
+            point_of(f"p{i}", Choices(data[i * BYTES_PER_POINT : (i + 1) * BYTES_PER_POINT]))
+            for i in range(len(data) // BYTES_PER_POINT)
+        ]
     )
 
 
-@st.composite
-def series(draw: st.DrawFn) -> list[Point]:
-    return [draw(points(f"p{i}")) for i in range(draw(st.integers(0, 8)))]
+def rules_of(data: bytes) -> Rules:
+    choices = Choices(data)
+    return Rules(
+        zone=choices.pick(ZONES),
+        hourly=choices.pick(range(4)),
+        daily=choices.pick(range(4)),
+        weekly=choices.pick(range(4)),
+        monthly=choices.pick(range(4)),
+        yearly=choices.pick(range(4)),
+        failed=choices.pick(range(4)),
+        adhoc_days=30,
+        keeps_all=choices.one_in(8),
+    )
 
 
-counts = st.integers(min_value=0, max_value=3)
-live_rules = st.builds(
-    Rules,
-    zone=st.sampled_from(ZONES),
-    hourly=counts,
-    daily=counts,
-    weekly=counts,
-    monthly=counts,
-    yearly=counts,
-    failed=counts,
-    adhoc_days=st.just(30),
-    keeps_all=st.sampled_from([False] * 5 + [True]),
-)
+live_rules = st.binary(min_size=8, max_size=8).map(rules_of)
 any_rules = st.one_of(live_rules, live_rules, live_rules, st.none())
 
 
