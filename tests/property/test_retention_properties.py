@@ -86,11 +86,9 @@ def points(name: str) -> st.SearchStrategy[Point]:
 
 
 def series() -> st.SearchStrategy[list[Point]]:
-    return st.binary(max_size=9 * BYTES_PER_POINT).map(
-        lambda data: [
-            point_of(f"p{i}", Choices(data[i * BYTES_PER_POINT : (i + 1) * BYTES_PER_POINT]))
-            for i in range(len(data) // BYTES_PER_POINT)
-        ]
+    # The number is drawn first: left to itself hypothesis draws next to no bytes at all.
+    return st.integers(min_value=0, max_value=9).flatmap(
+        lambda number: st.tuples(*(points(f"p{i}") for i in range(number))).map(list)
     )
 
 
@@ -143,14 +141,14 @@ def test_the_order_of_the_input_does_not_matter(
 
 
 @given(series(), any_rules)
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_a_second_pass_changes_nothing(world: list[Point], rules: Rules | None) -> None:
     again = judge(apply(judge(world, rules, NOW)), rules, NOW)
     assert [v for v in again if v.patches or v.sweep] == []
 
 
 @given(series(), any_rules)
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_what_must_stay_is_neither_marked_nor_swept(
     world: list[Point], rules: Rules | None
 ) -> None:
@@ -168,7 +166,7 @@ def test_what_must_stay_is_neither_marked_nor_swept(
 
 
 @given(series(), any_rules)
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_only_a_strict_date_that_is_past_sweeps_and_a_mark_only_after_its_grace(
     world: list[Point], rules: Rules | None
 ) -> None:
@@ -184,7 +182,7 @@ def test_only_a_strict_date_that_is_past_sweeps_and_a_mark_only_after_its_grace(
 
 
 @given(series(), live_rules)
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_each_rule_has_exactly_one_label_in_each_of_its_newest_periods(
     world: list[Point], rules: Rules
 ) -> None:
@@ -202,7 +200,7 @@ def test_each_rule_has_exactly_one_label_in_each_of_its_newest_periods(
 
 
 @given(series(), live_rules)
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_what_our_mark_sweeps_is_missed_by_no_rule(world: list[Point], rules: Rules) -> None:
     verdicts = judge(world, rules, NOW)
     remaining = counted(apply(verdicts))
@@ -220,7 +218,7 @@ def test_what_our_mark_sweeps_is_missed_by_no_rule(world: list[Point], rules: Ru
 
 
 @given(series(), points("new"), live_rules)
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_a_new_point_gets_at_birth_what_judge_would_give_it(
     world: list[Point], new: Point, rules: Rules
 ) -> None:
