@@ -1,0 +1,6 @@
+"""Properties are searched the same way in every run, so that a red run can be repeated."""
+
+from hypothesis import settings
+
+settings.register_profile("backstay", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("backstay")
