@@ -84,7 +84,8 @@ class Host:
     errors that it cannot handle, and then so must we.
     """
 
-    def __init__(self, enqueue: Enqueue, on_end: Callable[[str], None]) -> None:
+    def __init__(self, enqueue: Enqueue, on_end: Callable[[str], None], identity: str) -> None:
+        self._identity = identity
         self._enqueue = enqueue
         self._on_end = on_end
         self._stop = threading.Event()
@@ -107,6 +108,8 @@ class Host:
                     registry=registry(self._enqueue),
                     settings=settings(),
                     standalone=True,
+                    # Else kopf asks for the user's name, and a numeric user has none.
+                    identity=self._identity,  # type: ignore[arg-type]  # its NewType is private
                     clusterwide=True,
                     stop_flag=self._stop,
                     ready_flag=self._ready,
