@@ -47,19 +47,20 @@ def compile_lock(target: Path, seed: Path, sources: list[str], *, upgrade: bool)
     subprocess.run(command, cwd=ROOT, check=True, text=True, input=build_requirements())
 
 
-def write_locks(folder: Path, *, upgrade: bool = False) -> list[Path]:
-    """Given a folder, write dev.txt, runtime.txt and build.txt into it and return their paths."""
+def write_locks(folder: Path, *, upgrade: bool) -> None:
+    """Given a folder, write dev.txt, runtime.txt and build.txt into it."""
     dev, runtime, build = (folder / f"{name}.txt" for name in ("dev", "runtime", "build"))
     compile_lock(dev, FOLDER / "dev.txt", ["pyproject.toml", "--extra=dev", "-"], upgrade=upgrade)
     compile_lock(runtime, dev, ["pyproject.toml"], upgrade=False)
     compile_lock(build, dev, ["-"], upgrade=False)
-    return [dev, runtime, build]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--upgrade", action="store_true", help="move every pin to its newest")
-    write_locks(FOLDER, upgrade=parser.parse_args().upgrade)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where to write")
+    options = parser.parse_args()
+    write_locks(options.folder, upgrade=options.upgrade)
 
 
 if __name__ == "__main__":
