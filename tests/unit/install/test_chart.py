@@ -1,0 +1,100 @@
+"""What only the chart does: values, their schema, and CRDs that outlive a release."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from tests.unit.install.rendering import (
+    CHART,
+    KUBERNETES,
+    Object,
+    Tools,
+    helm_template,
+    only,
+    operator_container,
+)
+
+TEST_CLUSTER: Object = {
+    "hostNetwork": True,
+    "imagePullSecrets": [{"name": "registry"}],
+    "extraEnv": [{"name": "KUBERNETES_SERVICE_HOST", "value": "127.0.0.1"}],
+    "nodeSelector": {"zone": "a"},
+    "tolerations": [{"key": "backup", "operator": "Exists"}],
+    "affinity": {"podAffinity": {}},
+    "resources": {},
+}
+
+
+def test_an_uninstall_keeps_the_crds(chart: list[Object]) -> None:
+    crds = [o for o in chart if o["kind"] == "CustomResourceDefinition"]
+    assert [o["metadata"]["annotations"] for o in crds] == [{"helm.sh/resource-policy": "keep"}] * 3
+    # Helm never upgrades what lies in this folder.
+    assert not (CHART / "crds").exists()
+
+
+def test_crds_can_be_left_to_others(chart: list[Object], tools: Tools) -> None:
+    without = helm_template(tools, {"crds": {"install": False}})
+    assert without == [o for o in chart if o["kind"] != "CustomResourceDefinition"]
+
+
+def test_scheduling_network_and_environment_reach_the_pod(tools: Tools) -> None:
+    objects = helm_template(tools, TEST_CLUSTER)
+    for o in objects:
+        kubernetes_validate.validate(o, KUBERNETES, strict=True)
+    pod = only(objects, "Deployment")["spec"]["template"]["spec"]
+    for key in ("hostNetwork", "imagePullSecrets", "tolerations", "affinity"):
+        assert pod[key] == TEST_CLUSTER[key]
+    assert pod["nodeSelector"] == {"kubernetes.io/os": "linux", "zone": "a"}
+    assert operator_container(objects)["env"][-1] == TEST_CLUSTER["extraEnv"][0]
+
+
+def test_on_the_nodes_network_only_the_nodes_own_address_is_listened_on(tools: Tools) -> None:
+    env = operator_container(helm_template(tools, {"hostNetwork": True}))["env"]
+    assert {"fieldRef": {"fieldPath": "status.podIP"}} in [
+        e.get("valueFrom") for e in env if e["name"] == "BACKSTAY_BIND_ADDRESS"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("release", "name"),
+    [
+        ("backstay", "backstay"),
+        ("prod", "prod-backstay"),
+        ("p" * 53, f"{'p' * 40}-backstay"),
+    ],
+)
+def test_objects_are_named_after_the_release(tools: Tools, release: str, name: str) -> None:
+    objects = helm_template(tools, {}, release=release)
+    names = {o["metadata"]["name"] for o in objects if o["kind"] != "CustomResourceDefinition"}
+    assert names == {name, f"{name}-metrics", f"{name}-lease", f"{name}-edit", f"{name}-view"}
+    assert all(len(n) <= 63 for n in names)
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({"worker": 3}, "'worker'"),
+        ({"workers": 0}, "/workers"),
+        ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
+        ({"logLevel": "verbose"}, "/logLevel"),
+        ({"resyncInterval": "5m"}, "/resyncInterval"),
+        ({"resyncInterval": "PT"}, "/resyncInterval"),
+        ({"ports": {"probes": 80}}, "/ports/probes"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(tools: Tools, values: Object, word: str) -> None:
+    with pytest.raises(AssertionError, match="values don't meet the specifications") as refusal:
+        helm_template(tools, values)
+    assert word in str(refusal.value)
+
+
+def test_every_value_has_a_schema() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    defaults: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
+    assert set(schema["properties"]) == {*defaults, "global"}
+    for key in ("image", "crds", "ports"):
+        assert set(schema["properties"][key]["properties"]) == set(defaults[key])
