@@ -7,6 +7,11 @@ Invariants:
   (it is not even signalled), so a lost connection is Transient and the caller looks at what the
   command left behind; a command with effects brings its own lock and deadline.
 - Standard input and output flow at the same time, so neither side can block the other.
+
+To be known by who sends much: a command that ends, or waits, with more than about 100 KiB of its
+input unread blocks the whole stream on its way through API server and kubelet, and its Status
+never comes (kubectl exec -i hangs alike). So it must drain its input before it ends:
+`COMMAND; status=$?; cat >/dev/null; exit $status`.
 """
 
 from __future__ import annotations
@@ -126,6 +131,8 @@ async def _send(socket: aiohttp.ClientWebSocketResponse, stdin: bytes) -> None:
     with contextlib.suppress(ConnectionError, aiohttp.ClientError):
         for message in stdin_messages(stdin):
             await socket.send_bytes(message)
+            # Sending need not wait; without this a lost connection would be noticed at the end.
+            await asyncio.sleep(0)
 
 
 async def _receive(socket: aiohttp.ClientWebSocketResponse, output: ExecAccumulator) -> None:
