@@ -51,17 +51,21 @@ def expected_days(good: list[date], rules: Rules) -> set[date]:
 
 
 @pytest.mark.parametrize(
-    ("start", "days", "rules"),
+    ("start", "days", "fails_every", "rules"),
     [
-        (date(2025, 10, 18), 400, Rules(zone=VIENNA, daily=7, weekly=4, monthly=12, failed=3)),
-        (date(2023, 11, 30), 1100, Rules(zone=APIA, daily=7, weekly=4, monthly=12, yearly=5)),
-        (date(2020, 12, 20), 60, Rules(zone=VIENNA, weekly=60)),
-        (date(2027, 12, 20), 90, Rules(zone=VIENNA)),
+        (date(2025, 10, 18), 400, None, Rules(zone=VIENNA, daily=7, weekly=4, monthly=12)),
+        (
+            date(2023, 11, 30),
+            1100,
+            13,
+            Rules(zone=APIA, daily=7, weekly=4, monthly=12, yearly=5, failed=3),
+        ),
+        (date(2020, 12, 20), 60, 3, Rules(zone=VIENNA, weekly=60, failed=1)),
+        (date(2027, 12, 20), 90, None, Rules(zone=VIENNA)),
     ],
 )
-@pytest.mark.parametrize("fails_every", [None, 13])
 def test_daily_runs_leave_exactly_the_points_of_the_definition(
-    start: date, days: int, rules: Rules, fails_every: int | None
+    start: date, days: int, fails_every: int | None, rules: Rules
 ) -> None:
     world: list[Point] = []
     good: list[date] = []
@@ -84,7 +88,7 @@ def test_daily_runs_leave_exactly_the_points_of_the_definition(
     assert {p.name for p in world} == left
 
 
-@pytest.mark.parametrize("passes_every_hours", [1, 24, 24 * 9])
+@pytest.mark.parametrize("passes_every_hours", [6, 24 * 9])
 def test_how_often_a_pass_runs_does_not_change_what_is_left(passes_every_hours: int) -> None:
     rules = Rules(zone=VIENNA, daily=7, weekly=4, monthly=12)
     start = datetime(2026, 1, 1, 0, 32, tzinfo=VIENNA)
@@ -189,7 +193,7 @@ STEPS = [timedelta(hours=h) for h in (1, 6, 13, 24, 24, 49, 24 * 8, -30)]
 
 
 @given(EVENTS)
-@settings(max_examples=60)
+@settings(max_examples=50)
 def test_no_history_loses_the_newest_good_point_or_its_grace(
     events: list[tuple[str, int, int]],
 ) -> None:

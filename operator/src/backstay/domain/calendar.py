@@ -57,7 +57,7 @@ class Period:
 
 def _hour(taken: datetime, _zone: tzinfo) -> Period:
     at = taken.astimezone(UTC)
-    return Period((at.year, at.month, at.day, at.hour), f"{at:%Y-%m-%dT%H}Z")
+    return Period((at.year, at.month, at.day, at.hour), f"{at.date().isoformat()}T{at.hour:02d}Z")
 
 
 def _day(taken: datetime, zone: tzinfo) -> Period:

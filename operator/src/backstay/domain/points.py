@@ -7,15 +7,16 @@ from them here, so a hand edit or an applied verdict can never disagree with ano
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
-from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final
 
 from backstay.domain import labels
 from backstay.domain.calendar import Tier, parse_date
 from backstay.domain.labels import Result, Retain, RunType
 
 MAX_RETAIN_DAYS: Final = 36500
-_E = TypeVar("_E", bound=StrEnum)
+_RESULTS: Final = {word.value: word for word in Result}
+_RETAINS: Final = {word.value: word for word in Retain}
+_RUN_TYPES: Final = {word.value: word for word in RunType}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +55,17 @@ class Point:
     @property
     def result(self) -> Result | None:
         """None where the label is absent or no word of ours."""
-        return _word(Result, self.labels.get(labels.RESULT))
+        return _RESULTS.get(self.labels.get(labels.RESULT, ""))
 
     @property
     def retain(self) -> Retain | None:
         """None where the label is absent or no word of ours."""
-        return _word(Retain, self.labels.get(labels.RETAIN))
+        return _RETAINS.get(self.labels.get(labels.RETAIN, ""))
 
     @property
     def run_type(self) -> RunType | None:
         """None where the label is absent or no word of ours."""
-        return _word(RunType, self.labels.get(labels.TYPE))
+        return _RUN_TYPES.get(self.labels.get(labels.TYPE, ""))
 
     @property
     def retain_days(self) -> int | None:
@@ -165,7 +166,3 @@ class Verdict:
         return bool(
             self.set_labels or self.remove_labels or self.set_annotations or self.remove_annotations
         )
-
-
-def _word(words: type[_E], text: str | None) -> _E | None:
-    return next((word for word in words if word.value == text), None)

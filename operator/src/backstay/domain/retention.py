@@ -137,7 +137,7 @@ class _Series:
             (p for p in staying if p.result is Result.FAILED), key=lambda p: p.order, reverse=True
         )
         self._failed_kept = {p.uid for p in (failed[: rules.failed] if rules else failed)}
-        self._tiers = Tiers((p for p in staying if _counts(p)), rules) if rules else None
+        self._tiers = Tiers((p for p in staying if _counts(p)), points, rules) if rules else None
 
     def verdict(self, point: Point) -> Verdict:
         if point.result is Result.PENDING:

@@ -30,39 +30,46 @@ class TierChanges:
 class _Rule:
     tier: Tier
     label: str
-    keepers: Mapping[Period, Point]
-    """Of every period that has points, also of those beyond the count."""
-    ranks: Mapping[Period, int]
-    """1 is the newest period."""
+    periods: Mapping[str, Period]
+    """By the uid of each point that counts."""
+    keepers: Mapping[tuple[int, ...], Point]
+    """By a period's order; of every period that has points, also of those beyond the count."""
+    ranks: Mapping[tuple[int, ...], int]
+    """By a period's order; 1 is the newest."""
     count: int | None
 
     def keeps(self, period: Period) -> bool:
-        return self.count is None or self.ranks[period] <= self.count
+        return self.count is None or self.ranks[period.order] <= self.count
 
     def is_taken(self, period: Period) -> bool:
         """Whether a point that counts keeps this period, or N newer ones are kept."""
-        if period in self.ranks and self.keeps(period):
+        if period.order in self.ranks and self.keeps(period):
             return True
-        newer = sum(1 for other in self.ranks if other > period)
+        newer = sum(1 for other in self.ranks if other > period.order)
         return self.count is not None and newer >= self.count
 
 
 class Tiers:
     """The calendar rules applied to the points of one series that count."""
 
-    def __init__(self, counted: Iterable[Point], rules: Rules) -> None:
-        """Given the points that fill tiers and the rules, find the keepers."""
+    def __init__(self, counted: Iterable[Point], everyone: Iterable[Point], rules: Rules) -> None:
+        """Given the points that fill tiers, all points, and the rules, find the keepers."""
         self._zone = rules.zone
         ordered = sorted(counted, key=lambda p: p.order)
-        self._rules = [_rule(tier, ordered, rules) for tier in Tier]
+        carried = {key for point in everyone for key in point.labels}
+        self._rules = [
+            _rule(tier, ordered, rules)
+            for tier in Tier
+            if rules.count(tier) != 0 or TIER_LABELS[tier] in carried
+        ]
 
     def of_counted(self, point: Point) -> TierChanges:
         """Given one of the points that count, return what the rules want of it."""
         changes = TierChanges()
         for rule in self._rules:
-            period = period_of(rule.tier, point.taken, self._zone)
+            period = rule.periods[point.uid]
             value = point.labels.get(rule.label)
-            keeper = rule.keepers[period]
+            keeper = rule.keepers[period.order]
             if keeper is point and rule.keeps(period):
                 changes.keeps = True
                 changes.reasons.append(f"keeps {rule.tier} {period.value}")
@@ -103,18 +110,19 @@ def release_all(point: Point, why: str) -> TierChanges:
 
 def _rule(tier: Tier, ordered: list[Point], rules: Rules) -> _Rule:
     label = TIER_LABELS[tier]
-    keepers: dict[Period, Point] = {}
+    periods: dict[str, Period] = {}
+    keepers: dict[tuple[int, ...], Point] = {}
     for point in ordered:  # oldest first
-        period = period_of(tier, point.taken, rules.zone)
-        so_far = keepers.get(period)
+        period = periods[point.uid] = period_of(tier, point.taken, rules.zone)
+        so_far = keepers.get(period.order)
         if so_far is None or (
             period.is_named_by(point.labels.get(label))
             and not period.is_named_by(so_far.labels.get(label))
         ):
-            keepers[period] = point
+            keepers[period.order] = point
     newest_first = sorted(keepers, reverse=True)
-    ranks = {period: rank for rank, period in enumerate(newest_first, start=1)}
-    return _Rule(tier, label, keepers, ranks, rules.count(tier))
+    ranks = {order: rank for rank, order in enumerate(newest_first, start=1)}
+    return _Rule(tier, label, periods, keepers, ranks, rules.count(tier))
 
 
 def _strange(tier: Tier, value: str | None, period: Period) -> list[str]:
@@ -127,7 +135,7 @@ def _strange(tier: Tier, value: str | None, period: Period) -> list[str]:
 
 def _why_released(rule: _Rule, period: Period, keeper: Point) -> str:
     if not rule.keeps(period):
-        return f"{_ordinal(rule.ranks[period])} newest, the rule keeps {rule.count}"
+        return f"{_ordinal(rule.ranks[period.order])} newest, the rule keeps {rule.count}"
     return f"{keeper.name} keeps it"
 
 
