@@ -54,6 +54,8 @@ DEADLINE_SLACK: Final = timedelta(seconds=60)
 """The script has the dump's own deadline inside; ours is for when the script is gone."""
 RETRY_BASE: Final = timedelta(seconds=30)
 MESSAGE_MAX: Final = 1024
+NOWHERE: Final = DumpPlace("", "", "", "", "", "")
+"""Of a dump whose target has no running container yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,23 +253,25 @@ def _dump(seen: Seen) -> Decision:
     look = seen.dump or DumpSeen(DumpSight.UNREACHABLE, message="its pod was not looked at")
     entry = dump_entry(status, dump.name)
     if entry is None or entry.attempt < status.attempt:
-        return _place_dump(seen, dump, look)
+        return _place_dump(seen, dump, look, seen.now)
+    if not entry.container_id:
+        return _place_dump(seen, dump, look, entry.started_at)
     return _follow_dump(seen, dump, entry, look)
 
 
-def _place_dump(seen: Seen, dump: PlannedDump, look: DumpSeen) -> Decision:
-    """Write down where the dump will run, before it is started."""
+def _place_dump(seen: Seen, dump: PlannedDump, look: DumpSeen, since: datetime) -> Decision:
+    """Write down where the dump will run, before it is started; nowhere while its target is away.
+
+    The wait for the target is its own: the dumps before it may have taken hours.
+    """
     status = seen.status
-    attempt_began = status.attempted_at or seen.now
     if look.place is not None:
         entry = _entry_at(dump, look.place, status.attempt, seen.now)
         return Decision(_with_dump(status, entry), after=AT_ONCE)
-    if look.sight is DumpSight.UNREACHABLE and seen.now - attempt_began < TARGET_WAIT:
-        return Decision(
-            changed(status, message=_short(f"dump {dump.name}: {look.message}")), (), POLL
-        )
-    nowhere = DumpPlace("", "", "", "", "", "")
-    entry = _entry_at(dump, nowhere, status.attempt, seen.now)
+    entry = _entry_at(dump, NOWHERE, status.attempt, since)
+    if look.sight is DumpSight.UNREACHABLE and seen.now - since < TARGET_WAIT:
+        waiting = changed(status, message=_short(f"dump {dump.name}: {look.message}"))
+        return Decision(_with_dump(waiting, entry), (), POLL)
     failed = changed(entry, state=DumpState.FAILED, message=_short(look.message))
     return Decision(_with_dump(status, failed), after=AT_ONCE)
 
