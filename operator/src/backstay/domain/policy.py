@@ -84,12 +84,15 @@ def decide(seen: Seen) -> Decision:
         ),
         observed_generation=seen.generation,
     )
-    if seen.spec is None or schedule is None:
+    if seen.spec is None:
         return Decision(changed(status, next_run=None))
+    # Before the schedule: one that cannot be read today may be mended while suspended.
     if seen.spec.suspend:
         return Decision(changed(status, suspended=True, next_run=None))
     if status.suspended:
         status = changed(status, suspended=False, resumed_at=seen.now)
+    if schedule is None:
+        return Decision(changed(status, next_run=None))
     wanted = _due(seen, status, schedule)
     status = changed(status, next_run=_local(wanted.next_run, schedule))
     if wanted.slot is not None and any(r.slot and not r.finished for r in seen.runs):

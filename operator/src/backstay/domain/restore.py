@@ -6,7 +6,8 @@
 
 Invariants: nothing is created before every claim of the request was found restorable and its
 snapshot was claimed (in-use), so that no sweep can take it; a claim that this request did not
-make is never touched; what a failed restore made is left for a person to look at.
+make is never touched; what a failed restore made is left for a person to look at, the pod that
+failed included.
 """
 
 from __future__ import annotations
@@ -165,6 +166,8 @@ def _end(seen: Seen, status: RestoreStatus, phase: RestorePhase, message: str) -
         Action(step, entry.claim)
         for entry in status.claims
         for step in (Step.DELETE_POD, Step.RELEASE)
+        # A failed pod is the proof: a process that dies here must not verify anew, unheld.
+        if not (step is Step.DELETE_POD and seen.claims[entry.claim].pod_failed)
     )
     ended = changed(status, phase=phase, completed_at=seen.now)
     return Decision(_said(seen, ended, phase.value, message), actions)

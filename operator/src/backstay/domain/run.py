@@ -54,6 +54,8 @@ DEADLINE_SLACK: Final = timedelta(seconds=60)
 """The script has the dump's own deadline inside; ours is for when the script is gone."""
 RETRY_BASE: Final = timedelta(seconds=30)
 MESSAGE_MAX: Final = 1024
+NOWHERE: Final = DumpPlace("", "", "", "", "", "")
+"""Of a dump whose target has no running container yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,23 +253,25 @@ def _dump(seen: Seen) -> Decision:
     look = seen.dump or DumpSeen(DumpSight.UNREACHABLE, message="its pod was not looked at")
     entry = dump_entry(status, dump.name)
     if entry is None or entry.attempt < status.attempt:
-        return _place_dump(seen, dump, look)
+        return _place_dump(seen, dump, look, seen.now)
+    if not entry.container_id:
+        return _place_dump(seen, dump, look, entry.started_at)
     return _follow_dump(seen, dump, entry, look)
 
 
-def _place_dump(seen: Seen, dump: PlannedDump, look: DumpSeen) -> Decision:
-    """Write down where the dump will run, before it is started."""
+def _place_dump(seen: Seen, dump: PlannedDump, look: DumpSeen, since: datetime) -> Decision:
+    """Write down where the dump will run, before it is started; nowhere while its target is away.
+
+    The wait for the target is its own: the dumps before it may have taken hours.
+    """
     status = seen.status
-    attempt_began = status.attempted_at or seen.now
     if look.place is not None:
         entry = _entry_at(dump, look.place, status.attempt, seen.now)
         return Decision(_with_dump(status, entry), after=AT_ONCE)
-    if look.sight is DumpSight.UNREACHABLE and seen.now - attempt_began < TARGET_WAIT:
-        return Decision(
-            changed(status, message=_short(f"dump {dump.name}: {look.message}")), (), POLL
-        )
-    nowhere = DumpPlace("", "", "", "", "", "")
-    entry = _entry_at(dump, nowhere, status.attempt, seen.now)
+    entry = _entry_at(dump, NOWHERE, status.attempt, since)
+    if look.sight is DumpSight.UNREACHABLE and seen.now - since < TARGET_WAIT:
+        waiting = changed(status, message=_short(f"dump {dump.name}: {look.message}"))
+        return Decision(_with_dump(waiting, entry), (), POLL)
     failed = changed(entry, state=DumpState.FAILED, message=_short(look.message))
     return Decision(_with_dump(status, failed), after=AT_ONCE)
 
@@ -383,14 +387,14 @@ def _finish_points(seen: Seen) -> Decision:
             continue
         point = seen.points.get(entry.claim, PointSeen())
         new = entry
-        if point.result is PointResult.GOOD:
-            new = _good(entry, point)
-        elif why := point.lost():
+        if why := point.lost():
             new = _failed(entry, why)
+        elif point.result is PointResult.GOOD:
+            new = _good(entry, point)
         elif point.ready:
             actions.append(MarkGood(entry.claim))
             new = _good(entry, point)
-        elif seen.now - (entry.cut_at or seen.now) > timeout:
+        elif seen.now - _known_cut(entry, seen.now) > timeout:
             new = _failed(entry, f"not ready within readyTimeout ({timeout}){_colon(point.error)}")
         status = _with_point(status, new)
     if any(p.result is PointResult.PENDING for p in status.points):
@@ -444,7 +448,7 @@ def _plan_of(status: BackupStatus) -> RunPlan:
 def _claims_left(status: BackupStatus) -> tuple[str, ...]:
     """Claims of the plan that have no good point yet."""
     good = {p.claim for p in status.points if p.result is PointResult.GOOD}
-    return tuple(c.name for c in status.plan.claims if c.name not in good) if status.plan else ()
+    return tuple(c.name for c in _plan_of(status).claims if c.name not in good)
 
 
 def _claims_to_cut(status: BackupStatus) -> tuple[str, ...]:
@@ -507,6 +511,11 @@ def _entry_at(dump: PlannedDump, place: DumpPlace, attempt: int, now: datetime) 
     )
 
 
+def _known_cut(entry: PointStatus, now: datetime) -> datetime:
+    """When it was cut; a driver's clock may be wrong, but no cut precedes its request."""
+    return max(t for t in (entry.cut_at or now, entry.requested_at) if t is not None)
+
+
 def _good(entry: PointStatus, point: PointSeen) -> PointStatus:
     return changed(
         entry,
@@ -523,7 +532,8 @@ def _failed(entry: PointStatus, why: str) -> PointStatus:
 
 def _size(status: BackupStatus, good: Sequence[PointStatus]) -> str | None:
     """Dumps say more than volumes do: their size if there are any, else the restore size."""
-    dumps = [d.bytes for d in status.dumps if d.state is DumpState.DONE and d.bytes is not None]
+    kept = {p.claim for p in good}
+    dumps = [d.bytes for d in status.dumps if d.claim in kept and d.bytes is not None]
     points = [p.bytes for p in good if p.bytes is not None]
     total = sum(dumps or points)
     return format_size(total) if dumps or points else None

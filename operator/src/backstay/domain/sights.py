@@ -71,7 +71,7 @@ class PointSeen:
     def lost(self) -> str:
         """Return why this point can never become good, "" if it still can."""
         if not self.exists:
-            return "its VolumeSnapshot was deleted"
+            return "there is no VolumeSnapshot of it: that or the claim was deleted or made anew"
         if not self.ours:
             return "the name of its VolumeSnapshot is taken by one that this run did not make"
         if self.result is PointResult.FAILED:

@@ -1,0 +1,261 @@
+"""Small values with full defaults: a test names only what it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from backstay.api.backup import (
+    BackupPhase,
+    BackupSpec,
+    BackupStatus,
+    DumpState,
+    DumpStatus,
+    PlannedClaim,
+    PlannedDump,
+    PointResult,
+    PointStatus,
+    RunPlan,
+    Trigger,
+)
+from backstay.api.policy import Target, TargetKind
+from backstay.domain import labels, run
+from backstay.domain.objects import Obj
+from backstay.domain.record import ClaimRecord, Record, build_record
+from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight, PointSeen
+
+NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
+SLOT = datetime(2026, 11, 22, 0, 32, tzinfo=UTC)
+SHA = "a" * 64
+RUN_UID = "1f0c5a7e-0000-4000-8000-000000000001"
+
+
+def minutes(count: float) -> timedelta:
+    return timedelta(minutes=count)
+
+
+def target(name: str = "pg") -> Target:
+    return Target(kind=TargetKind.STATEFUL_SET, name=name, container="postgres")
+
+
+def planned_dump(name: str = "shop", **values: Any) -> PlannedDump:
+    defaults: dict[str, Any] = {
+        "name": name,
+        "engine": "postgres",
+        "database": name,
+        "target": target(),
+        "file": f"/data/{name}.dump",
+        "max_duration": minutes(60),
+    }
+    return PlannedDump(**defaults | values)
+
+
+def plan(
+    *claims: str, dumps: tuple[PlannedDump, ...] = (), retries: int = 2, **values: Any
+) -> RunPlan:
+    """A plan of claims (default: `data`)."""
+    defaults: dict[str, Any] = {
+        "zone": "UTC",
+        "claims": tuple(
+            PlannedClaim(name=c, uid=f"uid-{c}", class_name="fast") for c in claims or ("data",)
+        ),
+        "dumps": dumps,
+        "cut_timeout": minutes(10),
+        "ready_timeout": minutes(60),
+        "retries": retries,
+    }
+    return RunPlan(**defaults | values)
+
+
+def place(claim: str = "data", container_id: str = "cri://1", pod: str = "pg-0") -> DumpPlace:
+    return DumpPlace(
+        pod=pod,
+        pod_uid=f"uid-{pod}",
+        container="postgres",
+        container_id=container_id,
+        claim=claim,
+        path="shop.dump",
+    )
+
+
+NOWHERE = run.NOWHERE
+
+
+def dump_status(
+    name: str = "shop",
+    state: DumpState = DumpState.RUNNING,
+    *,
+    at: DumpPlace | None = None,
+    attempt: int = 1,
+    **values: Any,
+) -> DumpStatus:
+    where = place() if at is None else at
+    defaults: dict[str, Any] = {
+        "name": name,
+        "attempt": attempt,
+        "state": state,
+        "engine": "postgres",
+        "pod": where.pod,
+        "pod_uid": where.pod_uid,
+        "container": where.container,
+        "container_id": where.container_id,
+        "claim": where.claim,
+        "path": where.path,
+        "file": f"/data/{name}.dump",
+        "started_at": NOW - minutes(1),
+    }
+    if state is DumpState.DONE:
+        defaults |= {"sha256": SHA, "bytes": 2048, "seconds": 7}
+    return DumpStatus(**defaults | values)
+
+
+def point_status(
+    claim: str = "data",
+    result: PointResult = PointResult.PENDING,
+    *,
+    attempt: int = 1,
+    **values: Any,
+) -> PointStatus:
+    defaults: dict[str, Any] = {
+        "claim": claim,
+        "attempt": attempt,
+        "snapshot": f"{claim}-{attempt}",
+        "result": result,
+        "requested_at": NOW - minutes(2),
+    }
+    return PointStatus(**defaults | values)
+
+
+def status(phase: BackupPhase = BackupPhase.PENDING, **values: Any) -> BackupStatus:
+    """A status that has begun its first attempt, unless it is Pending or Queued."""
+    defaults: dict[str, Any] = {"phase": phase}
+    if phase is not BackupPhase.PENDING:
+        defaults |= {"plan": plan(), "started_at": NOW - minutes(5)}
+    if phase not in (BackupPhase.PENDING, BackupPhase.QUEUED):
+        defaults |= {"attempt": 1, "attempted_at": NOW - minutes(4)}
+    return BackupStatus(**defaults | values)
+
+
+def spec(**values: Any) -> BackupSpec:
+    defaults: dict[str, Any] = {
+        "policy": "shop",
+        "trigger": Trigger.SCHEDULED,
+        "scheduled_for": SLOT,
+    }
+    return BackupSpec(**defaults | values)
+
+
+def seen(of: BackupStatus, **values: Any) -> run.Seen:
+    defaults: dict[str, Any] = {
+        "name": "shop-20261122-0032",
+        "uid": RUN_UID,
+        "created": NOW - minutes(6),
+        "now": NOW,
+        "spec": spec(),
+        "status": of,
+    }
+    return run.Seen(**defaults | values)
+
+
+def look(sight: DumpSight, **values: Any) -> DumpSeen:
+    """A look at a dump in the container of `place()`."""
+    defaults: dict[str, Any] = {"sight": sight, "place": place()}
+    return DumpSeen(**defaults | values)
+
+
+def look_done(sha256: str = SHA) -> DumpSeen:
+    return look(
+        DumpSight.DONE,
+        sha256=sha256,
+        bytes=2048,
+        seconds=7,
+        versions={"server": "17.1", "tool": "17.1"},
+        uid=999,
+        gid=998,
+    )
+
+
+PENDING_POINT = PointSeen(exists=True, result=PointResult.PENDING)
+CUT_POINT = replace(PENDING_POINT, cut=True, cut_at=NOW - minutes(1), content="content-1")
+READY_POINT = replace(CUT_POINT, ready=True, restore_size=1 << 30)
+
+
+def record(**values: Any) -> str:
+    """The record annotation of a point."""
+    claim = ClaimRecord("data", "uid-data", "1Gi", "fast", ("ReadWriteOnce",), "Filesystem")
+    defaults: dict[str, Any] = {
+        "policy": "shop",
+        "backup": "shop-20261122-0032",
+        "slot": SLOT,
+        "zone": "UTC",
+        "attempt": 1,
+        "namespace": "team",
+        "namespace_uid": "uid-team",
+        "claim": claim,
+    }
+    return build_record(Record(**defaults | values))
+
+
+def snapshot(
+    name: str,
+    taken: str,
+    *,
+    result: str | None = "good",
+    extra: Mapping[str, str] | None = None,
+    notes: Mapping[str, str] | None = None,
+    ready: bool = True,
+    bound: str | None = None,
+    **metadata: Any,
+) -> Obj:
+    """A VolumeSnapshot of claim `data` and policy `shop` as the API server returns it.
+
+    `extra` and `notes` are further labels and annotations by their short names.
+    """
+    values = {"pvc": "data", "policy": "shop", "backup": "b", "type": "cronjob"}
+    values |= {"retain": "daily_weekly_monthly", **(extra or {})}
+    if result is not None:
+        values["result"] = result
+    written = {"run": f"run-{name}", **(notes or {})}
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "team",
+            "uid": f"uid-{name}",
+            "resourceVersion": "1",
+            "creationTimestamp": taken,
+            "labels": {labels.PREFIX + k: v for k, v in values.items()},
+            "annotations": {labels.PREFIX + k: v for k, v in written.items()},
+            **metadata,
+        },
+        "spec": {"source": {"persistentVolumeClaimName": "data"}},
+        "status": {
+            "creationTime": taken,
+            "readyToUse": ready,
+            "boundVolumeSnapshotContentName": bound or f"content-{name}",
+        },
+    }
+
+
+def content(of: Obj, *, policy: str = "Delete", **notes: str) -> Obj:
+    """The content bound to a snapshot, as its controller made it."""
+    name = of["metadata"]["name"]
+    return {
+        "metadata": {
+            "name": of["status"]["boundVolumeSnapshotContentName"],
+            "uid": f"uid-content-{name}",
+            "resourceVersion": "1",
+            "annotations": {labels.PREFIX + k: v for k, v in notes.items()},
+        },
+        "spec": {
+            "deletionPolicy": policy,
+            "driver": "csi.example",
+            "volumeSnapshotRef": {
+                "name": name,
+                "namespace": of["metadata"]["namespace"],
+                "uid": of["metadata"]["uid"],
+            },
+        },
+        "status": {"snapshotHandle": f"handle-{name}", "readyToUse": True},
+    }

@@ -1,0 +1,148 @@
+"""A run from its creation to its admission."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from tests.support.builders import (
+    NOW,
+    SLOT,
+    dump_status,
+    minutes,
+    plan,
+    planned_dump,
+    point_status,
+    seen,
+    spec,
+    status,
+    target,
+)
+
+from backstay.api.backup import BackupPhase, DumpState, PointResult, RunPlan, Trigger
+from backstay.api.common import changed
+from backstay.domain import run
+from backstay.domain.errors import UserError
+
+PENDING = status()
+QUEUED = status(BackupPhase.QUEUED)
+NOT_FOUND = UserError("PolicyNotFound", "spec.policy: there is no BackupPolicy shop")
+
+
+def test_a_pending_run_freezes_its_plan_and_queues() -> None:
+    decision = run.decide(seen(PENDING, plan=plan()))
+
+    assert decision.status == changed(
+        PENDING, phase=BackupPhase.QUEUED, plan=plan(), started_at=NOW
+    )
+    assert decision.actions == ()
+    assert decision.after == run.AT_ONCE
+
+
+def test_a_policy_that_cannot_be_run_fails_the_run_with_its_own_words() -> None:
+    problem = UserError("ClaimNotFound", "spec.source.claims.names: there is no claim x")
+
+    decision = run.decide(seen(PENDING, problem=problem))
+
+    assert decision.status.phase is BackupPhase.FAILED
+    assert decision.status.message == problem.message
+    assert decision.status.completed_at == NOW
+    assert decision.after is None
+
+
+@pytest.mark.parametrize(
+    ("age", "phase", "after"),
+    [(0.1, BackupPhase.PENDING, run.POLL), (0.5, BackupPhase.FAILED, None)],
+)
+def test_a_missing_policy_is_waited_for_shortly(
+    age: float, phase: BackupPhase, after: object
+) -> None:
+    decision = run.decide(seen(PENDING, problem=NOT_FOUND, created=NOW - minutes(age)))
+
+    assert decision.status.phase is phase
+    assert decision.after == after
+
+
+def test_a_retry_waits_for_its_time() -> None:
+    waiting = changed(QUEUED, attempt=1, retry_at=NOW + minutes(1))
+
+    decision = run.decide(seen(waiting))
+
+    assert decision == run.Decision(waiting, (), minutes(1))
+
+
+def test_a_blocked_run_tells_for_whom_it_waits() -> None:
+    decision = run.decide(seen(QUEUED, blockers=("a", "b", "c", "d")))
+
+    assert decision == run.Decision(changed(QUEUED, message="waiting for a, b, c"), (), run.POLL)
+
+
+@pytest.mark.parametrize(
+    ("dumps", "phase"),
+    [((planned_dump(),), BackupPhase.DUMPING), ((), BackupPhase.SNAPSHOTTING)],
+)
+def test_an_admitted_run_begins_an_attempt(dumps: object, phase: BackupPhase) -> None:
+    waiting = changed(QUEUED, plan=changed(plan(), dumps=dumps), message="waiting for a")
+
+    decision = run.decide(seen(waiting))
+
+    assert decision.status == changed(
+        waiting, phase=phase, attempt=1, attempted_at=NOW, message=None
+    )
+    assert decision.after == run.AT_ONCE
+
+
+def test_a_retry_whose_dumps_are_in_good_points_goes_straight_to_the_cut() -> None:
+    both = plan("data", "logs", dumps=(planned_dump(),))
+    retry = changed(
+        QUEUED,
+        plan=both,
+        attempt=1,
+        retry_at=NOW,
+        dumps=(dump_status(state=DumpState.DONE),),
+        points=(
+            point_status("data", PointResult.GOOD),
+            point_status("logs", PointResult.FAILED),
+        ),
+    )
+
+    decision = run.decide(seen(retry))
+
+    assert decision.status.phase is BackupPhase.SNAPSHOTTING
+    assert (decision.status.attempt, decision.status.retry_at) == (2, None)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "overlaps"),
+    [
+        (plan("a"), plan("a", "b"), True),
+        (plan("a"), plan("b"), False),
+        (plan("a", dumps=(planned_dump("x"),)), plan("b", dumps=(planned_dump("y"),)), True),
+        (
+            plan("a", dumps=(planned_dump("x"),)),
+            plan("b", dumps=(planned_dump("x", target=target("other")),)),
+            False,
+        ),
+        (plan("a"), None, False),
+    ],
+)
+def test_runs_overlap_on_a_claim_or_a_dump_target(
+    one: RunPlan, other: RunPlan | None, overlaps: bool
+) -> None:
+    assert run.overlap(one, other) is overlaps
+    assert run.overlap(other, one) is overlaps
+
+
+def test_runs_queue_by_slot_and_ad_hoc_ones_by_their_start() -> None:
+    adhoc = spec(trigger=Trigger.AD_HOC, scheduled_for=None)
+
+    assert run.due_order(spec(), QUEUED, "n") == (SLOT, "n")
+    assert run.due_order(adhoc, QUEUED, "n") == (QUEUED.started_at, "n")
+    assert run.due_order(adhoc, PENDING, "n") == (datetime.max.replace(tzinfo=UTC), "n")
+
+
+@pytest.mark.parametrize("phase", [p for p in BackupPhase if p.final])
+def test_a_final_phase_is_never_left(phase: BackupPhase) -> None:
+    over = status(phase, points=(point_status(),))
+
+    assert run.decide(seen(over, plan=plan(), blockers=("a",))) == run.Decision(over)
