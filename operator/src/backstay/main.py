@@ -119,7 +119,7 @@ class Operator:
                 ),
             )
             router.wire(queue)
-            host = Host(queue.add_threadsafe, _die, self._settings.identity)
+            host = Host(access, queue.add_threadsafe, _die, self._settings.identity)
             host.start()
             everything = Everything(client, queue.add)
             resync = Resync(

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+import aiohttp
 import kopf
 
 from backstay.api.backup import FINAL_PHASES
@@ -20,6 +21,7 @@ from backstay.api.restore import FINAL_RESTORE_PHASES
 from backstay.domain import labels
 from backstay.domain.carriers import identity
 from backstay.engine.queue import Key
+from backstay.kube.login import Login
 from backstay.reconcile import keys
 from backstay.reconcile.everything import not_in
 
@@ -27,17 +29,25 @@ log = logging.getLogger(__name__)
 
 Enqueue = Callable[[Key], None]
 
+CONNECTIONS: Final = 20
+"""More than there are watches; kopf sets no limit by itself."""
 SNAPSHOT_GROUP: Final = "snapshot.storage.k8s.io"
 
 
-def registry(enqueue: Enqueue) -> kopf.OperatorRegistry:
-    """Given where keys go (thread-safe), return the registry of all handlers."""
+def registry(access: Login, enqueue: Enqueue) -> kopf.OperatorRegistry:
+    """Given the login and where keys go (thread-safe), return the registry of all handlers."""
     found = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=found)
-    def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        in_pod = kopf.login_with_service_account(**kwargs)
-        return in_pod or kopf.login_with_kubeconfig(**kwargs)
+    async def log_in(**_: Any) -> kopf.AiohttpSession:
+        # Kopf's own logins need DNS in a pod; ours is the one that all other requests use. When
+        # the token has expired kopf is told 401 and comes here again.
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=access.tls),
+            headers=await access.headers(),
+            proxy=access.proxy,
+        )
+        return kopf.AiohttpSession(server=access.host, aiohttp_session=session)
 
     @kopf.on.event(GROUP, VERSION, "backuppolicies", registry=found)
     def policy_event(namespace: str | None, name: str, **_: Any) -> None:
@@ -84,7 +94,14 @@ class Host:
     errors that it cannot handle, and then so must we.
     """
 
-    def __init__(self, enqueue: Enqueue, on_end: Callable[[str], None], identity: str) -> None:
+    def __init__(
+        self,
+        access: Login,
+        enqueue: Enqueue,
+        on_end: Callable[[str], None],
+        identity: str,
+    ) -> None:
+        self._access = access
         self._identity = identity
         self._enqueue = enqueue
         self._on_end = on_end
@@ -105,7 +122,7 @@ class Host:
         try:
             asyncio.run(
                 kopf.operator(
-                    registry=registry(self._enqueue),
+                    registry=registry(self._access, self._enqueue),
                     settings=settings(),
                     standalone=True,
                     # Else kopf asks for the user's name, and a numeric user has none.
