@@ -43,9 +43,9 @@ def test_crds_can_be_left_to_others(chart: list[Object], tools: Tools) -> None:
 
 def test_scheduling_network_and_environment_reach_the_pod(tools: Tools) -> None:
     objects = helm_template(tools, TEST_CLUSTER)
-    for o in objects:
-        kubernetes_validate.validate(o, KUBERNETES, strict=True)
-    pod = only(objects, "Deployment")["spec"]["template"]["spec"]
+    deployment = only(objects, "Deployment")
+    kubernetes_validate.validate(deployment, KUBERNETES, strict=True)
+    pod = deployment["spec"]["template"]["spec"]
     for key in ("hostNetwork", "imagePullSecrets", "tolerations", "affinity"):
         assert pod[key] == TEST_CLUSTER[key]
     assert pod["nodeSelector"] == {"kubernetes.io/os": "linux", "zone": "a"}
