@@ -477,3 +477,45 @@ def test_a_points_words_are_read_from_its_labels() -> None:
         "daily_weekly_monthly",
     )
     assert without(found, labels.TYPE).run_type is None
+
+
+OUR_OLD_MARK = {"delete_after": "2026-11-10", "marked_at": "2026-11-10T12:00:00+01:00"}
+
+
+def test_a_marked_point_that_is_not_ready_waits() -> None:
+    marked = point("a", "2026-11-01T00:32+01:00", **OUR_OLD_MARK)
+    assert judged([marked, point("b", NOW)], DAILY_ONE)["a"].sweep
+    assert untouched(judged([replace(marked, ready=False), point("b", NOW)], DAILY_ONE)["a"])
+
+
+def test_a_frozen_series_does_not_finish_a_deletion_for_our_mark() -> None:
+    going = replace(point("a", "2026-11-01T00:32+01:00", **OUR_OLD_MARK), deleting=True)
+    assert not judged([going, point("b", NOW)], None)["a"].sweep
+
+
+def test_a_held_point_fills_its_tier_although_its_date_is_past() -> None:
+    held = point(
+        "a", "2026-11-22T00:32+01:00", daily="2026-11-22", delete_after="2026-11-21", hold="true"
+    )
+    found = judged([held, point("b", "2026-11-22T10:00+01:00")])
+    assert untouched(found["a"])
+    assert untouched(found["b"])
+
+
+def test_of_two_that_carry_the_label_of_one_period_the_earlier_keeps_it() -> None:
+    found = judged(
+        [
+            point("b", "2026-11-22T10:00+01:00", daily="2026-11-22"),
+            point("a", "2026-11-22T00:32+01:00", daily="2026-11-22"),
+        ]
+    )
+    assert untouched(found["a"])
+    assert found["b"].remove_labels == (labels.DAILY,)
+    assert found["b"].reasons[0] == "released from daily 2026-11-22: a keeps it"
+
+
+def test_a_point_that_is_not_ready_loses_its_label_when_newer_ones_fill_the_rule() -> None:
+    unready = replace(point("a", "2026-11-21T00:32+01:00", daily="2026-11-21"), ready=False)
+    newest = point("b", "2026-11-22T00:32+01:00", daily="2026-11-22")
+    assert judged([unready, newest], DAILY_ONE)["a"].remove_labels == (labels.DAILY,)
+    assert untouched(judged([unready, newest], RULES)["a"])
