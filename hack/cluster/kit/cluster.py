@@ -10,7 +10,7 @@ from . import api, cgroups, configs, images, mounts, packages, services, tools
 from .certificates import ensure_authority, ensure_pair
 from .errors import KitError
 from .layout import DRIVER, Layout, Node
-from .processes import Supervisor
+from .processes import Service, Supervisor, stop
 
 _STORAGE_SIZE = "16G"
 _NODES_FILE = "nodes"
@@ -46,7 +46,7 @@ class Cluster:
             loading = [pool.submit(self._runtime, node, archives) for node in nodes]
             self._wait_for_api()
             started += [start(s) for s in services.controllers(self.layout, built)]
-            started.append(start(services.csi_driver(self.layout, nodes, built)))
+            started.append(self._start_driver(services.csi_driver(self.layout, nodes, built)))
             started += [future.result() for future in loading]
         kubectl = api.Kubectl(built["kubectl"], self.layout)
         started += [start(services.kubelet(self.layout, node, built)) for node in nodes]
@@ -101,6 +101,14 @@ class Cluster:
         )
         for archive in archives:
             images.load(node, archive)
+        return started
+
+    def _start_driver(self, driver: Service) -> bool:
+        started = self.supervisor.ensure(driver)
+        if started:
+            # They exit when they lose the driver, at a moment of their own: do it now.
+            lost = [self.supervisor.running(name) for name in services.SIDECARS]
+            stop([identity for identity in lost if identity])
         return started
 
     def _wait_for_api(self) -> None:
