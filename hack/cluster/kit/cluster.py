@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from . import api, cgroups, configs, images, mounts, packages, services, tools
 from .certificates import ensure_authority, ensure_pair
 from .errors import KitError
 from .layout import DRIVER, Layout, Node
-from .processes import Supervisor
+from .processes import Service, Supervisor, stop
 
 _STORAGE_SIZE = "16G"
 _NODES_FILE = "nodes"
@@ -39,22 +39,29 @@ class Cluster:
         self._claim_folder(count)
         nodes = self.layout.nodes(count)
         self._prepare(nodes)
-        start = self.supervisor.ensure
-        with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
-            started = [start(services.etcd(self.layout, built))]
-            started.append(start(services.api_server(self.layout, built)))
-            loading = [pool.submit(self._runtime, node, archives) for node in nodes]
-            self._wait_for_api()
-            started += [start(s) for s in services.controllers(self.layout, built)]
-            started.append(start(services.csi_driver(self.layout, nodes, built)))
-            started += [future.result() for future in loading]
         kubectl = api.Kubectl(built["kubectl"], self.layout)
-        started += [start(services.kubelet(self.layout, node, built)) for node in nodes]
-        self._apply(kubectl, crds)
-        started += [start(s) for s in services.csi_controllers(self.layout, built)]
-        self._wait_for_nodes(kubectl, nodes)
+        start = self.supervisor.ensure
+        started = [self._start_runtime(node) for node in nodes]
+        with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
+            # Importing images takes longest, so everything else comes up beside it.
+            loading = [pool.submit(images.load_all, node, archives) for node in nodes]
+            started += self._control_plane(nodes, built)
+            started += [start(services.kubelet(self.layout, node, built)) for node in nodes]
+            self._apply(kubectl, crds)
+            started += [start(s) for s in services.csi_controllers(self.layout, built)]
+            self._wait_for_nodes(kubectl, nodes)
+            for future in loading:
+                future.result()
         self._check_all_run(count)
         return any(started)
+
+    def _control_plane(self, nodes: Sequence[Node], built: Mapping[str, Path]) -> list[bool]:
+        start = self.supervisor.ensure
+        started = [start(services.etcd(self.layout, built))]
+        started.append(start(services.api_server(self.layout, built)))
+        self._wait_for_api()
+        started += [start(service) for service in services.controllers(self.layout, built)]
+        return [*started, self._start_driver(services.csi_driver(self.layout, nodes, built))]
 
     def _claim_folder(self, count: int) -> None:
         root = self.layout.root
@@ -93,14 +100,20 @@ class Cluster:
             _write(node.root / "cni" / "10-pods.conflist", configs.cni(node))
             cgroups.create(node.cgroup)
 
-    def _runtime(self, node: Node, archives: Sequence[images.Archive]) -> bool:
+    def _start_runtime(self, node: Node) -> bool:
         service = services.containerd(node, packages.cni_plugins())
         started = self.supervisor.ensure(service)
         self.supervisor.wait(
             service.name, lambda: images.answers(node), seconds=30, what="containerd answers"
         )
-        for archive in archives:
-            images.load(node, archive)
+        return started
+
+    def _start_driver(self, driver: Service) -> bool:
+        started = self.supervisor.ensure(driver)
+        if started:
+            # They exit when they lose the driver, at a moment of their own: do it now.
+            lost = [self.supervisor.running(name) for name in services.SIDECARS]
+            stop([identity for identity in lost if identity])
         return started
 
     def _wait_for_api(self) -> None:
@@ -117,10 +130,12 @@ class Cluster:
                 raise KitError(f"{name} ended at once:\n{self.supervisor.tail(name)}")
 
     def _apply(self, kubectl: api.Kubectl, crds: Path) -> None:
-        kubectl.run("apply", "-f", crds)
+        # Without validation: downloading the schema would cost the new API server seconds.
+        apply = ("apply", "--server-side", "--force-conflicts", "--validate=false", "-f")
+        kubectl.run(*apply, crds)
         kubectl.run("wait", "--for=condition=Established", "--timeout=30s", "-f", crds)
         manifest = {"apiVersion": "v1", "kind": "List", "items": configs.classes()}
-        kubectl.run("apply", "-f", "-", stdin=json.dumps(manifest))
+        kubectl.run(*apply, "-", stdin=json.dumps(manifest))
 
     def _wait_for_nodes(self, kubectl: api.Kubectl, nodes: Sequence[Node]) -> None:
         names = {node.name for node in nodes}

@@ -80,8 +80,7 @@ def _dispatch(arguments: argparse.Namespace) -> int:
         case "test-images":
             archives = images.test_images(cluster.cache)
             for node in cluster.layout.nodes(cluster.node_count()):
-                for archive in archives:
-                    images.load(node, archive)
+                images.load_all(node, archives)
     return 0
 
 

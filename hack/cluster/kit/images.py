@@ -211,6 +211,11 @@ def load(node: Node, archive: Archive) -> bool:
     return True
 
 
+def load_all(node: Node, archives: Sequence[Archive]) -> None:
+    for archive in archives:
+        load(node, archive)
+
+
 def load_everywhere(nodes: Sequence[Node], image: str, source: Path | None) -> None:
     """Given an image of the local storage or its docker archive, bring it into every node.
 
@@ -221,7 +226,7 @@ def load_everywhere(nodes: Sequence[Node], image: str, source: Path | None) -> N
             raise KitError(f"--from: there is no file {source}")
         with source.open("rb") as file:
             key = hashlib.file_digest(file, "sha256").hexdigest()
-        _load_all(nodes, Archive(image, key, source))
+        _load_everywhere(nodes, Archive(image, key, source))
         return
     packages.ensure(packages.IMAGES)
     key_or_none = image_id(image)
@@ -230,10 +235,10 @@ def load_everywhere(nodes: Sequence[Node], image: str, source: Path | None) -> N
     with tempfile.TemporaryDirectory(prefix="backstay-load-") as folder:
         target = Path(folder) / "image.tar"
         export(image, target)
-        _load_all(nodes, Archive(image, key_or_none, target))
+        _load_everywhere(nodes, Archive(image, key_or_none, target))
 
 
-def _load_all(nodes: Sequence[Node], archive: Archive) -> None:
+def _load_everywhere(nodes: Sequence[Node], archive: Archive) -> None:
     with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
         for node, done in zip(nodes, pool.map(lambda n: load(n, archive), nodes), strict=True):
             verb = "loaded into" if done else "already in"

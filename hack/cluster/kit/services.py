@@ -7,6 +7,9 @@ from . import configs
 from .layout import Layout, Node
 from .processes import Service
 
+# They speak to the CSI driver and end when they lose it.
+SIDECARS = ("csi-snapshotter", "csi-provisioner")
+
 
 def etcd(layout: Layout, tools: Mapping[str, Path]) -> Service:
     client = f"http://127.0.0.1:{layout.etcd_port}"
