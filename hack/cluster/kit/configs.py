@@ -153,7 +153,12 @@ def classes() -> list[dict[str, Any]]:
             "StorageClass", storage, "hostdisk", provisioner="kubernetes.io/no-provisioner", **late
         ),
         _object(
-            "VolumeSnapshotClass", snapshot, "btrfs-retain", driver=DRIVER, deletionPolicy="Retain"
+            "VolumeSnapshotClass",
+            snapshot,
+            "btrfs-retain",
+            driver=DRIVER,
+            deletionPolicy="Retain",
+            annotations={"snapshot.storage.kubernetes.io/is-default-class": "true"},
         ),
         _object(
             "VolumeSnapshotClass", snapshot, "btrfs-delete", driver=DRIVER, deletionPolicy="Delete"

@@ -93,7 +93,9 @@ TOOLS = (
     Tool("helm", _HELM, "helm.sh/helm/v4/cmd/helm", "helm"),
 )
 KUBECTL = "kubectl"
-NAMES = (*(tool.name for tool in TOOLS), KUBECTL)
+SNAPSHOT_CRDS = "snapshot-crds"
+"""No binary: the folder of the snapshot CRDs, for API servers without the rest."""
+NAMES = (*(tool.name for tool in TOOLS), KUBECTL, SNAPSHOT_CRDS)
 _BY_NAME = {tool.name: tool for tool in TOOLS}
 
 
@@ -133,8 +135,9 @@ def ensure(cache: Path, names: Iterable[str]) -> dict[str, Path]:
         tools = [tool for tool in TOOLS if tool.module == module and tool.name in wanted]
         if any(not binary(cache, tool.name).exists() for tool in tools):
             _build_missing(cache, module, tools)
+    special = {KUBECTL: kubectl_program, SNAPSHOT_CRDS: snapshot_crds}
     return {
-        name: kubectl_program(cache) if name == KUBECTL else binary(cache, name) for name in wanted
+        name: special[name](cache) if name in special else binary(cache, name) for name in wanted
     }
 
 
