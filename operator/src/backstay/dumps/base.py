@@ -74,12 +74,14 @@ class DumpState:
     """Of `server` and `tool`."""
     uid: int | None = None
     gid: int | None = None
-    finished_at: Annotated[AwareDatetime, Field(alias="finishedAt")] | None = None
+    finished_at: Annotated[AwareDatetime | None, Field(alias="finishedAt")] = None
     exit: int | None = None
     """Failed: the tool's exit status; 2 where the task itself is not acceptable."""
     message: str | None = None
     """Failed: the tool's last words, one line."""
 
+
+_ANSWER = TypeAdapter(DumpState)
 
 _FACTS: Mapping[State, tuple[str, ...]] = {
     State.DONE: (
@@ -138,7 +140,7 @@ def parse_result(stdout: bytes) -> DumpState:
     Raise DataError with the text when it is not one of our answers, whole and alone.
     """
     try:
-        found = TypeAdapter(DumpState).validate_json(stdout.strip(), strict=True)
+        found = _ANSWER.validate_json(stdout.strip(), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "answer"

@@ -74,7 +74,8 @@ fail() { # EXIT TEXT: ends the attempt with a failure on record. Not for subshel
     dismiss_guard
     # While FILE.partial is there FILE is the old one. Away with it first: the disk may be full.
     if [ -e "$file.partial" ]; then rm -f "$file.json.next" "$file.partial"; fi
-    message=$(json_string "$(printf '%s' "$2" | tail -c 1024 | tr -s '[:cntrl:]' ' ')")
+    text=$(printf '%s' "$2" | tail -c 1024 | tr -s '[:cntrl:]' ' ')
+    message=$(json_string "${text% }")
     failure="{\"run\":\"$run\",\"attempt\":$attempt,\"exit\":$code,\"message\":$message}"
     { write "$lock/failed" "$failure" && mv -f "$lock/failed" "$file.failed"; } 2>/dev/null
     say "{\"state\":\"failed\",${failure#?}"
