@@ -1,18 +1,64 @@
-"""The error tree: BackstayError, and below it UserError and DataError."""
+"""The one error tree.
+
+    BackstayError
+    ├── UserError          the input is wrong: becomes a condition, never retried
+    ├── Transient          the world is not ready: try again, after `retry_after` if given
+    ├── Conflict           somebody else wrote first: read again, then decide again
+    │   └── AlreadyExists  the object to create is there already
+    ├── NotFound           the object is not there
+    ├── DataError          what was read contradicts itself: needs a person, retried slowly
+    └── Fatal              this process must not go on: leaves the worker loop and ends it
+
+Each layer raises these and nothing else on purpose; whatever is not in the tree is a defect,
+logged with its traceback by the worker loop and retried with backoff.
+"""
+
+# ruff: noqa: N818 - the names say what to do next, not that they are errors
+
+from __future__ import annotations
+
+from datetime import timedelta
 
 
 class BackstayError(Exception):
-    """The root of everything that this program raises on purpose."""
+    """Any error that is raised on purpose. `message` is one sentence for a person."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
 
 
 class UserError(BackstayError):
-    """Given a CamelCase reason and a message for people, tell that their input cannot work."""
+    """Bad input: `reason` (CamelCase) and `message` go into a condition; no retry."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
-        self.message = message
+
+
+class Transient(BackstayError):
+    """May work later: retried with backoff, not before `retry_after` where that is known."""
+
+    def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Conflict(BackstayError):
+    """A precondition was lost (HTTP 409 or 412): read again, then decide again."""
+
+
+class AlreadyExists(Conflict):
+    """The name of an object to create is taken: read it and see whether it is ours."""
+
+
+class NotFound(BackstayError):
+    """The object, or the kind, is not there (HTTP 404)."""
 
 
 class DataError(BackstayError):
-    """Something stored (an annotation, a file) cannot be understood."""
+    """What was read contradicts itself or cannot be understood."""
+
+
+class Fatal(BackstayError):
+    """Going on could do harm, for example writing after the lease was lost."""

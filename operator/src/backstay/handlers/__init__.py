@@ -1,1 +1,119 @@
-"""Kopf registrations: they only enqueue."""
+"""Kopf as watch and dispatch only: every handler hands a key over, and nothing else.
+
+Kopf runs in a thread and loop of its own. The handlers of `on.event` never retry and swallow
+errors, so all that matters happens behind the queue; what kopf misses, the resync finds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import kopf
+
+from backstay.api.backup import FINAL_PHASES
+from backstay.api.common import GROUP, VERSION
+from backstay.api.restore import FINAL_RESTORE_PHASES
+from backstay.domain import labels
+from backstay.domain.carriers import identity
+from backstay.engine.queue import Key
+from backstay.reconcile import keys
+from backstay.reconcile.everything import not_in
+
+log = logging.getLogger(__name__)
+
+Enqueue = Callable[[Key], None]
+
+SNAPSHOT_GROUP: Final = "snapshot.storage.k8s.io"
+
+
+def registry(enqueue: Enqueue) -> kopf.OperatorRegistry:
+    """Given where keys go (thread-safe), return the registry of all handlers."""
+    found = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=found)
+    def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        in_pod = kopf.login_with_service_account(**kwargs)
+        return in_pod or kopf.login_with_kubeconfig(**kwargs)
+
+    @kopf.on.event(GROUP, VERSION, "backuppolicies", registry=found)
+    def policy_event(namespace: str | None, name: str, **_: Any) -> None:
+        enqueue(keys.policy(namespace or "", name))
+        enqueue(keys.retention(namespace or "", name))
+
+    @kopf.on.event(GROUP, VERSION, "backups", registry=found)
+    def backup_event(namespace: str | None, name: str, **_: Any) -> None:
+        enqueue(keys.backup(namespace or "", name))
+
+    @kopf.on.event(GROUP, VERSION, "restorerequests", registry=found)
+    def restore_event(namespace: str | None, name: str, **_: Any) -> None:
+        enqueue(keys.restore(namespace or "", name))
+
+    @kopf.on.event(SNAPSHOT_GROUP, "v1", "volumesnapshots", registry=found)
+    def snapshot_event(body: kopf.Body, namespace: str | None, **_: Any) -> None:
+        backup = identity(dict(body), labels.BACKUP)
+        if backup:
+            enqueue(keys.backup(namespace or "", backup))
+
+    return found
+
+
+def settings() -> kopf.OperatorSettings:
+    """Return kopf's settings: no annotations, no finalizers, finished objects not watched."""
+    found = kopf.OperatorSettings()
+    found.posting.enabled = False
+    found.scanning.disabled = True
+    found.peering.standalone = True
+    found.watching.server_timeout = 300
+    found.watching.client_timeout = 310
+    found.watching.reconnect_backoff = 1.0
+    found.queueing.idle_timeout = 0.5
+    found.watching.field_selectors[GROUP, "backups"] = not_in(FINAL_PHASES)
+    found.watching.field_selectors[GROUP, "restorerequests"] = not_in(FINAL_RESTORE_PHASES)
+    found.watching.label_selectors[SNAPSHOT_GROUP, "volumesnapshots"] = (
+        f"{labels.RESULT}={labels.Result.PENDING.value}"
+    )
+    return found
+
+
+class Host:
+    """Kopf in a thread of its own. `on_end` is told why it ended: kopf exits by design on
+    errors that it cannot handle, and then so must we.
+    """
+
+    def __init__(self, enqueue: Enqueue, on_end: Callable[[str], None]) -> None:
+        self._enqueue = enqueue
+        self._on_end = on_end
+        self._stop = threading.Event()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._main, name="kopf", daemon=True)
+
+    def start(self) -> None:
+        """Start watching."""
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """Ask kopf to end and wait so long; it holds nothing that must be saved."""
+        self._stop.set()
+        self._thread.join(seconds)
+
+    def _main(self) -> None:
+        try:
+            asyncio.run(
+                kopf.operator(
+                    registry=registry(self._enqueue),
+                    settings=settings(),
+                    standalone=True,
+                    clusterwide=True,
+                    stop_flag=self._stop,
+                    ready_flag=self._ready,
+                )
+            )
+            why = "kopf ended"
+        except Exception as error:  # noqa: BLE001 - the thread's last frame: tell main, whatever it is
+            why = f"kopf failed: {error!r}"
+        if not self._stop.is_set():
+            self._on_end(why)

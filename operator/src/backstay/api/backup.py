@@ -1,0 +1,243 @@
+"""Backup: one run of a policy, and the index of the points that it made."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Final
+
+from pydantic import Field
+
+from backstay.api.common import Duration, Model, Time
+from backstay.api.meta import Column, CrdMeta
+from backstay.api.policy import CLAIMS_MAX, DUMPS_MAX, Target
+from backstay.api.shapes import NAME_MAX, ObjectName
+
+
+class Trigger(StrEnum):
+    """Who asked for the run."""
+
+    SCHEDULED = "Scheduled"
+    AD_HOC = "AdHoc"
+
+
+class BackupPhase(StrEnum):
+    """Where a run is. The last three are final: such a Backup is never worked on again."""
+
+    PENDING = "Pending"
+    QUEUED = "Queued"
+    DUMPING = "Dumping"
+    SNAPSHOTTING = "Snapshotting"
+    UPLOADING = "Uploading"
+    COMPLETED = "Completed"
+    PARTIALLY_FAILED = "PartiallyFailed"
+    FAILED = "Failed"
+
+    @property
+    def final(self) -> bool:
+        """Whether the run is over."""
+        return self in FINAL_PHASES
+
+
+FINAL_PHASES: Final = frozenset(
+    {BackupPhase.COMPLETED, BackupPhase.PARTIALLY_FAILED, BackupPhase.FAILED}
+)
+
+
+class BackupSpec(Model):
+    """Spec of a Backup; immutable."""
+
+    cel_rules: ClassVar = (
+        ("self == oldSelf", "spec is immutable: create another Backup"),
+        (
+            "self.trigger != 'Scheduled' || has(self.scheduledFor)",
+            "scheduledFor is required when trigger is Scheduled",
+        ),
+        (
+            "self.trigger == 'Scheduled' || !has(self.scheduledFor)",
+            "scheduledFor is set by the operator, for trigger Scheduled only",
+        ),
+        (
+            "self.trigger == 'AdHoc' || !has(self.keepDays)",
+            "keepDays is for trigger AdHoc only: scheduled points follow the policy's retention",
+        ),
+    )
+
+    policy: ObjectName = Field(description="BackupPolicy of the same namespace to run.")
+    trigger: Trigger = Field(
+        default=Trigger.AD_HOC,
+        description="AdHoc for a run that a person asks for; Scheduled is set by the operator.",
+    )
+    scheduled_for: Time | None = Field(
+        default=None, description="The slot of the schedule, set by the operator."
+    )
+    keep_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=3660,
+        description="Days that the points are kept; left out, the policy's retention.adhocDays.",
+    )
+
+
+TierName = Annotated[str, Field(max_length=16)]
+VersionText = Annotated[str, Field(max_length=128)]
+
+
+class PlannedClaim(Model):
+    """A claim of the frozen plan."""
+
+    name: str = Field(description="The claim.", max_length=NAME_MAX)
+    uid: str = Field(description="Its uid: a claim made anew is another one.", max_length=64)
+    class_name: str = Field(description="VolumeSnapshotClass to use.", max_length=NAME_MAX)
+
+
+class PlannedDump(Model):
+    """A dump of the frozen plan."""
+
+    name: str = Field(description="Name of the dump in the policy.", max_length=63)
+    engine: str = Field(description="The engine, such as postgres.", max_length=32)
+    database: str = Field(description="The database.", max_length=63)
+    target: Target = Field(description="Where it runs.")
+    file: str = Field(description="Absolute path in the container.", max_length=1024)
+    max_duration: Duration = Field(description="Deadline of the dump.")
+
+
+class RunPlan(Model):
+    """What the run does, frozen when it starts: later edits of the policy do not reach it."""
+
+    zone: str = Field(description="Zone of the dates in labels.", max_length=64)
+    claims: tuple[PlannedClaim, ...] = Field(
+        description="Claims to snapshot.", max_length=CLAIMS_MAX
+    )
+    dumps: tuple[PlannedDump, ...] = Field(
+        default=(), description="Dumps to take before.", max_length=DUMPS_MAX
+    )
+    cut_timeout: Duration = Field(description="Deadline of the cut.")
+    ready_timeout: Duration = Field(description="Deadline from the cut until ready.")
+    retries: int = Field(ge=0, description="Further attempts after the first.")
+    keep_days: int | None = Field(
+        default=None, ge=1, description="Days that the points of an ad-hoc run are kept."
+    )
+
+
+class DumpState(StrEnum):
+    """Where a dump of the current attempt is."""
+
+    RUNNING = "Running"
+    DONE = "Done"
+    FAILED = "Failed"
+
+
+class DumpStatus(Model):
+    """One dump of the run."""
+
+    name: str = Field(description="Name of the dump in the policy.", max_length=63)
+    attempt: int = Field(ge=1, description="Attempt that this speaks of.")
+    state: DumpState = Field(description="Running, Done or Failed.")
+    engine: str = Field(description="The engine, such as postgres.", max_length=32)
+    pod: str = Field(description="The pod that it runs in.", max_length=NAME_MAX)
+    pod_uid: str = Field(description="Its uid.", max_length=64)
+    container: str = Field(description="The container.", max_length=63)
+    container_id: str = Field(
+        description="The container's id: in another container the attempt is over.", max_length=256
+    )
+    claim: str = Field(description="The claim that the file lies on.", max_length=NAME_MAX)
+    path: str = Field(description="Path of the file inside the claim.", max_length=2048)
+    file: str = Field(description="Path of the file inside the container.", max_length=1024)
+    started_at: Time = Field(description="When the dump was first started.")
+    bytes: int | None = Field(default=None, ge=0, description="Size of the dump.")
+    sha256: str | None = Field(default=None, description="Checksum of the dump.", max_length=64)
+    seconds: int | None = Field(default=None, ge=0, description="How long the dump took.")
+    versions: dict[str, VersionText] | None = Field(
+        default=None, description="Versions of server and tool.", max_length=8
+    )
+    uid: int | None = Field(default=None, ge=0, description="Owner of the file.")
+    gid: int | None = Field(default=None, ge=0, description="Group of the file.")
+    message: str | None = Field(
+        default=None, description="Last words of the tool when it failed.", max_length=4096
+    )
+
+
+class PointResult(StrEnum):
+    """What became of one point; the label on its snapshot says the same."""
+
+    PENDING = "pending"
+    GOOD = "good"
+    FAILED = "failed"
+
+
+class PointStatus(Model):
+    """One point: the snapshot of one claim."""
+
+    claim: str = Field(description="The claim.", max_length=NAME_MAX)
+    attempt: int = Field(ge=1, description="Attempt that made it.")
+    snapshot: str | None = Field(
+        default=None, description="The VolumeSnapshot.", max_length=NAME_MAX
+    )
+    content: str | None = Field(
+        default=None, description="The VolumeSnapshotContent.", max_length=NAME_MAX
+    )
+    result: PointResult = Field(description="pending, good or failed.")
+    requested_at: Time | None = Field(default=None, description="When the snapshot was asked for.")
+    cut_at: Time | None = Field(default=None, description="When the driver cut the snapshot.")
+    bytes: int | None = Field(default=None, ge=0, description="Restore size.")
+    tiers: tuple[TierName, ...] = Field(
+        default=(), description="Calendar tiers that keep the point.", max_length=8
+    )
+    until: str | None = Field(
+        default=None, description="How long the point is kept.", max_length=64
+    )
+    message: str | None = Field(default=None, description="Why it failed.", max_length=4096)
+
+
+class BackupStatus(Model):
+    """Status of a Backup."""
+
+    phase: BackupPhase = Field(default=BackupPhase.PENDING, description="Where the run is.")
+    message: str | None = Field(
+        default=None, description="Why it is there, in words.", max_length=4096
+    )
+    attempt: int = Field(default=0, ge=0, description="Current attempt, from 1.")
+    started_at: Time | None = Field(default=None, description="When the run started.")
+    attempted_at: Time | None = Field(default=None, description="When the current attempt started.")
+    retry_at: Time | None = Field(default=None, description="When the next attempt starts.")
+    completed_at: Time | None = Field(default=None, description="When the run ended.")
+    taken: Time | None = Field(default=None, description="When the first good point was cut.")
+    plan: RunPlan | None = Field(default=None, description="What the run does.")
+    dumps: tuple[DumpStatus, ...] = Field(
+        default=(), description="The dumps of the run.", max_length=DUMPS_MAX
+    )
+    points: tuple[PointStatus, ...] = Field(
+        default=(), description="The points of the run.", max_length=CLAIMS_MAX
+    )
+    tiers: str | None = Field(
+        default=None, description="Tiers of the points, for printing.", max_length=128
+    )
+    size: str | None = Field(
+        default=None,
+        description="Size of the dumps, or of the points, for printing.",
+        max_length=32,
+    )
+    until: str | None = Field(
+        default=None, description="How long the points are kept, for printing.", max_length=64
+    )
+
+
+BACKUP_META: Final = CrdMeta(
+    kind="Backup",
+    plural="backups",
+    singular="backup",
+    short_names=("bk",),
+    description="One run of a policy, and the index of the points that it made.",
+    columns=(
+        Column("Phase", ".status.phase", "Where the run is."),
+        Column("Tiers", ".status.tiers", "Calendar tiers that keep it."),
+        Column("Size", ".status.size", "Size of its dumps, or of its points."),
+        Column("Taken", ".status.taken", "Age of its data.", "date"),
+        Column("Until", ".status.until", "How long it is kept."),
+        # In the name and in Taken already: these would not fit into 120 columns.
+        Column("Policy", ".spec.policy", "The policy.", wide=True),
+        Column("Age", ".metadata.creationTimestamp", "Age of the record.", "date", wide=True),
+        Column("Message", ".status.message", "Why it is in this phase.", wide=True),
+    ),
+    selectable_fields=(".status.phase", ".spec.policy"),
+)

@@ -1,0 +1,166 @@
+"""What the three kinds share: group, model base, durations, conditions.
+
+Reading is tolerant (`extra="ignore"`): the API server prunes and refuses unknown fields, and an
+older operator must not trip over a newer field. `None` always means absent: dump with `dump()`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, ClassVar, Final, TypeVar
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+
+from backstay.api.shapes import RULES, cel
+
+GROUP: Final = "backstay.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+CONDITIONS_MAX: Final = 16
+"""Bound of a list of conditions."""
+
+_DURATION = re.compile(r"(?=.)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+
+_DURATION_RULE: Final = cel(
+    "self.matches('^([0-9]{1,3}d)?([0-9]{1,4}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?$') && "
+    "self.matches('[1-9]')",
+    "must be a duration such as 90s, 10m, 1h30m or 2d, longer than 0 and shorter than 1000 days",
+)
+"""What people may write: less than what parse_duration reads, so that a sum of units fits too."""
+
+
+def parse_duration(text: str) -> timedelta:
+    """Given a duration such as `90s`, `10m`, `1h30m` or `2d`, return it.
+
+    Raise ValueError if it is not of that form or longer than 10 years.
+    """
+    match = _DURATION.fullmatch(text)
+    if not match:
+        raise ValueError(f"{text!r} is not a duration such as 90s, 10m, 1h30m or 2d")
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    if days + hours // 24 + minutes // 1440 + seconds // 86400 > 3660:
+        raise ValueError(f"{text!r} is longer than 10 years")
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def format_duration(value: timedelta) -> str:
+    """Given a duration, return its form in whole seconds, such as `1h30m` or `0s`."""
+    rest = int(value.total_seconds())
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(lambda v: parse_duration(v) if isinstance(v, str) else v),
+    PlainSerializer(format_duration, return_type=str),
+    Field(gt=timedelta(0)),
+    WithJsonSchema({"type": "string", "maxLength": 20, RULES: [_DURATION_RULE]}),
+]
+"""A length of time above 0, written `90s`, `10m`, `1h30m`, `2d`."""
+
+
+def format_time(value: datetime) -> str:
+    """Given an aware time, return RFC 3339 in UTC with seconds, as Kubernetes writes it."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Time = Annotated[AwareDatetime, PlainSerializer(format_time, return_type=str)]
+"""An instant, aware, RFC 3339 on the wire."""
+
+
+def _add_rules(schema: dict[str, Any], model: type[Model]) -> None:
+    if model.cel_rules:
+        schema[RULES] = [cel(rule, message) for rule, message in model.cel_rules]
+
+
+class Model(BaseModel):
+    """Base of every model: camelCase on the wire, unknown fields ignored, values frozen."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="ignore",
+        frozen=True,
+        json_schema_extra=_add_rules,
+    )
+
+    cel_rules: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """CEL rules of this object: (rule, message) pairs for x-kubernetes-validations."""
+
+    def dump(self) -> dict[str, Any]:
+        """Return the wire form: camelCase, absent where None."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+M = TypeVar("M", bound=Model)
+
+
+def changed(model: M, **values: Any) -> M:
+    """Given a model and new values of some fields (by Python name), return a changed copy."""
+    unknown = values.keys() - type(model).model_fields.keys()
+    if unknown:
+        raise AttributeError(f"{type(model).__name__} has no {', '.join(sorted(unknown))}")
+    return model.model_copy(update=values)
+
+
+class Condition(Model):
+    """One condition, as metav1.Condition defines it (KEP-1623)."""
+
+    type: str = Field(description="Name of the condition, in CamelCase.", max_length=63)
+    status: str = Field(
+        description="True, False or Unknown.",
+        json_schema_extra={"enum": ["True", "False", "Unknown"]},
+    )
+    reason: str = Field(description="Why, as one CamelCase word for machines.", max_length=128)
+    message: str = Field(description="Why, in words for people.", max_length=4096)
+    observed_generation: int = Field(
+        default=0, ge=0, description="The metadata.generation that this condition speaks of."
+    )
+    last_transition_time: Time = Field(description="When status last changed.")
+
+
+def with_condition(
+    conditions: tuple[Condition, ...],
+    *,
+    type: str,
+    ok: bool,
+    reason: str,
+    message: str,
+    generation: int,
+    now: datetime,
+) -> tuple[Condition, ...]:
+    """Given conditions and a new verdict of one type, return them with it set in place.
+
+    The transition time moves only when the status changes, so an unchanged verdict is an
+    unchanged value and costs no write.
+    """
+    status = "True" if ok else "False"
+    old = next((c for c in conditions if c.type == type), None)
+    since = old.last_transition_time if old is not None and old.status == status else now
+    new = Condition(
+        type=type,
+        status=status,
+        reason=reason,
+        message=message[:4096],
+        observed_generation=generation,
+        last_transition_time=since,
+    )
+    if old is None:
+        return (*conditions, new)
+    return tuple(new if c.type == type else c for c in conditions)

@@ -1,0 +1,320 @@
+"""BackupPolicy: what to protect, when, and how long to keep it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import ClassVar, Final
+
+from pydantic import Field
+
+from backstay.api.common import CONDITIONS_MAX, Condition, Duration, Model, Time
+from backstay.api.meta import Column, CrdMeta
+from backstay.api.shapes import (
+    NAME_MAX,
+    Cron,
+    DatabaseName,
+    FilePath,
+    LabelKey,
+    LabelName,
+    LabelValue,
+    ObjectName,
+    ZoneName,
+)
+
+LIST_MAX: Final = 64
+"""Bound of lists of names: CEL's cost estimate needs one."""
+
+DUMPS_MAX: Final = 16
+"""Dumps of one policy."""
+
+CLAIMS_MAX: Final = 256
+"""Claims of one run, those that selectors choose included."""
+
+
+class Schedule(Model):
+    """When runs start."""
+
+    cron: Cron = Field(
+        description="Five fields (minute hour day-of-month month day-of-week) or a macro such as "
+        "@daily; read in timeZone."
+    )
+    time_zone: ZoneName = Field(
+        default="UTC",
+        description="IANA name of the zone that the schedule is read in and that decides the "
+        "dates in labels, such as Europe/Vienna.",
+    )
+    starting_deadline: Duration = Field(
+        default=timedelta(hours=6),
+        description="How late a run may still start, after the operator was down or an earlier "
+        "run took long. Only the newest slot within it is caught up.",
+    )
+
+
+class SelectorOperator(StrEnum):
+    """Relations of a label to the values of an expression."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
+class LabelExpression(Model):
+    """One expression of a label selector (metav1.LabelSelectorRequirement)."""
+
+    cel_rules: ClassVar = (
+        (
+            "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+            "values are required for In and NotIn, and must be left out for Exists and "
+            "DoesNotExist",
+        ),
+    )
+
+    key: LabelKey = Field(description="The label.")
+    operator: SelectorOperator = Field(description="How the label's value relates to values.")
+    values: tuple[LabelValue, ...] = Field(
+        default=(), description="Values for In and NotIn.", max_length=LIST_MAX
+    )
+
+
+class LabelSelector(Model):
+    """Chooses claims by their labels (metav1.LabelSelector)."""
+
+    cel_rules: ClassVar = (
+        (
+            "(has(self.matchLabels) && size(self.matchLabels) > 0) || "
+            "(has(self.matchExpressions) && size(self.matchExpressions) > 0)",
+            "selector is empty and would match every claim: name at least one label",
+        ),
+    )
+
+    match_labels: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict, description="Labels and the values they must have.", max_length=32
+    )
+    match_expressions: tuple[LabelExpression, ...] = Field(
+        default=(), description="Expressions that must all hold.", max_length=32
+    )
+
+
+class ClaimSource(Model):
+    """The claims to snapshot: the union of names and selector, in the policy's namespace."""
+
+    cel_rules: ClassVar = (
+        (
+            "(has(self.names) && size(self.names) > 0) || has(self.selector)",
+            "claims needs names, a selector, or both",
+        ),
+    )
+
+    names: tuple[ObjectName, ...] = Field(
+        default=(),
+        description="PersistentVolumeClaims by name.",
+        max_length=LIST_MAX,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    selector: LabelSelector | None = Field(
+        default=None, description="PersistentVolumeClaims by label, looked up at each run."
+    )
+
+
+class Source(Model):
+    """What the policy protects."""
+
+    claims: ClaimSource = Field(description="PersistentVolumeClaims of the policy's namespace.")
+
+
+class TargetKind(StrEnum):
+    """Kinds that a dump can run in."""
+
+    DEPLOYMENT = "Deployment"
+    STATEFUL_SET = "StatefulSet"
+    POD = "Pod"
+
+
+class Target(Model):
+    """The container that a dump runs in."""
+
+    kind: TargetKind = Field(description="Kind of the workload.")
+    name: ObjectName = Field(description="Name of the workload, in the policy's namespace.")
+    container: LabelName | None = Field(
+        default=None,
+        description="Container of the database; may be left out when the pod has only one.",
+    )
+
+
+class Postgres(Model):
+    """pg_dump in custom format, restored with pg_restore."""
+
+    databases: tuple[DatabaseName, ...] = Field(
+        description="The database to dump. The user is PGUSER or POSTGRES_USER of the container's "
+        "environment, else postgres; the password PGPASSWORD or POSTGRES_PASSWORD.",
+        min_length=1,
+        max_length=1,
+    )
+
+
+class Dump(Model):
+    """One dump, written inside the database's container onto a claim of this run."""
+
+    cel_rules: ClassVar = (
+        (
+            "!self.file.matches('[.](json|partial|lock)$')",
+            "file must not end in .json, .partial or .lock: the operator keeps files of these "
+            "names beside its dumps",
+        ),
+    )
+
+    name: LabelName = Field(description="Name of the dump, unique in the policy.")
+    target: Target = Field(description="Where the dump runs.")
+    postgres: Postgres = Field(description="Dump a PostgreSQL database.")
+    file: FilePath = Field(
+        description="Absolute path of the dump in the container; it must lie on a claim of this "
+        "run, so that the snapshot carries it."
+    )
+    max_duration: Duration = Field(
+        default=timedelta(hours=1), description="After this long the dump is stopped and failed."
+    )
+
+
+class Snapshot(Model):
+    """CSI snapshots of the claims."""
+
+    class_name: ObjectName | None = Field(
+        default=None,
+        description="VolumeSnapshotClass; left out, the default class of each claim's driver.",
+    )
+    cut_timeout: Duration = Field(
+        default=timedelta(minutes=10),
+        description="How long the driver may take until the snapshot is cut.",
+    )
+    ready_timeout: Duration = Field(
+        default=timedelta(hours=24),
+        description="How long after the cut the snapshot may take until it is ready to use.",
+    )
+
+
+class Retention(Model):
+    """How many points are kept, per claim. Points of a period: the earliest good one."""
+
+    daily: int = Field(default=0, ge=0, le=3660, description="Newest days that keep a point.")
+    weekly: int = Field(default=0, ge=0, le=1040, description="Newest ISO weeks that keep one.")
+    monthly: int = Field(default=0, ge=0, le=240, description="Newest months that keep one.")
+    adhoc_days: int = Field(
+        default=30, ge=1, le=3660, description="Days that a point of an ad-hoc run is kept."
+    )
+    failed: int = Field(
+        default=3, ge=0, le=100, description="Newest failed runs that are kept for inspection."
+    )
+
+
+class PolicySpec(Model):
+    """Spec of a BackupPolicy."""
+
+    cel_rules: ClassVar = (
+        (
+            "!has(self.dumps) || self.dumps.all(d, self.dumps.exists_one(e, e.file == d.file "
+            "&& e.target.kind == d.target.kind && e.target.name == d.target.name))",
+            "two dumps of one target write the same file: give each its own",
+        ),
+        (
+            "!has(self.schedule) || !has(self.retention) || "
+            "self.retention.daily + self.retention.weekly + self.retention.monthly > 0",
+            "retention keeps no point of the schedule: set daily, weekly or monthly above 0, or "
+            "leave retention out to keep everything",
+        ),
+    )
+
+    suspend: bool = Field(
+        default=False, description="No new scheduled runs; ad-hoc runs and retention go on."
+    )
+    schedule: Schedule | None = Field(
+        default=None, description="When runs start; left out, only ad-hoc Backups run."
+    )
+    source: Source = Field(description="What is protected.")
+    dumps: tuple[Dump, ...] = Field(
+        default=(),
+        description="Dumps taken in order before the snapshots are cut.",
+        max_length=DUMPS_MAX,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    snapshot: Snapshot = Field(
+        default_factory=Snapshot,
+        description="How the claims are snapshotted.",
+        json_schema_extra={"default": {}},
+    )
+    retention: Retention | None = Field(
+        default=None, description="How long points are kept; left out, everything is kept."
+    )
+    retries: int = Field(
+        default=2, ge=0, le=10, description="Further attempts of a run after the first failed."
+    )
+
+
+class SeriesStatus(Model):
+    """What exists of one claim."""
+
+    claim: str = Field(description="The claim.", max_length=NAME_MAX)
+    good: int = Field(ge=0, description="Good points that exist.")
+    newest: Time | None = Field(default=None, description="When the newest good point was cut.")
+
+
+class PolicyStatus(Model):
+    """Status of a BackupPolicy."""
+
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        description="Ready: the policy is valid and its runs can start.",
+        max_length=CONDITIONS_MAX,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    observed_generation: int = Field(
+        default=0, ge=0, description="The metadata.generation that this status speaks of."
+    )
+    last_slot: Time | None = Field(
+        default=None, description="Newest slot of the schedule that has its Backup."
+    )
+    resumed_at: Time | None = Field(
+        default=None, description="When the policy was last unsuspended: no slot before it runs."
+    )
+    suspended: bool = Field(default=False, description="Whether suspend was seen set.")
+    next_run: str | None = Field(
+        default=None, description="When the next run starts, in the policy's zone.", max_length=64
+    )
+    last_run: Time | None = Field(default=None, description="When the newest run started.")
+    last_success: Time | None = Field(
+        default=None, description="When the newest Completed run took its points."
+    )
+    good: int = Field(default=0, ge=0, description="Good points of all series.")
+    series: tuple[SeriesStatus, ...] = Field(
+        default=(), description="What exists of each claim.", max_length=CLAIMS_MAX
+    )
+
+
+POLICY_META: Final = CrdMeta(
+    kind="BackupPolicy",
+    plural="backuppolicies",
+    singular="backuppolicy",
+    short_names=("bp",),
+    description="Says what to protect, when, and how long to keep it.",
+    name_max=220,
+    columns=(
+        Column("Schedule", ".spec.schedule.cron", "When runs start."),
+        Column("Suspend", ".spec.suspend", "Whether scheduled runs are suspended.", "boolean"),
+        Column("Last Success", ".status.lastSuccess", "Age of the newest success.", "date"),
+        Column("Next Run", ".status.nextRun", "When the next run starts."),
+        Column(
+            "Ready",
+            '.status.conditions[?(@.type=="Ready")].status',
+            "Whether the policy is valid.",
+        ),
+        Column("Good", ".status.good", "Good points that exist.", "integer"),
+        Column("Age", ".metadata.creationTimestamp", "Age of the policy.", "date"),
+        Column(
+            "Reason",
+            '.status.conditions[?(@.type=="Ready")].reason',
+            "Why it is or is not Ready.",
+            wide=True,
+        ),
+    ),
+)

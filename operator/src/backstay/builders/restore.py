@@ -1,0 +1,115 @@
+"""The claim and the verify pod of a restore."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from backstay.domain import objects
+from backstay.domain.objects import Obj
+
+MOUNT: Final = "/restored"
+NOBODY: Final = 65532
+
+
+def claim_from_snapshot(
+    *,
+    name: str,
+    namespace: str,
+    snapshot: str,
+    storage_class: str | None,
+    access_modes: Sequence[str],
+    volume_mode: str | None,
+    size: str,
+    annotations: Mapping[str, str],
+) -> Obj:
+    """Given names and a size (a Kubernetes quantity), return a claim cut from the snapshot."""
+    spec: Obj = {
+        "accessModes": list(access_modes),
+        "resources": {"requests": {"storage": size}},
+        "dataSource": {
+            "apiGroup": "snapshot.storage.k8s.io",
+            "kind": "VolumeSnapshot",
+            "name": snapshot,
+        },
+    }
+    if storage_class is not None:
+        spec["storageClassName"] = storage_class
+    if volume_mode is not None:
+        spec["volumeMode"] = volume_mode
+    return {
+        "metadata": {"name": name, "namespace": namespace, "annotations": dict(annotations)},
+        "spec": spec,
+    }
+
+
+def verify_pod(
+    *,
+    name: str,
+    namespace: str,
+    claim: str,
+    image: str,
+    pull_policy: str,
+    owner: Obj,
+    dumps: Sequence[Mapping[str, str | int]],
+    user: int | None,
+    group: int | None,
+    block: bool,
+) -> Obj:
+    """Given a claim and its dumps on record, return the pod that mounts and verifies it.
+
+    The pod is also the first consumer, which binds a claim of a WaitForFirstConsumer class. It
+    runs as the owner of the dump file, the one user that can read it without any capability,
+    so that it is admitted where Pod Security is `restricted`. A block volume is only attached.
+    """
+    uid = NOBODY if user is None else user
+    task = json.dumps({"mount": MOUNT, "dumps": list(dumps)})
+    container: Obj = {
+        "name": "verify",
+        "image": image,
+        "imagePullPolicy": pull_policy,
+        "command": ["python3", "-m", "backstay.agent", "verify", task],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "resources": {
+            "requests": {"cpu": "10m", "memory": "32Mi"},
+            "limits": {"memory": "128Mi"},
+        },
+    }
+    if block:
+        container["volumeDevices"] = [{"name": "restored", "devicePath": "/dev/restored"}]
+        container["command"] = ["python3", "-c", "print('attached')"]
+    else:
+        container["volumeMounts"] = [{"name": "restored", "mountPath": MOUNT, "readOnly": True}]
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            # A pod holds no data: it may go with its request, also when we are not running.
+            "ownerReferences": [
+                {
+                    "apiVersion": owner["apiVersion"],
+                    "kind": owner["kind"],
+                    "name": objects.name(owner),
+                    "uid": objects.uid(owner),
+                }
+            ],
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "securityContext": {
+                "runAsUser": uid,
+                "runAsGroup": NOBODY if group is None else group,
+                "runAsNonRoot": uid != 0,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [container],
+            "volumes": [{"name": "restored", "persistentVolumeClaim": {"claimName": claim}}],
+        },
+    }

@@ -1,0 +1,73 @@
+"""From VolumeSnapshots as read to the points that retention and policies reason about."""
+
+from __future__ import annotations
+
+from backstay.api.policy import PolicySpec
+from backstay.domain import labels, objects
+from backstay.domain.calendar import load_zone
+from backstay.domain.errors import DataError
+from backstay.domain.objects import Obj, dig
+from backstay.domain.points import Point, Rules
+from backstay.domain.record import Record, parse_record
+from backstay.domain.times import parse_time
+
+
+def identity(obj: Obj, key: str) -> str:
+    """Given a snapshot or content and an identity key, return the full value, "" if none.
+
+    A value too long for a label stands in the annotation of the same key.
+    """
+    return objects.annotations(obj).get(key) or objects.labels(obj).get(key, "")
+
+
+def point_of(snapshot: Obj) -> Point:
+    """Given a snapshot of ours as read, return it as a point of its series."""
+    taken = dig(snapshot, "status", "creationTime") or dig(
+        snapshot, "metadata", "creationTimestamp"
+    )
+    notes = objects.annotations(snapshot)
+    return Point(
+        namespace=objects.namespace(snapshot),
+        name=objects.name(snapshot),
+        uid=objects.uid(snapshot),
+        resource_version=objects.version(snapshot),
+        claim=identity(snapshot, labels.PVC),
+        taken=parse_time(taken),
+        ready=bool(dig(snapshot, "status", "readyToUse", default=False)),
+        labels=objects.labels(snapshot),
+        marked_at=notes.get(labels.MARKED_AT),
+        in_use=notes.get(labels.IN_USE),
+        deleting=bool(dig(snapshot, "metadata", "deletionTimestamp")),
+    )
+
+
+def is_good(point: Point) -> bool:
+    """Given a point, return whether it counts as a good backup."""
+    return point.result is labels.Result.GOOD and point.ready and not point.deleting
+
+
+def record_of(snapshot: Obj) -> Record | None:
+    """Given a snapshot or content, return its record; None if it has none that can be read."""
+    text = objects.annotations(snapshot).get(labels.RECORD)
+    if text is None:
+        return None
+    try:
+        return parse_record(text)
+    except DataError:
+        return None
+
+
+def rules_of(spec: PolicySpec) -> Rules:
+    """Given a policy's spec, return its retention. Raise UserError for an unknown zone."""
+    zone = load_zone(spec.schedule.time_zone if spec.schedule else "UTC")
+    kept = spec.retention
+    if kept is None:
+        return Rules.keep_everything(zone)
+    return Rules(
+        zone=zone,
+        daily=kept.daily,
+        weekly=kept.weekly,
+        monthly=kept.monthly,
+        adhoc_days=kept.adhoc_days,
+        failed=kept.failed,
+    )

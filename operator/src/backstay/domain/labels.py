@@ -1,0 +1,62 @@
+"""The labels and annotations that an artifact carries, and the words in them.
+
+Invariant: these keys are the wire contract with every snapshot ever taken. They are read for
+years, so a key or a word is never renamed and never changes its meaning.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+PREFIX: Final = "backstay.dev/"
+
+# Identity. A value that is no label value is shortened (naming.label_value) and the full text
+# stands in the annotation of the same key.
+PVC: Final = PREFIX + "pvc"
+POLICY: Final = PREFIX + "policy"
+BACKUP: Final = PREFIX + "backup"
+TYPE: Final = PREFIX + "type"
+
+RESULT: Final = PREFIX + "result"
+RETAIN: Final = PREFIX + "retain"
+RETAIN_DAYS: Final = PREFIX + "retain-days"
+
+HOURLY: Final = PREFIX + "hourly"
+DAILY: Final = PREFIX + "daily"
+WEEKLY: Final = PREFIX + "weekly"
+MONTHLY: Final = PREFIX + "monthly"
+YEARLY: Final = PREFIX + "yearly"
+
+DELETE_AFTER: Final = PREFIX + "delete-after"
+HOLD: Final = PREFIX + "hold"
+
+# Annotations.
+RECORD: Final = PREFIX + "record"
+IN_USE: Final = PREFIX + "in-use"
+SWEEP: Final = PREFIX + "sweep"
+MARKED_AT: Final = PREFIX + "marked-at"
+RUN: Final = PREFIX + "run"
+"""uid of the Backup that made the snapshot: a record made anew is another run."""
+RESTORE_REQUEST: Final = PREFIX + "restore-request"
+"""uid of the RestoreRequest that made a claim."""
+
+
+class Result(StrEnum):
+    """What became of a point; written in one patch together with tiers or delete-after."""
+
+    PENDING = "pending"
+    GOOD = "good"
+    FAILED = "failed"
+
+
+class RunType(StrEnum):
+    """Who asked for the run; the words are those of backup-ns."""
+
+    CRONJOB = "cronjob"
+    ADHOC = "adhoc"
+
+
+class Retain(StrEnum):
+    """How a point ends: by the calendar rules, or on a date fixed at birth."""
+
+    DAILY_WEEKLY_MONTHLY = "daily_weekly_monthly"
+    DAYS = "days"

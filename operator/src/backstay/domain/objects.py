@@ -1,0 +1,61 @@
+"""Kubernetes objects as raw JSON dicts, and how to look into them without surprises.
+
+Invariants: nothing here changes what it is given; what is absent reads as empty, never as an
+error, because every field of an object that others write may be missing.
+
+Import the module, not its names: `objects.labels(claim)` reads well, and `annotations` would
+clash with `from __future__ import annotations`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+Obj: TypeAlias = dict[str, Any]
+
+
+def dig(obj: Mapping[str, Any] | None, *path: str, default: Any = None) -> Any:
+    """Given an object and keys, return the value at that path, or `default` if there is none.
+
+    A null counts as absent: the API server drops nulls, merge patches write them.
+    """
+    here: Any = obj
+    for key in path:
+        if not isinstance(here, Mapping):
+            return default
+        here = here.get(key)
+    return default if here is None else here
+
+
+def meta(obj: Mapping[str, Any]) -> Obj:
+    """Given an object, return its metadata, {} if it has none."""
+    return dict(dig(obj, "metadata", default={}))
+
+
+def labels(obj: Mapping[str, Any]) -> dict[str, str]:
+    """Given an object, return a copy of its labels, {} if it has none."""
+    return dict(dig(obj, "metadata", "labels", default={}))
+
+
+def annotations(obj: Mapping[str, Any]) -> dict[str, str]:
+    """Given an object, return a copy of its annotations, {} if it has none."""
+    return dict(dig(obj, "metadata", "annotations", default={}))
+
+
+def name(obj: Mapping[str, Any]) -> str:
+    """Given an object, return its name, "" if it has none."""
+    return str(dig(obj, "metadata", "name", default=""))
+
+
+def namespace(obj: Mapping[str, Any]) -> str:
+    """Given an object, return its namespace, "" if it is cluster-scoped."""
+    return str(dig(obj, "metadata", "namespace", default=""))
+
+
+def uid(obj: Mapping[str, Any]) -> str:
+    """Given an object, return its uid, "" if it was never stored."""
+    return str(dig(obj, "metadata", "uid", default=""))
+
+
+def version(obj: Mapping[str, Any]) -> str:
+    """Given an object, return its resourceVersion, "" if it was never stored."""
+    return str(dig(obj, "metadata", "resourceVersion", default=""))

@@ -1,0 +1,171 @@
+"""What retention reads and what it answers: a point, the rules of a policy, a verdict.
+
+Invariant: a point's labels are the only copy of what they say. Everything else about it is read
+from them here, so a hand edit or an applied verdict can never disagree with another field.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, tzinfo
+from enum import StrEnum
+from typing import Final, TypeVar
+
+from backstay.domain import labels
+from backstay.domain.calendar import Tier, parse_date
+from backstay.domain.labels import Result, Retain, RunType
+
+MAX_RETAIN_DAYS: Final = 36500
+_E = TypeVar("_E", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One artifact of a series, as read from its carrier.
+
+    A carrier whose snapshot, content or source is known to be gone is left out by the caller; a
+    pending one whose run is gone comes as failed.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    claim: str
+    taken: datetime
+    """The cut: VolumeSnapshot status.creationTime, else metadata.creationTimestamp. Aware."""
+    ready: bool
+    labels: Mapping[str, str]
+    marked_at: str | None = None
+    """The annotation as it stands: when retention set delete-after."""
+    in_use: str | None = None
+    """The annotation as it stands: the uid of the request that restores from it."""
+    deleting: bool = False
+    """metadata.deletionTimestamp is set: it counts in nothing any more."""
+
+    def __post_init__(self) -> None:
+        if self.taken.tzinfo is None:
+            raise ValueError(f"{self.name}: taken must be an aware datetime")
+
+    @property
+    def order(self) -> tuple[datetime, str]:
+        """The place in the series: by the cut, then by name."""
+        return self.taken, self.name
+
+    @property
+    def result(self) -> Result | None:
+        """None where the label is absent or no word of ours."""
+        return _word(Result, self.labels.get(labels.RESULT))
+
+    @property
+    def retain(self) -> Retain | None:
+        """None where the label is absent or no word of ours."""
+        return _word(Retain, self.labels.get(labels.RETAIN))
+
+    @property
+    def run_type(self) -> RunType | None:
+        """None where the label is absent or no word of ours."""
+        return _word(RunType, self.labels.get(labels.TYPE))
+
+    @property
+    def retain_days(self) -> int | None:
+        """Days from 0 to MAX_RETAIN_DAYS; None where the label is absent or says no such thing."""
+        text = self.labels.get(labels.RETAIN_DAYS, "")
+        if not (text.isascii() and text.isdigit() and len(text) <= len(str(MAX_RETAIN_DAYS))):
+            return None
+        days = int(text)
+        return days if days <= MAX_RETAIN_DAYS else None
+
+    @property
+    def is_held(self) -> bool:
+        """Any word but `false` holds: whoever writes `hold: yes` wants to keep the point."""
+        return self.labels.get(labels.HOLD, "false") != "false"
+
+    @property
+    def delete_after(self) -> date | None:
+        """None where the label is absent or no strict YYYY-MM-DD."""
+        return parse_date(self.labels.get(labels.DELETE_AFTER, ""))
+
+    @property
+    def marked(self) -> datetime | None:
+        """When retention marked it, with the offset it was written with; None where unknown."""
+        try:
+            at = datetime.fromisoformat(self.marked_at or "")
+        except ValueError:
+            return None
+        return at if at.tzinfo is not None else None
+
+    @property
+    def is_marked_by_retention(self) -> bool:
+        """Whether its date is still the one that marking wrote.
+
+        The annotation's own offset decides, not the policy's zone: that may have changed since.
+        """
+        return self.marked is not None and self.delete_after == self.marked.date()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A policy's retention and the zone of its dates. A count of 0 switches a rule off."""
+
+    zone: tzinfo
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+    hourly: int = 0
+    yearly: int = 0
+    adhoc_days: int | None = None
+    failed: int = 0
+    keeps_all: bool = False
+    """The policy says nothing about retention: nothing is ever marked."""
+
+    def __post_init__(self) -> None:
+        counts = (self.hourly, self.daily, self.weekly, self.monthly, self.yearly, self.failed)
+        if min(counts) < 0:
+            raise ValueError("a retention count must not be negative")
+
+    @classmethod
+    def keep_everything(cls, zone: tzinfo) -> "Rules":
+        """Given the policy's zone, return the rules of a policy without retention: every day,
+        week and month has its keeper, and nothing is marked.
+        """
+        return cls(zone=zone, keeps_all=True)
+
+    def count(self, tier: Tier) -> int | None:
+        """Given a tier, return how many of its newest periods are kept; None means all."""
+        if self.keeps_all and tier in {Tier.DAILY, Tier.WEEKLY, Tier.MONTHLY}:
+            return None
+        return {
+            Tier.HOURLY: self.hourly,
+            Tier.DAILY: self.daily,
+            Tier.WEEKLY: self.weekly,
+            Tier.MONTHLY: self.monthly,
+            Tier.YEARLY: self.yearly,
+        }[tier]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is to be done with one point, and why, in plain words.
+
+    The labels and annotations of a verdict are one patch. `sweep` starts the sweep's order; a
+    verdict that sweeps changes nothing else.
+    """
+
+    point: Point
+    set_labels: Mapping[str, str] = field(default_factory=dict)
+    remove_labels: tuple[str, ...] = ()
+    set_annotations: Mapping[str, str] = field(default_factory=dict)
+    remove_annotations: tuple[str, ...] = ()
+    sweep: bool = False
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def patches(self) -> bool:
+        """Whether any label or annotation is to be written."""
+        return bool(
+            self.set_labels or self.remove_labels or self.set_annotations or self.remove_annotations
+        )
+
+
+def _word(words: type[_E], text: str | None) -> _E | None:
+    return next((word for word in words if word.value == text), None)

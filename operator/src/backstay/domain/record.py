@@ -1,0 +1,237 @@
+"""The `record` annotation: what is needed to restore a point and to rebuild its Backup.
+
+Invariants: it is at most SIZE_LIMIT bytes of UTF-8; what does not fit is left out in a fixed
+order (the claim's labels, then the tools' versions) and named in `dropped`; a reader ignores
+fields that it does not know, and refuses what it cannot understand.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from backstay.domain.errors import DataError
+
+SIZE_LIMIT: Final = 8 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class DumpRecord:
+    """One dump inside the snapshot."""
+
+    name: str
+    engine: str
+    file: str
+    """The path in the database's container."""
+    path_in_claim: str
+    """The path from the root of the claim."""
+    sha256: str
+    size: int
+    """Bytes."""
+    uid: int
+    gid: int
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRecord:
+    """The claim as it was at the cut: enough to make its like."""
+
+    name: str
+    uid: str
+    size: str
+    """spec.resources.requests.storage as written, a Kubernetes quantity."""
+    storage_class: str | None
+    access_modes: tuple[str, ...]
+    volume_mode: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One point: the run that made it, its claim and its dumps."""
+
+    policy: str
+    backup: str
+    slot: datetime
+    """Aware; read back as UTC."""
+    zone: str
+    attempt: int
+    namespace: str
+    namespace_uid: str
+    claim: ClaimRecord
+    dumps: tuple[DumpRecord, ...] = ()
+    dropped: tuple[str, ...] = ()
+    """What was left out for want of room: `claim.labels`, `dumps.versions`."""
+
+
+def build_record(record: Record) -> str:
+    """Given a record, return its annotation, at most SIZE_LIMIT bytes.
+
+    Raise DataError if it is too large even without the claim's labels and the versions.
+    """
+    for smaller in (record, _without_labels(record), _without_versions(_without_labels(record))):
+        text = json.dumps(_to_json(smaller), ensure_ascii=False, separators=(",", ":"))
+        if len(text.encode()) <= SIZE_LIMIT:
+            return text
+    raise DataError(
+        f"the record of backup {record.backup} is larger than {SIZE_LIMIT} bytes with its"
+        f" {len(record.dumps)} dumps; split the policy so that a claim has fewer dumps"
+    )
+
+
+def parse_record(text: str) -> Record:
+    """Given the annotation's text, return the record. Raise DataError if it is none."""
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"the record is no JSON: {error}") from error
+    reader = _Reader(raw, "record")
+    slot = reader.text("slot")
+    try:
+        at = datetime.fromisoformat(slot)
+    except ValueError as error:
+        raise DataError(f"record.slot: {slot!r} is no time") from error
+    if at.tzinfo is None:
+        raise DataError(f"record.slot: {slot!r} has no offset")
+    return Record(
+        policy=reader.text("policy"),
+        backup=reader.text("backup"),
+        slot=at.astimezone(UTC),
+        zone=reader.text("zone"),
+        attempt=reader.number("attempt"),
+        namespace=reader.text("namespace"),
+        namespace_uid=reader.text("namespaceUid"),
+        claim=_claim(reader.child("claim")),
+        dumps=tuple(_dump(child) for child in reader.children("dumps")),
+        dropped=reader.texts("dropped"),
+    )
+
+
+def _without_labels(record: Record) -> Record:
+    claim = replace(record.claim, labels={})
+    return replace(record, claim=claim, dropped=(*record.dropped, "claim.labels"))
+
+
+def _without_versions(record: Record) -> Record:
+    dumps = tuple(replace(dump, versions={}) for dump in record.dumps)
+    return replace(record, dumps=dumps, dropped=(*record.dropped, "dumps.versions"))
+
+
+def _to_json(record: Record) -> dict[str, object]:
+    claim = record.claim
+    return {
+        "policy": record.policy,
+        "backup": record.backup,
+        "slot": record.slot.astimezone(UTC).isoformat(),
+        "zone": record.zone,
+        "attempt": record.attempt,
+        "namespace": record.namespace,
+        "namespaceUid": record.namespace_uid,
+        "claim": {
+            "name": claim.name,
+            "uid": claim.uid,
+            "size": claim.size,
+            "class": claim.storage_class,
+            "modes": list(claim.access_modes),
+            "volumeMode": claim.volume_mode,
+            "labels": dict(claim.labels),
+        },
+        "dumps": [
+            {
+                "name": dump.name,
+                "engine": dump.engine,
+                "file": dump.file,
+                "pathInClaim": dump.path_in_claim,
+                "sha256": dump.sha256,
+                "bytes": dump.size,
+                "uid": dump.uid,
+                "gid": dump.gid,
+                "versions": dict(dump.versions),
+            }
+            for dump in record.dumps
+        ],
+        "dropped": list(record.dropped),
+    }
+
+
+def _claim(reader: "_Reader") -> ClaimRecord:
+    return ClaimRecord(
+        name=reader.text("name"),
+        uid=reader.text("uid"),
+        size=reader.text("size"),
+        storage_class=reader.text("class") if reader.has("class") else None,
+        access_modes=reader.texts("modes"),
+        volume_mode=reader.text("volumeMode"),
+        labels=reader.mapping("labels"),
+    )
+
+
+def _dump(reader: "_Reader") -> DumpRecord:
+    return DumpRecord(
+        name=reader.text("name"),
+        engine=reader.text("engine"),
+        file=reader.text("file"),
+        path_in_claim=reader.text("pathInClaim"),
+        sha256=reader.text("sha256"),
+        size=reader.number("bytes"),
+        uid=reader.number("uid"),
+        gid=reader.number("gid"),
+        versions=reader.mapping("versions"),
+    )
+
+
+class _Reader:
+    """Typed access to a JSON object; DataError names the field."""
+
+    def __init__(self, raw: object, path: str) -> None:
+        if not isinstance(raw, dict):
+            raise DataError(f"{path}: expected an object, found {type(raw).__name__}")
+        self._raw: dict[str, object] = raw
+        self._path = path
+
+    def has(self, key: str) -> bool:
+        return self._raw.get(key) is not None
+
+    def text(self, key: str) -> str:
+        value = self._raw.get(key)
+        if not isinstance(value, str):
+            raise self._wrong(key, "text")
+        return value
+
+    def number(self, key: str) -> int:
+        value = self._raw.get(key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise self._wrong(key, "a number from 0")
+        return value
+
+    def child(self, key: str) -> "_Reader":
+        return _Reader(self._raw.get(key), f"{self._path}.{key}")
+
+    def children(self, key: str) -> "list[_Reader]":
+        return [_Reader(v, f"{self._path}.{key}[{i}]") for i, v in enumerate(self._list(key))]
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        values = [value for value in self._list(key) if isinstance(value, str)]
+        if len(values) != len(self._list(key)):
+            raise self._wrong(key, "a list of texts")
+        return tuple(values)
+
+    def mapping(self, key: str) -> dict[str, str]:
+        raw = self._raw.get(key) if self.has(key) else {}
+        if not isinstance(raw, dict):
+            raise self._wrong(key, "an object of texts")
+        found = {k: v for k, v in raw.items() if isinstance(v, str)}
+        if len(found) != len(raw):
+            raise self._wrong(key, "an object of texts")
+        return found
+
+    def _list(self, key: str) -> list[object]:
+        raw = self._raw.get(key) if self.has(key) else []
+        if not isinstance(raw, list):
+            raise self._wrong(key, "a list")
+        return raw
+
+    def _wrong(self, key: str, expected: str) -> DataError:
+        return DataError(f"{self._path}.{key}: expected {expected}")

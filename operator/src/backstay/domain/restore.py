@@ -1,0 +1,183 @@
+"""The plan of a RestoreRequest: what was seen in, the next status and actions out.
+
+    Pending -> Restoring -> Verifying -> Completed
+       |           +------------+------> Failed
+       +-> Refused
+
+Invariants: nothing is created before every claim of the request was found restorable and its
+snapshot was claimed (in-use), so that no sweep can take it; a claim that this request did not
+make is never touched; what a failed restore made is left for a person to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from backstay.api.common import changed, with_condition
+from backstay.api.restore import RestoredClaim, RestorePhase, RestoreStatus
+from backstay.domain.errors import UserError
+
+POLL: Final = timedelta(seconds=2)
+AT_ONCE: Final = timedelta(0)
+
+
+class Step(StrEnum):
+    """What to do for one claim of the request. Each is idempotent."""
+
+    HOLD = "hold"
+    """Write in-use onto the snapshot."""
+    CREATE_CLAIM = "create-claim"
+    CREATE_POD = "create-pod"
+    DELETE_POD = "delete-pod"
+    RELEASE = "release"
+    """Take in-use off the snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One step for one claim, named as it was backed up."""
+
+    step: Step
+    claim: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimSeen:
+    """One claim of a request that is under way."""
+
+    snapshot_there: bool
+    claim_uid: str | None
+    """uid of the claim of the new name, None if there is none."""
+    claim_ours: bool
+    bound: bool
+    pod_there: bool
+    pod_done: bool = False
+    pod_failed: bool = False
+    pod_says: str = ""
+    """Its outcome, or what it waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that a decision on one RestoreRequest rests on."""
+
+    now: datetime
+    generation: int
+    status: RestoreStatus
+    refusal: UserError | None = None
+    backup: str | None = None
+    sources: Sequence[RestoredClaim] = ()
+    """When Pending: the claims to make, all found restorable."""
+    claims: Mapping[str, ClaimSeen] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The next status, what to do before it is written, and when to look again (None: never)."""
+
+    status: RestoreStatus
+    actions: tuple[Action, ...] = ()
+    after: timedelta | None = None
+
+
+def decide(seen: Seen) -> Decision:
+    """Given what was seen of a RestoreRequest, return what to do next. Never raises."""
+    if seen.status.phase.final:
+        return Decision(seen.status)
+    if seen.status.phase is RestorePhase.PENDING:
+        return _begin(seen)
+    return _follow(seen)
+
+
+def _begin(seen: Seen) -> Decision:
+    if seen.refusal is not None:
+        status = changed(seen.status, phase=RestorePhase.REFUSED, completed_at=seen.now)
+        return Decision(_said(seen, status, seen.refusal.reason, seen.refusal.message))
+    status = changed(
+        seen.status,
+        phase=RestorePhase.RESTORING,
+        backup=seen.backup,
+        started_at=seen.now,
+        claims=tuple(seen.sources),
+    )
+    holds = tuple(Action(Step.HOLD, c.claim) for c in seen.sources)
+    return Decision(_said(seen, status, "Restoring", "claims are being made"), holds, AT_ONCE)
+
+
+def _follow(seen: Seen) -> Decision:
+    status, actions, waits = seen.status, list[Action](), list[str]()
+    for entry in status.claims:
+        look = seen.claims[entry.claim]
+        if why := _broken(entry, look):
+            return _end(seen, status, RestorePhase.FAILED, f"claim {entry.new_claim}: {why}")
+        if look.claim_uid is None:
+            actions.append(Action(Step.CREATE_CLAIM, entry.claim))
+            continue
+        new = changed(entry, new_claim_uid=look.claim_uid)
+        if entry.verified is None:
+            if look.pod_done:
+                new = changed(new, verified=look.pod_says[:1024] or "mounted")
+            elif not look.pod_there:
+                actions.append(Action(Step.CREATE_POD, entry.claim))
+            elif look.pod_says:
+                waits.append(f"claim {entry.new_claim}: {look.pod_says}")
+        claims = tuple(new if c.claim == entry.claim else c for c in status.claims)
+        status = changed(status, claims=claims)
+    if status == seen.status and all(c.verified for c in status.claims):
+        found = "; ".join(f"{c.new_claim}: {c.verified}" for c in status.claims)
+        return _end(seen, status, RestorePhase.COMPLETED, found)
+    bound = not actions and all(look.bound for look in seen.claims.values())
+    phase = RestorePhase.VERIFYING if bound else RestorePhase.RESTORING
+    message = "; ".join(waits) or (
+        "claims are being verified" if bound else "claims are being made"
+    )
+    after = AT_ONCE if all(c.verified for c in status.claims) else POLL
+    return Decision(
+        _said(seen, changed(status, phase=phase), phase.value, message), tuple(actions), after
+    )
+
+
+def _broken(entry: RestoredClaim, look: ClaimSeen) -> str:
+    """Why this claim can never be restored any more, "" if it can."""
+    if look.claim_uid is not None and not look.claim_ours:
+        return "a claim of that name was made by somebody else"
+    if entry.new_claim_uid is not None and look.claim_uid != entry.new_claim_uid:
+        return "it was deleted while it was being restored"
+    if not look.snapshot_there and not look.bound:
+        return f"VolumeSnapshot {entry.snapshot} was deleted before the claim was bound"
+    if look.pod_failed and entry.verified is None:
+        return f"verification failed: {look.pod_says}"
+    return ""
+
+
+def _end(seen: Seen, status: RestoreStatus, phase: RestorePhase, message: str) -> Decision:
+    actions = tuple(
+        Action(step, entry.claim)
+        for entry in status.claims
+        for step in (Step.DELETE_POD, Step.RELEASE)
+    )
+    ended = changed(status, phase=phase, completed_at=seen.now)
+    return Decision(_said(seen, ended, phase.value, message), actions)
+
+
+def _said(seen: Seen, status: RestoreStatus, reason: str, message: str) -> RestoreStatus:
+    """The status with message and the Ready condition saying the same."""
+    conditions = with_condition(
+        status.conditions,
+        type="Ready",
+        ok=status.phase is RestorePhase.COMPLETED,
+        reason=reason,
+        message=message,
+        generation=seen.generation,
+        now=seen.now,
+    )
+    return changed(
+        status,
+        message=message[:4096],
+        conditions=conditions,
+        observed_generation=seen.generation,
+    )

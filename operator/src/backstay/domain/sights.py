@@ -1,0 +1,79 @@
+"""What a look at the cluster found of a run: values that `run.decide` rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from backstay.api.backup import PointResult
+
+
+class DumpSight(StrEnum):
+    """What the second read of a dump said."""
+
+    NONE = "none"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    BUSY = "busy"
+    SUPERSEDED = "superseded"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class DumpPlace:
+    """The container that a dump runs in, and where its file lies on which claim."""
+
+    pod: str
+    pod_uid: str
+    container: str
+    container_id: str
+    claim: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class DumpSeen:
+    """One look at a dump. `place` is where it would run now; None: nowhere."""
+
+    sight: DumpSight
+    place: DumpPlace | None = None
+    task_lives: bool = False
+    """This process has an exec stream of it open."""
+    bytes: int | None = None
+    sha256: str | None = None
+    seconds: int | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    uid: int | None = None
+    gid: int | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PointSeen:
+    """One look at the snapshot of a point and its content. The default: there is none."""
+
+    exists: bool = False
+    ours: bool = True
+    """False: the name is taken by a snapshot that this attempt did not make."""
+    result: PointResult | None = None
+    cut: bool = False
+    """The driver gave a handle and a creation time."""
+    cut_at: datetime | None = None
+    ready: bool = False
+    content: str = ""
+    restore_size: int | None = None
+    error: str = ""
+
+    def lost(self) -> str:
+        """Return why this point can never become good, "" if it still can."""
+        if not self.exists:
+            return "its VolumeSnapshot was deleted"
+        if not self.ours:
+            return "the name of its VolumeSnapshot is taken by one that this run did not make"
+        if self.result is PointResult.FAILED:
+            return "its VolumeSnapshot is labelled failed"
+        return ""

@@ -1,0 +1,167 @@
+"""The order in which a point is deleted, one write at a time (design section 4).
+
+plan_sweep() looks at what is there and names the next write. It is repeated until it says
+Nothing or Frozen; any process may die after any write and the next one goes on from what it
+sees. S = VolumeSnapshot, C = its VolumeSnapshotContent, intent = annotation `sweep` on C with
+S's uid:
+
+| S | C | due | not due |
+|---|---|---|---|
+| there | of another snapshot | Frozen | Nothing |
+| there | no intent | WriteIntent | Nothing |
+| there | intent of another, or not Retain | WriteIntent | DropIntent if there is any |
+| there | intent of S, Retain | DeleteSnapshot | DropIntent |
+| there, going | intent of S, Retain | Nothing: wait | DropIntent |
+| there | none | DeleteSnapshot | Nothing |
+| there, going | none | Nothing: wait | Nothing |
+| gone | intent of S, handle shared, Delete | WriteIntent (Retain again) | the same |
+| gone | intent of S, handle shared, Retain | DeleteContent, keeps the disk | the same |
+| gone | intent of S, Retain | SetDelete | the same |
+| gone | intent of S, Delete | DeleteContent | the same |
+| gone | no intent, or of another snapshot | Frozen | Frozen |
+| gone | none | Nothing | Nothing |
+
+Invariants: the disk of a snapshot goes only after an intent was written while it was due and
+the snapshot is gone; C is Retain until then, so that no controller takes the disk by itself;
+once S is gone its labels cannot be read any more, so the intent alone decides. WriteIntent and
+DropIntent set Retain in the same patch, whatever the class says.
+DeleteSnapshot has uid and resourceVersion as preconditions: an edit by hand or a restore that
+claims the point makes it fail (409), and the next plan drops the intent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    """The next write; the last two are none."""
+
+    WRITE_INTENT = "WriteIntent"
+    """Patch C (resourceVersion): annotation sweep = `intent`, deletionPolicy Retain."""
+    DROP_INTENT = "DropIntent"
+    """Patch C (resourceVersion): annotation sweep = null, deletionPolicy Retain."""
+    DELETE_SNAPSHOT = "DeleteSnapshot"
+    """DELETE S with uid and resourceVersion as preconditions."""
+    SET_DELETE = "SetDelete"
+    """Patch C (resourceVersion): deletionPolicy Delete."""
+    DELETE_CONTENT = "DeleteContent"
+    """DELETE C with uid and resourceVersion as preconditions."""
+    FROZEN = "Frozen"
+    """Left alone until a person rebinds it; shown as an orphan."""
+    NOTHING = "Nothing"
+
+
+class DeletionPolicy(StrEnum):
+    """deletionPolicy of a VolumeSnapshotContent."""
+
+    RETAIN = "Retain"
+    DELETE = "Delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A VolumeSnapshot as far as a sweep looks at it."""
+
+    name: str
+    uid: str
+    resource_version: str
+    deleting: bool = False
+    """metadata.deletionTimestamp is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A VolumeSnapshotContent as far as a sweep looks at it."""
+
+    name: str
+    uid: str
+    resource_version: str
+    driver: str
+    handle: str | None
+    deletion_policy: DeletionPolicy
+    sweep_intent: str | None
+    ref_uid: str | None
+    """spec.volumeSnapshotRef.uid"""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One write: its step, the object that it goes to, and why."""
+
+    step: Step
+    why: str
+    name: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    intent: str | None = None
+    """WriteIntent only: the value of the annotation."""
+    keeps_disk: bool = False
+    """DeleteContent only: the policy is Retain and another content has the same disk."""
+
+
+def plan_sweep(
+    snapshot: Carrier | None, content: Content | None, others: Sequence[Content], *, due: bool
+) -> Action:
+    """Given a snapshot (None: it is known to be gone), its content (None: there is none, looked
+    for by bound name and by ref uid), other contents (those of the same driver and handle
+    matter) and whether retention sweeps the snapshot now, return the next write.
+    """
+    if snapshot is None:
+        if content is None:
+            return Action(Step.NOTHING, "nothing is left")
+        return _plan_gone(content, others)
+    if content is not None and content.ref_uid != snapshot.uid:
+        if due:
+            return Action(Step.FROZEN, f"content {content.name} belongs to another snapshot")
+        return Action(Step.NOTHING, "not due, and its content is another's")
+    return _plan_present(snapshot, content, due)
+
+
+def _plan_present(snapshot: Carrier, content: Content | None, due: bool) -> Action:
+    if not due:
+        if content is None or content.sweep_intent is None:
+            return Action(Step.NOTHING, "not due")
+        return _on_content(Step.DROP_INTENT, content, "not due any more")
+    if content is not None and (
+        content.sweep_intent != snapshot.uid or content.deletion_policy is not DeletionPolicy.RETAIN
+    ):
+        return _on_content(Step.WRITE_INTENT, content, "due", intent=snapshot.uid)
+    if snapshot.deleting:
+        return Action(Step.NOTHING, "waits until the snapshot is gone")
+    return Action(
+        Step.DELETE_SNAPSHOT, "due", snapshot.name, snapshot.uid, snapshot.resource_version
+    )
+
+
+def _plan_gone(content: Content, others: Sequence[Content]) -> Action:
+    intent = content.sweep_intent
+    if intent is None or intent != content.ref_uid:
+        return Action(Step.FROZEN, f"content {content.name} lost its snapshot without a sweep")
+    retained = content.deletion_policy is DeletionPolicy.RETAIN
+    if shared := _sharing(content, others):
+        if not retained:
+            why = f"content {shared.name} has the same disk"
+            return _on_content(Step.WRITE_INTENT, content, why, intent=intent)
+        why = f"the disk stays for content {shared.name}"
+        return _on_content(Step.DELETE_CONTENT, content, why, keeps_disk=True)
+    if retained:
+        return _on_content(Step.SET_DELETE, content, "its snapshot is gone by our sweep")
+    return _on_content(Step.DELETE_CONTENT, content, "its snapshot is gone by our sweep")
+
+
+def _sharing(content: Content, others: Sequence[Content]) -> Content | None:
+    """The first other content of the same disk snapshot."""
+    if not content.handle:
+        return None
+    disk = (content.driver, content.handle)
+    same = (o for o in others if o.uid != content.uid and (o.driver, o.handle) == disk)
+    return min(same, key=lambda o: o.name, default=None)
+
+
+def _on_content(
+    step: Step, content: Content, why: str, *, intent: str | None = None, keeps_disk: bool = False
+) -> Action:
+    return Action(
+        step, why, content.name, content.uid, content.resource_version, intent, keeps_disk
+    )

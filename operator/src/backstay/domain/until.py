@@ -1,0 +1,63 @@
+"""How long a point is kept, in a few words for a column of `kubectl get`."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+from backstay.domain.calendar import TIER_LABELS, Tier, local_date
+from backstay.domain.points import Point, Rules
+
+
+def tiers_of(point: Point) -> tuple[str, ...]:
+    """Given a point, return the tiers whose label it carries, finest first."""
+    return tuple(tier.value for tier, key in TIER_LABELS.items() if key in point.labels)
+
+
+def until(point: Point, rules: Rules | None, now: datetime) -> str:
+    """Given a point as labelled and its policy's rules, return how long it is kept.
+
+    Tiers are read as if every period to come got its point: `daily until 11-29`.
+    """
+    if point.is_held:
+        return "held"
+    today = local_date(now, rules.zone) if rules else now.date()
+    if point.is_marked_by_retention and point.marked is not None:
+        return f"marked {_short(point.marked.date(), today)}"
+    if point.delete_after is not None:
+        return f"until {_short(point.delete_after, today)}"
+    if rules is None or rules.keeps_all:
+        return "kept"
+    ends = [
+        (end, tier)
+        for tier, key in TIER_LABELS.items()
+        if key in point.labels and (end := _end(tier, point, rules)) is not None
+    ]
+    if not ends:
+        return ""
+    end, tier = max(ends)
+    return f"{tier.value} until {_short(end, today)}"
+
+
+def _end(tier: Tier, point: Point, rules: Rules) -> date | None:
+    """First day on which the tier no longer keeps the point."""
+    count = rules.count(tier)
+    if count is None:
+        return None
+    day = local_date(point.taken, rules.zone)
+    match tier:
+        case Tier.HOURLY:
+            return local_date(point.taken + timedelta(hours=count), rules.zone)
+        case Tier.DAILY:
+            return day + timedelta(days=count)
+        case Tier.WEEKLY:
+            return day - timedelta(days=day.weekday()) + timedelta(weeks=count)
+        case Tier.MONTHLY:
+            months = day.year * 12 + day.month - 1 + count
+            return date(months // 12, months % 12 + 1, 1)
+        case Tier.YEARLY:
+            return date(day.year + count, 1, 1)
+
+
+def _short(day: date, today: date) -> str:
+    """Month and day are enough for the next months; the year is told for later ones."""
+    return f"{day:%m-%d}" if abs((day - today).days) < 180 else f"{day:%Y-%m-%d}"

@@ -1,0 +1,244 @@
+"""A keyed work queue: what to look at next, and when to look again.
+
+Invariants:
+
+- A key carries no event, only "look at this": the callback reads the world and decides.
+- One key is never processed by two workers at once. An `add` while it is processed makes it run
+  once more afterwards, so that what happened during the run is never missed.
+- A wake-up is never lost. A key has at most one delayed wake-up, the earliest asked for; it
+  stays when the key runs before (an idle look is cheap, a missed one is not).
+- A key that fails waits longer each time, whatever other keys do; success forgets its failures.
+- `Fatal` ends `run()`; nothing else does but cancellation and `stop()`.
+
+All methods but `add_threadsafe` belong to the loop that the queue was made in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from backstay.domain.clock import Clock
+from backstay.domain.errors import Conflict, DataError, Fatal, Transient, UserError
+from backstay.engine.backoff import SPREAD, Backoff
+from backstay.engine.group import run_together
+
+log = logging.getLogger(__name__)
+
+LONGEST = timedelta(minutes=5)
+RETRY = Backoff(first=timedelta(seconds=1), cap=LONGEST)
+CONFLICT_RETRY = Backoff(first=timedelta(milliseconds=100), cap=LONGEST)
+"""Who lost a race has only to read again, so the first tries come quickly."""
+
+
+class Key(NamedTuple):
+    """What to reconcile: a kind ("Backup"), a namespace ("" if it has none) and a name."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        place = f"{self.namespace}/" if self.namespace else ""
+        return f"{self.kind} {place}{self.name}"
+
+
+class Outcome(StrEnum):
+    """How one run of a key ended."""
+
+    DONE = "done"
+    REQUEUED = "requeued"
+    CONFLICT = "conflict"
+    TRANSIENT = "transient"
+    USER_ERROR = "user_error"
+    DATA_ERROR = "data_error"
+    ERROR = "error"
+
+
+Reconcile = Callable[[Key], Awaitable[timedelta | None]]
+OnDone = Callable[[Key, float, str], None]
+
+
+class Queue:
+    """Runs `reconcile` for each key that is due.
+
+    Given the callback (returns when to look again, None for "not until somebody adds it"), a
+    clock, a number of workers, and optionally `on_done(key, seconds, outcome)` for metrics.
+    To be made inside the running loop.
+    """
+
+    def __init__(
+        self,
+        reconcile: Reconcile,
+        clock: Clock,
+        *,
+        workers: int = 4,
+        on_done: OnDone | None = None,
+    ) -> None:
+        self._reconcile = reconcile
+        self._clock = clock
+        self._workers = workers
+        self._on_done = on_done
+        self._loop = asyncio.get_running_loop()
+        self._ready: deque[Key] = deque()
+        self._queued: set[Key] = set()
+        self._running: set[Key] = set()
+        self._again: set[Key] = set()
+        self._due: dict[Key, float] = {}
+        self._heap: list[tuple[float, int, Key]] = []
+        self._order = itertools.count()
+        self._failures: dict[Key, int] = {}
+        self._work = asyncio.Event()
+        self._earlier = asyncio.Event()
+        self._stopping = False
+
+    def __len__(self) -> int:
+        """Return how many keys wait for a worker now; delayed ones do not count."""
+        return len(self._ready) + len(self._again)
+
+    def add(self, key: Key) -> None:
+        """Given a key, have it processed as soon as a worker is free, once."""
+        if key in self._running:
+            self._again.add(key)
+        elif key not in self._queued:
+            self._queued.add(key)
+            self._ready.append(key)
+            self._work.set()
+
+    def add_after(self, key: Key, delay: timedelta) -> None:
+        """Given a key and a delay, have it processed then, or before if asked for already."""
+        if delay <= timedelta(0):
+            self.add(key)
+            return
+        due = self._clock.monotonic() + delay.total_seconds()
+        if due >= self._due.get(key, float("inf")):
+            return
+        self._due[key] = due
+        heapq.heappush(self._heap, (due, next(self._order), key))
+        if self._heap[0][2] == key:
+            self._earlier.set()
+
+    def add_threadsafe(self, key: Key) -> None:
+        """Given a key, `add` it from any thread. After the loop's end: a no-op."""
+        try:
+            self._loop.call_soon_threadsafe(self.add, key)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise
+
+    def stop(self) -> None:
+        """Take no more keys; `run()` returns when those being processed are done."""
+        self._stopping = True
+        self._work.set()
+        self._earlier.set()
+
+    async def run(self) -> None:
+        """Process keys until `stop()` or cancellation. Raise Fatal as soon as a callback does."""
+        workers = (self._work_on() for _ in range(self._workers))
+        await run_together(self._release_on_time(), *workers)
+
+    async def _work_on(self) -> None:
+        while not self._stopping:
+            if not self._ready:
+                self._work.clear()
+                await self._work.wait()
+                continue
+            key = self._ready.popleft()
+            self._queued.discard(key)
+            self._running.add(key)
+            try:
+                await self._process(key)
+            finally:
+                self._running.discard(key)
+                if key in self._again:
+                    self._again.discard(key)
+                    self.add(key)
+
+    async def _process(self, key: Key) -> None:
+        started = self._clock.monotonic()
+        try:
+            after = await self._reconcile(key)
+        except Fatal:
+            raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Something that the callback waited for was cancelled, not we: a worker must not go.
+            outcome = self._failed(key, error)
+        except Exception as error:  # noqa: BLE001 - the worker loop is where all errors end
+            outcome = self._failed(key, error)
+        else:
+            self._failures.pop(key, None)
+            outcome = Outcome.DONE
+            if after is not None:
+                outcome = Outcome.REQUEUED
+                self.add_after(key, after)
+        if self._on_done is not None:
+            self._on_done(key, self._clock.monotonic() - started, outcome)
+
+    def _failed(self, key: Key, error: BaseException) -> Outcome:
+        """Log the error, plan the retry, and name the outcome."""
+        if isinstance(error, UserError):
+            # Reconcilers make a condition of it; only a change of the input can help.
+            log.warning("%s: %s (%s); not retried", key, error, error.reason)
+            self._failures.pop(key, None)
+            return Outcome.USER_ERROR
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        outcome, delay = self._judge(error, failures)
+        self.add_after(key, delay)
+        text = "%s: %s; try %d failed, next in %.1f s"
+        about = (key, error, failures, delay.total_seconds())
+        if outcome is Outcome.ERROR:
+            log.error(text, *about, exc_info=error)
+        elif outcome is Outcome.CONFLICT:
+            log.info(text, *about)
+        else:
+            log.warning(text, *about)
+        return outcome
+
+    def _judge(self, error: BaseException, failures: int) -> tuple[Outcome, timedelta]:
+        match error:
+            case Transient(retry_after=timedelta() as asked):
+                seconds = asked.total_seconds()
+                later = max(seconds, self._clock.jitter(seconds, SPREAD))
+                return Outcome.TRANSIENT, timedelta(seconds=later)
+            case Transient():
+                return Outcome.TRANSIENT, RETRY.delay(failures, self._clock)
+            case Conflict():
+                return Outcome.CONFLICT, CONFLICT_RETRY.delay(failures, self._clock)
+            case DataError():
+                return Outcome.DATA_ERROR, RETRY.cap
+            case _:
+                return Outcome.ERROR, RETRY.delay(failures, self._clock)
+
+    async def _release_on_time(self) -> None:
+        """Move delayed keys to the ready ones when their time has come."""
+        while not self._stopping:
+            now = self._clock.monotonic()
+            while self._heap and self._heap[0][0] <= now:
+                due, _, key = heapq.heappop(self._heap)
+                if self._due.get(key) == due:  # else an earlier wish has replaced it
+                    del self._due[key]
+                    self.add(key)
+            self._earlier.clear()
+            if self._heap:
+                await self._sleep_or_earlier(self._heap[0][0] - now)
+            else:
+                await self._earlier.wait()
+
+    async def _sleep_or_earlier(self, seconds: float) -> None:
+        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+        earlier = asyncio.ensure_future(self._earlier.wait())
+        try:
+            await asyncio.wait({sleep, earlier}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleep.cancel()
+            earlier.cancel()

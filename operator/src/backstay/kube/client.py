@@ -1,0 +1,305 @@
+"""The Kubernetes API on raw dicts.
+
+Invariants:
+
+- Every write first asks the fence, and is sent at most once: whether a write that got no answer
+  was carried out is only known by reading, so repeating it is the reconciler's decision.
+- Reads are repeated a few times, with jitter, when the server or the line is at fault.
+- A patch tests metadata.resourceVersion, a delete tests the uid: we never write over what we
+  have not seen.
+- Lists are paged and never say resourceVersion=0, for which servers ignore the limit.
+- Nothing is raised but errors of `backstay.domain.errors` (and ValueError for wrong use).
+
+Objects stay dicts: typed models of 5,000 pods cost seconds and 500 MB, and refuse fields that
+they do not know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+from urllib.parse import urlencode
+
+import aiohttp
+
+from backstay.domain import objects
+from backstay.domain.clock import Clock
+from backstay.domain.errors import DataError, NotFound
+from backstay.domain.objects import Obj
+from backstay.kube.errors import TRANSPORT_ERRORS, Busy, from_response, from_transport
+from backstay.kube.login import Login
+from backstay.kube.resources import Resource
+
+Objs: TypeAlias = list[Obj]
+Fence = Callable[[], None]
+OnRequest = Callable[[str, str, int, float], None]
+"""Told after each request: verb, plural, HTTP status (0: no answer), seconds."""
+
+READ_TRIES = 4
+LONGEST_PAUSE = 10.0
+"""Seconds; a server that asks for more gets a requeue instead of a waiting worker."""
+
+
+def unfenced() -> None:
+    """Allow every write: for commands and tests, which hold no lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request; `what` says in messages what was tried."""
+
+    method: str
+    verb: str
+    resource: Resource
+    path: str
+    what: str
+    query: Mapping[str, str | int] | None = None
+    body: Obj | None = None
+    content_type: str = "application/json"
+
+
+class Client:
+    """Get, list, create, patch and delete on one API server.
+
+    Given a login, a clock, the fence that every write asks (raises Fatal), the timeout of one
+    request, and optionally `on_request` for metrics. To be made inside the running loop, and to
+    be closed (`async with`).
+    """
+
+    def __init__(
+        self,
+        login: Login,
+        clock: Clock,
+        *,
+        fence: Fence = unfenced,
+        timeout: timedelta = timedelta(seconds=60),
+        on_request: OnRequest | None = None,
+    ) -> None:
+        self._login = login
+        self._clock = clock
+        self._fence = fence
+        self._on_request = on_request
+        self._pool = login.pool()
+        seconds = timeout.total_seconds()
+        self._timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(10.0, seconds))
+        self._server_date: datetime | None = None
+        self._skew: timedelta | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._pool.close()
+
+    @property
+    def server_date(self) -> datetime | None:
+        """Return the API server's clock as of its last answer (whole seconds, UTC)."""
+        return self._server_date
+
+    @property
+    def skew(self) -> timedelta | None:
+        """Return how far our clock was ahead of the API server's at its last answer."""
+        return self._skew
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Obj:
+        """Given an address, return the object. Raise NotFound if there is none."""
+        what = f"get {resource.describe(namespace, name)}"
+        path = resource.path(namespace, name)
+        return await self._read(_Request("GET", "get", resource, path, what))
+
+    async def find(self, resource: Resource, name: str, namespace: str | None = None) -> Obj | None:
+        """Given an address, return the object, or None if there is none."""
+        try:
+            return await self.get(resource, name, namespace)
+        except NotFound:
+            return None
+
+    async def pages(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+        limit: int = 500,
+    ) -> AsyncIterator[Objs]:
+        """Given a kind, a namespace (None: all) and selectors, yield its objects page by page.
+
+        Items carry apiVersion and kind. All pages show the collection at one moment; raise
+        Transient if the server forgot that moment on the way (410): what was yielded before is
+        then no complete list, and the caller starts over.
+        """
+        what = f"list {resource.describe(namespace, None)}"
+        query: dict[str, str | int] = {"limit": limit}
+        if labels:
+            query["labelSelector"] = labels
+        if fields:
+            query["fieldSelector"] = fields
+        path = resource.path(namespace)
+        while True:
+            page = await self._read(_Request("GET", "list", resource, path, what, dict(query)))
+            items: Objs = page.get("items") or []
+            for item in items:
+                item.setdefault("apiVersion", resource.api_version)
+                item.setdefault("kind", resource.kind)
+            yield items
+            rest = objects.dig(page, "metadata", "continue")
+            if not rest:
+                return
+            query["continue"] = rest
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+    ) -> Objs:
+        """Given the same as for `pages`, return all objects at once."""
+        found: Objs = []
+        async for page in self.pages(resource, namespace, labels=labels, fields=fields):
+            found += page
+        return found
+
+    async def create(self, resource: Resource, body: Obj) -> Obj:
+        """Given a complete object, create it and return it as stored.
+
+        Raise AlreadyExists if its name is taken: read it and see whether it is ours.
+        """
+        namespace = objects.namespace(body) or None
+        what = f"create {resource.describe(namespace, objects.name(body))}"
+        if resource.namespaced and namespace is None:
+            raise ValueError(f"{what}: metadata.namespace is missing")
+        body = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
+        path = resource.path(namespace)
+        return await self._write(_Request("POST", "create", resource, path, what, body=body))
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None,
+        body: Obj,
+        *,
+        subresource: str | None = None,
+    ) -> Obj:
+        """Given an address and a merge patch (RFC 7386; null removes), return what it became.
+
+        The patch must carry the metadata.resourceVersion that it was made from. Raise Conflict
+        if the object has changed since, NotFound if it is gone.
+        """
+        part = f"/{subresource}" if subresource else ""
+        what = f"patch {resource.describe(namespace, name)}{part}"
+        if not objects.version(body):
+            raise ValueError(f"{what}: metadata.resourceVersion is missing")
+        path = resource.path(namespace, name, subresource)
+        merge = "application/merge-patch+json"
+        return await self._write(
+            _Request("PATCH", "patch", resource, path, what, body=body, content_type=merge)
+        )
+
+    async def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None,
+        *,
+        uid: str,
+        resource_version: str | None = None,
+        propagation: str | None = None,
+    ) -> bool:
+        """Given an address and what the object must be, have it deleted.
+
+        Return False if it was gone already. True means accepted: finalizers may keep it for
+        long. Raise Conflict if it is another object, or not of that resourceVersion any more.
+        """
+        what = f"delete {resource.describe(namespace, name)}"
+        if not uid:
+            raise ValueError(f"{what}: the uid is missing")
+        options: Obj = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        if resource_version is not None:
+            options["preconditions"]["resourceVersion"] = resource_version
+        if propagation is not None:
+            options["propagationPolicy"] = propagation
+        path = resource.path(namespace, name)
+        try:
+            await self._write(_Request("DELETE", "delete", resource, path, what, body=options))
+        except NotFound:
+            return False
+        return True
+
+    async def _read(self, request: _Request) -> Obj:
+        for attempt in range(1, READ_TRIES):
+            try:
+                return await self._send(request)
+            except Busy as error:
+                pause = self._clock.jitter(0.2 * 2.0**attempt, 0.5)
+                if error.retry_after is not None:
+                    pause = max(pause, error.retry_after.total_seconds())
+                if pause > LONGEST_PAUSE:
+                    raise
+                await self._clock.sleep(pause)
+        return await self._send(request)
+
+    async def _write(self, request: _Request) -> Obj:
+        self._fence()
+        return await self._send(request)
+
+    async def _send(self, request: _Request) -> Obj:
+        """Send once; return the JSON object of a success, raise what the answer means."""
+        started = self._clock.monotonic()
+        status = 0
+        try:
+            status, headers, body = await self._exchange(request)
+        except TRANSPORT_ERRORS as error:
+            raise from_transport(error, request.what) from error
+        finally:
+            if self._on_request is not None:
+                seconds = self._clock.monotonic() - started
+                self._on_request(request.verb, request.resource.plural, status, seconds)
+        if not 200 <= status <= 299:
+            raise from_response(status, body, headers, request.what)
+        try:
+            answer = json.loads(body)
+        except ValueError as error:
+            raise DataError(f"{request.what}: the answer is not JSON: {body[:100]!r}") from error
+        if not isinstance(answer, dict):
+            raise DataError(f"{request.what}: the answer is no object: {body[:100]!r}")
+        return answer
+
+    async def _exchange(self, request: _Request) -> tuple[int, Mapping[str, str], bytes]:
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        headers = await self._login.headers()
+        headers |= {"Accept": "application/json", "Content-Type": request.content_type}
+        response: Any = await self._pool.request(
+            request.method,
+            f"{self._login.host}{request.path}{query}",
+            headers=headers,
+            body=request.body,
+            _request_timeout=self._timeout,
+        )
+        self._note_date(response.headers)
+        return response.status, response.headers, await response.read()
+
+    def _note_date(self, headers: Mapping[str, str]) -> None:
+        try:
+            date = parsedate_to_datetime(headers["Date"])
+        except (KeyError, ValueError):
+            return  # a proxy may drop it: then the last one stands
+        self._server_date = date.astimezone(UTC)
+        self._skew = self._clock.now() - self._server_date

@@ -1,0 +1,184 @@
+"""The composition root: signals, probes, metrics, the Lease, and all that runs behind it.
+
+Order of life: the ports are served from the first second; then the Lease is waited for; only
+then are the queue, kopf and the resync started. Whatever must not go on ends the process: a
+lost Lease, a Fatal error, kopf's end. The next process reads the world and carries on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from datetime import timedelta
+from typing import Final, NoReturn
+
+from backstay.domain.clock import Clock
+from backstay.engine.group import run_together
+from backstay.engine.queue import Key, Queue
+from backstay.engine.resync import Resync
+from backstay.engine.system_clock import SystemClock
+from backstay.handlers import Host
+from backstay.kube.client import Client
+from backstay.kube.events import EventPoster
+from backstay.kube.exec import Exec
+from backstay.kube.lease import Elector
+from backstay.kube.login import Login, login
+from backstay.observe import metrics, ports
+from backstay.reconcile import keys
+from backstay.reconcile.backup import BackupReconciler
+from backstay.reconcile.everything import Everything
+from backstay.reconcile.policy import PolicyReconciler
+from backstay.reconcile.restore import RestoreReconciler, VerifyImage
+from backstay.reconcile.retention import RetentionReconciler
+from backstay.settings import Settings
+from backstay.steps.dumping import Dumping
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS: Final = 5.0
+RESYNC_JITTER: Final = 0.1
+
+
+class Operator:
+    """All parts, wired. `settings` and `clock` as in the tests or in the pod."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._ready = False
+
+    async def run(self) -> None:
+        """Serve the ports, wait for the Lease, lead until a signal. Raise Fatal at once."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        serving = await self._serve()
+        try:
+            await self._work(await login(), stop)
+        finally:
+            for runner in serving:
+                await runner.cleanup()
+
+    async def _serve(self) -> list[ports.Runner]:
+        address = self._settings.bind_address
+
+        def ready() -> str | None:
+            # A standby is ready too: it serves its purpose, and a rollout must not wait for it.
+            return None if self._ready else "not logged in yet"
+
+        return [
+            await ports.serve(
+                ports.probes(lambda: None, ready), address, self._settings.probe_port
+            ),
+            await ports.serve(ports.metrics_page(), address, self._settings.metrics_port),
+        ]
+
+    async def _work(self, access: Login, stop: asyncio.Event) -> None:
+        """Lead until `stop`, then give the Lease back when nothing writes any more."""
+        async with Client(access, self._clock) as unfenced:
+            elector = Elector(
+                unfenced,
+                self._clock,
+                namespace=self._settings.namespace,
+                name=self._settings.lease_name,
+                # A restarted container has the pod's name but must not believe that it leads.
+                identity=f"{self._settings.identity}_{socket.gethostname()}_{os.getpid()}",
+            )
+            self._ready = True
+            leading = asyncio.create_task(self._lead(access, elector))
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait({leading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            leading.cancel()
+            try:
+                await leading
+            except asyncio.CancelledError:
+                log.info("stopped")
+            await elector.release()
+            metrics.LEADER.set(0)
+
+    async def _lead(self, access: Login, elector: Elector) -> None:
+        await elector.acquire()
+        metrics.LEADER.set(1)
+        async with Client(
+            access, self._clock, fence=elector.fence, on_request=metrics.on_request
+        ) as client:
+            events = EventPoster(client, self._clock, self._settings.identity)
+            dumping = Dumping(Exec(access, fence=elector.fence))
+            router = _Router(self._settings, self._clock, client, events, dumping)
+            queue = Queue(
+                router.reconcile,
+                self._clock,
+                workers=self._settings.workers,
+                on_done=lambda key, seconds, outcome: metrics.on_reconciled(
+                    key.kind, seconds, outcome
+                ),
+            )
+            router.wire(queue)
+            host = Host(queue.add_threadsafe, _die)
+            host.start()
+            everything = Everything(client, queue.add)
+            resync = Resync(
+                self._clock, self._settings.resync_interval, RESYNC_JITTER, everything.look
+            )
+            try:
+                await run_together(
+                    queue.run(), resync.run(), elector.run(lambda: _die("the Lease is lost"))
+                )
+            finally:
+                await asyncio.to_thread(host.stop, STOP_SECONDS)
+                await dumping.close()
+
+
+class _Router:
+    """Hands each key to the reconciler of its kind."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        client: Client,
+        events: EventPoster,
+        dumping: Dumping,
+    ) -> None:
+        self._queue: Queue | None = None
+        image = VerifyImage(settings.agent_image, settings.agent_pull_policy)
+        self._reconcilers = {
+            keys.POLICY: PolicyReconciler(client, events, clock, self._enqueue).reconcile,
+            keys.BACKUP: BackupReconciler(client, dumping, events, clock, self._enqueue).reconcile,
+            keys.RESTORE: RestoreReconciler(client, events, clock, image).reconcile,
+            keys.RETENTION: RetentionReconciler(client, clock, self._enqueue).reconcile,
+        }
+
+    def wire(self, queue: Queue) -> None:
+        """Given the queue, let reconcilers add to it."""
+        self._queue = queue
+
+    async def reconcile(self, key: Key) -> timedelta | None:
+        """Given a key, have its reconciler work on it."""
+        return await self._reconcilers[key.kind](key)
+
+    def _enqueue(self, key: Key) -> None:
+        if self._queue is not None:
+            self._queue.add(key)
+
+
+def _die(why: str) -> NoReturn:
+    """End the process without any further write; used where going on could do harm."""
+    log.critical("exiting: %s", why)
+    logging.shutdown()
+    os._exit(1)
+
+
+def run() -> None:
+    """Run the operator with settings from the environment."""
+    settings = Settings()
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    asyncio.run(Operator(settings, SystemClock()).run())

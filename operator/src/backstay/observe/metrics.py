@@ -1,0 +1,55 @@
+"""The operator's metrics, in one registry of their own."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+REGISTRY: Final = CollectorRegistry()
+
+RECONCILES: Final = Counter(
+    "backstay_reconciles",
+    "Work items done, by kind and outcome.",
+    ("kind", "outcome"),
+    registry=REGISTRY,
+)
+RECONCILE_SECONDS: Final = Histogram(
+    "backstay_reconcile_seconds",
+    "Time that a work item took, by kind.",
+    ("kind",),
+    buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 30),
+    registry=REGISTRY,
+)
+REQUESTS: Final = Counter(
+    "backstay_kubernetes_requests",
+    "Requests to the API server, by verb, resource and HTTP status (0: no answer).",
+    ("verb", "resource", "status"),
+    registry=REGISTRY,
+)
+LEADER: Final = Gauge("backstay_leader", "1 while this process holds the Lease.", registry=REGISTRY)
+
+
+def on_request(verb: str, plural: str, status: int, seconds: float) -> None:
+    """Given one finished request, count it."""
+    del seconds
+    REQUESTS.labels(verb, plural, str(status)).inc()
+
+
+def on_reconciled(kind: str, seconds: float, outcome: str) -> None:
+    """Given one finished work item, count and time it."""
+    RECONCILES.labels(kind, outcome).inc()
+    RECONCILE_SECONDS.labels(kind).observe(seconds)
+
+
+def exposition() -> bytes:
+    """Return all metrics in the Prometheus text format."""
+    return generate_latest(REGISTRY)

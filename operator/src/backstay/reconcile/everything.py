@@ -1,0 +1,66 @@
+"""Look at everything: the keys of all work that there could be, for the resync.
+
+One paged LIST per kind. Finished Backups and RestoreRequests are left to the server to skip;
+policies that are gone are found by what their artifacts say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+from backstay.api.backup import FINAL_PHASES
+from backstay.api.restore import FINAL_RESTORE_PHASES
+from backstay.domain import labels, objects
+from backstay.domain.carriers import identity
+from backstay.domain.objects import dig
+from backstay.engine.queue import Key
+from backstay.kube.client import Client
+from backstay.kube.resources import (
+    BACKUP,
+    BACKUP_POLICY,
+    RESTORE_REQUEST,
+    VOLUME_SNAPSHOT,
+    VOLUME_SNAPSHOT_CONTENT,
+)
+from backstay.reconcile import keys
+
+
+def not_in(phases: frozenset[StrEnum] | frozenset[object]) -> str:
+    """Given phases, return the field selector for objects in none of them."""
+    return ",".join(sorted(f"status.phase!={phase}" for phase in phases))
+
+
+class Everything:
+    """Enqueues every key that may need work."""
+
+    def __init__(self, client: Client, enqueue: Callable[[Key], None]) -> None:
+        self._client = client
+        self._enqueue = enqueue
+
+    async def look(self) -> None:
+        """List all kinds and enqueue what they name. Raise what the reads raise."""
+        found: set[Key] = set()
+        async for page in self._client.pages(BACKUP_POLICY):
+            for obj in page:
+                place = objects.namespace(obj), objects.name(obj)
+                found |= {keys.policy(*place), keys.retention(*place)}
+        async for page in self._client.pages(BACKUP, fields=not_in(FINAL_PHASES)):
+            found |= {keys.backup(objects.namespace(o), objects.name(o)) for o in page}
+        unfinished = not_in(FINAL_RESTORE_PHASES)
+        async for page in self._client.pages(RESTORE_REQUEST, fields=unfinished):
+            found |= {keys.restore(objects.namespace(o), objects.name(o)) for o in page}
+        async for page in self._client.pages(VOLUME_SNAPSHOT, labels=labels.POLICY):
+            found |= {
+                keys.retention(objects.namespace(o), identity(o, labels.POLICY)) for o in page
+            }
+        async for page in self._client.pages(VOLUME_SNAPSHOT_CONTENT, labels=labels.POLICY):
+            found |= {
+                keys.retention(
+                    str(dig(o, "spec", "volumeSnapshotRef", "namespace", default="")),
+                    identity(o, labels.POLICY),
+                )
+                for o in page
+            }
+        for key in sorted(found):
+            self._enqueue(key)

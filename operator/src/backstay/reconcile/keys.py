@@ -1,0 +1,33 @@
+"""Keys of the work queue, one kind of work each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from backstay.engine.queue import Key
+
+POLICY: Final = "BackupPolicy"
+BACKUP: Final = "Backup"
+RESTORE: Final = "RestoreRequest"
+RETENTION: Final = "Retention"
+"""The retention pass over all points of one policy, whether the policy exists or not."""
+
+
+def policy(namespace: str, name: str) -> Key:
+    """Given a policy's address, return its key."""
+    return Key(POLICY, namespace, name)
+
+
+def backup(namespace: str, name: str) -> Key:
+    """Given a Backup's address, return its key."""
+    return Key(BACKUP, namespace, name)
+
+
+def restore(namespace: str, name: str) -> Key:
+    """Given a RestoreRequest's address, return its key."""
+    return Key(RESTORE, namespace, name)
+
+
+def retention(namespace: str, policy_name: str) -> Key:
+    """Given a policy's address, return the key of its retention pass."""
+    return Key(RETENTION, namespace, policy_name)

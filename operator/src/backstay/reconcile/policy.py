@@ -1,0 +1,148 @@
+"""Reconcile a BackupPolicy: validate it, start the run that is due, describe what exists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from pydantic import ValidationError
+
+from backstay.api.backup import Trigger
+from backstay.api.common import format_time
+from backstay.api.policy import PolicySpec, PolicyStatus
+from backstay.domain import labels, naming, objects, policy
+from backstay.domain.calendar import load_zone
+from backstay.domain.carriers import is_good, point_of, record_of
+from backstay.domain.clock import Clock
+from backstay.domain.errors import AlreadyExists, DataError, UserError
+from backstay.domain.objects import Obj, dig
+from backstay.domain.times import parse_time
+from backstay.engine.queue import Key
+from backstay.kube.client import Client
+from backstay.kube.events import EventPoster
+from backstay.kube.resources import BACKUP, BACKUP_POLICY
+from backstay.reconcile import keys
+from backstay.reconcile.backup import parse, parse_policy_spec
+from backstay.steps import resolve
+from backstay.steps.series import policy_snapshots
+from backstay.steps.status import write_status
+
+
+class PolicyReconciler:
+    """Brings one BackupPolicy up to date at each call."""
+
+    def __init__(
+        self, client: Client, events: EventPoster, clock: Clock, enqueue: Callable[[Key], None]
+    ) -> None:
+        self._client = client
+        self._events = events
+        self._clock = clock
+        self._enqueue = enqueue
+
+    async def reconcile(self, key: Key) -> timedelta | None:
+        """Given a policy's key, start what is due and write its status."""
+        obj = await self._client.find(BACKUP_POLICY, key.name, key.namespace)
+        if obj is None or dig(obj, "metadata", "deletionTimestamp"):
+            return None
+        seen = await self._gather(obj)
+        decision = policy.decide(seen)
+        if decision.slot is not None and seen.spec is not None:
+            await self._create_run(obj, seen.spec, decision.slot)
+        await write_status(self._client, BACKUP_POLICY, obj, decision.status)
+        await self._tell(obj, seen.status, decision.status)
+        return decision.after
+
+    async def _gather(self, obj: Obj) -> policy.Seen:
+        namespace, name = objects.namespace(obj), objects.name(obj)
+        spec, problem = None, None
+        try:
+            status = PolicyStatus.model_validate(obj.get("status") or {})
+        except ValidationError as error:
+            raise DataError(f"status of BackupPolicy {name} cannot be read: {error}") from error
+        try:
+            spec = parse_policy_spec(obj)
+            await resolve.make_plan(self._client, namespace, spec)
+        except UserError as error:
+            problem = error
+        runs = [
+            _run_seen(r)
+            for r in await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
+        ]
+        snapshots = await policy_snapshots(self._client, namespace, name)
+        return policy.Seen(
+            now=self._clock.now(),
+            created=parse_time(dig(obj, "metadata", "creationTimestamp")),
+            generation=int(dig(obj, "metadata", "generation", default=0)),
+            status=status,
+            spec=spec,
+            problem=problem,
+            runs=runs,
+            slots=_slots(snapshots),
+            points=[
+                policy.GoodPoint(claim=p.claim, taken=p.taken)
+                for p in map(point_of, snapshots)
+                if is_good(p)
+            ],
+        )
+
+    async def _create_run(self, obj: Obj, spec: PolicySpec, slot: datetime) -> None:
+        """Create the slot's Backup, or find that it exists: a slot has one Backup, ever."""
+        name, zone = (
+            objects.name(obj),
+            load_zone(spec.schedule.time_zone if spec.schedule else "UTC"),
+        )
+        namespace = objects.namespace(obj)
+        for candidate in (
+            naming.backup_name(name, slot, zone),
+            naming.backup_name_alternative(name, slot, zone),
+        ):
+            body: Obj = {
+                "metadata": {
+                    "name": candidate,
+                    "namespace": namespace,
+                    "labels": {labels.POLICY: naming.label_value(name)},
+                },
+                "spec": {
+                    "policy": name,
+                    "trigger": Trigger.SCHEDULED.value,
+                    "scheduledFor": format_time(slot),
+                },
+            }
+            try:
+                await self._client.create(BACKUP, body)
+            except AlreadyExists:
+                found = await self._client.get(BACKUP, candidate, namespace)
+                if _run_seen(found).slot != slot or dig(found, "spec", "policy") != name:
+                    continue  # Another slot with the same local time: take the other name.
+            self._enqueue(keys.backup(namespace, candidate))
+            return
+        raise DataError(f"both names of the Backup for slot {format_time(slot)} are taken")
+
+    async def _tell(self, obj: Obj, old: PolicyStatus, new: PolicyStatus) -> None:
+        """One Event when Ready changes its reason."""
+        before = next((c.reason for c in old.conditions if c.type == "Ready"), None)
+        now = next(c for c in new.conditions if c.type == "Ready")
+        if now.reason != before:
+            await self._events.tell(
+                obj,
+                now.reason,
+                now.message,
+                type="Normal" if now.status == "True" else "Warning",
+                attempt=format_time(now.last_transition_time),
+            )
+
+
+def _run_seen(obj: Obj) -> policy.RunSeen:
+    subject = parse(obj)
+    return policy.RunSeen(
+        name=objects.name(obj),
+        slot=subject.spec.scheduled_for,
+        finished=subject.status.phase.final,
+        started=subject.status.started_at,
+    )
+
+
+def _slots(snapshots: Sequence[Obj]) -> list[datetime]:
+    """Slots of the schedule that the artifacts name; an ad-hoc run fills none."""
+    scheduled = [s for s in snapshots if point_of(s).run_type is labels.RunType.CRONJOB]
+    return [r.slot for r in map(record_of, scheduled) if r]

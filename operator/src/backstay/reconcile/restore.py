@@ -1,0 +1,263 @@
+"""Reconcile a RestoreRequest: claims from snapshots, verified by a pod, aside of the original."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from pydantic import ValidationError
+
+from backstay.api.restore import RestoredClaim, RestorePhase, RestoreSpec, RestoreStatus
+from backstay.builders.restore import claim_from_snapshot, verify_pod
+from backstay.domain import labels, naming, objects, restore
+from backstay.domain.clock import Clock
+from backstay.domain.errors import AlreadyExists, DataError, UserError
+from backstay.domain.objects import Obj, dig
+from backstay.domain.restore import Step
+from backstay.engine.queue import Key
+from backstay.kube.client import Client
+from backstay.kube.events import EventPoster
+from backstay.kube.resources import (
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    RESTORE_REQUEST,
+    VOLUME_SNAPSHOT,
+)
+from backstay.steps.hold import hold, release
+from backstay.steps.sources import Source, find_snapshots, read_source
+from backstay.steps.status import write_status
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A RestoreRequest as read."""
+
+    obj: Obj
+    spec: RestoreSpec
+    status: RestoreStatus
+
+    @property
+    def namespace(self) -> str:
+        """Its namespace."""
+        return objects.namespace(self.obj)
+
+    @property
+    def uid(self) -> str:
+        """Its uid."""
+        return objects.uid(self.obj)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyImage:
+    """The image of verify pods and when it is pulled."""
+
+    name: str
+    pull_policy: str
+
+
+class RestoreReconciler:
+    """Brings one RestoreRequest a step further at each call."""
+
+    def __init__(
+        self, client: Client, events: EventPoster, clock: Clock, image: VerifyImage
+    ) -> None:
+        self._client = client
+        self._events = events
+        self._clock = clock
+        self._image = image
+
+    async def reconcile(self, key: Key) -> timedelta | None:
+        """Given a RestoreRequest's key, take its next step; return when to look again."""
+        obj = await self._client.find(RESTORE_REQUEST, key.name, key.namespace)
+        if obj is None or dig(obj, "metadata", "deletionTimestamp"):
+            return None
+        try:
+            subject = Subject(
+                obj,
+                RestoreSpec.model_validate(obj.get("spec") or {}),
+                RestoreStatus.model_validate(obj.get("status") or {}),
+            )
+        except ValidationError as error:
+            raise DataError(f"RestoreRequest {key.name} cannot be read: {error}") from error
+        if subject.status.phase.final:
+            return None
+        decision = restore.decide(await self._gather(subject))
+        for action in decision.actions:
+            await self._act(subject, decision.status, action)
+        await write_status(self._client, RESTORE_REQUEST, obj, decision.status)
+        await self._tell(subject, decision.status)
+        return decision.after
+
+    async def _gather(self, subject: Subject) -> restore.Seen:
+        status = subject.status
+        seen = restore.Seen(
+            now=self._clock.now(),
+            generation=int(dig(subject.obj, "metadata", "generation", default=0)),
+            status=status,
+        )
+        if status.phase is not RestorePhase.PENDING:
+            claims = {c.claim: await self._see_claim(subject, c) for c in status.claims}
+            return replace(seen, claims=claims)
+        try:
+            sources = await self._sources(subject)
+        except UserError as error:
+            return replace(seen, refusal=error)
+        first = sources[0].record
+        return replace(
+            seen,
+            backup=subject.spec.from_.backup or (first.backup if first else None),
+            sources=[
+                RestoredClaim(
+                    claim=s.claim,
+                    new_claim=s.new_claim,
+                    snapshot=objects.name(s.snapshot),
+                    snapshot_uid=objects.uid(s.snapshot),
+                )
+                for s in sources
+            ],
+        )
+
+    async def _sources(self, subject: Subject) -> list[Source]:
+        """All claims of the request with what they are made from, or the UserError of the first."""
+        namespace, spec = subject.namespace, subject.spec
+        found = await find_snapshots(self._client, namespace, spec)
+        kept = spec.from_.backup is not None
+        sources = []
+        for wanted in spec.claims:
+            name = wanted.to.new_claim.name
+            existing = await self._client.find(PERSISTENT_VOLUME_CLAIM, name, namespace)
+            if existing is not None and not _is_of(existing, subject):
+                raise UserError(
+                    "ClaimExists",
+                    f"spec.claims[].to.newClaim.name: claim {name} exists already; choose another "
+                    "name, or delete it if it is not needed",
+                )
+            snapshot = found[wanted.claim]
+            sources.append(await read_source(self._client, namespace, wanted, snapshot, kept=kept))
+        return sources
+
+    async def _see_claim(self, subject: Subject, entry: RestoredClaim) -> restore.ClaimSeen:
+        namespace = subject.namespace
+        claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, entry.new_claim, namespace)
+        snapshot = await self._client.find(VOLUME_SNAPSHOT, entry.snapshot, namespace)
+        pod = await self._client.find(POD, _pod_name(subject, entry.claim), namespace)
+        phase = dig(pod, "status", "phase", default="")
+        return restore.ClaimSeen(
+            snapshot_there=snapshot is not None
+            and objects.uid(snapshot) == entry.snapshot_uid
+            and not dig(snapshot, "metadata", "deletionTimestamp"),
+            claim_uid=objects.uid(claim) if claim else None,
+            claim_ours=claim is not None and _is_of(claim, subject),
+            bound=dig(claim, "status", "phase") == "Bound",
+            pod_there=pod is not None,
+            pod_done=phase == "Succeeded",
+            pod_failed=phase == "Failed",
+            pod_says=_said_by(pod),
+        )
+
+    async def _act(self, subject: Subject, status: RestoreStatus, action: restore.Action) -> None:
+        namespace = subject.namespace
+        entry = next(c for c in status.claims if c.claim == action.claim)
+        match action.step:
+            case Step.HOLD:
+                await hold(
+                    self._client,
+                    namespace,
+                    entry.snapshot,
+                    snapshot_uid=entry.snapshot_uid,
+                    user=subject.uid,
+                )
+            case Step.RELEASE:
+                await release(self._client, namespace, entry.snapshot, user=subject.uid)
+            case Step.CREATE_CLAIM:
+                await self._create_claim(subject, await self._source(subject, entry))
+            case Step.CREATE_POD:
+                await self._create_pod(subject, await self._source(subject, entry))
+            case Step.DELETE_POD:
+                await self._delete_pod(subject, entry)
+
+    async def _source(self, subject: Subject, entry: RestoredClaim) -> Source:
+        wanted = next(c for c in subject.spec.claims if c.claim == entry.claim)
+        kept = subject.spec.from_.backup is not None
+        return await read_source(self._client, subject.namespace, wanted, entry.snapshot, kept=kept)
+
+    async def _create_claim(self, subject: Subject, source: Source) -> None:
+        body = claim_from_snapshot(
+            name=source.new_claim,
+            namespace=subject.namespace,
+            snapshot=objects.name(source.snapshot),
+            storage_class=source.storage_class,
+            access_modes=source.access_modes,
+            volume_mode=source.volume_mode,
+            size=source.size,
+            annotations={labels.RESTORE_REQUEST: subject.uid},
+        )
+        try:
+            await self._client.create(PERSISTENT_VOLUME_CLAIM, body)
+        except AlreadyExists:
+            return  # The next look tells whether it is ours.
+
+    async def _create_pod(self, subject: Subject, source: Source) -> None:
+        dumps = source.record.dumps if source.record else ()
+        body = verify_pod(
+            name=_pod_name(subject, source.claim),
+            namespace=subject.namespace,
+            claim=source.new_claim,
+            image=self._image.name,
+            pull_policy=self._image.pull_policy,
+            owner=subject.obj,
+            dumps=[
+                {"name": d.name, "path": d.path_in_claim, "bytes": d.size, "sha256": d.sha256}
+                for d in dumps
+            ],
+            user=dumps[0].uid if dumps else None,
+            group=dumps[0].gid if dumps else None,
+            block=source.volume_mode == "Block",
+        )
+        try:
+            await self._client.create(POD, body)
+        except AlreadyExists:
+            return
+
+    async def _delete_pod(self, subject: Subject, entry: RestoredClaim) -> None:
+        name = _pod_name(subject, entry.claim)
+        pod = await self._client.find(POD, name, subject.namespace)
+        if pod is not None:
+            await self._client.delete(POD, name, subject.namespace, uid=objects.uid(pod))
+
+    async def _tell(self, subject: Subject, status: RestoreStatus) -> None:
+        """One Event for each change of phase."""
+        if status.phase is subject.status.phase:
+            return
+        bad = status.phase in (RestorePhase.FAILED, RestorePhase.REFUSED)
+        await self._events.tell(
+            subject.obj,
+            status.phase.value,
+            status.message or status.phase.value,
+            type="Warning" if bad else "Normal",
+        )
+
+
+def _is_of(claim: Obj, subject: Subject) -> bool:
+    return objects.annotations(claim).get(labels.RESTORE_REQUEST) == subject.uid
+
+
+def _pod_name(subject: Subject, claim: str) -> str:
+    return naming.verify_pod_name(subject.uid, claim)
+
+
+def _said_by(pod: Obj | None) -> str:
+    """What a verify pod says: its outcome when it ended, else what it waits for."""
+    for status in dig(pod, "status", "containerStatuses", default=[]):
+        ended = dig(status, "state", "terminated")
+        if ended is not None:
+            return str(ended.get("message") or ended.get("reason") or "").strip()
+        waiting = dig(status, "state", "waiting")
+        if waiting is not None and waiting.get("reason") != "ContainerCreating":
+            return f"{waiting.get('reason')}: {waiting.get('message', '')}".strip(": ")
+    if dig(pod, "status", "phase") == "Failed":
+        return str(dig(pod, "status", "message", default="the pod failed"))
+    for condition in dig(pod, "status", "conditions", default=[]):
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return str(condition.get("message", ""))
+    return ""

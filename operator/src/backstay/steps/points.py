@@ -1,0 +1,154 @@
+"""Make the points of a run: the snapshot at its birth, and the verdict at its end."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from backstay.api.backup import BackupSpec, BackupStatus, DumpStatus, Trigger
+from backstay.api.policy import PolicySpec
+from backstay.builders.snapshot import volume_snapshot
+from backstay.domain import labels, naming, objects
+from backstay.domain.calendar import load_zone
+from backstay.domain.carriers import point_of, record_of, rules_of
+from backstay.domain.errors import DataError, NotFound
+from backstay.domain.objects import Obj, dig
+from backstay.domain.points import Rules
+from backstay.domain.record import ClaimRecord, DumpRecord, Record, build_record
+from backstay.domain.retention import tiers_for_new
+from backstay.domain.run import CreateSnapshot
+from backstay.kube.client import Client
+from backstay.kube.resources import BACKUP_POLICY, NAMESPACE, PERSISTENT_VOLUME_CLAIM
+from backstay.steps import snapshots
+from backstay.steps.series import policy_snapshots
+
+
+class PointWriter:
+    """Writes the points of runs."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def create(
+        self, backup: Obj, spec: BackupSpec, status: BackupStatus, wanted: CreateSnapshot
+    ) -> None:
+        """Given a run and the snapshot that it wants, ask for it, or find that this was done.
+
+        A claim that is gone or was made anew gets no snapshot: the run sees that and fails it.
+        """
+        plan = status.plan
+        if plan is None:
+            raise DataError(f"Backup {objects.name(backup)} has no plan")
+        namespace = objects.namespace(backup)
+        planned = next(c for c in plan.claims if c.name == wanted.claim)
+        claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, wanted.claim, namespace)
+        if claim is None or objects.uid(claim) != planned.uid:
+            return
+        home = await self._client.get(NAMESPACE, namespace)
+        record = Record(
+            policy=spec.policy,
+            backup=objects.name(backup),
+            slot=spec.scheduled_for or wanted.requested_at,
+            zone=plan.zone,
+            attempt=wanted.attempt,
+            namespace=namespace,
+            namespace_uid=objects.uid(home),
+            claim=_recorded_claim(claim),
+            dumps=tuple(_recorded_dump(d) for d in wanted.dumps),
+        )
+        values, notes = _identity(spec, objects.name(backup), wanted.claim)
+        values[labels.RESULT] = labels.Result.PENDING.value
+        values[labels.RETAIN] = labels.Retain.DAILY_WEEKLY_MONTHLY.value
+        if plan.keep_days is not None:
+            values[labels.RETAIN] = labels.Retain.DAYS.value
+            values[labels.RETAIN_DAYS] = str(plan.keep_days)
+        notes[labels.RUN] = objects.uid(backup)
+        notes[labels.RECORD] = build_record(record)
+        await snapshots.create(
+            self._client,
+            volume_snapshot(
+                name=wanted.name,
+                namespace=namespace,
+                claim=wanted.claim,
+                class_name=planned.class_name,
+                labels=values,
+                annotations=notes,
+            ),
+        )
+
+    async def mark_good(
+        self, backup: Obj, spec: BackupSpec, status: BackupStatus, claim: str, now: datetime
+    ) -> None:
+        """Given a run whose point of a claim is ready, write the verdict good with its tiers.
+
+        Raise Conflict if anything changed meanwhile: the caller reads and decides again.
+        """
+        namespace = objects.namespace(backup)
+        name = next(p.snapshot for p in status.points if p.claim == claim) or ""
+        pair = await snapshots.read_pair(self._client, namespace, name)
+        if pair.snapshot is None:
+            raise NotFound(f"VolumeSnapshot {namespace}/{name} went away")
+        rules = await self._rules(namespace, spec, status)
+        new = point_of(pair.snapshot)
+        others = [
+            point
+            for point in map(point_of, await policy_snapshots(self._client, namespace, spec.policy))
+            if point.claim == claim and point.uid != new.uid
+        ]
+        tiers = tiers_for_new(others, new, rules, now)
+        record = record_of(pair.snapshot)
+        if record is None:
+            raise DataError(f"VolumeSnapshot {namespace}/{name} has no readable record")
+        await snapshots.mark_good(self._client, pair, tiers=tiers, record=build_record(record))
+
+    async def mark_failed(self, namespace: str, name: str, run: str) -> None:
+        """Given a snapshot of a run that failed, label it so if it is there and still pending."""
+        pair = await snapshots.read_pair(self._client, namespace, name)
+        if pair.snapshot is None or objects.annotations(pair.snapshot).get(labels.RUN) != run:
+            return
+        await snapshots.mark_failed(self._client, pair.snapshot)
+
+    async def _rules(self, namespace: str, spec: BackupSpec, status: BackupStatus) -> Rules:
+        """Retention as it stands now: tiers are a function of the set, not of the run's start."""
+        obj = await self._client.find(BACKUP_POLICY, spec.policy, namespace)
+        if obj is None:
+            return Rules.keep_everything(load_zone(status.plan.zone if status.plan else "UTC"))
+        return rules_of(PolicySpec.model_validate(obj.get("spec") or {}))
+
+
+def _identity(spec: BackupSpec, backup: str, claim: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Labels that say what a snapshot is of, and annotations where a name is too long."""
+    full = {labels.PVC: claim, labels.POLICY: spec.policy, labels.BACKUP: backup}
+    values = {key: naming.label_value(text) for key, text in full.items()}
+    notes = {key: text for key, text in full.items() if values[key] != text}
+    adhoc = spec.trigger is Trigger.AD_HOC
+    values[labels.TYPE] = (labels.RunType.ADHOC if adhoc else labels.RunType.CRONJOB).value
+    return values, notes
+
+
+def _recorded_claim(claim: Obj) -> ClaimRecord:
+    return ClaimRecord(
+        name=objects.name(claim),
+        uid=objects.uid(claim),
+        size=str(
+            dig(claim, "status", "capacity", "storage")
+            or dig(claim, "spec", "resources", "requests", "storage", default="")
+        ),
+        storage_class=dig(claim, "spec", "storageClassName"),
+        access_modes=tuple(dig(claim, "spec", "accessModes", default=[])),
+        volume_mode=str(dig(claim, "spec", "volumeMode", default="Filesystem")),
+        labels=objects.labels(claim),
+    )
+
+
+def _recorded_dump(dump: DumpStatus) -> DumpRecord:
+    return DumpRecord(
+        name=dump.name,
+        engine=dump.engine,
+        file=dump.file,
+        path_in_claim=dump.path,
+        sha256=dump.sha256 or "",
+        size=dump.bytes or 0,
+        versions=dump.versions or {},
+        uid=dump.uid or 0,
+        gid=dump.gid or 0,
+    )

@@ -1,0 +1,327 @@
+"""Bad input is answered at `kubectl apply`, with a message that names the field and the remedy."""
+
+from __future__ import annotations
+
+import copy
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from tests.support.kubectl import Answer, Kubectl
+
+
+class Gone(Enum):
+    """A value that stands for: leave the field out."""
+
+    GONE = "gone"
+
+
+GONE: Final = Gone.GONE
+STRICT: Final = "strict decoding error"
+
+API: Final = "backstay.dev/v1alpha1"
+
+DUMP: Final[dict[str, Any]] = {
+    "name": "shop",
+    "target": {"kind": "StatefulSet", "name": "pg", "container": "postgres"},
+    "postgres": {"databases": ["shop"]},
+    "file": "/data/backstay/shop.dump",
+}
+
+CLAIM: Final[dict[str, Any]] = {"claim": "data-pg-0", "to": {"newClaim": {"name": "data-restored"}}}
+
+GOOD: Final[dict[str, dict[str, Any]]] = {
+    "BackupPolicy": {
+        "schedule": {"cron": "32 0 * * *", "timeZone": "Europe/Vienna", "startingDeadline": "6h"},
+        "source": {"claims": {"names": ["data-pg-0"]}},
+        "dumps": [DUMP],
+        "snapshot": {"className": "fast"},
+        "retention": {"daily": 7, "weekly": 4, "monthly": 12},
+        "retries": 2,
+    },
+    "Backup": {"policy": "shop"},
+    "RestoreRequest": {"from": {"backup": "shop-20261122-0032"}, "claims": [CLAIM]},
+}
+
+FIVE_FIELDS: Final = "must have five fields (minute hour day-of-month month day-of-week)"
+DURATION: Final = "must be a duration such as 90s, 10m, 1h30m or 2d, longer than 0"
+OBJECT: Final = "must be the name of a Kubernetes object"
+ABSOLUTE: Final = "must be the absolute path of a file"
+DATABASE: Final = "must be the name of a database: not a connection string"
+SCHEDULE: Final = "spec.schedule"
+CLAIMS: Final = "spec.source.claims"
+DUMPS: Final = "spec.dumps[0]"
+
+
+def document(kind: str, changes: dict[str, Any], name: str = "shop") -> dict[str, Any]:
+    """Given a kind and values by path (`spec.dumps.0.file`), return a good object changed so."""
+    made: dict[str, Any] = {
+        "apiVersion": API,
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": copy.deepcopy(GOOD[kind]),
+    }
+    for path, value in changes.items():
+        *above, last = (int(part) if part.isdigit() else part for part in path.split("."))
+        node: Any = made
+        for part in above:
+            node = node[part]
+        if value is GONE:
+            del node[last]
+        else:
+            node[last] = value
+    return made
+
+
+def policy(path: str, value: Any, field: str, message: str) -> Any:
+    return pytest.param("BackupPolicy", {path: value}, field, message, id=f"{path}={value!r:.40}")
+
+
+def backup(changes: dict[str, Any], field: str, message: str) -> Any:
+    return pytest.param("Backup", changes, field, message, id=f"backup {changes!r:.40}")
+
+
+def restore(changes: dict[str, Any], field: str, message: str) -> Any:
+    return pytest.param("RestoreRequest", changes, field, message, id=f"restore {changes!r:.40}")
+
+
+BAD: Final = [
+    policy("spec.schedule.cron", "0 32 0 * * *", f"{SCHEDULE}.cron", FIVE_FIELDS),
+    policy("spec.schedule.cron", "32 0 * *", f"{SCHEDULE}.cron", FIVE_FIELDS),
+    policy("spec.schedule.cron", "@reboot", f"{SCHEDULE}.cron", "or be one of @hourly, @daily"),
+    policy("spec.schedule.cron", "CRON_TZ=UTC 1 2 * * *", f"{SCHEDULE}.cron", "into timeZone"),
+    policy("spec.schedule.cron", GONE, f"{SCHEDULE}.cron", "Required value"),
+    policy("spec.schedule.timeZone", "../x", f"{SCHEDULE}.timeZone", "such as UTC or Europe/"),
+    policy("spec.schedule.startingDeadline", "0s", f"{SCHEDULE}.startingDeadline", DURATION),
+    policy("spec.schedule.startingDeadline", "6 hours", f"{SCHEDULE}.startingDeadline", DURATION),
+    policy("spec.schedule.startingDeadline", "-6h", f"{SCHEDULE}.startingDeadline", DURATION),
+    policy("spec.schedule.startingDeadline", "", f"{SCHEDULE}.startingDeadline", DURATION),
+    policy("spec.snapshot.cutTimeout", "1h5", "spec.snapshot.cutTimeout", DURATION),
+    policy("spec.snapshot.readyTimeout", "5000d", "spec.snapshot.readyTimeout", DURATION),
+    policy("spec.snapshot.className", "Fast", "spec.snapshot.className", OBJECT),
+    policy("spec.source", GONE, "spec.source", "Required value"),
+    policy("spec.source", {}, "spec.source.claims", "Required value"),
+    policy("spec.source.claims", {}, CLAIMS, "claims needs names, a selector, or both"),
+    policy("spec.source.claims", {"names": []}, CLAIMS, "claims needs names, a selector, or both"),
+    policy("spec.source.claims", {"selector": {}}, f"{CLAIMS}.selector", "name at least one label"),
+    policy(
+        "spec.source.claims",
+        {"selector": {"matchLabels": {}}},
+        f"{CLAIMS}.selector",
+        "selector is empty and would match every claim",
+    ),
+    policy(
+        "spec.source.claims",
+        {"selector": {"matchLabels": {"a b": "c"}}},
+        f"{CLAIMS}.selector.matchLabels",
+        "must be a label's key, such as app",
+    ),
+    policy(
+        "spec.source.claims",
+        {"selector": {"matchLabels": {"app": "a b"}}},
+        f"{CLAIMS}.selector.matchLabels[app]",
+        "must be a label's value",
+    ),
+    policy(
+        "spec.source.claims",
+        {"selector": {"matchExpressions": [{"key": "app", "operator": "In"}]}},
+        f"{CLAIMS}.selector.matchExpressions[0]",
+        "values are required for In and NotIn",
+    ),
+    policy(
+        "spec.source.claims",
+        {"selector": {"matchExpressions": [{"key": "app", "operator": "Equals"}]}},
+        f"{CLAIMS}.selector.matchExpressions[0].operator",
+        'supported values: "In", "NotIn", "Exists", "DoesNotExist"',
+    ),
+    policy("spec.source.claims.names", ["Data"], f"{CLAIMS}.names[0]", OBJECT),
+    policy("spec.source.claims.names", ["a" * 254], f"{CLAIMS}.names[0]", "more than 253 bytes"),
+    policy("spec.source.claims.names", ["a", "a"], f"{CLAIMS}.names[1]", "Duplicate value"),
+    policy("spec.retention.daily", -1, "spec.retention.daily", "greater than or equal to 0"),
+    policy("spec.retention.weekly", 5000, "spec.retention.weekly", "less than or equal to 1040"),
+    policy("spec.retention.monthly", 10**9, "spec.retention.monthly", "less than or equal to 240"),
+    policy("spec.retention.adhocDays", 0, "spec.retention.adhocDays", "greater than or equal to 1"),
+    policy("spec.retention.failed", -3, "spec.retention.failed", "greater than or equal to 0"),
+    policy("spec.retention.daily", 1.5, "spec.retention.daily", "must be of type integer"),
+    policy("spec.retention", {}, "spec", "set daily, weekly or monthly above 0"),
+    policy("spec.retries", 11, "spec.retries", "less than or equal to 10"),
+    policy("spec.dumps", [DUMP, DUMP], "spec.dumps[1]", "Duplicate value"),
+    policy(
+        "spec.dumps",
+        [DUMP, {**DUMP, "name": "again"}],
+        "spec",
+        "two dumps of one target write the same file: give each its own",
+    ),
+    policy("spec.dumps.0.name", "Shop_1", f"{DUMPS}.name", "must be lower case letters, digits"),
+    policy("spec.dumps.0.name", "a" * 64, f"{DUMPS}.name", "more than 63 bytes"),
+    policy("spec.dumps.0.file", "shop.dump", f"{DUMPS}.file", ABSOLUTE),
+    policy("spec.dumps.0.file", "/data/../etc/shop", f"{DUMPS}.file", "without '..'"),
+    policy("spec.dumps.0.file", "/data//shop.dump", f"{DUMPS}.file", ABSOLUTE),
+    policy("spec.dumps.0.file", "/data/backstay/", f"{DUMPS}.file", "and a '/' at the end"),
+    policy("spec.dumps.0.file", "/data/shop\n.dump", f"{DUMPS}.file", "control characters"),
+    policy("spec.dumps.0.file", "/data/shop.json", DUMPS, "must not end in .json, .partial"),
+    policy("spec.dumps.0.postgres.databases", [], f"{DUMPS}.postgres.databases", "at least 1"),
+    policy(
+        "spec.dumps.0.postgres.databases",
+        ["a", "b"],
+        f"{DUMPS}.postgres.databases",
+        "must have at most 1 item",
+    ),
+    policy(
+        "spec.dumps.0.postgres.databases",
+        ["host=elsewhere"],
+        f"{DUMPS}.postgres.databases[0]",
+        DATABASE,
+    ),
+    policy("spec.dumps.0.target.kind", "Job", f"{DUMPS}.target.kind", 'supported values: "Deploy'),
+    policy("spec.dumps.0.target.name", "Pg", f"{DUMPS}.target.name", OBJECT),
+    policy("spec.dumps.0.target", GONE, f"{DUMPS}.target", "Required value"),
+    policy("spec.dumps.0.postgres", GONE, f"{DUMPS}.postgres", "Required value"),
+    policy("spec.dumps.0.maxDuration", "0h0m", f"{DUMPS}.maxDuration", DURATION),
+    policy("spec.source.hostPath", {"path": "/srv"}, STRICT, 'unknown field "spec.source.hostP'),
+    policy("spec.retention.yearly", 3, STRICT, 'unknown field "spec.retention.yearly"'),
+    policy("spec", GONE, "spec", "Required value"),
+    backup({"spec.policy": GONE}, "spec.policy", "Required value"),
+    backup({"spec.policy": "Shop"}, "spec.policy", OBJECT),
+    backup({"spec.trigger": "Manual"}, "spec.trigger", 'supported values: "Scheduled", "AdHoc"'),
+    backup({"spec.trigger": "Scheduled"}, "spec", "scheduledFor is required when trigger is Sch"),
+    backup(
+        {"spec.scheduledFor": "2026-11-22T00:32:00Z"},
+        "spec",
+        "scheduledFor is set by the operator, for trigger Scheduled only",
+    ),
+    backup({"spec.scheduledFor": "tomorrow"}, "spec.scheduledFor", "must be of type date-time"),
+    backup({"spec.keepDays": 0}, "spec.keepDays", "greater than or equal to 1"),
+    backup({"spec.keepDays": 100000}, "spec.keepDays", "less than or equal to 3660"),
+    backup(
+        {
+            "spec.trigger": "Scheduled",
+            "spec.scheduledFor": "2026-11-22T00:32:00Z",
+            "spec.keepDays": 3,
+        },
+        "spec",
+        "keepDays is for trigger AdHoc only",
+    ),
+    restore({"spec.from": {}}, "spec.from", "from needs exactly one of backup and volumeSnapshot"),
+    restore(
+        {"spec.from": {"backup": "a", "volumeSnapshot": "b"}},
+        "spec.from",
+        "from needs exactly one of backup and volumeSnapshot",
+    ),
+    restore({"spec.from": GONE}, "spec.from", "Required value"),
+    restore({"spec.claims": []}, "spec.claims", "should have at least 1 items"),
+    restore({"spec.claims": [CLAIM, CLAIM]}, "spec.claims[1]", "Duplicate value"),
+    restore(
+        {"spec.claims": [CLAIM, {**CLAIM, "claim": "data-pg-1"}]},
+        "spec",
+        "two claims are restored into the same newClaim",
+    ),
+    restore(
+        {
+            "spec.from": {"volumeSnapshot": "snap"},
+            "spec.claims": [
+                CLAIM,
+                {"claim": "data-pg-1", "to": {"newClaim": {"name": "other"}}},
+            ],
+        },
+        "spec",
+        "a volumeSnapshot holds one claim: restore exactly one from it",
+    ),
+    restore({"spec.claims.0.to": {}}, "spec.claims[0].to.newClaim", "Required value"),
+    restore(
+        {"spec.claims.0.to.newClaim.name": "Data_2"}, "spec.claims[0].to.newClaim.name", OBJECT
+    ),
+    restore({"spec.claims.0.to.inPlace": {}}, STRICT, 'unknown field "spec.claims[0].to.inPla'),
+]
+
+
+@pytest.fixture(scope="module")
+def kubectl(kubeconfig: Path) -> Kubectl:
+    made = Kubectl(kubeconfig, "bad-input")
+    answer = made("create", "namespace", made.namespace)
+    assert answer.ok, answer.err
+    return made
+
+
+def assert_refused(answer: Answer, field: str, message: str) -> None:
+    """Field and message stand in one line of the answer."""
+    assert not answer.ok, answer.out
+    lines = answer.err.splitlines()
+    assert any(f"{field}: " in line and message in line for line in lines), answer.err
+
+
+@pytest.mark.parametrize(("kind", "changes", "field", "message"), BAD)
+def test_bad_input_is_refused_with_the_field_and_the_remedy(
+    kubectl: Kubectl, kind: str, changes: dict[str, Any], field: str, message: str
+) -> None:
+    answer = kubectl.apply(document(kind, changes, name="bad"))
+
+    assert_refused(answer, field, message)
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_what_the_table_changes_is_good_before(kubectl: Kubectl, kind: str) -> None:
+    answer = kubectl.apply(document(kind, {}, name="good"))
+    assert answer.ok, answer.err
+
+
+def test_a_policy_name_that_leaves_no_room_for_backup_names_is_refused(kubectl: Kubectl) -> None:
+    answer = kubectl.apply(document("BackupPolicy", {}, name="p" * 221))
+    assert_refused(answer, "Invalid value", "metadata.name may have at most 220 characters")
+
+
+@pytest.mark.parametrize("length", [64, 200])
+def test_long_names_of_policies_and_claims_are_accepted(kubectl: Kubectl, length: int) -> None:
+    long = document("BackupPolicy", {"spec.source.claims.names": ["c" * length]}, name="p" * length)
+    assert kubectl.apply(long).ok
+    claims = [{"claim": "c" * length, "to": {"newClaim": {"name": "n" * length}}}]
+    restore = document("RestoreRequest", {"spec.claims": claims}, name="r" * length)
+    assert kubectl.apply(restore).ok
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"spec.schedule": GONE},
+        {"spec.retention": GONE},
+        {"spec.schedule": GONE, "spec.retention": {"adhocDays": 7}},
+        {"spec.schedule.cron": "@weekly"},
+        {"spec.schedule.cron": "*/15 8-18 * * mon-fri"},
+        {"spec.schedule.timeZone": "America/Argentina/Buenos_Aires"},
+        {"spec.schedule.startingDeadline": "1d12h"},
+        {"spec.source.claims": {"selector": {"matchLabels": {"example.com/backup": ""}}}},
+        {
+            "spec.source.claims": {
+                "names": ["a.b"],
+                "selector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]},
+            }
+        },
+        {"spec.dumps": [DUMP, {**DUMP, "name": "two", "file": "/data/backstay/two.dump"}]},
+        {"spec.dumps.0.file": "/data/.backstay/..shop dump"},
+        {"spec.dumps.0.target.container": GONE},
+    ],
+    ids=lambda changes: f"{changes!r:.60}",
+)
+def test_unusual_but_good_policies_are_accepted(kubectl: Kubectl, changes: dict[str, Any]) -> None:
+    answer = kubectl.apply(document("BackupPolicy", changes, name="unusual"))
+    assert answer.ok, answer.err
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("Backup", {"spec.keepDays": 5}),
+        ("Backup", {"spec.policy": "other"}),
+        ("RestoreRequest", {"spec.from": {"backup": "other"}}),
+        ("RestoreRequest", {"spec.claims.0.to.newClaim.name": "other"}),
+    ],
+)
+def test_what_was_asked_for_cannot_be_changed(
+    kubectl: Kubectl, kind: str, changes: dict[str, Any]
+) -> None:
+    assert kubectl.apply(document(kind, {}, name="fixed")).ok
+
+    answer = kubectl.apply(document(kind, changes, name="fixed"))
+
+    assert_refused(answer, "spec", f"spec is immutable: create another {kind}")

@@ -1,0 +1,215 @@
+"""Slots fall where a person expects them, on clock-change nights as well."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+import pytest
+
+from backstay.domain.errors import UserError
+from backstay.domain.schedule import COUNT_LIMIT, Due, Schedule, due
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def local(cron: str, zone: str, start: str, count: int) -> list[str]:
+    schedule = Schedule.parse(cron, zone)
+    slots = islice(schedule.after(at(start)), count)
+    return [slot.astimezone(schedule.zone).isoformat(timespec="minutes") for slot in slots]
+
+
+NIGHTS = [
+    # Vienna springs forward at 02:00 on 2026-03-29 and falls back at 03:00 on 2026-10-25.
+    ("30 2 * * *", "Europe/Vienna", "2026-03-28T12:00Z",
+     ["2026-03-29T03:00+02:00", "2026-03-30T02:30+02:00"]),
+    ("*/15 2 * * *", "Europe/Vienna", "2026-03-28T12:00Z",
+     ["2026-03-29T03:00+02:00", "2026-03-30T02:00+02:00"]),
+    ("0 */2 * * *", "Europe/Vienna", "2026-03-28T22:30Z",
+     ["2026-03-29T00:00+01:00", "2026-03-29T03:00+02:00", "2026-03-29T04:00+02:00"]),
+    ("0 2,3 * * *", "Europe/Vienna", "2026-03-28T12:00Z",
+     ["2026-03-29T03:00+02:00", "2026-03-30T02:00+02:00"]),
+    ("30 2 * * *", "Europe/Vienna", "2026-10-24T12:00Z",
+     ["2026-10-25T02:30+02:00", "2026-10-26T02:30+01:00"]),
+    ("30 2 * * *", "Europe/Vienna", "2026-10-25T01:10Z", ["2026-10-26T02:30+01:00"]),
+    ("*/30 2 * * *", "Europe/Vienna", "2026-10-24T12:00Z",
+     ["2026-10-25T02:00+02:00", "2026-10-25T02:30+02:00", "2026-10-26T02:00+01:00"]),
+    ("15 * * * *", "Europe/Vienna", "2026-03-29T00:00Z",
+     ["2026-03-29T01:15+01:00", "2026-03-29T03:15+02:00"]),
+    ("15 * * * *", "Europe/Vienna", "2026-10-25T00:00Z",
+     ["2026-10-25T02:15+02:00", "2026-10-25T02:15+01:00", "2026-10-25T03:15+01:00"]),
+    ("15 0-23 * * *", "Europe/Vienna", "2026-10-25T00:00Z",
+     ["2026-10-25T02:15+02:00", "2026-10-25T02:15+01:00", "2026-10-25T03:15+01:00"]),
+    ("30 2 * * *", "America/New_York", "2026-03-07T12:00Z",
+     ["2026-03-08T03:00-04:00", "2026-03-09T02:30-04:00"]),
+    ("30 1 * * *", "America/New_York", "2026-10-31T12:00Z",
+     ["2026-11-01T01:30-04:00", "2026-11-02T01:30-05:00"]),
+    ("30 2 * * *", "Asia/Kolkata", "2026-03-28T12:00Z",
+     ["2026-03-29T02:30+05:30", "2026-03-30T02:30+05:30"]),
+    # Lord Howe moves by half an hour.
+    ("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00Z",
+     ["2026-10-04T02:30+11:00", "2026-10-05T02:15+11:00"]),
+    ("45 1 * * *", "Australia/Lord_Howe", "2026-04-04T00:00Z",
+     ["2026-04-05T01:45+11:00", "2026-04-06T01:45+10:30"]),
+    ("45 * * * *", "Australia/Lord_Howe", "2026-04-04T14:00Z",
+     ["2026-04-05T01:45+11:00", "2026-04-05T02:45+10:30"]),
+    # Apia had no 2011-12-30 at all.
+    ("32 0 * * *", "Pacific/Apia", "2011-12-29T12:00Z",
+     ["2011-12-31T00:00+14:00", "2011-12-31T00:32+14:00", "2012-01-01T00:32+14:00"]),
+    ("15 * * * *", "Pacific/Apia", "2011-12-30T09:00Z",
+     ["2011-12-29T23:15-10:00", "2011-12-31T00:15+14:00"]),
+    # Havana's gap is at midnight.
+    ("0 0 * * *", "America/Havana", "2026-03-07T12:00Z",
+     ["2026-03-08T01:00-04:00", "2026-03-09T00:00-04:00"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cron", "zone", "start", "expected"), NIGHTS)
+def test_slots_on_nights_when_clocks_change(
+    cron: str, zone: str, start: str, expected: list[str]
+) -> None:
+    assert local(cron, zone, start, len(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    ("macro", "expected"),
+    [
+        ("@hourly", "2026-11-22T01:00+01:00"),
+        ("@daily", "2026-11-23T00:00+01:00"),
+        ("@midnight", "2026-11-23T00:00+01:00"),
+        ("@weekly", "2026-11-29T00:00+01:00"),
+        ("@monthly", "2026-12-01T00:00+01:00"),
+        ("@yearly", "2027-01-01T00:00+01:00"),
+        ("@annually", "2027-01-01T00:00+01:00"),
+    ],
+)
+def test_macros_are_what_they_say_in_the_policys_zone(macro: str, expected: str) -> None:
+    assert local(macro, "Europe/Vienna", "2026-11-21T23:32Z", 1) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("cron", "words"),
+    [
+        ("* * * * * *", "has 6 fields; write five"),
+        ("* * * *", "has 4 fields; write five"),
+        ("", "has 0 fields"),
+        ("0 0 31 2 *", "day-of-month"),
+        ("0 0 31 4,6 *", "day-of-month"),
+        ("61 * * * *", "minute field"),
+        ("0 24 * * *", "hour field"),
+        ("0 0 1 13 *", "month field"),
+        ("0 0 * * 8", "day-of-week"),
+        ("*/0 * * * *", "minute field"),
+        ("@reboot", "use one of @hourly"),
+        ("0 0 LW * */7", "never fires"),
+        ("9" * 5000 + " * * * *", "longer than"),
+    ],
+)
+def test_a_schedule_that_cannot_work_is_refused_with_field_and_remedy(
+    cron: str, words: str
+) -> None:
+    with pytest.raises(UserError, match=r"^spec\.schedule\.cron: ") as caught:
+        Schedule.parse(cron, "UTC")
+    assert words in caught.value.message
+    assert caught.value.reason == "InvalidSchedule"
+
+
+@pytest.mark.parametrize("zone", ["Mars/Base", "", "../etc/passwd", "Europe", "localtime", "a\0b"])
+def test_an_unknown_zone_is_refused_with_the_remedy(zone: str) -> None:
+    with pytest.raises(UserError, match="IANA name such as Europe/Vienna") as caught:
+        Schedule.parse("@daily", zone)
+    assert caught.value.reason == "InvalidTimeZone"
+
+
+def test_the_newest_slot_is_found_exactly_and_older_ones_are_counted() -> None:
+    schedule = Schedule.parse("0 * * * *", "UTC")
+    newest, older = schedule.latest_at_or_before(at("2026-11-22T05:10Z"), at("2026-11-22T01:00Z"))
+    assert (newest, older) == (at("2026-11-22T05:00Z"), 3)
+
+
+def test_the_window_is_open_at_its_start_and_closed_at_its_end() -> None:
+    schedule = Schedule.parse("0 * * * *", "UTC")
+    found = schedule.latest_at_or_before(at("2026-11-22T02:00Z"), at("2026-11-22T01:00Z"))
+    assert found == (at("2026-11-22T02:00Z"), 0)
+    assert schedule.latest_at_or_before(at("2026-11-22T01:59Z"), at("2026-11-22T01:00Z")) == (
+        None,
+        0,
+    )
+
+
+def test_sixteen_years_of_minutes_are_not_walked_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = Schedule.parse("* * * * *", "Europe/Vienna")
+    asked: list[datetime] = []
+    real = Schedule.next_after
+
+    def counting(self: Schedule, instant: datetime) -> datetime:
+        asked.append(instant)
+        return real(self, instant)
+
+    monkeypatch.setattr(Schedule, "next_after", counting)
+    found = schedule.latest_at_or_before(at("2026-11-22T05:10:30Z"), at("2010-01-01T00:00Z"))
+    assert found == (at("2026-11-22T05:10Z"), COUNT_LIMIT)
+    assert len(asked) < 40
+
+
+def test_one_slot_is_caught_up_after_downtime() -> None:
+    assert _due(now="2026-11-22T05:10Z", last_slot="2026-11-22T01:00Z") == Due(
+        slot=at("2026-11-22T05:00Z"),
+        missed=3,
+        passed=at("2026-11-22T05:00Z"),
+        next_run=at("2026-11-22T06:00Z"),
+    )
+
+
+def test_a_slot_past_its_starting_deadline_is_missed() -> None:
+    found = _due(
+        now="2026-11-22T05:40Z", last_slot="2026-11-22T03:00Z", deadline=timedelta(minutes=30)
+    )
+    assert found == Due(None, 2, at("2026-11-22T05:00Z"), at("2026-11-22T06:00Z"))
+
+
+DONE = "2026-11-22T05:00Z"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        lambda: _due(now="2026-11-22T05:10Z", last_slot=DONE),
+        lambda: _due(now="2026-11-22T05:10Z", created=DONE),
+        lambda: _due(now="2026-11-22T05:10Z", resumed=DONE),
+        lambda: _due(now="2026-11-22T05:10Z", newest_recorded=DONE),
+    ],
+)
+def test_a_slot_is_done_up_to_the_newest_of_what_is_known(found: Callable[[], Due]) -> None:
+    assert found() == Due(None, 0, None, at("2026-11-22T06:00Z"))
+
+
+def test_a_clock_set_back_does_not_announce_a_slot_that_is_done() -> None:
+    found = _due(now="2026-11-22T03:10Z", last_slot="2026-11-22T05:00Z")
+    assert found == Due(None, 0, None, at("2026-11-22T06:00Z"))
+
+
+def _due(
+    *,
+    now: str,
+    last_slot: str | None = None,
+    created: str = "2026-11-01T00:00Z",
+    resumed: str | None = None,
+    newest_recorded: str | None = None,
+    deadline: timedelta | None = None,
+) -> Due:
+    return due(
+        Schedule.parse("@hourly", "Europe/Vienna"),
+        now=at(now),
+        last_slot=at(last_slot) if last_slot else None,
+        created=at(created),
+        resumed=at(resumed) if resumed else None,
+        newest_recorded=at(newest_recorded) if newest_recorded else None,
+        starting_deadline=deadline,
+    )
+
+
+def test_slots_are_utc() -> None:
+    slot = Schedule.parse("@daily", "Asia/Kolkata").next_after(at("2026-11-22T00:00Z"))
+    assert slot.tzinfo is UTC

@@ -1,0 +1,263 @@
+"""When a Lease counts as held, on virtual time. Two real electors are in tests/api."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from tests.support.clock import VirtualClock, settle
+
+from backstay.domain import objects
+from backstay.domain.errors import AlreadyExists, Conflict, Fatal, NotFound, Transient
+from backstay.domain.objects import Obj
+from backstay.kube.client import Client
+from backstay.kube.lease import Elector, micro_time
+from backstay.kube.resources import Resource
+
+
+@dataclass
+class OneLease(Client):
+    """A client of a server that stores one object; each request takes `delay` seconds."""
+
+    clock: VirtualClock
+    stored: Obj | None = None
+    delay: float = 0.0
+    broken: bool = False
+    versions: int = 0
+    log: list[str] = field(default_factory=list)
+
+    async def find(self, resource: Resource, name: str, namespace: str | None = None) -> Obj | None:
+        await self._travel(f"find {resource.describe(namespace, name)}")
+        return copy.deepcopy(self.stored)
+
+    async def create(self, resource: Resource, body: Obj) -> Obj:
+        await self._travel(f"create {resource.kind}")
+        if self.stored is not None:
+            raise AlreadyExists("there")
+        return self._store(body)
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None,
+        body: Obj,
+        *,
+        subresource: str | None = None,
+    ) -> Obj:
+        del subresource
+        await self._travel(f"patch {resource.describe(namespace, name)}")
+        if self.stored is None:
+            raise NotFound("gone")
+        if objects.version(body) != objects.version(self.stored):
+            raise Conflict("changed")
+        return self._store({**self.stored, "spec": {**self.stored["spec"], **body["spec"]}})
+
+    def _store(self, body: Obj) -> Obj:
+        self.versions += 1
+        meta = {**body["metadata"], "resourceVersion": str(self.versions)}
+        self.stored = {**body, "metadata": meta}
+        return copy.deepcopy(self.stored)
+
+    async def _travel(self, what: str) -> None:
+        self.log.append(what)
+        if self.delay:
+            await self.clock.sleep(self.delay)
+        if self.broken:
+            raise Transient("no connection")
+
+    def take(self, holder: str) -> None:
+        """Have somebody else hold the Lease from now."""
+        spec = {"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": "then"}
+        self._store({"metadata": {}, "spec": spec})
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def server(clock: VirtualClock) -> OneLease:
+    return OneLease(clock)
+
+
+@pytest.fixture
+def elector(clock: VirtualClock, server: OneLease) -> Elector:
+    return Elector(server, clock, namespace="ops", name="backstay", identity="me")
+
+
+@contextlib.asynccontextmanager
+async def task_of(coroutine: object) -> AsyncIterator[asyncio.Task[None]]:
+    assert asyncio.iscoroutine(coroutine)
+    task: asyncio.Task[None] = asyncio.create_task(coroutine)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_the_deadline_counts_from_before_the_request_was_sent(
+    clock: VirtualClock, server: OneLease, elector: Elector
+) -> None:
+    server.take("")
+    server.delay = 2.0
+    async with task_of(elector.acquire()) as task:
+        await clock.advance(10)
+        assert task.done()
+    # Two seconds to look, then the write was sent at 2.0 and answered at 4.0.
+    assert elector.deadline() == pytest.approx(2.0 + 12.0)
+
+
+async def test_the_fence_falls_at_the_deadline_and_stays_down(
+    clock: VirtualClock, server: OneLease, elector: Elector
+) -> None:
+    with pytest.raises(Fatal, match="is not held"):
+        elector.fence()
+    await elector.acquire()
+    await clock.advance(11.9)
+    elector.fence()
+    await clock.advance(0.2)
+    with pytest.raises(Fatal, match="is lost"):
+        elector.fence()
+    assert server.stored is not None
+    await elector.release()
+    assert server.stored["spec"]["holderIdentity"] == "me", "who lost it has no say any more"
+
+
+async def test_it_is_renewed_every_five_seconds(
+    clock: VirtualClock, server: OneLease, elector: Elector
+) -> None:
+    await elector.acquire()
+    async with task_of(elector.run(pytest.fail)):
+        await clock.advance(60)
+        assert server.log.count("patch Lease ops/backstay") == 12
+        assert elector.deadline() == pytest.approx(72)
+        elector.fence()
+
+
+async def test_when_the_server_hangs_the_lease_is_lost_at_the_deadline(
+    clock: VirtualClock, server: OneLease, elector: Elector
+) -> None:
+    await elector.acquire()
+    server.delay = 1000.0
+    lost: list[float] = []
+    async with task_of(elector.run(lambda: lost.append(clock.monotonic()))) as task:
+        await clock.advance(30)
+        assert task.done()
+    assert lost == [pytest.approx(12)]
+
+
+async def test_a_fence_that_fell_is_not_lifted_by_a_late_answer(
+    clock: VirtualClock, server: OneLease, elector: Elector
+) -> None:
+    await elector.acquire()
+    server.delay = 3.0
+    lost: list[float] = []
+    async with task_of(elector.run(lambda: lost.append(clock.monotonic()))):
+        await clock.advance(6)  # a renewal is on its way since 5.0
+        clock.stall(7)
+        with pytest.raises(Fatal):
+            elector.fence()
+        await clock.advance(1)
+    assert lost
+    with pytest.raises(Fatal):
+        elector.fence()
+
+
+async def test_a_short_outage_is_survived(
+    clock: VirtualClock, server: OneLease, elector: Elector
+) -> None:
+    await elector.acquire()
+    async with task_of(elector.run(pytest.fail)):
+        server.broken = True
+        await clock.advance(10)
+        server.broken = False
+        await clock.advance(60)
+        elector.fence()
+
+
+async def test_a_lease_that_another_took_is_lost_at_the_next_renewal(
+    clock: VirtualClock, server: OneLease, elector: Elector
+) -> None:
+    await elector.acquire()
+    server.take("another")
+    lost: list[float] = []
+    async with task_of(elector.run(lambda: lost.append(clock.monotonic()))):
+        await clock.advance(6)
+    assert lost == [5.0]
+    with pytest.raises(Fatal):
+        elector.fence()
+
+
+async def test_anothers_lease_is_taken_when_it_has_not_changed_for_its_duration(
+    clock: VirtualClock, server: OneLease, elector: Elector
+) -> None:
+    server.take("another")
+    async with task_of(elector.acquire()) as task:
+        for _ in range(5):  # another renews every 10 s; what its clock says does not matter
+            await clock.advance(10)
+            assert server.stored is not None
+            server.stored["spec"]["renewTime"] = f"at {clock.monotonic()}"
+        assert not task.done()
+        await clock.advance(14)
+        assert not task.done()
+        await clock.advance(5)
+        assert task.done()
+    assert server.stored is not None
+    assert server.stored["spec"]["holderIdentity"] == "me"
+    assert server.stored["spec"]["leaseTransitions"] == 1
+
+
+async def test_a_write_of_ours_without_an_answer_is_found_and_kept(
+    clock: VirtualClock, server: OneLease, elector: Elector
+) -> None:
+    server.take("me")
+    await elector.acquire()
+    elector.fence()
+    assert clock.monotonic() == 0.0
+
+
+async def test_a_deleted_lease_is_made_anew_by_its_holder(
+    clock: VirtualClock, server: OneLease, elector: Elector
+) -> None:
+    await elector.acquire()
+    server.stored = None
+    async with task_of(elector.run(pytest.fail)):
+        await clock.advance(13)
+        elector.fence()
+    assert server.stored is not None
+
+
+async def test_acquire_goes_on_through_an_outage(
+    clock: VirtualClock, server: OneLease, elector: Elector
+) -> None:
+    server.broken = True
+    async with task_of(elector.acquire()) as task:
+        await clock.advance(100)
+        assert not task.done()
+        server.broken = False
+        await clock.advance(3)
+        assert task.done()
+    await settle()
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        (datetime(2026, 11, 22, 0, 32, tzinfo=UTC), "2026-11-22T00:32:00.000000Z"),
+        (
+            datetime(2026, 11, 22, 1, 32, 0, 42, tzinfo=timezone(timedelta(hours=1))),
+            "2026-11-22T00:32:00.000042Z",
+        ),
+    ],
+)
+def test_micro_time(moment: datetime, text: str) -> None:
+    assert micro_time(moment) == text
