@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -124,12 +123,12 @@ def leftovers(session: int) -> list[str]:
     """Given a session id, return the command lines of its living processes."""
     found = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                fields = (entry / "stat").read_text().rpartition(") ")[2].split()
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(fields[3]) == session and fields[0] not in "ZX" and int(entry.name) != os.getpid():
-                found.append(line)
+        if not entry.name.isdecimal():
+            continue
+        try:
+            fields = (entry / "stat").read_text(errors="replace").rpartition(") ")[2].split()
+            if int(fields[3]) == session and fields[0] not in "ZX":
+                found.append((entry / "cmdline").read_text(errors="replace").replace("\0", " "))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended
     return found

@@ -13,7 +13,7 @@ engine_probe='pg_dump pg_restore psql'
 from_environment() { # NAME: sets $value from $NAME, else from the file that $NAME_FILE names.
     eval "value=\${$1:-} path=\${${1}_FILE:-}"
     if [ -z "$value" ] && [ -n "$path" ]; then
-        value=$(cat "$path") || fail 1 "cannot read the file that ${1}_FILE names"
+        value=$(cat "$path" 2>&1) || fail 1 "cannot read the file that ${1}_FILE names: $value"
     fi
 }
 
