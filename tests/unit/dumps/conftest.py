@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.support import postgres
 from tests.unit.dumps.harness import SHELLS, Container, Shell
 

