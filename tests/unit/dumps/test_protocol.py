@@ -226,6 +226,14 @@ def test_a_client_that_goes_away_changes_nothing(container: Container) -> None:
     container.assert_settled()
 
 
+def test_a_tool_that_reads_finds_an_end_while_the_stream_stays_open(container: Container) -> None:
+    process = container.popen(container.stub_start(container.task(), 'cat >"$1"; echo x >>"$1"'))
+    process.wait(timeout=20)
+    process.communicate()
+    assert container.result().state == State.DONE
+    assert container.file.read_bytes() == b"x\n"
+
+
 def test_half_a_script_does_nothing(container: Container) -> None:
     whole = stub_script()
     start = container.stub_start(container.task(), GOOD)
