@@ -217,21 +217,6 @@ start() { # ENGINE_ARGS...
 
 # ---- the command line --------------------------------------------------------------------------
 
-common_tools='mkdir rm mv ln tail tr od awk sed sleep sha256sum sync date id'
-
-lacking() { # NAMES: sets $missing, each with a space before it.
-    missing=
-    for tool in $1; do
-        command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
-    done
-}
-
-be_gentle() { # Sets $gentle: the database goes first where the container can say so.
-    gentle=
-    if nice -n 10 true 2>/dev/null; then gentle='nice -n 10'; fi
-    if ionice -c 2 -n 7 true 2>/dev/null; then gentle="ionice -c 2 -n 7 $gentle"; fi
-}
-
 probe() {
     lacking "$common_tools $engine_probe"
     printf '{"engine":"%s","missing":[' "$engine"

@@ -3,11 +3,12 @@
 
 write() { printf '%s\n' "$2" >"$1"; }
 
-size() { # PATH: sets $bytes; fails when there is no such file.
+size() { # PATH: sets $bytes; fails, with 0, when there is no such file.
     bytes=0
     [ -f "$1" ] || return 1
-    bytes=$(stat -c %s "$1" 2>/dev/null) || bytes=$(wc -c 2>/dev/null <"$1") || return 1
-    bytes=$((bytes))
+    # It may go at any moment: another attempt may be at work.
+    value=$(stat -c %s "$1" 2>/dev/null) || value=$(wc -c 2>/dev/null <"$1") || return 1
+    bytes=$((value))
 }
 
 flush() { # PATH: to the disk. An old sync takes no operand: then everything is flushed.
@@ -62,7 +63,7 @@ effective() { # Reads the record of FILE: sets $done_run, $done_attempt, $done_l
     done_run='' done_attempt=0 done_line=''
     for record in "$file.json.next" "$file.json"; do
         [ "$record" = "$file.json" ] || [ ! -e "$file.partial" ] || continue
-        if parse "$record" && field bytes && size "$file" && [ "$value" = "$bytes" ]; then
+        if parse "$record" && size "$file" && field bytes && [ "$value" = "$bytes" ]; then
             done_run=$r_run done_attempt=$r_attempt done_line=$line
             return
         fi

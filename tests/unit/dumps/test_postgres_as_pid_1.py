@@ -1,0 +1,102 @@
+"""The rule of PID 1: what a dead dump leaves behind must not make `postgres` restart.
+
+In the official image `postgres` is PID 1, so it adopts every orphan of the container. A child that
+it does not know and that ends by a signal, or with a status other than 0 and 1, looks to it like a
+crashed backend: it ends all sessions and recovers. The control shows that; the other test kills
+the script's main shell and finds the server undisturbed: pg_dump still has a shell of ours for a
+parent, the guard asks it to end, and those shells end with 0. (Where the shells below are killed
+as well, they are orphans that died by a signal, and nothing can help: the rule is PID 1's.)
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from tests.support import postgres
+from tests.support.waiting import eventually
+from tests.unit.dumps.harness import Container, Shell
+
+from backstay.dumps import ENGINES
+from backstay.dumps.base import State
+
+CRASH = "terminating any other active server processes"
+NEW_NAMESPACE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+
+@pytest.fixture(scope="module")
+def first() -> Iterator[postgres.Server]:
+    """A server that is PID 1 of a namespace."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may make a PID namespace")
+    with postgres.running(before=NEW_NAMESPACE) as server:
+        server.sql("CREATE TABLE busy (n int)")
+        yield server
+
+
+def enter(server: postgres.Server) -> tuple[str, ...]:
+    """What goes before a command that is to run in the server's namespace, as exec does it."""
+    [child] = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    return ("nsenter", f"--target={child}", "--pid", "--mount", "--")
+
+
+def of_namespace(server: postgres.Server) -> dict[int, Sequence[str]]:
+    """The processes in the server's namespace that are not the server's: argv by outer pid."""
+    [child] = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    namespace = Path(f"/proc/{child}/ns/pid").readlink()
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                if (entry / "ns/pid").readlink() == namespace:
+                    found[int(entry.name)] = (entry / "cmdline").read_text().split("\0")
+            except (FileNotFoundError, PermissionError, ProcessLookupError):
+                continue
+    return {pid: argv for pid, argv in found.items() if argv[0] and "postgres" not in argv[0]}
+
+
+def test_an_orphan_with_a_bad_end_restarts_the_server(first: postgres.Server) -> None:
+    before = first.log
+    code = "(exec >/dev/null 2>&1; kill -STOP $(sh -c 'echo $PPID'); exit 3) & exit 0"
+    subprocess.run([*enter(first), "sh", "-c", code], check=True, timeout=20)
+    [pid] = of_namespace(first)
+    os.kill(pid, signal.SIGCONT)
+    eventually(lambda: CRASH in first.log[len(before) :], "the crash that the rule avoids")
+    ready = "database system is ready to accept connections"
+    eventually(lambda: ready in first.log[len(before) :], "the recovery")
+
+
+def test_a_killed_script_does_not_disturb_a_server_that_is_pid_1(
+    first: postgres.Server, shells: dict[str, Shell], folder: Path
+) -> None:
+    before = first.log
+    shell = shells["dash"]
+    inside = Shell((*enter(first), *shell.argv), shell.path)
+    pod = Container(inside, folder, first.environment, str(first.bin))
+    holder = subprocess.Popen(
+        first.psql(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, **first.environment},
+        text=True,
+    )
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    holder.stdin.write("BEGIN; LOCK TABLE busy; \\echo held\n")
+    holder.stdin.flush()
+    assert holder.stdout.readline() == "held\n"
+    process = pod.popen(ENGINES["postgres"].start(pod.task(), "postgres"))
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump'"
+    eventually(lambda: first.sql(f"{waits} AND wait_event_type = 'Lock'") == "1", "a stuck dump")
+
+    os.kill(min(of_namespace(first)), signal.SIGKILL)  # the main shell: the first to start
+    process.communicate(timeout=20)
+    assert pod.result().state == State.INTERRUPTED
+    eventually(lambda: not of_namespace(first), "the end of every process of the script")
+    holder.communicate("ROLLBACK; SELECT 1;\n", timeout=20)
+    assert holder.returncode == 0, "a session was lost"
+    assert CRASH not in first.log[len(before) :]
