@@ -49,6 +49,9 @@ class Dumping:
         self._executor = executor
         self._streams: dict[StreamKey, asyncio.Task[None]] = {}
         self._errors: dict[StreamKey, str] = {}
+        """What was wrong with a stream; gone with the process, as the streams are."""
+        self._refusals: dict[StreamKey, DumpState] = {}
+        """Failures that the script could only say, not write: its volume is full or read-only."""
 
     async def close(self) -> None:
         """Drop the open streams; the dumps themselves run on in their containers."""
@@ -92,6 +95,7 @@ class Dumping:
         deadline: timedelta,
     ) -> None:
         self._errors.pop(key, None)
+        self._refusals.pop(key, None)
         try:
             result = await self._run(namespace, place, command, deadline)
         except BackstayError as error:
@@ -101,6 +105,14 @@ class Dumping:
         if result.exit_code != 0:
             self._errors[key] = _last_words(result)
             log.info("dump script exited %d: %s", result.exit_code, key)
+            return
+        try:
+            said = parse_result(result.stdout)
+        except DataError as error:
+            self._errors[key] = error.message
+            return
+        if said.state is State.FAILED:
+            self._refusals[key] = said
 
     async def look(
         self, namespace: str, run: str, dump: PlannedDump, place: DumpPlace, attempt: int
@@ -115,6 +127,8 @@ class Dumping:
             if result.exit_code != 0:
                 raise Transient(_last_words(result))
             found = parse_result(result.stdout)
+            if found.state in (State.NONE, State.INTERRUPTED):
+                found = self._refusals.get(key, found)
         except UserError as error:
             return DumpSeen(DumpSight.FAILED, place, message=error.message)
         except (Transient, NotFound, Conflict, DataError) as error:
