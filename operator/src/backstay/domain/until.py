@@ -22,7 +22,8 @@ def until(point: Point, rules: Rules | None, now: datetime) -> str:
         return "held"
     today = local_date(now, rules.zone) if rules else now.date()
     if point.is_marked_by_retention and point.marked is not None:
-        return f"marked {_short(point.marked.date(), today)}"
+        # Without its policy the series is frozen: only dates that are not ours are followed.
+        return f"marked {_short(point.marked.date(), today)}" if rules else "kept"
     if point.delete_after is not None:
         return f"until {_short(point.delete_after, today)}"
     if rules is None or rules.keeps_all:

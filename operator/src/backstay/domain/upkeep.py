@@ -107,20 +107,24 @@ def _item(snapshot: Obj, verdict: Verdict, seen: Seen) -> Item:
     bound = dig(snapshot, "status", "boundVolumeSnapshotContentName", default="")
     content = seen.contents.get(bound)
     item = Item(labelled, changes or None, reasons=verdict.reasons)
-    if content is None:
-        step = plan_sweep(carrier(snapshot), None, (), due=verdict.sweep)
-        return replace(item, sweep=step)
-    if dig(content, "spec", "volumeSnapshotRef", "uid") == objects.uid(snapshot):
-        mirror = _mirror(snapshot, after, content, labelled)
+    if content and dig(content, "spec", "volumeSnapshotRef", "uid") == objects.uid(snapshot):
+        mirror = _mirror(snapshot, after, content, labelled, due=verdict.sweep)
         if mirror:
             # The sweep waits for the mirror: a content that loses its snapshot must be found.
             return replace(item, content=mirror)
-    step = plan_sweep(carrier(snapshot), content_of(content), (), due=verdict.sweep)
-    return replace(item, sweep=step)
+    if changes:
+        return item
+    mine = content_of(content) if content else None
+    return replace(item, sweep=plan_sweep(carrier(snapshot), mine, (), due=verdict.sweep))
 
 
-def _mirror(snapshot: Obj, after: Mapping[str, str], content: Obj, point: Point) -> Patch:
-    """All our labels of the snapshot, its identity and record, and Retain for good points."""
+def _mirror(
+    snapshot: Obj, after: Mapping[str, str], content: Obj, point: Point, *, due: bool
+) -> Patch:
+    """All our labels of the snapshot, its identity and record, and Retain for good points.
+
+    An intent that is not due goes at once: should the snapshot be lost, it would take the disk.
+    """
     wanted = {k: v for k, v in after.items() if k.startswith(labels.PREFIX)}
     found = {k: v for k, v in objects.labels(content).items() if k.startswith(labels.PREFIX)}
     theirs, ours = objects.annotations(content), objects.annotations(snapshot)
@@ -129,11 +133,12 @@ def _mirror(snapshot: Obj, after: Mapping[str, str], content: Obj, point: Point)
     }
     if point.marked_at != theirs.get(labels.MARKED_AT):
         notes[labels.MARKED_AT] = point.marked_at
+    dropped = not due and labels.SWEEP in theirs
+    if dropped:
+        notes[labels.SWEEP] = None
+    retained = dig(content, "spec", "deletionPolicy") == DeletionPolicy.RETAIN.value
     spec = {}
-    if (
-        point.result is labels.Result.GOOD
-        and dig(content, "spec", "deletionPolicy") != DeletionPolicy.RETAIN.value
-    ):
+    if not retained and (dropped or point.result is labels.Result.GOOD):
         spec = {"deletionPolicy": DeletionPolicy.RETAIN.value}
     return Patch(content, _difference(found, wanted), notes, spec)
 

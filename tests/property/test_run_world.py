@@ -1,0 +1,190 @@
+"""One run in a world in memory: its process dies before any write, and anything else goes wrong.
+
+Each round is what the reconciler does: look at the world, decide, write one thing after another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from tests.support.builders import plan, planned_dump
+from tests.support.run_world import CutFate, DumpFate, World
+
+from backstay.api.backup import BackupPhase, PointResult, RunPlan
+from backstay.domain import run
+from backstay.domain.errors import Conflict
+
+SECOND = timedelta(seconds=1)
+DEADLINE = 60 * SECOND
+DOWN = 8 * SECOND
+"""How long nobody works after the process died."""
+
+Fault = Callable[[World], None]
+FAULTS: Mapping[str, Fault] = {
+    "restart": World.restart_container,
+    "overwrite": World.overwrite,
+    "delete": World.delete_snapshots,
+    "pod away": lambda world: setattr(world, "pod_runs", False),
+    "pod back": lambda world: setattr(world, "pod_runs", True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What is backed up, and what goes wrong when."""
+
+    claims: tuple[str, ...]
+    homes: dict[str, str]
+    """The claim of each dump's file."""
+    retries: int = 2
+    kills: frozenset[int] = frozenset()
+    """The process dies before these writes, counted from the run's first."""
+    faults: Mapping[int, str] = field(default_factory=dict)
+    """By round."""
+    dump_fates: list[DumpFate] = field(default_factory=list)
+    cut_fates: list[CutFate] = field(default_factory=list)
+
+    @property
+    def plan(self) -> RunPlan:
+        dumps = tuple(planned_dump(name, max_duration=DEADLINE) for name in self.homes)
+        return plan(
+            *self.claims,
+            dumps=dumps,
+            retries=self.retries,
+            cut_timeout=DEADLINE,
+            ready_timeout=2 * DEADLINE,
+        )
+
+    @property
+    def longest(self) -> timedelta:
+        """A bound for the run: every deadline is met to the end, in every attempt."""
+        dump = run.TARGET_WAIT + DEADLINE + run.DEADLINE_SLACK
+        attempt = len(self.homes) * dump + 3 * DEADLINE + run.RETRY_BASE * (1 << self.retries)
+        # A look that comes just before a deadline is followed by one after it.
+        slack = 10 * (run.POLL + SECOND) * (2 + len(self.homes))
+        dead = len(self.kills) * (DOWN + SECOND)
+        return (self.retries + 1) * (attempt + slack) + dead
+
+
+def seconds(highest: int) -> st.SearchStrategy[int | None]:
+    return st.integers(0, highest) | st.none()
+
+
+@st.composite
+def stories(draw: st.DrawFn, *, faulty: bool) -> Story:
+    claims = draw(st.sampled_from([("data",), ("data", "logs")]))
+    names = draw(st.sampled_from([(), ("a",), ("a", "b")]))
+    homes = {name: draw(st.sampled_from(claims)) for name in names}
+    kills = draw(st.frozensets(st.integers(0, 30), max_size=6))
+    if not faulty:
+        cuts = st.builds(CutFate, st.integers(0, 30), st.integers(0, 60))
+        dumps = st.builds(DumpFate, st.integers(0, 30))
+        return Story(
+            claims,
+            homes,
+            kills=kills,
+            dump_fates=draw(st.lists(dumps, max_size=2)),
+            cut_fates=draw(st.lists(cuts, max_size=2)),
+        )
+    return Story(
+        claims,
+        homes,
+        retries=draw(st.integers(0, 2)),
+        kills=kills,
+        faults=draw(
+            st.dictionaries(st.integers(0, 60), st.sampled_from(sorted(FAULTS)), max_size=4)
+        ),
+        dump_fates=draw(st.lists(st.builds(DumpFate, seconds(80), st.booleans()), max_size=4)),
+        cut_fates=draw(
+            st.lists(
+                st.builds(CutFate, seconds(80), seconds(150), st.sampled_from(["", "busy"])),
+                max_size=4,
+            )
+        ),
+    )
+
+
+def tell(story: Story) -> World:
+    """Let the story happen to its end; every state on the way is checked."""
+    world = World(story.plan, story.homes, story.dump_fates, story.cut_fates)
+    began, written, rounds = world.now, 0, 0
+    while not world.status.phase.final:
+        assert world.now - began <= story.longest, f"the run never ends: {world.status}"
+        if rounds in story.faults:
+            FAULTS[story.faults[rounds]](world)
+        rounds += 1
+        decision = run.decide(world.look())
+        pause = (decision.after or timedelta(0)) + SECOND
+        for write in world.writes(decision):
+            written += 1
+            if written - 1 in story.kills:
+                world.kill_process()
+                pause = DOWN
+                break
+            try:
+                write()
+            except Conflict:
+                break  # The queue tries the whole round again.
+            check(world)
+        world.pass_time(pause)
+    return world
+
+
+def check(world: World) -> None:
+    """What holds after every single write."""
+    good = [s for s in world.snapshots.values() if s.live and s.result is PointResult.GOOD]
+    assert len({s.claim for s in good}) == len(good), "two good snapshots of one claim"
+    for snapshot in good:
+        assert snapshot.retained, "good before its content was Retain"
+        recorded = {d.name: d.sha256 for d in snapshot.dumps}
+        inside = {name: snapshot.inside.get(name) for name in recorded}
+        assert inside == recorded, "another dump is inside than the one on record"
+
+
+def check_end(world: World) -> None:
+    """What holds when the run is over."""
+    status = world.status
+    live = {name: s for name, s in world.snapshots.items() if s.live}
+    assert all(s.result is not PointResult.PENDING for s in live.values())
+    good = {p.snapshot for p in status.points if p.result is PointResult.GOOD}
+    labelled = {name for name, s in live.items() if s.result is PointResult.GOOD}
+    assert labelled == good & live.keys(), "status and labels tell different things"
+    assert status.plan is not None
+    missing = len(status.plan.claims) - len(good)
+    expected = BackupPhase.COMPLETED
+    if missing:
+        expected = BackupPhase.PARTIALLY_FAILED if good else BackupPhase.FAILED
+        assert status.message
+    assert status.phase is expected
+    assert status.completed_at is not None
+    over = run.decide(world.look())
+    assert (over.status, over.actions, over.after) == (status, (), None)
+
+
+@given(stories(faulty=True))
+@settings(max_examples=60, deadline=None)
+def test_whatever_goes_wrong_the_run_ends_and_tells_the_truth(story: Story) -> None:
+    world = tell(story)
+
+    check_end(world)
+    event(world.status.phase.value)
+
+
+@given(stories(faulty=False))
+@settings(max_examples=40, deadline=None)
+def test_a_run_whose_process_only_dies_completes_at_once_with_one_snapshot_per_claim(
+    story: Story,
+) -> None:
+    world = tell(story)
+
+    check_end(world)
+    assert (world.status.phase, world.status.attempt) == (BackupPhase.COMPLETED, 1)
+    assert sorted(s.claim for s in world.snapshots.values()) == list(story.claims)
+    for snapshot in world.snapshots.values():
+        # Each dump whose file lies on the claim is inside, and on record.
+        on_claim = {name for name, home in story.homes.items() if home == snapshot.claim}
+        assert {d.name for d in snapshot.dumps} == on_claim == snapshot.inside.keys()

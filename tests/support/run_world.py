@@ -1,0 +1,335 @@
+"""A world in memory for one run: container, dump files, snapshots, a driver, and time.
+
+It answers as the real ones do: a dump's state is judged as dumps/scripts/common.sh does, snapshots
+are made and labelled as steps/snapshots.py does. A write is one call; a process may die before it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from tests.support.builders import NOW, RUN_UID, SLOT, spec
+
+from backstay.api.backup import (
+    BackupPhase,
+    BackupStatus,
+    DumpState,
+    DumpStatus,
+    PlannedDump,
+    PointResult,
+    RunPlan,
+)
+from backstay.domain import run
+from backstay.domain.errors import Conflict
+from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight, PointSeen
+
+Write = Callable[[], None]
+RIVAL = -1
+"""The attempt of a file that another run wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class DumpFate:
+    """How one start of a dump goes: None never ends."""
+
+    seconds: int | None = 7
+    passes: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CutFate:
+    """How the driver treats one snapshot: seconds until cut and from there until ready."""
+
+    cut: int | None = 4
+    ready: int | None = 9
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Owner:
+    """Who took the lock of a dump file last."""
+
+    attempt: int
+    alive: bool = True
+
+
+@dataclass(slots=True)
+class File:
+    """A dump file and what lies beside it."""
+
+    done: tuple[int, str] | None = None
+    replaced: int = 0
+    failed: int | None = None
+    owner: Owner | None = None
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """A VolumeSnapshot with its content."""
+
+    claim: str
+    dumps: tuple[DumpStatus, ...]
+    error: str = ""
+    result: PointResult = PointResult.PENDING
+    retained: bool = False
+    live: bool = True
+    cut_at: datetime | None = None
+    ready: bool = False
+    inside: dict[str, str] = field(default_factory=dict)
+    """sha256 by dump, as the disk was at the cut."""
+
+
+class World:
+    """See the module. `homes`: the claim of each dump's file."""
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        homes: dict[str, str],
+        dump_fates: list[DumpFate] | None = None,
+        cut_fates: list[CutFate] | None = None,
+    ) -> None:
+        self.now = NOW
+        self.status = BackupStatus()
+        self.snapshots: dict[str, Snapshot] = {}
+        self.pod_runs = True
+        self._plan = plan
+        self._homes = homes
+        self._dump_fates: Iterator[DumpFate] = iter(dump_fates or ())
+        self._cut_fates: Iterator[CutFate] = iter(cut_fates or ())
+        self._files = {name: File() for name in homes}
+        self._container = 1
+        self._streams: set[tuple[str, int]] = set()
+        self._counter = itertools.count()
+        self._agenda: list[tuple[datetime, int, Write]] = []
+
+    # ---- time and faults ------------------------------------------------------------------
+
+    def pass_time(self, span: timedelta) -> None:
+        """Let time pass; what is due happens in order."""
+        end = self.now + span
+        while self._agenda and min(self._agenda)[0] <= end:
+            item = min(self._agenda)
+            self._agenda.remove(item)
+            self.now = max(self.now, item[0])
+            item[2]()
+        self.now = end
+
+    def kill_process(self) -> None:
+        self._streams.clear()
+
+    def restart_container(self) -> None:
+        self._container += 1
+        for file in self._files.values():
+            if file.owner:
+                file.owner.alive = False
+
+    def overwrite(self) -> None:
+        """Another run dumps into every file that is not locked."""
+        for file in self._files.values():
+            if not (file.owner and file.owner.alive):
+                file.replaced = file.done[0] if file.done else 0
+                file.done = (RIVAL, self._sha())
+
+    def delete_snapshots(self) -> None:
+        for snapshot in self.snapshots.values():
+            snapshot.live = False
+
+    def _later(self, seconds: int | None, what: Write) -> None:
+        if seconds is not None:
+            due = self.now + timedelta(seconds=seconds)
+            self._agenda.append((due, next(self._counter), what))
+
+    def _sha(self) -> str:
+        return f"{next(self._counter):064x}"
+
+    # ---- gather ---------------------------------------------------------------------------
+
+    def look(self) -> run.Seen:
+        status = self.status
+        seen = run.Seen(
+            name="shop-20261122-0032",
+            uid=RUN_UID,
+            created=SLOT,
+            now=self.now,
+            spec=spec(),
+            status=status,
+        )
+        match status.phase:
+            case BackupPhase.PENDING:
+                return run.with_seen(seen, plan=self._plan)
+            case BackupPhase.DUMPING:
+                return run.with_seen(seen, dump=self._see_dump())
+            case BackupPhase.SNAPSHOTTING | BackupPhase.UPLOADING:
+                return self._see_points(seen)
+        return seen
+
+    def _see_dump(self) -> DumpSeen | None:
+        dump = run.current_dump(self.status)
+        if dump is None:
+            return None
+        entry = run.dump_entry(self.status, dump.name)
+        if not self.pod_runs:
+            return DumpSeen(DumpSight.UNREACHABLE, message="no running pod")
+        place = self._place(dump.name)
+        if entry is None or entry.attempt < self.status.attempt:
+            return DumpSeen(DumpSight.NONE, place)
+        if entry.container_id != place.container_id:
+            return DumpSeen(DumpSight.UNREACHABLE, place)
+        return self._judge(dump.name, self.status.attempt)
+
+    def _place(self, dump: str) -> DumpPlace:
+        claim, container = self._homes[dump], f"cri://{self._container}"
+        return DumpPlace("pg-0", "uid-pg-0", "postgres", container, claim, f"{dump}.dump")
+
+    def _judge(self, dump: str, attempt: int) -> DumpSeen:
+        """As `judge` in dumps/scripts/common.sh."""
+        file, owner = self._files[dump], self._files[dump].owner
+        done = file.done[0] if file.done else 0
+        higher = max(done, file.failed or 0, owner.attempt if owner else 0) > attempt
+        if file.failed == attempt:
+            sight = DumpSight.FAILED
+        elif done == attempt:
+            sight = DumpSight.DONE
+        elif higher or (done == RIVAL and file.replaced >= attempt):
+            sight = DumpSight.SUPERSEDED
+        elif owner and owner.alive:
+            sight = DumpSight.RUNNING if owner.attempt == attempt else DumpSight.BUSY
+        elif owner and owner.attempt == attempt:
+            sight = DumpSight.INTERRUPTED
+        else:
+            sight = DumpSight.NONE
+        sha = file.done[1] if file.done and sight is DumpSight.DONE else None
+        lives = (dump, attempt) in self._streams
+        return DumpSeen(
+            sight, self._place(dump), lives, bytes=1, sha256=sha, seconds=1, message=sight.value
+        )
+
+    def _see_points(self, seen: run.Seen) -> run.Seen:
+        points: dict[str, PointSeen] = {}
+        rechecks: dict[str, DumpSeen] = {}
+        for entry in self.status.points:
+            if entry.result is not PointResult.PENDING:
+                continue
+            found = self.snapshots.get(entry.snapshot or "")
+            point = points[entry.claim] = _point(found)
+            if not point.cut or entry.cut_at is not None:
+                continue
+            for dump in run.dumps_on(self.status, entry.claim):
+                if dump.state is DumpState.DONE:
+                    rechecks[dump.name] = (
+                        self._judge(dump.name, self.status.attempt)
+                        if self.pod_runs
+                        else DumpSeen(DumpSight.UNREACHABLE)
+                    )
+        return run.with_seen(seen, points=points, rechecks=rechecks)
+
+    # ---- apply ----------------------------------------------------------------------------
+
+    def writes(self, decision: run.Decision) -> list[Write]:
+        """The single writes that carry out a decision, in order."""
+        found: list[Write] = []
+        for action in decision.actions:
+            found += self._writes_of(action)
+        if decision.status.dump() != self.status.dump():
+            found.append(lambda: self._write_status(decision.status))
+        return found
+
+    def _writes_of(self, action: run.Action) -> list[Write]:
+        match action:
+            case run.StartDump(dump, place, attempt):
+                return [lambda: self._start(dump, place, attempt)]
+            case run.CancelDump(dump, _, attempt):
+                return [lambda: self._cancel(dump, attempt)]
+            case run.CreateSnapshot(claim, name, _, _, dumps):
+                return [lambda: self._create(claim, name, dumps)]
+            case run.MarkGood(claim):
+                return [lambda: self._retain(claim), lambda: self._mark_good(claim)]
+            case run.MarkFailed(name, _):
+                return [lambda: self._mark_failed(name)]
+
+    def _write_status(self, status: BackupStatus) -> None:
+        # Through the wire form, as the API server keeps it: whole seconds.
+        self.status = BackupStatus.model_validate(status.dump())
+
+    def _start(self, dump: PlannedDump, place: DumpPlace, attempt: int) -> None:
+        key, file = (dump.name, attempt), self._files[dump.name]
+        if key in self._streams or not self.pod_runs or place != self._place(dump.name):
+            return
+        if self._judge(dump.name, attempt).sight not in (DumpSight.NONE, DumpSight.INTERRUPTED):
+            return
+        self._streams.add(key)
+        owner = file.owner = Owner(attempt)
+        fate = next(self._dump_fates, DumpFate())
+
+        def end() -> None:
+            self._streams.discard(key)
+            if owner.alive:
+                owner.alive = False
+                if fate.passes:
+                    file.done, file.failed = (attempt, self._sha()), None
+                else:
+                    file.failed = attempt
+
+        self._later(fate.seconds, end)
+
+    def _cancel(self, dump: PlannedDump, attempt: int) -> None:
+        file = self._files[dump.name]
+        if file.owner and file.owner.alive and file.owner.attempt == attempt and self.pod_runs:
+            file.owner.alive, file.failed = False, attempt
+
+    def _create(self, claim: str, name: str, dumps: tuple[DumpStatus, ...]) -> None:
+        if name in self.snapshots:
+            return
+        fate = next(self._cut_fates, CutFate())
+        new = self.snapshots[name] = Snapshot(claim, dumps, fate.error)
+
+        def cut() -> None:
+            new.cut_at = self.now
+            new.inside = {
+                dump: file.done[1]
+                for dump, file in self._files.items()
+                if self._homes[dump] == claim and file.done
+            }
+            self._later(fate.ready, ready)
+
+        def ready() -> None:
+            new.ready = True
+
+        self._later(fate.cut, cut)
+
+    def _snapshot_of(self, claim: str) -> Snapshot:
+        entry = run.point_entry(self.status, claim)
+        found = self.snapshots.get(entry.snapshot or "") if entry else None
+        if found is None or not found.live:
+            raise Conflict("the snapshot went away")
+        return found
+
+    def _retain(self, claim: str) -> None:
+        self._snapshot_of(claim).retained = True
+
+    def _mark_good(self, claim: str) -> None:
+        self._snapshot_of(claim).result = PointResult.GOOD
+
+    def _mark_failed(self, name: str) -> None:
+        found = self.snapshots.get(name)
+        if found is not None and found.live and found.result is PointResult.PENDING:
+            found.result = PointResult.FAILED
+
+
+def _point(found: Snapshot | None) -> PointSeen:
+    if found is None or not found.live:
+        return PointSeen()
+    return PointSeen(
+        exists=True,
+        result=found.result,
+        cut=found.cut_at is not None,
+        cut_at=found.cut_at,
+        ready=found.ready,
+        content="content" if found.cut_at else "",
+        restore_size=1,
+        error=found.error,
+    )
