@@ -82,6 +82,7 @@ async def test_of_two_that_start_together_exactly_one_leads(elect: Elect) -> Non
             await asyncio.wait_for(asyncio.shield(races[loser]), DURATION.total_seconds() * 1.5)
         assert (leads(winner), leads(loser)) == (True, False)
     races[loser].cancel()
+    await asyncio.wait({races[loser]})  # or its request outlives the client
 
 
 async def test_another_takes_over_when_the_holder_is_gone_and_not_before(
