@@ -17,7 +17,7 @@ MYPY_PATHS := operator/src tests hack requirements
 # Tracked files and new ones, but nothing that a target produced.
 FILES := git ls-files --cached --others --exclude-standard
 
-.PHONY: help demo test unit api e2e lint crds lock image bench venv clean
+.PHONY: help demo test unit faults api e2e lint crds lock image bench venv clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -25,11 +25,14 @@ help: ## List the targets
 demo: $(VENV) ## From nothing to a backup and a restore on a local cluster
 	hack/demo
 
-test: unit api e2e ## Run all tests
+test: unit faults api e2e ## Run all tests
 
 unit: $(VENV) ## Run the unit and property tests (seconds)
 	@$(CLUSTER) tools helm kubectl >/dev/null # built once; a test would run out of time
 	$(BIN)/pytest tests/unit tests/property
+
+faults: $(VENV) ## Run the dump scripts against a real PostgreSQL, killed at every step (minutes)
+	$(BIN)/pytest tests/faults
 
 api: $(VENV) ## Run the tests against a real API server (minutes)
 	@$(CLUSTER) tools etcd kube-apiserver kubectl >/dev/null

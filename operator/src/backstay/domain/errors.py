@@ -1,7 +1,7 @@
 """The one error tree.
 
     BackstayError
-    ├── UserError          the input is wrong: becomes a condition, never retried
+    ├── UserError          the input is wrong: becomes a condition of the object
     ├── Transient          the world is not ready: try again, after `retry_after` if given
     ├── Conflict           somebody else wrote first: read again, then decide again
     │   └── AlreadyExists  the object to create is there already
@@ -29,7 +29,7 @@ class BackstayError(Exception):
 
 
 class UserError(BackstayError):
-    """Bad input: `reason` (CamelCase) and `message` go into a condition; no retry."""
+    """Bad input: `reason` (CamelCase) and `message` go into a condition."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)

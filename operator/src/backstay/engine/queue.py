@@ -186,11 +186,6 @@ class Queue:
 
     def _failed(self, key: Key, error: BaseException) -> Outcome:
         """Log the error, plan the retry, and name the outcome."""
-        if isinstance(error, UserError):
-            # Reconcilers make a condition of it; only a change of the input can help.
-            log.warning("%s: %s (%s); not retried", key, error, error.reason)
-            self._failures.pop(key, None)
-            return Outcome.USER_ERROR
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         outcome, delay = self._judge(error, failures)
         self.add_after(key, delay)
@@ -214,6 +209,11 @@ class Queue:
                 return Outcome.TRANSIENT, RETRY.delay(failures, self._clock)
             case Conflict():
                 return Outcome.CONFLICT, CONFLICT_RETRY.delay(failures, self._clock)
+            case UserError():
+                # Reconcilers make conditions of their users' errors. One that comes through is
+                # the server's no to our own write, say of an admission policy or a quota that
+                # somebody may lift without any event for us.
+                return Outcome.USER_ERROR, RETRY.delay(failures, self._clock)
             case DataError():
                 return Outcome.DATA_ERROR, RETRY.cap
             case _:

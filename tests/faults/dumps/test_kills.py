@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.dumps.harness import Container, Shell, leftovers
+from tests.faults.dumps.harness import Container, Shell, leftovers
 
 from backstay.dumps.base import State
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.faults.dumps.harness import Container, leftovers, stub_script
 from tests.support.waiting import eventually
-from tests.unit.dumps.harness import Container, leftovers, stub_script
 
 from backstay.dumps.base import Command, DumpState, State, parse_result
 

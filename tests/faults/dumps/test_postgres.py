@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.faults.dumps.harness import Container, Shell, leftovers
 from tests.support.postgres import Server
 from tests.support.waiting import eventually
-from tests.unit.dumps.harness import Container, Shell, leftovers
 
 from backstay.dumps import ENGINES
 from backstay.dumps.base import DumpState, DumpTask, State, parse_result

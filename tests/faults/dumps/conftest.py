@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.faults.dumps.harness import SHELLS, Container, Shell
 from tests.support import postgres
-from tests.unit.dumps.harness import SHELLS, Container, Shell
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from tests.faults.dumps.harness import Container, Shell
 from tests.support import postgres
 from tests.support.waiting import eventually
-from tests.unit.dumps.harness import Container, Shell
 
 from backstay.dumps import ENGINES
 from backstay.dumps.base import State
