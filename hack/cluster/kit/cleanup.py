@@ -82,5 +82,9 @@ def _remove_strays(layout: Layout, shims: list[Path]) -> None:
         if link.is_symlink() and Path(os.readlink(link)).is_relative_to(layout.root):
             link.unlink()
     for number in range(1, MAX_NODES + 1):
-        for result in _CNI_RESULTS.glob(f"{layout.node(number).bridge}-*"):
+        bridge = layout.node(number).bridge
+        for result in _CNI_RESULTS.glob(f"{bridge}-*-eth0"):
+            # The loopback's result says only which sandbox it was of.
+            sandbox = result.name.removeprefix(f"{bridge}-").removesuffix("-eth0")
+            (_CNI_RESULTS / f"cni-loopback-{sandbox}-lo").unlink(missing_ok=True)
             result.unlink()
