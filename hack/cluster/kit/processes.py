@@ -185,6 +185,8 @@ class Supervisor:
                 stderr=log,
                 start_new_session=True,
             )
+        # It outlives us on purpose, which Popen would otherwise report as a leak.
+        process.returncode = 0
         identity = identify(process.pid)
         if identity is None:
             raise KitError(f"{service.name} ended at once:\n{self.tail(service.name)}")
