@@ -107,6 +107,18 @@ def test_a_killed_service_is_started_again(supervisor: processes.Supervisor) -> 
     assert supervisor.ensure(sleeper())
 
 
+def test_a_process_that_was_never_recorded_makes_way(
+    supervisor: processes.Supervisor, tmp_path: Path
+) -> None:
+    supervisor.ensure(sleeper())
+    orphan = supervisor.running("sleeper")
+    assert orphan is not None
+    next(tmp_path.rglob("sleeper.json")).unlink()
+
+    assert supervisor.ensure(sleeper())
+    assert not processes.alive(orphan)
+
+
 def test_a_service_that_dies_is_reported_with_its_last_words(
     supervisor: processes.Supervisor,
 ) -> None:

@@ -91,6 +91,15 @@ def owned(root: Path) -> list[Identity]:
     return found
 
 
+def arguments(identity: Identity) -> list[str]:
+    """Given a process, return its argument vector, empty if it is gone."""
+    try:
+        whole = (_PROC / str(identity.pid) / "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [word.decode(errors="replace") for word in whole.split(b"\0")[:-1]]
+
+
 def send(identities: Iterable[Identity], number: signal.Signals) -> None:
     """Given identities, signal those that are still who they were."""
     for identity in identities:
@@ -168,6 +177,8 @@ class Supervisor:
             if record["fingerprint"] == service.fingerprint:
                 return False
             stop([identity])
+        # An `up` that was killed between start and record left one that holds the port.
+        stop([one for one in owned(self._layout.root) if arguments(one) == list(service.argv)])
         self._start(service)
         return True
 
