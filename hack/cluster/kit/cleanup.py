@@ -36,7 +36,7 @@ def down(layout: Layout) -> bool:
     cgroups.remove(layout.cgroup)
     for number in range(1, MAX_NODES + 1):
         _remove_bridge(layout.node(number).bridge)
-    _remove_strays(layout, shims)
+    remove_strays(layout, shims)
     if mounts.below(layout.root):
         raise KitError(f"something is still mounted below {layout.root}; its files are left alone")
     if layout.root.exists():
@@ -74,7 +74,7 @@ def _remove_bridge(name: str) -> None:
         run(["ip", "link", "delete", name])
 
 
-def _remove_strays(layout: Layout, shims: list[Path]) -> None:
+def remove_strays(layout: Layout, shims: list[Path]) -> None:
     """Remove what containerd, CNI and the kubelet leave outside the root."""
     for socket in shims:
         socket.unlink(missing_ok=True)
@@ -82,5 +82,9 @@ def _remove_strays(layout: Layout, shims: list[Path]) -> None:
         if link.is_symlink() and Path(os.readlink(link)).is_relative_to(layout.root):
             link.unlink()
     for number in range(1, MAX_NODES + 1):
-        for result in _CNI_RESULTS.glob(f"{layout.node(number).bridge}-*"):
+        bridge = layout.node(number).bridge
+        for result in _CNI_RESULTS.glob(f"{bridge}-*-eth0"):
+            # The loopback's result says only which sandbox it was of.
+            sandbox = result.name.removeprefix(f"{bridge}-").removesuffix("-eth0")
+            (_CNI_RESULTS / f"cni-loopback-{sandbox}-lo").unlink(missing_ok=True)
             result.unlink()

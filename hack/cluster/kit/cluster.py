@@ -36,7 +36,7 @@ class Cluster:
         built = tools.ensure(self.cache, [name for name in tools.NAMES if name != "helm"])
         crds = tools.snapshot_crds(self.cache)
         archives = images.test_images(self.cache)
-        self._claim_folder(count)
+        self.claim_folder(count)
         nodes = self.layout.nodes(count)
         self._prepare(nodes)
         kubectl = api.Kubectl(built["kubectl"], self.layout)
@@ -63,7 +63,7 @@ class Cluster:
         started += [start(service) for service in services.controllers(self.layout, built)]
         return [*started, self._start_driver(services.csi_driver(self.layout, nodes, built))]
 
-    def _claim_folder(self, count: int) -> None:
+    def claim_folder(self, count: int) -> None:
         root = self.layout.root
         if root.exists() and not self.layout.marker.exists() and any(root.iterdir()):
             raise KitError(

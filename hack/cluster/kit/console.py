@@ -12,7 +12,7 @@ def say(text: str) -> None:
 class Progress:
     """One line that is rewritten on a terminal, a line every 10 s elsewhere.
 
-    Given a title, count what `step` reports; `close` ends the line with the time it took.
+    Given a title, `tick` says how far the work is; leaving the block says how long it took.
     """
 
     def __init__(self, title: str) -> None:

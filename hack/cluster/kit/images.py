@@ -50,12 +50,15 @@ def image_id(image: str) -> str | None:
     return ids[0] if ids else None
 
 
-def from_folder(image: str, folder: Path, command: str) -> None:
-    """Given a root folder, make it the only layer of an image."""
+def from_files(image: str, source: Path, target: str, *config: str) -> None:
+    """Given a file or folder and where it goes, make an image of that one layer.
+
+    `config` are options of `buildah config`.
+    """
     container = buildah("from", "scratch").strip()
     try:
-        buildah("copy", "--quiet", container, folder, "/")
-        buildah("config", "--cmd", command, container)
+        buildah("copy", "--quiet", container, source, target)
+        buildah("config", *config, container)
         buildah("commit", "--quiet", container, image)
     finally:
         buildah("rm", container)
@@ -71,7 +74,7 @@ def ensure_base(cache: Path) -> None:
             root = partial / "root"
             run(["debootstrap", "--variant=minbase", "trixie", root])
             _slim(root)
-            from_folder(BASE, root, "bash")
+            from_files(BASE, root, "/", "--cmd", "bash")
 
 
 def _slim(root: Path) -> None:
@@ -168,23 +171,12 @@ def test_images(cache: Path) -> list[Archive]:
     with locked(cache / "images" / ".test.lock", "Waiting for the test images"):
         if not wanted[0].path.exists():
             packages.ensure(packages.IMAGES)
-            from_folder_with_entrypoint(PAUSE_IMAGE, pause)
+            from_files(PAUSE_IMAGE, pause, "/pause", "--entrypoint", '["/pause"]')
             export(PAUSE_IMAGE, wanted[0].path)
         if not wanted[1].path.exists():
             build(POSTGRES, folder / "Dockerfile", folder, cache)
             export(POSTGRES, wanted[1].path)
     return wanted
-
-
-def from_folder_with_entrypoint(image: str, program: Path) -> None:
-    """Given a static program, make an image that holds and runs only that."""
-    container = buildah("from", "scratch").strip()
-    try:
-        buildah("copy", "--quiet", container, program, f"/{program.name}")
-        buildah("config", "--entrypoint", f'["/{program.name}"]', container)
-        buildah("commit", "--quiet", container, image)
-    finally:
-        buildah("rm", container)
 
 
 def _ctr(node: Node, *words: str | Path) -> str:

@@ -91,6 +91,15 @@ def owned(root: Path) -> list[Identity]:
     return found
 
 
+def arguments(identity: Identity) -> list[str]:
+    """Given a process, return its argument vector, empty if it is gone."""
+    try:
+        whole = (_PROC / str(identity.pid) / "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [word.decode(errors="replace") for word in whole.split(b"\0")[:-1]]
+
+
 def send(identities: Iterable[Identity], number: signal.Signals) -> None:
     """Given identities, signal those that are still who they were."""
     for identity in identities:
@@ -168,6 +177,8 @@ class Supervisor:
             if record["fingerprint"] == service.fingerprint:
                 return False
             stop([identity])
+        # An `up` that was killed between start and record left one that holds the port.
+        stop([one for one in owned(self._layout.root) if arguments(one) == list(service.argv)])
         self._start(service)
         return True
 
@@ -185,6 +196,8 @@ class Supervisor:
                 stderr=log,
                 start_new_session=True,
             )
+        # It outlives us on purpose, which Popen would otherwise report as a leak.
+        process.returncode = 0
         identity = identify(process.pid)
         if identity is None:
             raise KitError(f"{service.name} ended at once:\n{self.tail(service.name)}")
