@@ -123,6 +123,10 @@ class World:
 
     def restart_container(self) -> None:
         self._container += 1
+        self.kill_dumps()
+
+    def kill_dumps(self) -> None:
+        """The dumps' processes die without a word."""
         for file in self._files.values():
             if file.owner:
                 file.owner.alive = False
@@ -137,6 +141,10 @@ class World:
     def delete_snapshots(self) -> None:
         for snapshot in self.snapshots.values():
             snapshot.live = False
+
+    def dumps_of(self, claim: str) -> set[str]:
+        """The dumps whose files lie on a claim."""
+        return {name for name, home in self._homes.items() if home == claim}
 
     def _later(self, seconds: int | None, what: Write) -> None:
         if seconds is not None:
