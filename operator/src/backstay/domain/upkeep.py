@@ -189,14 +189,14 @@ class RecordSeen:
     name: str
     finished_at: datetime
     promised: bool
-    """Its status names at least one snapshot."""
+    """It had at least one good point."""
     artifacts: bool
     """Any snapshot or content of it exists."""
 
 
 def records_to_remove(records: Sequence[RecordSeen], keep_failed: int) -> list[str]:
     """Given finished Backups, return those whose last point is gone, and all but the newest
-    `keep_failed` of those that never had one.
+    `keep_failed` of those that never had one: they say why.
     """
     gone = [r.name for r in records if r.promised and not r.artifacts]
     empty = sorted(

@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from backstay.api.backup import BackupStatus
+from backstay.api.backup import BackupStatus, PointResult
 from backstay.api.common import changed
 from backstay.api.restore import RestorePhase
 from backstay.builders.snapshot import metadata_patch
@@ -232,7 +232,7 @@ class RetentionReconciler:
             objects.name(b.obj): upkeep.RecordSeen(
                 name=objects.name(b.obj),
                 finished_at=b.status.completed_at or seen.now,
-                promised=any(p.snapshot for p in b.status.points),
+                promised=any(p.result is PointResult.GOOD for p in b.status.points),
                 artifacts=b.uid in alive,
             )
             for b in backups
