@@ -66,7 +66,7 @@ image: ## Build the image IMAGE (default localhost/backstay:dev) with Docker, el
 	fi
 
 bench: $(VENV) ## Measure against the goals: a table and build/bench.json (BENCH=name for one)
-	$(BIN)/python tests/bench/run.py $(BENCH)
+	$(BIN)/python -m tests.bench.run $(BENCH)
 
 venv: $(VENV) ## Make .venv from requirements/dev.txt
 
