@@ -24,19 +24,26 @@ TEST_CONTEXTS = re.compile(r"^(backstay-test|kind-.*|k3d-.*|minikube)$")
 
 
 @pytest.fixture(scope="session")
-def kubeconfig() -> Path:
-    """Return the kubeconfig of a test cluster that is up, with the operator in it."""
+def kubeconfig() -> Iterator[Path]:
+    """Yield the kubeconfig of a test cluster that is up, with the operator in it.
+
+    The local cluster is removed again if it was not up before.
+    """
     given = os.environ.get("BACKSTAY_E2E_KUBECONFIG")
     if given:
         path = Path(given)
         context = Kube(path).run("config", "current-context").strip()
         if not TEST_CONTEXTS.match(context):
             pytest.exit(f"BACKSTAY_E2E_KUBECONFIG: context {context} is no test cluster", 2)
-        return path
+        yield path
+        return
+    was_up = subprocess.run([CLUSTER, "status"], capture_output=True, check=False).returncode == 0
     subprocess.run([CLUSTER, "up"], check=True)
     subprocess.run([ROOT / "hack/deploy"], check=True)
     found = subprocess.run([CLUSTER, "kubeconfig"], check=True, capture_output=True, text=True)
-    return Path(found.stdout.strip())
+    yield Path(found.stdout.strip())
+    if not was_up:
+        subprocess.run([CLUSTER, "down"], check=True)
 
 
 @pytest.fixture(scope="session")

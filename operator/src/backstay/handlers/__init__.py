@@ -23,7 +23,6 @@ from backstay.domain.carriers import identity
 from backstay.engine.queue import Key
 from backstay.kube.login import Login
 from backstay.reconcile import keys
-from backstay.reconcile.everything import not_in
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +80,8 @@ def settings() -> kopf.OperatorSettings:
     found.watching.client_timeout = 310
     found.watching.reconnect_backoff = 1.0
     found.queueing.idle_timeout = 0.5
-    found.watching.field_selectors[GROUP, "backups"] = not_in(FINAL_PHASES)
-    found.watching.field_selectors[GROUP, "restorerequests"] = not_in(FINAL_RESTORE_PHASES)
+    found.watching.field_selectors[GROUP, "backups"] = keys.not_in(FINAL_PHASES)
+    found.watching.field_selectors[GROUP, "restorerequests"] = keys.not_in(FINAL_RESTORE_PHASES)
     found.watching.label_selectors[SNAPSHOT_GROUP, "volumesnapshots"] = (
         f"{labels.RESULT}={labels.Result.PENDING.value}"
     )

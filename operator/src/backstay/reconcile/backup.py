@@ -14,6 +14,7 @@ from datetime import timedelta
 from pydantic import ValidationError
 
 from backstay.api.backup import (
+    FINAL_PHASES,
     BackupPhase,
     BackupSpec,
     BackupStatus,
@@ -165,7 +166,8 @@ class BackupReconciler:
         """Runs of the namespace that share a claim or target and hold it or wait longer."""
         now = self._clock.now()
         found = []
-        for obj in await self._client.list(BACKUP, subject.namespace):
+        unfinished = keys.not_in(FINAL_PHASES)
+        for obj in await self._client.list(BACKUP, subject.namespace, fields=unfinished):
             if objects.uid(obj) == subject.uid:
                 continue
             other = parse(obj)

@@ -7,7 +7,6 @@ policies that are gone are found by what their artifacts say.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 
 from backstay.api.backup import FINAL_PHASES
 from backstay.api.restore import FINAL_RESTORE_PHASES
@@ -26,11 +25,6 @@ from backstay.kube.resources import (
 from backstay.reconcile import keys
 
 
-def not_in(phases: frozenset[StrEnum] | frozenset[object]) -> str:
-    """Given phases, return the field selector for objects in none of them."""
-    return ",".join(sorted(f"status.phase!={phase}" for phase in phases))
-
-
 class Everything:
     """Enqueues every key that may need work."""
 
@@ -45,9 +39,9 @@ class Everything:
             for obj in page:
                 place = objects.namespace(obj), objects.name(obj)
                 found |= {keys.policy(*place), keys.retention(*place)}
-        async for page in self._client.pages(BACKUP, fields=not_in(FINAL_PHASES)):
+        async for page in self._client.pages(BACKUP, fields=keys.not_in(FINAL_PHASES)):
             found |= {keys.backup(objects.namespace(o), objects.name(o)) for o in page}
-        unfinished = not_in(FINAL_RESTORE_PHASES)
+        unfinished = keys.not_in(FINAL_RESTORE_PHASES)
         async for page in self._client.pages(RESTORE_REQUEST, fields=unfinished):
             found |= {keys.restore(objects.namespace(o), objects.name(o)) for o in page}
         async for page in self._client.pages(VOLUME_SNAPSHOT, labels=labels.POLICY):

@@ -1,7 +1,8 @@
-"""Keys of the work queue, one kind of work each."""
+"""Keys of the work queue, one kind of work each, and what the server need not tell of."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from backstay.engine.queue import Key
@@ -31,3 +32,8 @@ def restore(namespace: str, name: str) -> Key:
 def retention(namespace: str, policy_name: str) -> Key:
     """Given a policy's address, return the key of its retention pass."""
     return Key(RETENTION, namespace, policy_name)
+
+
+def not_in(phases: Iterable[str]) -> str:
+    """Given phases, return the field selector for objects in none of them."""
+    return ",".join(sorted(f"status.phase!={phase}" for phase in phases))
