@@ -8,8 +8,9 @@ Invariants:
 
 - `decide` is total and pure. Every action is idempotent and has a deterministic name, so a
   process that dies after any of them is followed by one that decides the same again.
-- Actions are applied before the status that speaks of them is written. The exception is a dump:
-  its status (pod, container id) is the intent and is written one round before it is started.
+- What is started is written down one round before: a dump with its pod and container id, a
+  snapshot with its name, so that deadlines run whatever happens. A verdict is written onto the
+  artifact before the status that speaks of it.
 - A point becomes good only by `MarkGood`, and only when its snapshot is ready, every dump on its
   claim is done, and that dump was read again unchanged after the cut.
 - A dump that failed before its claim was known stands for every claim of the run.
@@ -82,7 +83,6 @@ class CreateSnapshot:
 
     claim: str
     name: str
-    attempt: int
     requested_at: datetime
     dumps: tuple[DumpStatus, ...]
 
@@ -241,8 +241,9 @@ def _admit(seen: Seen) -> Decision:
     begun = changed(
         status, attempt=status.attempt + 1, attempted_at=seen.now, retry_at=None, message=None
     )
-    phase = BackupPhase.DUMPING if current_dump(begun) else BackupPhase.SNAPSHOTTING
-    return Decision(changed(begun, phase=phase), after=AT_ONCE)
+    if current_dump(begun):
+        return Decision(changed(begun, phase=BackupPhase.DUMPING), after=AT_ONCE)
+    return Decision(_begin_cut(seen, begun), after=AT_ONCE)
 
 
 def _dump(seen: Seen) -> Decision:
@@ -321,32 +322,41 @@ def _follow_dump(seen: Seen, dump: PlannedDump, entry: DumpStatus, look: DumpSee
 
 
 def _leave_dumping(seen: Seen) -> Decision:
-    status = seen.status
-    if _claims_to_cut(status):
-        return Decision(changed(status, phase=BackupPhase.SNAPSHOTTING, message=None), (), AT_ONCE)
-    return _end_attempt(seen, status)
+    if _claims_to_cut(seen.status):
+        return Decision(_begin_cut(seen, seen.status), after=AT_ONCE)
+    return _end_attempt(seen, seen.status)
+
+
+def _begin_cut(seen: Seen, status: BackupStatus) -> BackupStatus:
+    """Write the snapshots down before the first is asked for: cutTimeout runs from here, also
+    where the API server does not let us create them.
+    """
+    for claim in _claims_to_cut(status):
+        entry = PointStatus(
+            claim=claim,
+            attempt=status.attempt,
+            snapshot=snapshot_name(seen, status, claim),
+            result=PointResult.PENDING,
+            requested_at=seen.now,
+        )
+        status = _with_point(status, entry)
+    return changed(status, phase=BackupPhase.SNAPSHOTTING, message=None)
 
 
 def _cut(seen: Seen) -> Decision:
     status, actions = seen.status, list[Action]()
-    for claim in _claims_to_cut(status):
-        entry = point_entry(status, claim)
-        if entry is None or entry.attempt < status.attempt:
-            name = snapshot_name(seen, claim)
-            entry = PointStatus(
-                claim=claim,
-                attempt=status.attempt,
-                snapshot=name,
-                result=PointResult.PENDING,
-                requested_at=seen.now,
-            )
-            dumps = dumps_on(status, claim)
-            actions.append(CreateSnapshot(claim, name, status.attempt, seen.now, dumps))
-        elif entry.result is PointResult.PENDING and entry.cut_at is None:
-            entry = _judge_cut(seen, entry)
-        status = _with_point(status, entry)
-    mine = [p for p in status.points if p.attempt == status.attempt]
-    pending = [p for p in mine if p.result is PointResult.PENDING]
+    timeout = _plan_of(status).cut_timeout
+    for entry in status.points:
+        if entry.result is not PointResult.PENDING or entry.cut_at is not None:
+            continue
+        point = seen.points.get(entry.claim, PointSeen())
+        late = seen.now - (entry.requested_at or seen.now) > timeout
+        if point.exists or point.claim_gone or late:
+            status = _with_point(status, _judge_cut(seen, entry, point, late=late))
+        else:
+            dumps = dumps_on(status, entry.claim)
+            actions.append(CreateSnapshot(entry.claim, entry.snapshot or "", seen.now, dumps))
+    pending = [p for p in status.points if p.result is PointResult.PENDING]
     if not pending:
         return _end_attempt(seen, status, actions)
     if all(p.cut_at for p in pending):
@@ -355,11 +365,12 @@ def _cut(seen: Seen) -> Decision:
     return Decision(status, tuple(actions), POLL)
 
 
-def _judge_cut(seen: Seen, entry: PointStatus) -> PointStatus:
+def _judge_cut(seen: Seen, entry: PointStatus, point: PointSeen, *, late: bool) -> PointStatus:
     """Follow one snapshot until it is cut and the dumps inside are known to be ours."""
     timeout = _plan_of(seen.status).cut_timeout
-    late = seen.now - (entry.requested_at or seen.now) > timeout
-    point = seen.points.get(entry.claim, PointSeen())
+    if late and not point.exists:
+        note = _colon(seen.status.message or "")
+        return _failed(entry, f"not created within cutTimeout ({timeout}){note}")
     if why := point.lost():
         return _failed(entry, why)
     if not point.cut:
@@ -475,11 +486,11 @@ def _failures(status: BackupStatus) -> list[str]:
     return dumps + points
 
 
-def snapshot_name(seen: Seen, claim: str) -> str:
-    """Given a run and a claim, return the name of the current attempt's snapshot."""
-    when = seen.spec.scheduled_for or seen.status.started_at or seen.now
-    zone = load_zone(_plan_of(seen.status).zone)
-    return naming.snapshot_name(claim, when, zone, seen.uid, seen.status.attempt)
+def snapshot_name(seen: Seen, status: BackupStatus, claim: str) -> str:
+    """Given a run, its status and a claim, return the name of the attempt's snapshot."""
+    when = seen.spec.scheduled_for or status.started_at or seen.now
+    zone = load_zone(_plan_of(status).zone)
+    return naming.snapshot_name(claim, when, zone, seen.uid, status.attempt)
 
 
 def place_of(entry: DumpStatus) -> DumpPlace:

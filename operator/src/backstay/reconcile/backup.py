@@ -27,14 +27,14 @@ from backstay.api.policy import PolicySpec
 from backstay.domain import objects, run
 from backstay.domain.calendar import load_zone
 from backstay.domain.clock import Clock
-from backstay.domain.errors import DataError, Transient, UserError
+from backstay.domain.errors import BackstayError, Conflict, DataError, Fatal, Transient, UserError
 from backstay.domain.objects import Obj
 from backstay.domain.sights import DumpSeen, DumpSight, PointSeen
 from backstay.domain.times import parse_time
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
-from backstay.kube.resources import BACKUP, BACKUP_POLICY
+from backstay.kube.resources import BACKUP, BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM
 from backstay.reconcile import keys
 from backstay.steps import resolve, snapshots
 from backstay.steps.dumping import Dumping
@@ -109,8 +109,16 @@ class BackupReconciler:
     async def _step(self, key: Key, subject: Subject) -> timedelta | None:
         seen = await self._gather(subject)
         decision = run.decide(seen)
-        for action in decision.actions:
-            await self._act(key, subject, seen, action)
+        try:
+            for action in decision.actions:
+                await self._act(key, subject, seen, action)
+        except (Conflict, Fatal):
+            raise
+        except BackstayError as error:
+            # A person must see what holds the run up, such as a quota; the queue tries again.
+            told = changed(subject.status, message=error.message[: run.MESSAGE_MAX])
+            await write_status(self._client, BACKUP, subject.obj, told)
+            raise
         status = decision.status
         await write_status(self._client, BACKUP, subject.obj, status)
         await self._tell(subject, status)
@@ -208,10 +216,19 @@ class BackupReconciler:
                 continue
             pair = await snapshots.read_pair(self._client, subject.namespace, entry.snapshot)
             point = snapshots.seen(pair, run=subject.uid)
+            if not point.exists and await self._claim_gone(subject, entry.claim):
+                point = PointSeen(claim_gone=True)
             points[entry.claim] = point
             if recheck and point.cut and entry.cut_at is None:
                 rechecks |= await self._recheck(subject, entry.claim)
         return run.with_seen(seen, points=points, rechecks=rechecks)
+
+    async def _claim_gone(self, subject: Subject, name: str) -> bool:
+        """Whether the claim of the plan is not there any more, or is another of that name."""
+        plan = subject.status.plan
+        claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, name, subject.namespace)
+        planned = {c.name: c.uid for c in plan.claims} if plan else {}
+        return claim is None or objects.uid(claim) != planned.get(name)
 
     async def _recheck(self, subject: Subject, claim: str) -> dict[str, DumpSeen]:
         """Read the results of a claim's dumps once more, in whatever pod has the claim now."""
