@@ -22,11 +22,13 @@ from backstay.api.backup import (
     PointResult,
     RunPlan,
 )
+from backstay.api.common import changed
 from backstay.domain import run
-from backstay.domain.errors import Conflict
+from backstay.domain.errors import Conflict, Transient
 from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight, PointSeen
 
 Write = Callable[[], None]
+REFUSAL = "exceeded quota: snapshots"
 RIVAL = -1
 """The attempt of a file that another run wrote."""
 
@@ -96,6 +98,9 @@ class World:
         self.status = BackupStatus()
         self.snapshots: dict[str, Snapshot] = {}
         self.pod_runs = True
+        self.quota = True
+        """False: the API server refuses snapshots."""
+        self.claims_made_anew = False
         self._plan = plan
         self._homes = homes
         self._dump_fates: Iterator[DumpFate] = iter(dump_fates or ())
@@ -223,7 +228,7 @@ class World:
             if entry.result is not PointResult.PENDING:
                 continue
             found = self.snapshots.get(entry.snapshot or "")
-            point = points[entry.claim] = _point(found)
+            point = points[entry.claim] = _point(found, claim_gone=self.claims_made_anew)
             if not point.cut or entry.cut_at is not None:
                 continue
             for dump in run.dumps_on(self.status, entry.claim):
@@ -252,7 +257,7 @@ class World:
                 return [lambda: self._start(dump, place, attempt)]
             case run.CancelDump(dump, _, attempt):
                 return [lambda: self._cancel(dump, attempt)]
-            case run.CreateSnapshot(claim, name, _, _, dumps):
+            case run.CreateSnapshot(claim, name, _, dumps):
                 return [lambda: self._create(claim, name, dumps)]
             case run.MarkGood(claim):
                 return [lambda: self._retain(claim), lambda: self._mark_good(claim)]
@@ -262,6 +267,10 @@ class World:
     def _write_status(self, status: BackupStatus) -> None:
         # Through the wire form, as the API server keeps it: whole seconds.
         self.status = BackupStatus.model_validate(status.dump())
+
+    def tell(self, message: str) -> Write:
+        """The write that shows people why an action was refused."""
+        return lambda: self._write_status(changed(self.status, message=message))
 
     def _start(self, dump: PlannedDump, place: DumpPlace, attempt: int) -> None:
         key, file = (dump.name, attempt), self._files[dump.name]
@@ -290,8 +299,12 @@ class World:
             file.owner.alive, file.failed = False, attempt
 
     def _create(self, claim: str, name: str, dumps: tuple[DumpStatus, ...]) -> None:
-        if name in self.snapshots:
+        if self.claims_made_anew:
+            raise Conflict("the claim went away")
+        if name in self.snapshots and self.snapshots[name].live:
             return
+        if not self.quota:
+            raise Transient(REFUSAL)
         fate = next(self._cut_fates, CutFate())
         new = self.snapshots[name] = Snapshot(claim, dumps, fate.error)
 
@@ -328,9 +341,9 @@ class World:
             found.result = PointResult.FAILED
 
 
-def _point(found: Snapshot | None) -> PointSeen:
+def _point(found: Snapshot | None, *, claim_gone: bool) -> PointSeen:
     if found is None or not found.live:
-        return PointSeen()
+        return PointSeen(claim_gone=claim_gone)
     return PointSeen(
         exists=True,
         result=found.result,

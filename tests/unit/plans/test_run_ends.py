@@ -124,7 +124,7 @@ def test_the_message_names_every_dump_and_point_that_failed() -> None:
         points=(point_status("logs"),),
     )
 
-    decision = run.decide(seen(both, points={}))
+    decision = run.decide(seen(both, points={"logs": PointSeen(claim_gone=True)}))
 
     assert decision.status.message == (f"dump shop: FATAL: no such database; claim logs: {LOST}")
 

@@ -49,26 +49,46 @@ def the_point(decision: run.Decision) -> PointStatus:
     return entry
 
 
-def test_every_claim_is_asked_for_at_once_with_the_dumps_on_it() -> None:
+def names_asked_for(decision: run.Decision) -> list[str]:
+    return [a.name for a in decision.actions if isinstance(a, run.CreateSnapshot)]
+
+
+def test_snapshots_are_written_down_one_round_before_they_are_asked_for() -> None:
     on_data = dump_status("a", DumpState.DONE)
     on_logs = dump_status("b", DumpState.DONE, at=place("logs"))
-    cutting = changed(
-        CUTTING,
+    dumped = status(
+        BackupPhase.DUMPING,
         plan=plan("data", "logs", dumps=(planned_dump("a"), planned_dump("b"))),
         dumps=(on_data, on_logs),
+        message="dump b: locked by r2",
     )
 
-    decision = run.decide(seen(cutting))
+    decision = run.decide(seen(dumped))
 
     names = ["data-20261122-0032-1f0c5-1", "logs-20261122-0032-1f0c5-1"]
-    assert decision.actions == (
-        run.CreateSnapshot("data", names[0], 1, NOW, (on_data,)),
-        run.CreateSnapshot("logs", names[1], 1, NOW, (on_logs,)),
+    entries = tuple(
+        point_status(claim, snapshot=name, requested_at=NOW)
+        for claim, name in zip(("data", "logs"), names, strict=True)
     )
-    assert [(p.snapshot, p.result, p.requested_at) for p in decision.status.points] == [
-        (name, PointResult.PENDING, NOW) for name in names
-    ]
-    assert (decision.status.phase, decision.after) == (BackupPhase.SNAPSHOTTING, run.POLL)
+    cutting = changed(dumped, phase=BackupPhase.SNAPSHOTTING, points=entries, message=None)
+    assert decision == run.Decision(cutting, (), run.AT_ONCE)
+
+    asked = run.decide(seen(cutting, now=NOW + run.POLL))
+
+    assert asked.actions == (
+        run.CreateSnapshot("data", names[0], NOW + run.POLL, (on_data,)),
+        run.CreateSnapshot("logs", names[1], NOW + run.POLL, (on_logs,)),
+    )
+    assert (asked.status, asked.after) == (cutting, run.POLL)
+
+
+def test_a_run_without_dumps_writes_its_snapshots_down_as_it_is_admitted() -> None:
+    decision = run.decide(seen(status(BackupPhase.QUEUED)))
+
+    assert the_point(decision) == point_status(
+        snapshot="data-20261122-0032-1f0c5-1", requested_at=NOW
+    )
+    assert (decision.status.phase, decision.actions) == (BackupPhase.SNAPSHOTTING, ())
 
 
 def test_an_ad_hoc_snapshot_is_named_by_the_runs_start_in_the_policys_zone() -> None:
@@ -76,30 +96,30 @@ def test_an_ad_hoc_snapshot_is_named_by_the_runs_start_in_the_policys_zone() -> 
     adhoc = seen(vienna, spec=spec(trigger=Trigger.AD_HOC, scheduled_for=None))
 
     assert CUTTING.started_at is not None
-    assert run.snapshot_name(adhoc, "data") == naming.snapshot_name(
+    assert run.snapshot_name(adhoc, vienna, "data") == naming.snapshot_name(
         "data", CUTTING.started_at, load_zone("Europe/Vienna"), RUN_UID, 1
     )
-    assert run.snapshot_name(replace(adhoc, now=NOW + minutes(60)), "data").startswith(
-        "data-20261122-0155-"
-    )
+    later = replace(adhoc, now=NOW + minutes(60))
+    assert run.snapshot_name(later, vienna, "data").startswith("data-20261122-0155-")
 
 
 def test_a_claim_whose_dump_failed_is_not_cut() -> None:
-    half = changed(
-        CUTTING,
+    half = status(
+        BackupPhase.DUMPING,
         plan=plan("data", "logs", dumps=(planned_dump(),)),
         dumps=(dump_status(state=DumpState.FAILED),),
     )
 
     decision = run.decide(seen(half))
 
-    assert [a.claim for a in decision.actions if isinstance(a, run.CreateSnapshot)] == ["logs"]
+    assert [p.claim for p in decision.status.points] == ["logs"]
+    assert names_asked_for(run.decide(seen(decision.status))) == ["logs-20261122-0032-1f0c5-1"]
 
 
 def test_a_claim_with_a_good_point_is_not_cut_again() -> None:
-    retry = changed(
-        CUTTING,
-        attempt=2,
+    retry = status(
+        BackupPhase.QUEUED,
+        attempt=1,
         plan=plan("data", "logs"),
         points=(
             point_status("data", PointResult.GOOD),
@@ -109,20 +129,78 @@ def test_a_claim_with_a_good_point_is_not_cut_again() -> None:
 
     decision = run.decide(seen(retry))
 
-    assert [a.name for a in decision.actions if isinstance(a, run.CreateSnapshot)] == [
-        "logs-20261122-0032-1f0c5-2"
-    ]
-    assert decision.status.points[0] == retry.points[0]
+    name = "logs-20261122-0032-1f0c5-2"
+    assert decision.status.points == (
+        retry.points[0],
+        point_status("logs", attempt=2, snapshot=name, requested_at=NOW),
+    )
+    assert names_asked_for(run.decide(seen(decision.status))) == [name]
+
+
+TIMEOUT = minutes(10)
+
+
+def test_a_snapshot_that_is_not_there_is_asked_for_until_the_deadline() -> None:
+    refused = changed(ASKED, points=(point_status(requested_at=NOW - TIMEOUT),))
+
+    decision = run.decide(seen(refused, points={"data": PointSeen()}))
+
+    again = run.CreateSnapshot("data", "data-1", NOW, ())
+    assert decision == run.Decision(refused, (again,), run.POLL)
+
+
+def test_a_create_that_is_refused_until_the_deadline_fails_the_point_with_what_was_said() -> None:
+    entry = point_status(requested_at=NOW - TIMEOUT - minutes(0.1))
+    refused = changed(ASKED, points=(entry,), message="exceeded quota: snapshots")
+
+    decision = run.decide(seen(refused, points={"data": PointSeen()}))
+
+    why = "not created within cutTimeout (0:10:00): exceeded quota: snapshots"
+    assert the_point(decision) == changed(entry, result=PointResult.FAILED, message=why)
+    assert decision.status.phase is BackupPhase.QUEUED
+    assert decision.actions == (run.MarkFailed("data-1", why),)
+
+
+def test_a_create_that_went_through_at_last_clears_what_was_said() -> None:
+    refused = changed(ASKED, message="exceeded quota: snapshots")
+
+    decision = run.decide(seen(refused, points={"data": PENDING_POINT}))
+
+    assert decision == run.Decision(ASKED, (), run.POLL)
+
+
+def test_a_snapshot_that_is_deleted_before_the_cut_is_asked_for_again() -> None:
+    on_claim = run.CreateSnapshot("data", "data-1", NOW, DUMPED.dumps)
+
+    before = run.decide(seen(DUMPED, points={"data": PENDING_POINT}))
+    deleted = run.decide(seen(before.status, points={"data": PointSeen()}))
+
+    assert before == run.Decision(DUMPED, (), run.POLL)
+    assert deleted == run.Decision(DUMPED, (on_claim,), run.POLL)
+
+
+def test_a_snapshot_that_is_deleted_after_the_cut_is_lost() -> None:
+    cut = point_status("data", cut_at=NOW - minutes(1))
+    two = changed(CUTTING, plan=plan("data", "logs"), points=(cut, point_status("logs")))
+
+    waiting = run.decide(seen(two, points={"data": PointSeen(), "logs": PENDING_POINT}))
+    uploading = run.decide(seen(two, points={"data": PointSeen(), "logs": CUT_POINT}))
+    lost = run.decide(seen(uploading.status, points={"data": PointSeen(), "logs": CUT_POINT}))
+
+    assert waiting == run.Decision(two, (), run.POLL)
+    assert (uploading.status.phase, uploading.actions) == (BackupPhase.UPLOADING, ())
+    assert [p.result for p in lost.status.points] == [PointResult.FAILED, PointResult.PENDING]
+    assert lost.actions == ()
 
 
 @pytest.mark.parametrize(
     ("point", "why"),
     [
-        (PointSeen(), "there is no VolumeSnapshot of it"),
+        (PointSeen(claim_gone=True), "there is no VolumeSnapshot of it"),
         (replace(CUT_POINT, ours=False), "taken by one that this run did not make"),
         (replace(CUT_POINT, result=PointResult.FAILED), "labelled failed"),
     ],
-    ids=["gone", "foreign", "labelled failed"],
+    ids=["claim gone", "foreign", "labelled failed"],
 )
 @pytest.mark.parametrize("phase", [BackupPhase.SNAPSHOTTING, BackupPhase.UPLOADING])
 def test_a_point_that_is_lost_fails(phase: BackupPhase, point: PointSeen, why: str) -> None:
@@ -134,6 +212,13 @@ def test_a_point_that_is_lost_fails(phase: BackupPhase, point: PointSeen, why: s
     assert why in (the_point(decision).message or "")
     assert decision.status.phase is BackupPhase.QUEUED
     assert decision.actions == (run.MarkFailed("data-1", the_point(decision).message or ""),)
+
+
+def test_a_snapshot_that_is_gone_while_it_becomes_ready_fails_its_point() -> None:
+    decision = run.decide(seen(UPLOADING, points={"data": PointSeen()}))
+
+    assert the_point(decision).message == PointSeen().lost()
+    assert decision.actions == (run.MarkFailed("data-1", PointSeen().lost()),)
 
 
 def test_a_foreign_snapshot_is_never_counted_even_if_it_is_labelled_good() -> None:
@@ -234,9 +319,11 @@ def test_a_point_that_fails_does_not_hold_up_the_others() -> None:
         CUTTING, plan=plan("data", "logs"), points=(point_status("data"), point_status("logs"))
     )
 
-    decision = run.decide(seen(two, points={"data": PointSeen(), "logs": CUT_POINT}))
+    gone = PointSeen(claim_gone=True)
+    decision = run.decide(seen(two, points={"data": gone, "logs": CUT_POINT}))
 
     assert decision.status.phase is BackupPhase.UPLOADING
+    assert decision.status.points[0].result is PointResult.FAILED
     assert decision.actions == ()
 
 

@@ -78,18 +78,27 @@ def test_a_blocked_run_tells_for_whom_it_waits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dumps", "phase"),
-    [((planned_dump(),), BackupPhase.DUMPING), ((), BackupPhase.SNAPSHOTTING)],
+    ("dumps", "phase", "points"),
+    [
+        ((planned_dump(),), BackupPhase.DUMPING, ()),
+        (
+            (),
+            BackupPhase.SNAPSHOTTING,
+            (point_status(snapshot="data-20261122-0032-1f0c5-1", requested_at=NOW),),
+        ),
+    ],
 )
-def test_an_admitted_run_begins_an_attempt(dumps: object, phase: BackupPhase) -> None:
+def test_an_admitted_run_begins_an_attempt(
+    dumps: object, phase: BackupPhase, points: object
+) -> None:
     waiting = changed(QUEUED, plan=changed(plan(), dumps=dumps), message="waiting for a")
 
     decision = run.decide(seen(waiting))
 
     assert decision.status == changed(
-        waiting, phase=phase, attempt=1, attempted_at=NOW, message=None
+        waiting, phase=phase, attempt=1, attempted_at=NOW, message=None, points=points
     )
-    assert decision.after == run.AT_ONCE
+    assert (decision.actions, decision.after) == ((), run.AT_ONCE)
 
 
 def test_a_retry_whose_dumps_are_in_good_points_goes_straight_to_the_cut() -> None:

@@ -362,7 +362,8 @@ def _cut(seen: Seen) -> Decision:
     if all(p.cut_at for p in pending):
         uploading = changed(status, phase=BackupPhase.UPLOADING, message=None)
         return Decision(uploading, tuple(actions), AT_ONCE)
-    return Decision(status, tuple(actions), POLL)
+    # A refused create is told in the status by who carried it out; what went through clears it.
+    return Decision(changed(status, message=None), tuple(actions), POLL)
 
 
 def _judge_cut(seen: Seen, entry: PointStatus, point: PointSeen, *, late: bool) -> PointStatus:
