@@ -42,6 +42,7 @@ DUMPED = changed(
 UPLOADING = status(
     BackupPhase.UPLOADING, points=(point_status(cut_at=NOW - minutes(1), content="content-1"),)
 )
+ELSEWHERE = ": only on another claim"
 
 
 def the_point(decision: run.Decision) -> PointStatus:
@@ -271,7 +272,11 @@ def test_a_cut_whose_dump_was_read_again_unchanged_is_a_cut() -> None:
     "again",
     [
         look_done("b" * 64),
-        *(look(s) for s in DumpSight if s not in (DumpSight.DONE, DumpSight.UNREACHABLE)),
+        *(
+            look(sight)
+            for sight in DumpSight
+            if sight not in (DumpSight.DONE, DumpSight.FAILED, DumpSight.UNREACHABLE)
+        ),
     ],
 )
 def test_a_dump_that_is_another_one_after_the_cut_spoils_the_point(again: DumpSeen) -> None:
@@ -280,16 +285,38 @@ def test_a_dump_that_is_another_one_after_the_cut_spoils_the_point(again: DumpSe
     assert the_point(decision).message == "dump shop was replaced before the snapshot was cut"
 
 
-@pytest.mark.parametrize("rechecks", [{"shop": look(DumpSight.UNREACHABLE)}, {}])
+def test_a_dump_that_reads_as_failed_after_the_cut_spoils_the_point_with_its_own_words() -> None:
+    again = look(DumpSight.FAILED, message="exec: there is no sh in the container")
+
+    decision = run.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks={"shop": again}))
+
+    assert the_point(decision).result is PointResult.FAILED
+    assert the_point(decision).message == (
+        "dump shop reads as failed after the cut: exec: there is no sh in the container"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rechecks", "note"),
+    [
+        ({"shop": look(DumpSight.UNREACHABLE)}, ""),
+        ({"shop": look(DumpSight.UNREACHABLE, message="timeout")}, ": timeout"),
+        ({}, ""),
+        *(
+            ({"shop": replace(look_done(), sight=sight, place=place("replica"))}, ELSEWHERE)
+            for sight in DumpSight
+        ),
+    ],
+)
 def test_a_dump_that_cannot_be_read_after_the_cut_is_read_until_the_deadline(
-    rechecks: dict[str, DumpSeen],
+    rechecks: dict[str, DumpSeen], note: str
 ) -> None:
     decision = run.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks=rechecks))
     late = changed(DUMPED, points=(point_status(requested_at=NOW - minutes(10.1)),))
     failed = run.decide(seen(late, points={"data": CUT_POINT}, rechecks=rechecks))
 
     assert decision == run.Decision(DUMPED, (), run.POLL)
-    assert the_point(failed).message == "dump shop could not be read after the cut"
+    assert the_point(failed).message == f"dump shop could not be read after the cut{note}"
 
 
 def test_only_the_dumps_of_its_own_claim_and_those_of_no_known_claim_bind_a_point() -> None:

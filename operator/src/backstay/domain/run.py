@@ -380,15 +380,25 @@ def _judge_cut(seen: Seen, entry: PointStatus, point: PointSeen, *, late: bool) 
         return changed(entry, message=_short(point.error) if point.error else None)
     for dump in dumps_on(seen.status, entry.claim):
         look = seen.rechecks.get(dump.name, DumpSeen(DumpSight.UNREACHABLE))
-        if look.sight is DumpSight.UNREACHABLE:
-            if late:
-                return _failed(entry, f"dump {dump.name} could not be read after the cut")
-            return entry
-        if look.sight is not DumpSight.DONE or look.sha256 != dump.sha256:
-            return _failed(entry, f"dump {dump.name} was replaced before the snapshot was cut")
+        elsewhere = look.place is not None and look.place.claim != dump.claim
+        if look.sight is DumpSight.UNREACHABLE or elsewhere:
+            note = _colon("only on another claim" if elsewhere else look.message)
+            unread = f"dump {dump.name} could not be read after the cut{note}"
+            return _failed(entry, unread) if late else entry
+        if why := _spoiled(dump, look):
+            return _failed(entry, why)
     return changed(
         entry, cut_at=point.cut_at or seen.now, content=point.content or None, message=None
     )
+
+
+def _spoiled(dump: DumpStatus, look: DumpSeen) -> str:
+    """Why the dump that was read after the cut is not the one that was done, "" if it is."""
+    if look.sight is DumpSight.FAILED:
+        return f"dump {dump.name} reads as failed after the cut{_colon(look.message)}"
+    if look.sight is not DumpSight.DONE or look.sha256 != dump.sha256:
+        return f"dump {dump.name} was replaced before the snapshot was cut"
+    return ""
 
 
 def _finish_points(seen: Seen) -> Decision:

@@ -194,16 +194,23 @@ class BackupReconciler:
         dump = run.current_dump(status)
         if dump is None or status.plan is None:
             return None
+        entry = run.dump_entry(status, dump.name)
+        started = entry if entry and entry.attempt == status.attempt else None
         try:
-            place = await resolve.find_place(self._client, subject.namespace, dump, status.plan)
+            place = await resolve.find_place(
+                self._client,
+                subject.namespace,
+                dump,
+                [c.name for c in status.plan.claims],
+                prefer=started.pod_uid if started else "",
+            )
         except UserError as error:
             return DumpSeen(DumpSight.FAILED, message=error.message)
         except Transient as error:
             return DumpSeen(DumpSight.UNREACHABLE, message=error.message)
-        entry = run.dump_entry(status, dump.name)
-        if entry is None or entry.attempt < status.attempt:
+        if started is None:
             return DumpSeen(DumpSight.NONE, place)
-        if entry.container_id != place.container_id:
+        if started.container_id != place.container_id:
             return DumpSeen(DumpSight.UNREACHABLE, place)
         return await self._dumping.look(subject.namespace, subject.uid, dump, place, status.attempt)
 
@@ -231,7 +238,9 @@ class BackupReconciler:
         return claim is None or objects.uid(claim) != planned.get(name)
 
     async def _recheck(self, subject: Subject, claim: str) -> dict[str, DumpSeen]:
-        """Read the results of a claim's dumps once more, in whatever pod has the claim now."""
+        """Read the results of a claim's dumps once more, where they ran or in whatever pod has
+        the claim now. A pod with another claim, such as a replica's, says nothing about them.
+        """
         status = subject.status
         plan = status.plan
         found: dict[str, DumpSeen] = {}
@@ -240,7 +249,13 @@ class BackupReconciler:
             if dump is None or plan is None or entry.state is not DumpState.DONE:
                 continue
             try:
-                place = await resolve.find_place(self._client, subject.namespace, dump, plan)
+                place = await resolve.find_place(
+                    self._client,
+                    subject.namespace,
+                    dump,
+                    [entry.claim],
+                    prefer=entry.pod_uid,
+                )
             except (UserError, Transient) as error:
                 found[dump.name] = DumpSeen(DumpSight.UNREACHABLE, message=error.message)
                 continue
