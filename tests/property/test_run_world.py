@@ -17,6 +17,8 @@ from tests.support.run_world import REFUSAL, CutFate, DumpFate, World
 from backstay.api.backup import BackupPhase, PointResult, RunPlan
 from backstay.domain import run
 from backstay.domain.errors import BackstayError, Conflict
+from backstay.domain.run_dumps import DEADLINE_SLACK, TARGET_WAIT
+from backstay.domain.run_values import POLL
 
 SECOND = timedelta(seconds=1)
 DEADLINE = 60 * SECOND
@@ -66,10 +68,10 @@ class Story:
     @property
     def longest(self) -> timedelta:
         """A bound for the run: every deadline is met to the end, in every attempt."""
-        dump = run.TARGET_WAIT + DEADLINE + run.DEADLINE_SLACK
+        dump = TARGET_WAIT + DEADLINE + DEADLINE_SLACK
         attempt = len(self.homes) * dump + 3 * DEADLINE + run.RETRY_BASE * (1 << self.retries)
         # A look that comes just before a deadline is followed by one after it.
-        slack = 10 * (run.POLL + SECOND) * (2 + len(self.homes))
+        slack = 10 * (POLL + SECOND) * (2 + len(self.homes))
         dead = len(self.kills) * (DOWN + SECOND)
         return (self.retries + 1) * (attempt + slack) + dead
 

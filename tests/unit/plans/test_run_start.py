@@ -23,6 +23,7 @@ from backstay.api.backup import BackupPhase, DumpState, PointResult, RunPlan, Tr
 from backstay.api.common import changed
 from backstay.domain import run
 from backstay.domain.errors import UserError
+from backstay.domain.run_values import AT_ONCE, POLL, Decision
 
 PENDING = status()
 QUEUED = status(BackupPhase.QUEUED)
@@ -36,7 +37,7 @@ def test_a_pending_run_freezes_its_plan_and_queues() -> None:
         PENDING, phase=BackupPhase.QUEUED, plan=plan(), started_at=NOW
     )
     assert decision.actions == ()
-    assert decision.after == run.AT_ONCE
+    assert decision.after == AT_ONCE
 
 
 def test_a_policy_that_cannot_be_run_fails_the_run_with_its_own_words() -> None:
@@ -52,7 +53,7 @@ def test_a_policy_that_cannot_be_run_fails_the_run_with_its_own_words() -> None:
 
 @pytest.mark.parametrize(
     ("age", "phase", "after"),
-    [(0.1, BackupPhase.PENDING, run.POLL), (0.5, BackupPhase.FAILED, None)],
+    [(0.1, BackupPhase.PENDING, POLL), (0.5, BackupPhase.FAILED, None)],
 )
 def test_a_missing_policy_is_waited_for_shortly(
     age: float, phase: BackupPhase, after: object
@@ -68,13 +69,13 @@ def test_a_retry_waits_for_its_time() -> None:
 
     decision = run.decide(seen(waiting))
 
-    assert decision == run.Decision(waiting, (), minutes(1))
+    assert decision == Decision(waiting, (), minutes(1))
 
 
 def test_a_blocked_run_tells_for_whom_it_waits() -> None:
     decision = run.decide(seen(QUEUED, blockers=("a", "b", "c", "d")))
 
-    assert decision == run.Decision(changed(QUEUED, message="waiting for a, b, c"), (), run.POLL)
+    assert decision == Decision(changed(QUEUED, message="waiting for a, b, c"), (), POLL)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_an_admitted_run_begins_an_attempt(
     assert decision.status == changed(
         waiting, phase=phase, attempt=1, attempted_at=NOW, message=None, points=points
     )
-    assert (decision.actions, decision.after) == ((), run.AT_ONCE)
+    assert (decision.actions, decision.after) == ((), AT_ONCE)
 
 
 def test_a_retry_whose_dumps_are_in_good_points_goes_straight_to_the_cut() -> None:
@@ -154,4 +155,4 @@ def test_runs_queue_by_slot_and_ad_hoc_ones_by_their_start() -> None:
 def test_a_final_phase_is_never_left(phase: BackupPhase) -> None:
     over = status(phase, points=(point_status(),))
 
-    assert run.decide(seen(over, plan=plan(), blockers=("a",))) == run.Decision(over)
+    assert run.decide(seen(over, plan=plan(), blockers=("a",))) == Decision(over)

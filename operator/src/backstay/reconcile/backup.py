@@ -29,6 +29,17 @@ from backstay.domain.calendar import load_zone
 from backstay.domain.clock import Clock
 from backstay.domain.errors import BackstayError, Conflict, DataError, Fatal, Transient, UserError
 from backstay.domain.objects import Obj
+from backstay.domain.run_status import MESSAGE_MAX, current_dump, dump_entry, dumps_on
+from backstay.domain.run_values import (
+    Action,
+    CancelDump,
+    CreateSnapshot,
+    MarkFailed,
+    MarkGood,
+    Seen,
+    StartDump,
+    with_seen,
+)
 from backstay.domain.sights import DumpSeen, DumpSight, PointSeen
 from backstay.domain.times import parse_time
 from backstay.engine.queue import Key
@@ -116,7 +127,7 @@ class BackupReconciler:
             raise
         except BackstayError as error:
             # A person must see what holds the run up, such as a quota; the queue tries again.
-            told = changed(subject.status, message=error.message[: run.MESSAGE_MAX])
+            told = changed(subject.status, message=error.message[:MESSAGE_MAX])
             await write_status(self._client, BACKUP, subject.obj, told)
             raise
         status = decision.status
@@ -127,9 +138,9 @@ class BackupReconciler:
             self._enqueue(keys.retention(key.namespace, subject.spec.policy))
         return decision.after
 
-    async def _gather(self, subject: Subject) -> run.Seen:
+    async def _gather(self, subject: Subject) -> Seen:
         status = subject.status
-        seen = run.Seen(
+        seen = Seen(
             name=objects.name(subject.obj),
             uid=subject.uid,
             created=parse_time(objects.dig(subject.obj, "metadata", "creationTimestamp")),
@@ -141,16 +152,16 @@ class BackupReconciler:
             case BackupPhase.PENDING:
                 return await self._see_policy(subject, seen)
             case BackupPhase.QUEUED:
-                return run.with_seen(seen, blockers=await self._blockers(subject))
+                return with_seen(seen, blockers=await self._blockers(subject))
             case BackupPhase.DUMPING:
-                return run.with_seen(seen, dump=await self._see_dump(subject))
+                return with_seen(seen, dump=await self._see_dump(subject))
             case BackupPhase.SNAPSHOTTING:
                 return await self._see_points(subject, seen, recheck=True)
             case BackupPhase.UPLOADING:
                 return await self._see_points(subject, seen, recheck=False)
         return seen
 
-    async def _see_policy(self, subject: Subject, seen: run.Seen) -> run.Seen:
+    async def _see_policy(self, subject: Subject, seen: Seen) -> Seen:
         """Make the plan from the policy; what is wrong with it ends the run."""
         name = subject.spec.policy
         obj = await self._client.find(BACKUP_POLICY, name, subject.namespace)
@@ -166,8 +177,8 @@ class BackupReconciler:
                 load_zone(spec.schedule.time_zone)
             plan = await resolve.make_plan(self._client, subject.namespace, spec)
         except UserError as error:
-            return run.with_seen(seen, problem=error)
-        return run.with_seen(seen, plan=with_retention(plan, spec, subject.spec))
+            return with_seen(seen, problem=error)
+        return with_seen(seen, plan=with_retention(plan, spec, subject.spec))
 
     async def _blockers(self, subject: Subject) -> tuple[str, ...]:
         """Runs of the namespace that share a claim or target and hold it or wait longer."""
@@ -191,10 +202,10 @@ class BackupReconciler:
     async def _see_dump(self, subject: Subject) -> DumpSeen | None:
         """Look at the dump that is next or under way, where it was started or would be."""
         status = subject.status
-        dump = run.current_dump(status)
+        dump = current_dump(status)
         if dump is None or status.plan is None:
             return None
-        entry = run.dump_entry(status, dump.name)
+        entry = dump_entry(status, dump.name)
         started = entry if entry and entry.attempt == status.attempt else None
         try:
             place = await resolve.find_place(
@@ -214,7 +225,7 @@ class BackupReconciler:
             return DumpSeen(DumpSight.UNREACHABLE, place)
         return await self._dumping.look(subject.namespace, subject.uid, dump, place, status.attempt)
 
-    async def _see_points(self, subject: Subject, seen: run.Seen, *, recheck: bool) -> run.Seen:
+    async def _see_points(self, subject: Subject, seen: Seen, *, recheck: bool) -> Seen:
         """Look at this attempt's snapshots and, once one is cut, at its dumps again."""
         points: dict[str, PointSeen] = {}
         rechecks: dict[str, DumpSeen] = {}
@@ -228,7 +239,7 @@ class BackupReconciler:
             points[entry.claim] = point
             if recheck and point.cut and entry.cut_at is None:
                 rechecks |= await self._recheck(subject, entry.claim)
-        return run.with_seen(seen, points=points, rechecks=rechecks)
+        return with_seen(seen, points=points, rechecks=rechecks)
 
     async def _claim_gone(self, subject: Subject, name: str) -> bool:
         """Whether the claim of the plan is not there any more, or is another of that name."""
@@ -244,7 +255,7 @@ class BackupReconciler:
         status = subject.status
         plan = status.plan
         found: dict[str, DumpSeen] = {}
-        for entry in run.dumps_on(status, claim):
+        for entry in dumps_on(status, claim):
             dump = next(d for d in plan.dumps if d.name == entry.name) if plan else None
             if dump is None or plan is None or entry.state is not DumpState.DONE:
                 continue
@@ -264,10 +275,10 @@ class BackupReconciler:
             )
         return found
 
-    async def _act(self, key: Key, subject: Subject, seen: run.Seen, action: run.Action) -> None:
+    async def _act(self, key: Key, subject: Subject, seen: Seen, action: Action) -> None:
         namespace = subject.namespace
         match action:
-            case run.StartDump(dump, place, attempt):
+            case StartDump(dump, place, attempt):
                 self._dumping.start(
                     namespace,
                     subject.uid,
@@ -276,15 +287,15 @@ class BackupReconciler:
                     attempt=attempt,
                     wake=lambda: self._enqueue(key),
                 )
-            case run.CancelDump(dump, place, attempt):
+            case CancelDump(dump, place, attempt):
                 await self._dumping.cancel(namespace, subject.uid, dump, place, attempt)
-            case run.CreateSnapshot():
+            case CreateSnapshot():
                 await self._points.create(subject.obj, subject.spec, subject.status, action)
-            case run.MarkGood(claim):
+            case MarkGood(claim):
                 await self._points.mark_good(
                     subject.obj, subject.spec, subject.status, claim, seen.now
                 )
-            case run.MarkFailed(snapshot, _):
+            case MarkFailed(snapshot, _):
                 await self._points.mark_failed(namespace, snapshot, subject.uid)
 
     async def _tell(self, subject: Subject, status: BackupStatus) -> None:

@@ -15,7 +15,7 @@ from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Rules
 from backstay.domain.record import ClaimRecord, DumpRecord, Record, build_record
 from backstay.domain.retention import tiers_for_new
-from backstay.domain.run import CreateSnapshot
+from backstay.domain.run_values import CreateSnapshot
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP_POLICY, NAMESPACE, PERSISTENT_VOLUME_CLAIM
 from backstay.steps import snapshots
