@@ -12,11 +12,13 @@ from datetime import timedelta
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from tests.support.builders import plan, planned_dump
-from tests.support.run_world import CutFate, DumpFate, World
+from tests.support.run_world import REFUSAL, CutFate, DumpFate, World
 
 from backstay.api.backup import BackupPhase, PointResult, RunPlan
 from backstay.domain import run
-from backstay.domain.errors import Conflict
+from backstay.domain.errors import BackstayError, Conflict
+from backstay.domain.run_dumps import DEADLINE_SLACK, TARGET_WAIT
+from backstay.domain.run_values import POLL
 
 SECOND = timedelta(seconds=1)
 DEADLINE = 60 * SECOND
@@ -31,6 +33,9 @@ FAULTS: Mapping[str, Fault] = {
     "delete": World.delete_snapshots,
     "pod away": lambda world: setattr(world, "pod_runs", False),
     "pod back": lambda world: setattr(world, "pod_runs", True),
+    "no quota": lambda world: setattr(world, "quota", False),
+    "quota back": lambda world: setattr(world, "quota", True),
+    "claims made anew": lambda world: setattr(world, "claims_made_anew", True),
 }
 
 
@@ -63,10 +68,10 @@ class Story:
     @property
     def longest(self) -> timedelta:
         """A bound for the run: every deadline is met to the end, in every attempt."""
-        dump = run.TARGET_WAIT + DEADLINE + run.DEADLINE_SLACK
+        dump = TARGET_WAIT + DEADLINE + DEADLINE_SLACK
         attempt = len(self.homes) * dump + 3 * DEADLINE + run.RETRY_BASE * (1 << self.retries)
         # A look that comes just before a deadline is followed by one after it.
-        slack = 10 * (run.POLL + SECOND) * (2 + len(self.homes))
+        slack = 10 * (POLL + SECOND) * (2 + len(self.homes))
         dead = len(self.kills) * (DOWN + SECOND)
         return (self.retries + 1) * (attempt + slack) + dead
 
@@ -133,6 +138,9 @@ def tell(story: Story) -> World:
                 write()
             except Conflict:
                 break  # The queue tries the whole round again.
+            except BackstayError as error:
+                world.tell(error.message)()
+                break
             check(world)
         world.pass_time(pause)
     return world
@@ -193,3 +201,23 @@ def test_a_run_whose_process_only_dies_completes_at_once_with_one_snapshot_per_c
     assert sorted(s.claim for s in world.snapshots.values()) == list(story.claims)
     for snapshot in world.snapshots.values():
         assert snapshot.inside.keys() == world.dumps_of(snapshot.claim)
+
+
+def test_snapshots_that_the_api_server_refuses_to_the_end_fail_the_run_with_its_words() -> None:
+    world = tell(Story(("data", "logs"), {}, retries=0, faults={0: "no quota"}))
+
+    check_end(world)
+    assert (world.status.phase, world.snapshots) == (BackupPhase.FAILED, {})
+    for point in world.status.points:
+        assert (point.message or "").endswith(f"within cutTimeout (0:01:00): {REFUSAL}")
+
+
+def test_a_snapshot_refused_or_deleted_for_a_while_before_its_cut_costs_no_attempt() -> None:
+    faults = {0: "no quota", 9: "quota back", 12: "delete"}
+    slow = CutFate(cut=30)
+
+    world = tell(Story(("data",), {"a": "data"}, faults=faults, cut_fates=[slow, slow]))
+
+    check_end(world)
+    assert (world.status.phase, world.status.attempt) == (BackupPhase.COMPLETED, 1)
+    assert world.status.message is None

@@ -21,9 +21,10 @@ from backstay.api.backup import (
     Trigger,
 )
 from backstay.api.policy import Target, TargetKind
-from backstay.domain import labels, run
+from backstay.domain import labels, run_dumps
 from backstay.domain.objects import Obj
 from backstay.domain.record import ClaimRecord, Record, build_record
+from backstay.domain.run_values import Seen
 from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight, PointSeen
 
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
@@ -80,7 +81,7 @@ def place(claim: str = "data", container_id: str = "cri://1", pod: str = "pg-0")
     )
 
 
-NOWHERE = run.NOWHERE
+NOWHERE = run_dumps.NOWHERE
 
 
 def dump_status(
@@ -147,7 +148,7 @@ def spec(**values: Any) -> BackupSpec:
     return BackupSpec(**defaults | values)
 
 
-def seen(of: BackupStatus, **values: Any) -> run.Seen:
+def seen(of: BackupStatus, **values: Any) -> Seen:
     defaults: dict[str, Any] = {
         "name": "shop-20261122-0032",
         "uid": RUN_UID,
@@ -156,7 +157,7 @@ def seen(of: BackupStatus, **values: Any) -> run.Seen:
         "spec": spec(),
         "status": of,
     }
-    return run.Seen(**defaults | values)
+    return Seen(**defaults | values)
 
 
 def look(sight: DumpSight, **values: Any) -> DumpSeen:

@@ -22,11 +22,24 @@ from backstay.api.backup import (
     PointResult,
     RunPlan,
 )
-from backstay.domain import run
-from backstay.domain.errors import Conflict
+from backstay.api.common import changed
+from backstay.domain.errors import Conflict, Transient
+from backstay.domain.run_status import current_dump, dump_entry, dumps_on, point_entry
+from backstay.domain.run_values import (
+    Action,
+    CancelDump,
+    CreateSnapshot,
+    Decision,
+    MarkFailed,
+    MarkGood,
+    Seen,
+    StartDump,
+    with_seen,
+)
 from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight, PointSeen
 
 Write = Callable[[], None]
+REFUSAL = "exceeded quota: snapshots"
 RIVAL = -1
 """The attempt of a file that another run wrote."""
 
@@ -96,6 +109,9 @@ class World:
         self.status = BackupStatus()
         self.snapshots: dict[str, Snapshot] = {}
         self.pod_runs = True
+        self.quota = True
+        """False: the API server refuses snapshots."""
+        self.claims_made_anew = False
         self._plan = plan
         self._homes = homes
         self._dump_fates: Iterator[DumpFate] = iter(dump_fates or ())
@@ -156,9 +172,9 @@ class World:
 
     # ---- gather ---------------------------------------------------------------------------
 
-    def look(self) -> run.Seen:
+    def look(self) -> Seen:
         status = self.status
-        seen = run.Seen(
+        seen = Seen(
             name="shop-20261122-0032",
             uid=RUN_UID,
             created=SLOT,
@@ -168,18 +184,18 @@ class World:
         )
         match status.phase:
             case BackupPhase.PENDING:
-                return run.with_seen(seen, plan=self._plan)
+                return with_seen(seen, plan=self._plan)
             case BackupPhase.DUMPING:
-                return run.with_seen(seen, dump=self._see_dump())
+                return with_seen(seen, dump=self._see_dump())
             case BackupPhase.SNAPSHOTTING | BackupPhase.UPLOADING:
                 return self._see_points(seen)
         return seen
 
     def _see_dump(self) -> DumpSeen | None:
-        dump = run.current_dump(self.status)
+        dump = current_dump(self.status)
         if dump is None:
             return None
-        entry = run.dump_entry(self.status, dump.name)
+        entry = dump_entry(self.status, dump.name)
         if not self.pod_runs:
             return DumpSeen(DumpSight.UNREACHABLE, message="no running pod")
         place = self._place(dump.name)
@@ -216,28 +232,28 @@ class World:
             sight, self._place(dump), lives, bytes=1, sha256=sha, seconds=1, message=sight.value
         )
 
-    def _see_points(self, seen: run.Seen) -> run.Seen:
+    def _see_points(self, seen: Seen) -> Seen:
         points: dict[str, PointSeen] = {}
         rechecks: dict[str, DumpSeen] = {}
         for entry in self.status.points:
             if entry.result is not PointResult.PENDING:
                 continue
             found = self.snapshots.get(entry.snapshot or "")
-            point = points[entry.claim] = _point(found)
+            point = points[entry.claim] = _point(found, claim_gone=self.claims_made_anew)
             if not point.cut or entry.cut_at is not None:
                 continue
-            for dump in run.dumps_on(self.status, entry.claim):
+            for dump in dumps_on(self.status, entry.claim):
                 if dump.state is DumpState.DONE:
                     rechecks[dump.name] = (
                         self._judge(dump.name, self.status.attempt)
                         if self.pod_runs
                         else DumpSeen(DumpSight.UNREACHABLE)
                     )
-        return run.with_seen(seen, points=points, rechecks=rechecks)
+        return with_seen(seen, points=points, rechecks=rechecks)
 
     # ---- apply ----------------------------------------------------------------------------
 
-    def writes(self, decision: run.Decision) -> list[Write]:
+    def writes(self, decision: Decision) -> list[Write]:
         """The single writes that carry out a decision, in order."""
         found: list[Write] = []
         for action in decision.actions:
@@ -246,22 +262,26 @@ class World:
             found.append(lambda: self._write_status(decision.status))
         return found
 
-    def _writes_of(self, action: run.Action) -> list[Write]:
+    def _writes_of(self, action: Action) -> list[Write]:
         match action:
-            case run.StartDump(dump, place, attempt):
+            case StartDump(dump, place, attempt):
                 return [lambda: self._start(dump, place, attempt)]
-            case run.CancelDump(dump, _, attempt):
+            case CancelDump(dump, _, attempt):
                 return [lambda: self._cancel(dump, attempt)]
-            case run.CreateSnapshot(claim, name, _, _, dumps):
+            case CreateSnapshot(claim, name, _, dumps):
                 return [lambda: self._create(claim, name, dumps)]
-            case run.MarkGood(claim):
+            case MarkGood(claim):
                 return [lambda: self._retain(claim), lambda: self._mark_good(claim)]
-            case run.MarkFailed(name, _):
+            case MarkFailed(name, _):
                 return [lambda: self._mark_failed(name)]
 
     def _write_status(self, status: BackupStatus) -> None:
         # Through the wire form, as the API server keeps it: whole seconds.
         self.status = BackupStatus.model_validate(status.dump())
+
+    def tell(self, message: str) -> Write:
+        """The write that shows people why an action was refused."""
+        return lambda: self._write_status(changed(self.status, message=message))
 
     def _start(self, dump: PlannedDump, place: DumpPlace, attempt: int) -> None:
         key, file = (dump.name, attempt), self._files[dump.name]
@@ -290,8 +310,12 @@ class World:
             file.owner.alive, file.failed = False, attempt
 
     def _create(self, claim: str, name: str, dumps: tuple[DumpStatus, ...]) -> None:
-        if name in self.snapshots:
+        if self.claims_made_anew:
+            raise Conflict("the claim went away")
+        if name in self.snapshots and self.snapshots[name].live:
             return
+        if not self.quota:
+            raise Transient(REFUSAL)
         fate = next(self._cut_fates, CutFate())
         new = self.snapshots[name] = Snapshot(claim, dumps, fate.error)
 
@@ -310,7 +334,7 @@ class World:
         self._later(fate.cut, cut)
 
     def _snapshot_of(self, claim: str) -> Snapshot:
-        entry = run.point_entry(self.status, claim)
+        entry = point_entry(self.status, claim)
         found = self.snapshots.get(entry.snapshot or "") if entry else None
         if found is None or not found.live:
             raise Conflict("the snapshot went away")
@@ -328,9 +352,9 @@ class World:
             found.result = PointResult.FAILED
 
 
-def _point(found: Snapshot | None) -> PointSeen:
+def _point(found: Snapshot | None, *, claim_gone: bool) -> PointSeen:
     if found is None or not found.live:
-        return PointSeen()
+        return PointSeen(claim_gone=claim_gone)
     return PointSeen(
         exists=True,
         result=found.result,

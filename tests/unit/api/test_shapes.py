@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -108,6 +108,7 @@ def test_the_message_says_what_the_form_is() -> None:
         TypeAdapter(Cron).validate_python("0 32 0 * * *")
 
 
+@settings(max_examples=25)
 @given(st.from_regex(r"([0-9]{1,3}d)?([0-9]{1,4}h)?([0-9]{1,5}m)?([0-9]{1,6}s)", fullmatch=True))
 def test_every_duration_that_the_api_server_lets_in_can_be_read_and_written(text: str) -> None:
     """The pattern is that of the CEL rule on durations."""

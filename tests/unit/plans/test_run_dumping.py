@@ -25,16 +25,19 @@ from tests.support.builders import (
 from backstay.api.backup import BackupPhase, BackupStatus, DumpState, DumpStatus, PointResult
 from backstay.api.common import changed
 from backstay.domain import run
+from backstay.domain.run_dumps import DEADLINE_SLACK, TARGET_WAIT
+from backstay.domain.run_status import MESSAGE_MAX, current_dump, dumps_on
+from backstay.domain.run_values import AT_ONCE, POLL, Action, CancelDump, Decision, StartDump
 from backstay.domain.sights import DumpSeen, DumpSight
 
 DUMP = planned_dump()
 ONE = status(BackupPhase.DUMPING, plan=plan(dumps=(DUMP,)))
 STARTED = changed(ONE, dumps=(dump_status(),))
-START = run.StartDump(DUMP, place(), 1)
+START = StartDump(DUMP, place(), 1)
 GONE = DumpSeen(DumpSight.UNREACHABLE, message="StatefulSet pg has no running pod")
 
 
-def the_dump(decision: run.Decision) -> DumpStatus:
+def the_dump(decision: Decision) -> DumpStatus:
     (entry,) = decision.status.dumps
     return entry
 
@@ -42,21 +45,19 @@ def the_dump(decision: run.Decision) -> DumpStatus:
 def test_a_dump_is_written_down_one_round_before_it_is_started() -> None:
     decision = run.decide(seen(ONE, dump=look(DumpSight.NONE)))
 
-    assert decision == run.Decision(
-        changed(ONE, dumps=(dump_status(started_at=NOW),)), (), run.AT_ONCE
-    )
+    assert decision == Decision(changed(ONE, dumps=(dump_status(started_at=NOW),)), (), AT_ONCE)
 
 
 def test_a_dump_that_nobody_knows_of_is_started() -> None:
     decision = run.decide(seen(STARTED, dump=look(DumpSight.NONE)))
 
-    assert decision == run.Decision(STARTED, (START,), run.POLL)
+    assert decision == Decision(STARTED, (START,), POLL)
 
 
 def test_a_dump_whose_stream_is_open_is_not_started_again() -> None:
     decision = run.decide(seen(STARTED, dump=look(DumpSight.NONE, task_lives=True)))
 
-    assert decision == run.Decision(STARTED, (), run.POLL)
+    assert decision == Decision(STARTED, (), POLL)
 
 
 @pytest.mark.parametrize(
@@ -71,13 +72,13 @@ def test_a_dump_whose_stream_is_open_is_not_started_again() -> None:
     ],
 )
 def test_what_may_still_end_well_is_waited_for(
-    found: DumpSeen | None, actions: tuple[run.Action, ...], message: str | None
+    found: DumpSeen | None, actions: tuple[Action, ...], message: str | None
 ) -> None:
     earlier = changed(STARTED, message="something else")
 
     decision = run.decide(seen(earlier, dump=found))
 
-    assert decision == run.Decision(changed(STARTED, message=message), actions, run.POLL)
+    assert decision == Decision(changed(STARTED, message=message), actions, POLL)
 
 
 def test_a_dump_that_is_done_is_written_down_with_all_that_is_known_of_it() -> None:
@@ -89,7 +90,7 @@ def test_a_dump_that_is_done_is_written_down_with_all_that_is_known_of_it() -> N
         uid=999,
         gid=998,
     )
-    assert (decision.status.message, decision.after) == (None, run.AT_ONCE)
+    assert (decision.status.message, decision.after) == (None, AT_ONCE)
 
 
 @pytest.mark.parametrize("sight", [DumpSight.FAILED, DumpSight.INTERRUPTED, DumpSight.SUPERSEDED])
@@ -97,14 +98,14 @@ def test_a_dump_that_ended_badly_fails_with_its_last_words(sight: DumpSight) -> 
     decision = run.decide(seen(STARTED, dump=look(sight, message="no such\n database  x")))
 
     assert the_dump(decision) == dump_status(state=DumpState.FAILED, message="no such database x")
-    assert (decision.actions, decision.after) == ((), run.AT_ONCE)
+    assert (decision.actions, decision.after) == ((), AT_ONCE)
 
 
 def test_the_end_of_long_last_words_is_kept() -> None:
     decision = run.decide(seen(STARTED, dump=look(DumpSight.FAILED, message="x" * 5000 + "end")))
 
     message = the_dump(decision).message or ""
-    assert (len(message), message[0], message[-4:]) == (run.MESSAGE_MAX, "…", "xend")
+    assert (len(message), message[0], message[-4:]) == (MESSAGE_MAX, "…", "xend")
 
 
 @pytest.mark.parametrize("sight", list(DumpSight))
@@ -117,7 +118,7 @@ def test_a_replaced_container_ends_the_attempt_whatever_its_files_say(sight: Dum
     assert "container was restarted or replaced" in (the_dump(decision).message or "")
 
 
-LATE = minutes(60) + run.DEADLINE_SLACK
+LATE = minutes(60) + DEADLINE_SLACK
 
 
 @pytest.mark.parametrize(
@@ -127,10 +128,10 @@ def test_a_dump_past_its_deadline_is_cancelled_and_failed(sight: DumpSight) -> N
     at_last = changed(ONE, dumps=(dump_status(started_at=NOW - LATE),))
     late = changed(ONE, dumps=(dump_status(started_at=NOW - LATE - minutes(0.1)),))
 
-    assert run.decide(seen(at_last, dump=look(sight))).after == run.POLL
+    assert run.decide(seen(at_last, dump=look(sight))).after == POLL
     decision = run.decide(seen(late, dump=look(sight, message="why")))
 
-    assert decision.actions == (run.CancelDump(DUMP, place(), 1),)
+    assert decision.actions == (CancelDump(DUMP, place(), 1),)
     assert the_dump(decision).state is DumpState.FAILED
     assert (the_dump(decision).message or "").startswith("no result within maxDuration (1:00:00)")
 
@@ -159,17 +160,17 @@ def test_a_target_without_a_pod_is_waited_for() -> None:
     decision = run.decide(seen(ONE, dump=GONE))
 
     message = f"dump shop: {GONE.message}"
-    assert decision == run.Decision(
+    assert decision == Decision(
         changed(ONE, message=message, dumps=(dump_status(at=NOWHERE, started_at=NOW),)),
         (),
-        run.POLL,
+        POLL,
     )
-    again = run.decide(seen(decision.status, dump=GONE, now=NOW + run.POLL))
+    again = run.decide(seen(decision.status, dump=GONE, now=NOW + POLL))
     assert again == decision
 
 
 def test_the_wait_for_a_target_begins_with_its_own_dump_not_with_the_attempt() -> None:
-    since = NOW - run.TARGET_WAIT + timedelta(seconds=1)
+    since = NOW - TARGET_WAIT + timedelta(seconds=1)
 
     decision = run.decide(seen(waited(since, NOW - minutes(600)), dump=GONE))
 
@@ -177,7 +178,7 @@ def test_the_wait_for_a_target_begins_with_its_own_dump_not_with_the_attempt() -
 
 
 def test_a_target_that_stays_away_fails_the_dump() -> None:
-    decision = run.decide(seen(waited(NOW - run.TARGET_WAIT, NOW - minutes(3)), dump=GONE))
+    decision = run.decide(seen(waited(NOW - TARGET_WAIT, NOW - minutes(3)), dump=GONE))
 
     assert the_dump(decision).state is DumpState.FAILED
     assert the_dump(decision).message == GONE.message
@@ -189,7 +190,7 @@ def test_a_target_that_comes_back_gets_its_dump() -> None:
     decision = run.decide(seen(waited(NOW - minutes(1), NOW - minutes(1)), dump=back))
 
     assert the_dump(decision) == dump_status(started_at=NOW)
-    assert (decision.actions, decision.after) == ((), run.AT_ONCE)
+    assert (decision.actions, decision.after) == ((), AT_ONCE)
 
 
 TWO = status(
@@ -203,7 +204,7 @@ def test_dumps_run_in_the_order_of_the_policy() -> None:
     second = changed(TWO, dumps=(dump_status("a", DumpState.DONE),))
     over = changed(second, dumps=(*second.dumps, dump_status("b", DumpState.FAILED)))
 
-    named = [run.current_dump(s) for s in (TWO, first, second, over)]
+    named = [current_dump(s) for s in (TWO, first, second, over)]
 
     assert [d.name if d else None for d in named] == ["a", "a", "b", None]
 
@@ -256,7 +257,7 @@ def test_a_retry_repeats_every_dump_whose_claim_has_no_good_point() -> None:
         ),
     )
 
-    assert run.current_dump(retry) == planned_dump("b")
+    assert current_dump(retry) == planned_dump("b")
     decision = run.decide(seen(retry, dump=look(DumpSight.NONE, place=place("logs"))))
 
     assert decision.status.dumps == (
@@ -268,4 +269,4 @@ def test_a_retry_repeats_every_dump_whose_claim_has_no_good_point() -> None:
 def test_a_dump_of_an_earlier_attempt_stands_for_nothing() -> None:
     retry = changed(TWO, attempt=2, dumps=(dump_status("a", DumpState.DONE, sha256=SHA),))
 
-    assert run.dumps_on(retry, "data") == ()
+    assert dumps_on(retry, "data") == ()

@@ -23,6 +23,7 @@ from tests.support.builders import (
 from backstay.api.backup import BackupPhase, DumpState, PointResult
 from backstay.api.common import changed
 from backstay.domain import run
+from backstay.domain.run_values import MarkFailed, MarkGood
 from backstay.domain.sights import PointSeen
 
 TWO = status(
@@ -41,7 +42,7 @@ def test_a_run_is_completed_when_every_claim_has_a_good_point() -> None:
     decision = run.decide(seen(TWO, points={"data": READY_POINT, "logs": READY_POINT}))
 
     ended = decision.status
-    assert decision.actions == (run.MarkGood("data"), run.MarkGood("logs"))
+    assert decision.actions == (MarkGood("data"), MarkGood("logs"))
     assert (ended.phase, ended.message, ended.completed_at) == (BackupPhase.COMPLETED, None, NOW)
     assert (ended.taken, ended.size) == (NOW - minutes(2), "2.0Gi")
     assert decision.after is None
@@ -58,7 +59,7 @@ def test_an_attempt_that_failed_is_repeated_after_a_growing_wait(attempt: int, w
     assert (again.phase, again.attempt) == (BackupPhase.QUEUED, attempt)
     assert (again.retry_at, decision.after) == (NOW + pause, pause)
     assert again.message == f"attempt {attempt} failed: claim logs: {LOST}"
-    assert decision.actions == (run.MarkGood("data"), run.MarkFailed("logs-1", LOST))
+    assert decision.actions == (MarkGood("data"), MarkFailed("logs-1", LOST))
 
 
 def test_the_last_attempt_keeps_what_is_good_and_says_what_is_not() -> None:
@@ -70,7 +71,7 @@ def test_the_last_attempt_keeps_what_is_good_and_says_what_is_not() -> None:
     assert decision.status.message == f"claim logs: {LOST}"
     assert decision.status.taken == NOW - minutes(2)
     assert [p.result for p in decision.status.points] == [PointResult.GOOD, PointResult.FAILED]
-    assert decision.actions == (run.MarkGood("data"), run.MarkFailed("logs-1", LOST))
+    assert decision.actions == (MarkGood("data"), MarkFailed("logs-1", LOST))
 
 
 def test_a_run_without_any_good_point_failed() -> None:
@@ -80,7 +81,7 @@ def test_a_run_without_any_good_point_failed() -> None:
 
     ended = decision.status
     assert (ended.phase, ended.taken, ended.size) == (BackupPhase.FAILED, None, None)
-    assert decision.actions == (run.MarkFailed("data-1", LOST), run.MarkFailed("logs-1", LOST))
+    assert decision.actions == (MarkFailed("data-1", LOST), MarkFailed("logs-1", LOST))
     assert decision.after is None
 
 
@@ -97,7 +98,7 @@ def test_a_retry_that_heals_the_rest_completes_the_run() -> None:
     decision = run.decide(seen(second, points={"logs": READY_POINT}))
 
     assert decision.status.phase is BackupPhase.COMPLETED
-    assert decision.actions == (run.MarkGood("logs"),)
+    assert decision.actions == (MarkGood("logs"),)
     assert decision.status.points[0].attempt == 1
 
 
@@ -113,7 +114,7 @@ def test_only_the_snapshots_of_this_attempt_are_marked_failed() -> None:
 
     decision = run.decide(seen(second, points={}))
 
-    assert decision.actions == (run.MarkFailed("logs-2", LOST),)
+    assert decision.actions == (MarkFailed("logs-2", LOST),)
 
 
 def test_the_message_names_every_dump_and_point_that_failed() -> None:
@@ -124,7 +125,7 @@ def test_the_message_names_every_dump_and_point_that_failed() -> None:
         points=(point_status("logs"),),
     )
 
-    decision = run.decide(seen(both, points={}))
+    decision = run.decide(seen(both, points={"logs": PointSeen(claim_gone=True)}))
 
     assert decision.status.message == (f"dump shop: FATAL: no such database; claim logs: {LOST}")
 
@@ -162,7 +163,7 @@ def test_a_point_still_pending_keeps_the_attempt_going() -> None:
     decision = run.decide(seen(TWO, points={"data": READY_POINT, "logs": CUT_POINT}))
 
     assert decision.status.phase is BackupPhase.UPLOADING
-    assert decision.actions == (run.MarkGood("data"),)
+    assert decision.actions == (MarkGood("data"),)
     assert [p.result for p in decision.status.points] == [PointResult.GOOD, PointResult.PENDING]
 
 

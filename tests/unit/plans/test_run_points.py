@@ -11,7 +11,6 @@ from tests.support.builders import (
     NOWHERE,
     PENDING_POINT,
     READY_POINT,
-    RUN_UID,
     dump_status,
     look,
     look_done,
@@ -21,15 +20,15 @@ from tests.support.builders import (
     planned_dump,
     point_status,
     seen,
-    spec,
     status,
 )
 
-from backstay.api.backup import BackupPhase, DumpState, PointResult, PointStatus, Trigger
+from backstay.api.backup import BackupPhase, DumpState, PointResult, PointStatus
 from backstay.api.common import changed
-from backstay.domain import naming, run
-from backstay.domain.calendar import load_zone
+from backstay.domain import run
 from backstay.domain.errors import DataError
+from backstay.domain.run_status import dumps_on
+from backstay.domain.run_values import AT_ONCE, POLL, Decision, MarkFailed, MarkGood
 from backstay.domain.sights import DumpSeen, DumpSight, PointSeen
 
 CUTTING = status(BackupPhase.SNAPSHOTTING)
@@ -42,87 +41,22 @@ DUMPED = changed(
 UPLOADING = status(
     BackupPhase.UPLOADING, points=(point_status(cut_at=NOW - minutes(1), content="content-1"),)
 )
+ELSEWHERE = ": only on another claim"
 
 
-def the_point(decision: run.Decision) -> PointStatus:
+def the_point(decision: Decision) -> PointStatus:
     (entry,) = decision.status.points
     return entry
-
-
-def test_every_claim_is_asked_for_at_once_with_the_dumps_on_it() -> None:
-    on_data = dump_status("a", DumpState.DONE)
-    on_logs = dump_status("b", DumpState.DONE, at=place("logs"))
-    cutting = changed(
-        CUTTING,
-        plan=plan("data", "logs", dumps=(planned_dump("a"), planned_dump("b"))),
-        dumps=(on_data, on_logs),
-    )
-
-    decision = run.decide(seen(cutting))
-
-    names = ["data-20261122-0032-1f0c5-1", "logs-20261122-0032-1f0c5-1"]
-    assert decision.actions == (
-        run.CreateSnapshot("data", names[0], 1, NOW, (on_data,)),
-        run.CreateSnapshot("logs", names[1], 1, NOW, (on_logs,)),
-    )
-    assert [(p.snapshot, p.result, p.requested_at) for p in decision.status.points] == [
-        (name, PointResult.PENDING, NOW) for name in names
-    ]
-    assert (decision.status.phase, decision.after) == (BackupPhase.SNAPSHOTTING, run.POLL)
-
-
-def test_an_ad_hoc_snapshot_is_named_by_the_runs_start_in_the_policys_zone() -> None:
-    vienna = changed(CUTTING, plan=plan(zone="Europe/Vienna"))
-    adhoc = seen(vienna, spec=spec(trigger=Trigger.AD_HOC, scheduled_for=None))
-
-    assert CUTTING.started_at is not None
-    assert run.snapshot_name(adhoc, "data") == naming.snapshot_name(
-        "data", CUTTING.started_at, load_zone("Europe/Vienna"), RUN_UID, 1
-    )
-    assert run.snapshot_name(replace(adhoc, now=NOW + minutes(60)), "data").startswith(
-        "data-20261122-0155-"
-    )
-
-
-def test_a_claim_whose_dump_failed_is_not_cut() -> None:
-    half = changed(
-        CUTTING,
-        plan=plan("data", "logs", dumps=(planned_dump(),)),
-        dumps=(dump_status(state=DumpState.FAILED),),
-    )
-
-    decision = run.decide(seen(half))
-
-    assert [a.claim for a in decision.actions if isinstance(a, run.CreateSnapshot)] == ["logs"]
-
-
-def test_a_claim_with_a_good_point_is_not_cut_again() -> None:
-    retry = changed(
-        CUTTING,
-        attempt=2,
-        plan=plan("data", "logs"),
-        points=(
-            point_status("data", PointResult.GOOD),
-            point_status("logs", PointResult.FAILED),
-        ),
-    )
-
-    decision = run.decide(seen(retry))
-
-    assert [a.name for a in decision.actions if isinstance(a, run.CreateSnapshot)] == [
-        "logs-20261122-0032-1f0c5-2"
-    ]
-    assert decision.status.points[0] == retry.points[0]
 
 
 @pytest.mark.parametrize(
     ("point", "why"),
     [
-        (PointSeen(), "there is no VolumeSnapshot of it"),
+        (PointSeen(claim_gone=True), "there is no VolumeSnapshot of it"),
         (replace(CUT_POINT, ours=False), "taken by one that this run did not make"),
         (replace(CUT_POINT, result=PointResult.FAILED), "labelled failed"),
     ],
-    ids=["gone", "foreign", "labelled failed"],
+    ids=["claim gone", "foreign", "labelled failed"],
 )
 @pytest.mark.parametrize("phase", [BackupPhase.SNAPSHOTTING, BackupPhase.UPLOADING])
 def test_a_point_that_is_lost_fails(phase: BackupPhase, point: PointSeen, why: str) -> None:
@@ -133,7 +67,14 @@ def test_a_point_that_is_lost_fails(phase: BackupPhase, point: PointSeen, why: s
     assert the_point(decision).result is PointResult.FAILED
     assert why in (the_point(decision).message or "")
     assert decision.status.phase is BackupPhase.QUEUED
-    assert decision.actions == (run.MarkFailed("data-1", the_point(decision).message or ""),)
+    assert decision.actions == (MarkFailed("data-1", the_point(decision).message or ""),)
+
+
+def test_a_snapshot_that_is_gone_while_it_becomes_ready_fails_its_point() -> None:
+    decision = run.decide(seen(UPLOADING, points={"data": PointSeen()}))
+
+    assert the_point(decision).message == PointSeen().lost()
+    assert decision.actions == (MarkFailed("data-1", PointSeen().lost()),)
 
 
 def test_a_foreign_snapshot_is_never_counted_even_if_it_is_labelled_good() -> None:
@@ -150,7 +91,7 @@ def test_a_snapshot_that_is_not_cut_yet_is_waited_for_with_its_error() -> None:
     decision = run.decide(seen(ASKED, points={"data": stuck}))
 
     assert the_point(decision) == point_status(message="driver is busy")
-    assert (decision.status.phase, decision.after) == (BackupPhase.SNAPSHOTTING, run.POLL)
+    assert (decision.status.phase, decision.after) == (BackupPhase.SNAPSHOTTING, POLL)
     healed = run.decide(seen(decision.status, points={"data": PENDING_POINT}))
     assert the_point(healed).message is None
 
@@ -170,7 +111,7 @@ def test_a_cut_point_without_dumps_goes_on_to_wait_until_it_is_ready() -> None:
     decision = run.decide(seen(ASKED, points={"data": CUT_POINT}))
 
     assert the_point(decision) == point_status(cut_at=CUT_POINT.cut_at, content="content-1")
-    assert (decision.status.phase, decision.after) == (BackupPhase.UPLOADING, run.AT_ONCE)
+    assert (decision.status.phase, decision.after) == (BackupPhase.UPLOADING, AT_ONCE)
 
 
 def test_a_cut_whose_dump_was_read_again_unchanged_is_a_cut() -> None:
@@ -186,7 +127,11 @@ def test_a_cut_whose_dump_was_read_again_unchanged_is_a_cut() -> None:
     "again",
     [
         look_done("b" * 64),
-        *(look(s) for s in DumpSight if s not in (DumpSight.DONE, DumpSight.UNREACHABLE)),
+        *(
+            look(sight)
+            for sight in DumpSight
+            if sight not in (DumpSight.DONE, DumpSight.FAILED, DumpSight.UNREACHABLE)
+        ),
     ],
 )
 def test_a_dump_that_is_another_one_after_the_cut_spoils_the_point(again: DumpSeen) -> None:
@@ -195,16 +140,38 @@ def test_a_dump_that_is_another_one_after_the_cut_spoils_the_point(again: DumpSe
     assert the_point(decision).message == "dump shop was replaced before the snapshot was cut"
 
 
-@pytest.mark.parametrize("rechecks", [{"shop": look(DumpSight.UNREACHABLE)}, {}])
+def test_a_dump_that_reads_as_failed_after_the_cut_spoils_the_point_with_its_own_words() -> None:
+    again = look(DumpSight.FAILED, message="exec: there is no sh in the container")
+
+    decision = run.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks={"shop": again}))
+
+    assert the_point(decision).result is PointResult.FAILED
+    assert the_point(decision).message == (
+        "dump shop reads as failed after the cut: exec: there is no sh in the container"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rechecks", "note"),
+    [
+        ({"shop": look(DumpSight.UNREACHABLE)}, ""),
+        ({"shop": look(DumpSight.UNREACHABLE, message="timeout")}, ": timeout"),
+        ({}, ""),
+        *(
+            ({"shop": replace(look_done(), sight=sight, place=place("replica"))}, ELSEWHERE)
+            for sight in DumpSight
+        ),
+    ],
+)
 def test_a_dump_that_cannot_be_read_after_the_cut_is_read_until_the_deadline(
-    rechecks: dict[str, DumpSeen],
+    rechecks: dict[str, DumpSeen], note: str
 ) -> None:
     decision = run.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks=rechecks))
     late = changed(DUMPED, points=(point_status(requested_at=NOW - minutes(10.1)),))
     failed = run.decide(seen(late, points={"data": CUT_POINT}, rechecks=rechecks))
 
-    assert decision == run.Decision(DUMPED, (), run.POLL)
-    assert the_point(failed).message == "dump shop could not be read after the cut"
+    assert decision == Decision(DUMPED, (), POLL)
+    assert the_point(failed).message == f"dump shop could not be read after the cut{note}"
 
 
 def test_only_the_dumps_of_its_own_claim_and_those_of_no_known_claim_bind_a_point() -> None:
@@ -214,7 +181,7 @@ def test_only_the_dumps_of_its_own_claim_and_those_of_no_known_claim_bind_a_poin
         dump_status("c", DumpState.FAILED, at=NOWHERE),
     )
 
-    bound = run.dumps_on(changed(CUTTING, dumps=dumps), "data")
+    bound = dumps_on(changed(CUTTING, dumps=dumps), "data")
 
     assert [d.name for d in bound] == ["a", "c"]
 
@@ -226,7 +193,7 @@ def test_no_point_waits_for_readiness_while_another_is_not_cut() -> None:
 
     decision = run.decide(seen(two, points={"data": CUT_POINT, "logs": PENDING_POINT}))
 
-    assert (decision.status.phase, decision.after) == (BackupPhase.SNAPSHOTTING, run.POLL)
+    assert (decision.status.phase, decision.after) == (BackupPhase.SNAPSHOTTING, POLL)
 
 
 def test_a_point_that_fails_does_not_hold_up_the_others() -> None:
@@ -234,16 +201,18 @@ def test_a_point_that_fails_does_not_hold_up_the_others() -> None:
         CUTTING, plan=plan("data", "logs"), points=(point_status("data"), point_status("logs"))
     )
 
-    decision = run.decide(seen(two, points={"data": PointSeen(), "logs": CUT_POINT}))
+    gone = PointSeen(claim_gone=True)
+    decision = run.decide(seen(two, points={"data": gone, "logs": CUT_POINT}))
 
     assert decision.status.phase is BackupPhase.UPLOADING
+    assert decision.status.points[0].result is PointResult.FAILED
     assert decision.actions == ()
 
 
 def test_a_ready_point_is_marked_good_and_ends_the_run() -> None:
     decision = run.decide(seen(UPLOADING, points={"data": READY_POINT}))
 
-    assert decision.actions == (run.MarkGood("data"),)
+    assert decision.actions == (MarkGood("data"),)
     assert the_point(decision) == changed(
         UPLOADING.points[0], result=PointResult.GOOD, bytes=1 << 30
     )
@@ -259,9 +228,7 @@ def test_a_point_that_is_good_already_is_not_marked_again() -> None:
 
 
 def test_a_point_that_is_not_ready_is_waited_for() -> None:
-    assert run.decide(seen(UPLOADING, points={"data": CUT_POINT})) == run.Decision(
-        UPLOADING, (), run.POLL
-    )
+    assert run.decide(seen(UPLOADING, points={"data": CUT_POINT})) == Decision(UPLOADING, (), POLL)
 
 
 def test_a_point_that_is_not_ready_in_time_fails() -> None:

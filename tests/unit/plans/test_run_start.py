@@ -23,6 +23,7 @@ from backstay.api.backup import BackupPhase, DumpState, PointResult, RunPlan, Tr
 from backstay.api.common import changed
 from backstay.domain import run
 from backstay.domain.errors import UserError
+from backstay.domain.run_values import AT_ONCE, POLL, Decision
 
 PENDING = status()
 QUEUED = status(BackupPhase.QUEUED)
@@ -36,7 +37,7 @@ def test_a_pending_run_freezes_its_plan_and_queues() -> None:
         PENDING, phase=BackupPhase.QUEUED, plan=plan(), started_at=NOW
     )
     assert decision.actions == ()
-    assert decision.after == run.AT_ONCE
+    assert decision.after == AT_ONCE
 
 
 def test_a_policy_that_cannot_be_run_fails_the_run_with_its_own_words() -> None:
@@ -52,7 +53,7 @@ def test_a_policy_that_cannot_be_run_fails_the_run_with_its_own_words() -> None:
 
 @pytest.mark.parametrize(
     ("age", "phase", "after"),
-    [(0.1, BackupPhase.PENDING, run.POLL), (0.5, BackupPhase.FAILED, None)],
+    [(0.1, BackupPhase.PENDING, POLL), (0.5, BackupPhase.FAILED, None)],
 )
 def test_a_missing_policy_is_waited_for_shortly(
     age: float, phase: BackupPhase, after: object
@@ -68,28 +69,37 @@ def test_a_retry_waits_for_its_time() -> None:
 
     decision = run.decide(seen(waiting))
 
-    assert decision == run.Decision(waiting, (), minutes(1))
+    assert decision == Decision(waiting, (), minutes(1))
 
 
 def test_a_blocked_run_tells_for_whom_it_waits() -> None:
     decision = run.decide(seen(QUEUED, blockers=("a", "b", "c", "d")))
 
-    assert decision == run.Decision(changed(QUEUED, message="waiting for a, b, c"), (), run.POLL)
+    assert decision == Decision(changed(QUEUED, message="waiting for a, b, c"), (), POLL)
 
 
 @pytest.mark.parametrize(
-    ("dumps", "phase"),
-    [((planned_dump(),), BackupPhase.DUMPING), ((), BackupPhase.SNAPSHOTTING)],
+    ("dumps", "phase", "points"),
+    [
+        ((planned_dump(),), BackupPhase.DUMPING, ()),
+        (
+            (),
+            BackupPhase.SNAPSHOTTING,
+            (point_status(snapshot="data-20261122-0032-1f0c5-1", requested_at=NOW),),
+        ),
+    ],
 )
-def test_an_admitted_run_begins_an_attempt(dumps: object, phase: BackupPhase) -> None:
+def test_an_admitted_run_begins_an_attempt(
+    dumps: object, phase: BackupPhase, points: object
+) -> None:
     waiting = changed(QUEUED, plan=changed(plan(), dumps=dumps), message="waiting for a")
 
     decision = run.decide(seen(waiting))
 
     assert decision.status == changed(
-        waiting, phase=phase, attempt=1, attempted_at=NOW, message=None
+        waiting, phase=phase, attempt=1, attempted_at=NOW, message=None, points=points
     )
-    assert decision.after == run.AT_ONCE
+    assert (decision.actions, decision.after) == ((), AT_ONCE)
 
 
 def test_a_retry_whose_dumps_are_in_good_points_goes_straight_to_the_cut() -> None:
@@ -145,4 +155,4 @@ def test_runs_queue_by_slot_and_ad_hoc_ones_by_their_start() -> None:
 def test_a_final_phase_is_never_left(phase: BackupPhase) -> None:
     over = status(phase, points=(point_status(),))
 
-    assert run.decide(seen(over, plan=plan(), blockers=("a",))) == run.Decision(over)
+    assert run.decide(seen(over, plan=plan(), blockers=("a",))) == Decision(over)

@@ -57,6 +57,8 @@ class PointSeen:
     """One look at the snapshot of a point and its content. The default: there is none."""
 
     exists: bool = False
+    claim_gone: bool = False
+    """There is no snapshot, and the claim of the plan was deleted or made anew."""
     ours: bool = True
     """False: the name is taken by a snapshot that this attempt did not make."""
     result: PointResult | None = None

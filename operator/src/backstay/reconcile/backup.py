@@ -28,14 +28,25 @@ from backstay.api.policy import PolicySpec
 from backstay.domain import objects, run
 from backstay.domain.calendar import load_zone
 from backstay.domain.clock import Clock
-from backstay.domain.errors import DataError, Transient, UserError
+from backstay.domain.errors import BackstayError, Conflict, DataError, Fatal, Transient, UserError
 from backstay.domain.objects import Obj
+from backstay.domain.run_status import MESSAGE_MAX, current_dump, dump_entry, dumps_on
+from backstay.domain.run_values import (
+    Action,
+    CancelDump,
+    CreateSnapshot,
+    MarkFailed,
+    MarkGood,
+    Seen,
+    StartDump,
+    with_seen,
+)
 from backstay.domain.sights import DumpSeen, DumpSight, PointSeen
 from backstay.domain.times import parse_time
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
-from backstay.kube.resources import BACKUP, BACKUP_POLICY
+from backstay.kube.resources import BACKUP, BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM
 from backstay.reconcile import keys
 from backstay.steps import resolve, snapshots
 from backstay.steps.dumping import Dumping
@@ -110,8 +121,16 @@ class BackupReconciler:
     async def _step(self, key: Key, subject: Subject) -> timedelta | None:
         seen = await self._gather(subject)
         decision = run.decide(seen)
-        for action in decision.actions:
-            await self._act(key, subject, seen, action)
+        try:
+            for action in decision.actions:
+                await self._act(key, subject, seen, action)
+        except (Conflict, Fatal):
+            raise
+        except BackstayError as error:
+            # A person must see what holds the run up, such as a quota; the queue tries again.
+            told = changed(subject.status, message=error.message[:MESSAGE_MAX])
+            await write_status(self._client, BACKUP, subject.obj, told)
+            raise
         status = decision.status
         await write_status(self._client, BACKUP, subject.obj, status)
         await self._tell(subject, status)
@@ -120,9 +139,9 @@ class BackupReconciler:
             self._enqueue(keys.retention(key.namespace, subject.spec.policy))
         return decision.after
 
-    async def _gather(self, subject: Subject) -> run.Seen:
+    async def _gather(self, subject: Subject) -> Seen:
         status = subject.status
-        seen = run.Seen(
+        seen = Seen(
             name=objects.name(subject.obj),
             uid=subject.uid,
             created=parse_time(objects.dig(subject.obj, "metadata", "creationTimestamp")),
@@ -134,16 +153,16 @@ class BackupReconciler:
             case BackupPhase.PENDING:
                 return await self._see_policy(subject, seen)
             case BackupPhase.QUEUED:
-                return run.with_seen(seen, blockers=await self._blockers(subject))
+                return with_seen(seen, blockers=await self._blockers(subject))
             case BackupPhase.DUMPING:
-                return run.with_seen(seen, dump=await self._see_dump(subject))
+                return with_seen(seen, dump=await self._see_dump(subject))
             case BackupPhase.SNAPSHOTTING:
                 return await self._see_points(subject, seen, recheck=True)
             case BackupPhase.UPLOADING:
                 return await self._see_points(subject, seen, recheck=False)
         return seen
 
-    async def _see_policy(self, subject: Subject, seen: run.Seen) -> run.Seen:
+    async def _see_policy(self, subject: Subject, seen: Seen) -> Seen:
         """Make the plan from the policy; what is wrong with it ends the run."""
         name = subject.spec.policy
         obj = await self._client.find(BACKUP_POLICY, name, subject.namespace)
@@ -159,8 +178,8 @@ class BackupReconciler:
                 load_zone(spec.schedule.time_zone)
             plan = await resolve.make_plan(self._client, subject.namespace, spec)
         except UserError as error:
-            return run.with_seen(seen, problem=error)
-        return run.with_seen(seen, plan=with_retention(plan, spec, subject.spec))
+            return with_seen(seen, problem=error)
+        return with_seen(seen, plan=with_retention(plan, spec, subject.spec))
 
     async def _blockers(self, subject: Subject) -> tuple[str, ...]:
         """Runs of the namespace that share a claim or target and hold it or wait longer."""
@@ -185,23 +204,30 @@ class BackupReconciler:
     async def _see_dump(self, subject: Subject) -> DumpSeen | None:
         """Look at the dump that is next or under way, where it was started or would be."""
         status = subject.status
-        dump = run.current_dump(status)
+        dump = current_dump(status)
         if dump is None or status.plan is None:
             return None
+        entry = dump_entry(status, dump.name)
+        started = entry if entry and entry.attempt == status.attempt else None
         try:
-            place = await resolve.find_place(self._client, subject.namespace, dump, status.plan)
+            place = await resolve.find_place(
+                self._client,
+                subject.namespace,
+                dump,
+                [c.name for c in status.plan.claims],
+                prefer=started.pod_uid if started else "",
+            )
         except UserError as error:
             return DumpSeen(DumpSight.FAILED, message=error.message)
         except Transient as error:
             return DumpSeen(DumpSight.UNREACHABLE, message=error.message)
-        entry = run.dump_entry(status, dump.name)
-        if entry is None or entry.attempt < status.attempt:
+        if started is None:
             return DumpSeen(DumpSight.NONE, place)
-        if entry.container_id != place.container_id:
+        if started.container_id != place.container_id:
             return DumpSeen(DumpSight.UNREACHABLE, place)
         return await self._dumping.look(subject.namespace, subject.uid, dump, place, status.attempt)
 
-    async def _see_points(self, subject: Subject, seen: run.Seen, *, recheck: bool) -> run.Seen:
+    async def _see_points(self, subject: Subject, seen: Seen, *, recheck: bool) -> Seen:
         """Look at this attempt's snapshots and, once one is cut, at its dumps again."""
         points: dict[str, PointSeen] = {}
         rechecks: dict[str, DumpSeen] = {}
@@ -210,22 +236,39 @@ class BackupReconciler:
                 continue
             pair = await snapshots.read_pair(self._client, subject.namespace, entry.snapshot)
             point = snapshots.seen(pair, run=subject.uid)
+            if not point.exists and await self._claim_gone(subject, entry.claim):
+                point = PointSeen(claim_gone=True)
             points[entry.claim] = point
             if recheck and point.cut and entry.cut_at is None:
                 rechecks |= await self._recheck(subject, entry.claim)
-        return run.with_seen(seen, points=points, rechecks=rechecks)
+        return with_seen(seen, points=points, rechecks=rechecks)
+
+    async def _claim_gone(self, subject: Subject, name: str) -> bool:
+        """Whether the claim of the plan is not there any more, or is another of that name."""
+        plan = subject.status.plan
+        claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, name, subject.namespace)
+        planned = {c.name: c.uid for c in plan.claims} if plan else {}
+        return claim is None or objects.uid(claim) != planned.get(name)
 
     async def _recheck(self, subject: Subject, claim: str) -> dict[str, DumpSeen]:
-        """Read the results of a claim's dumps once more, in whatever pod has the claim now."""
+        """Read the results of a claim's dumps once more, where they ran or in whatever pod has
+        the claim now. A pod with another claim, such as a replica's, says nothing about them.
+        """
         status = subject.status
         plan = status.plan
         found: dict[str, DumpSeen] = {}
-        for entry in run.dumps_on(status, claim):
+        for entry in dumps_on(status, claim):
             dump = next(d for d in plan.dumps if d.name == entry.name) if plan else None
             if dump is None or plan is None or entry.state is not DumpState.DONE:
                 continue
             try:
-                place = await resolve.find_place(self._client, subject.namespace, dump, plan)
+                place = await resolve.find_place(
+                    self._client,
+                    subject.namespace,
+                    dump,
+                    [entry.claim],
+                    prefer=entry.pod_uid,
+                )
             except (UserError, Transient) as error:
                 found[dump.name] = DumpSeen(DumpSight.UNREACHABLE, message=error.message)
                 continue
@@ -234,10 +277,10 @@ class BackupReconciler:
             )
         return found
 
-    async def _act(self, key: Key, subject: Subject, seen: run.Seen, action: run.Action) -> None:
+    async def _act(self, key: Key, subject: Subject, seen: Seen, action: Action) -> None:
         namespace = subject.namespace
         match action:
-            case run.StartDump(dump, place, attempt):
+            case StartDump(dump, place, attempt):
                 self._dumping.start(
                     namespace,
                     subject.uid,
@@ -246,15 +289,15 @@ class BackupReconciler:
                     attempt=attempt,
                     wake=lambda: self._enqueue(key),
                 )
-            case run.CancelDump(dump, place, attempt):
+            case CancelDump(dump, place, attempt):
                 await self._dumping.cancel(namespace, subject.uid, dump, place, attempt)
-            case run.CreateSnapshot():
+            case CreateSnapshot():
                 await self._points.create(subject.obj, subject.spec, subject.status, action)
-            case run.MarkGood(claim):
+            case MarkGood(claim):
                 await self._points.mark_good(
                     subject.obj, subject.spec, subject.status, claim, seen.now
                 )
-            case run.MarkFailed(snapshot, _):
+            case MarkFailed(snapshot, _):
                 await self._points.mark_failed(namespace, snapshot, subject.uid)
 
     async def _tell(self, subject: Subject, status: BackupStatus) -> None:

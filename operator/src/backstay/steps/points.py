@@ -10,12 +10,12 @@ from backstay.builders.snapshot import volume_snapshot
 from backstay.domain import labels, naming, objects
 from backstay.domain.calendar import load_zone
 from backstay.domain.carriers import point_of, record_of, rules_of
-from backstay.domain.errors import DataError, NotFound
+from backstay.domain.errors import Conflict, DataError, NotFound
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Rules
 from backstay.domain.record import ClaimRecord, DumpRecord, Record, build_record
 from backstay.domain.retention import tiers_for_new
-from backstay.domain.run import CreateSnapshot
+from backstay.domain.run_values import CreateSnapshot
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP_POLICY, NAMESPACE, PERSISTENT_VOLUME_CLAIM
 from backstay.steps import snapshots
@@ -33,7 +33,7 @@ class PointWriter:
     ) -> None:
         """Given a run and the snapshot that it wants, ask for it, or find that this was done.
 
-        A claim that is gone or was made anew gets no snapshot: the run sees that and fails it.
+        Raise Conflict if the claim went away since it was looked at.
         """
         plan = status.plan
         if plan is None:
@@ -42,14 +42,14 @@ class PointWriter:
         planned = next(c for c in plan.claims if c.name == wanted.claim)
         claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, wanted.claim, namespace)
         if claim is None or objects.uid(claim) != planned.uid:
-            return
+            raise Conflict(f"claim {namespace}/{wanted.claim} went away")
         home = await self._client.get(NAMESPACE, namespace)
         record = Record(
             policy=spec.policy,
             backup=objects.name(backup),
             slot=spec.scheduled_for or wanted.requested_at,
             zone=plan.zone,
-            attempt=wanted.attempt,
+            attempt=status.attempt,
             namespace=namespace,
             namespace_uid=objects.uid(home),
             claim=_recorded_claim(claim),

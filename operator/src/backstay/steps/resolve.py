@@ -114,13 +114,16 @@ async def target_pods(client: Client, namespace: str, target: Target, *, dump: s
     return sourcing.running_pods(await client.list(resources.POD, namespace, labels=selector))
 
 
-def choose_place(pods: Iterable[Obj], dump: PlannedDump, claims: Iterable[str]) -> DumpPlace:
+def choose_place(
+    pods: Iterable[Obj], dump: PlannedDump, claims: Iterable[str], *, prefer: str = ""
+) -> DumpPlace:
     """Given running pods (at least one), return where the dump runs: the first whose file lies
-    on a claim of the run. Raise the UserError of the first pod if there is none.
+    on one of the claims, the pod with uid `prefer` before all others. Raise the UserError of the
+    first pod if there is none.
     """
     known = list(claims)
     refusal: UserError | None = None
-    for pod in pods:
+    for pod in sorted(pods, key=lambda p: objects.uid(p) != prefer):
         try:
             place = sourcing.place_in(
                 pod, dump=dump.name, container=dump.target.container, file=dump.file
@@ -133,15 +136,23 @@ def choose_place(pods: Iterable[Obj], dump: PlannedDump, claims: Iterable[str]) 
     raise refusal or Transient(f"dump {dump.name} has no running pod")
 
 
-async def find_place(client: Client, namespace: str, dump: PlannedDump, plan: RunPlan) -> DumpPlace:
-    """Given a dump of a frozen plan, return where it would run now.
+async def find_place(
+    client: Client,
+    namespace: str,
+    dump: PlannedDump,
+    claims: Iterable[str],
+    *,
+    prefer: str = "",
+) -> DumpPlace:
+    """Given a dump of a frozen plan and the claims its file may lie on, return where it would run
+    now: in the pod with uid `prefer`, where it was started, as long as that runs.
 
     Raise UserError if it never could; Transient if no pod of its target runs at the moment.
     """
     pods = await target_pods(client, namespace, dump.target, dump=dump.name)
     if not pods:
         raise Transient(f"{dump.target.kind} {dump.target.name} has no running pod")
-    place = choose_place(pods, dump, [c.name for c in plan.claims])
+    place = choose_place(pods, dump, claims, prefer=prefer)
     if not place.container_id:
         raise Transient(f"container {place.container} of pod {place.pod} is not running")
     return place

@@ -1,0 +1,141 @@
+"""The points of one attempt of a run: their snapshots asked for, cut, and made good.
+
+Invariants:
+
+- A snapshot's name and the time of its request are written down before it is asked for, and it is
+  asked for in every round in which it is not there, until it is cut or cutTimeout has passed.
+- A point is cut only when every dump on its claim was read again unchanged after the cut.
+- A point is good only by MarkGood, or by the label that an earlier MarkGood wrote.
+- The phase is `run.decide`'s to change: here the points go a step further each.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from backstay.api.backup import BackupPhase, BackupStatus, DumpStatus, PointResult, PointStatus
+from backstay.api.common import changed
+from backstay.domain import naming
+from backstay.domain.calendar import load_zone
+from backstay.domain.run_status import claims_to_cut, colon, dumps_on, plan_of, short, with_point
+from backstay.domain.run_values import POLL, Action, CreateSnapshot, Decision, MarkGood, Seen
+from backstay.domain.sights import DumpSeen, DumpSight, PointSeen
+
+
+def begin(seen: Seen, status: BackupStatus) -> BackupStatus:
+    """Given a run and its status after the dumps, return the status that takes the snapshots.
+
+    They are written down before the first is asked for: cutTimeout runs from here, also where
+    the API server does not let us create them.
+    """
+    for claim in claims_to_cut(status):
+        entry = PointStatus(
+            claim=claim,
+            attempt=status.attempt,
+            snapshot=snapshot_name(seen, status, claim),
+            result=PointResult.PENDING,
+            requested_at=seen.now,
+        )
+        status = with_point(status, entry)
+    return changed(status, phase=BackupPhase.SNAPSHOTTING, message=None)
+
+
+def snapshot_name(seen: Seen, status: BackupStatus, claim: str) -> str:
+    """Given a run, its status and a claim, return the name of the attempt's snapshot."""
+    when = seen.spec.scheduled_for or status.started_at or seen.now
+    zone = load_zone(plan_of(status).zone)
+    return naming.snapshot_name(claim, when, zone, seen.uid, status.attempt)
+
+
+def cut(seen: Seen) -> Decision:
+    """Given a run that takes snapshots, return it with each point a step further."""
+    status, actions = seen.status, list[Action]()
+    timeout = plan_of(status).cut_timeout
+    for entry in status.points:
+        if entry.result is not PointResult.PENDING or entry.cut_at is not None:
+            continue
+        point = seen.points.get(entry.claim, PointSeen())
+        late = seen.now - (entry.requested_at or seen.now) > timeout
+        if point.exists or point.claim_gone or late:
+            status = with_point(status, _judge_cut(seen, entry, point, late=late))
+        else:
+            dumps = dumps_on(status, entry.claim)
+            actions.append(CreateSnapshot(entry.claim, entry.snapshot or "", seen.now, dumps))
+    # A refused create is told in the status by who carried it out; what went through clears it.
+    return Decision(changed(status, message=None), tuple(actions), POLL)
+
+
+def _judge_cut(seen: Seen, entry: PointStatus, point: PointSeen, *, late: bool) -> PointStatus:
+    """Follow one snapshot until it is cut and the dumps inside are known to be ours."""
+    timeout = plan_of(seen.status).cut_timeout
+    if late and not point.exists:
+        note = colon(seen.status.message or "")
+        return _failed(entry, f"not created within cutTimeout ({timeout}){note}")
+    if why := point.lost():
+        return _failed(entry, why)
+    if not point.cut:
+        if late:
+            return _failed(entry, f"not cut within cutTimeout ({timeout}){colon(point.error)}")
+        return changed(entry, message=short(point.error) if point.error else None)
+    for dump in dumps_on(seen.status, entry.claim):
+        look = seen.rechecks.get(dump.name, DumpSeen(DumpSight.UNREACHABLE))
+        elsewhere = look.place is not None and look.place.claim != dump.claim
+        if look.sight is DumpSight.UNREACHABLE or elsewhere:
+            note = colon("only on another claim" if elsewhere else look.message)
+            unread = f"dump {dump.name} could not be read after the cut{note}"
+            return _failed(entry, unread) if late else entry
+        if why := _spoiled(dump, look):
+            return _failed(entry, why)
+    return changed(
+        entry, cut_at=point.cut_at or seen.now, content=point.content or None, message=None
+    )
+
+
+def _spoiled(dump: DumpStatus, look: DumpSeen) -> str:
+    """Why the dump that was read after the cut is not the one that was done, "" if it is."""
+    if look.sight is DumpSight.FAILED:
+        return f"dump {dump.name} reads as failed after the cut{colon(look.message)}"
+    if look.sight is not DumpSight.DONE or look.sha256 != dump.sha256:
+        return f"dump {dump.name} was replaced before the snapshot was cut"
+    return ""
+
+
+def finish(seen: Seen) -> Decision:
+    """Given a run whose snapshots are cut, return it with each point a step further."""
+    status, actions = seen.status, list[Action]()
+    timeout = plan_of(status).ready_timeout
+    for entry in status.points:
+        if entry.result is not PointResult.PENDING:
+            continue
+        point = seen.points.get(entry.claim, PointSeen())
+        new = entry
+        if why := point.lost():
+            new = _failed(entry, why)
+        elif point.result is PointResult.GOOD:
+            new = _good(entry, point)
+        elif point.ready:
+            actions.append(MarkGood(entry.claim))
+            new = _good(entry, point)
+        elif seen.now - _known_cut(entry, seen.now) > timeout:
+            new = _failed(entry, f"not ready within readyTimeout ({timeout}){colon(point.error)}")
+        status = with_point(status, new)
+    return Decision(status, tuple(actions), POLL)
+
+
+def _known_cut(entry: PointStatus, now: datetime) -> datetime:
+    """When it was cut; a driver's clock may be wrong, but no cut precedes its request."""
+    return max(t for t in (entry.cut_at or now, entry.requested_at) if t is not None)
+
+
+def _good(entry: PointStatus, point: PointSeen) -> PointStatus:
+    return changed(
+        entry,
+        result=PointResult.GOOD,
+        bytes=point.restore_size,
+        content=point.content or entry.content,
+        message=None,
+    )
+
+
+def _failed(entry: PointStatus, why: str) -> PointStatus:
+    return changed(entry, result=PointResult.FAILED, message=short(why))

@@ -1,0 +1,125 @@
+"""Questions to the status of a Backup, and changes of it; nothing here decides.
+
+Invariants: there is one entry per dump and one per claim, the latest attempt's; entries keep their
+order. A dump whose claim is not known counts for every claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from backstay.api.backup import (
+    BackupStatus,
+    DumpState,
+    DumpStatus,
+    PlannedDump,
+    PointResult,
+    PointStatus,
+    RunPlan,
+)
+from backstay.api.common import changed
+from backstay.domain.errors import DataError
+
+E = TypeVar("E")
+
+MESSAGE_MAX: Final = 1024
+
+
+def current_dump(status: BackupStatus) -> PlannedDump | None:
+    """Given a status, return the dump of this attempt that is next or under way, if any."""
+    if status.plan is None:
+        return None
+    left = claims_left(status)
+    for dump in status.plan.dumps:
+        entry = dump_entry(status, dump.name)
+        if entry is None:
+            return dump
+        if entry.claim and entry.claim not in left:
+            continue  # An earlier attempt made its point good; its dump is in that snapshot.
+        if entry.attempt < status.attempt or entry.state is DumpState.RUNNING:
+            return dump
+    return None
+
+
+def dump_entry(status: BackupStatus, name: str) -> DumpStatus | None:
+    """Given a status, return the entry of a dump, if there is one."""
+    return next((d for d in status.dumps if d.name == name), None)
+
+
+def point_entry(status: BackupStatus, claim: str) -> PointStatus | None:
+    """Given a status, return the entry of a claim's point, if there is one."""
+    return next((p for p in status.points if p.claim == claim), None)
+
+
+def dumps_on(status: BackupStatus, claim: str) -> tuple[DumpStatus, ...]:
+    """Given a status, return this attempt's dumps that a point of the claim depends on."""
+    return tuple(d for d in status.dumps if d.attempt == status.attempt and d.claim in ("", claim))
+
+
+def plan_of(status: BackupStatus) -> RunPlan:
+    """Given a status behind Pending, return its plan. Raise DataError if it has none."""
+    if status.plan is None:
+        raise DataError(f"a Backup in phase {status.phase} has no plan")
+    return status.plan
+
+
+def claims_left(status: BackupStatus) -> tuple[str, ...]:
+    """Given a status, return the claims of its plan that have no good point yet."""
+    good = {p.claim for p in status.points if p.result is PointResult.GOOD}
+    return tuple(c.name for c in plan_of(status).claims if c.name not in good)
+
+
+def claims_to_cut(status: BackupStatus) -> tuple[str, ...]:
+    """Given a status, return the claims without a good point whose dumps of this attempt passed."""
+    return tuple(
+        claim
+        for claim in claims_left(status)
+        if all(d.state is DumpState.DONE for d in dumps_on(status, claim))
+    )
+
+
+def failures(status: BackupStatus) -> list[str]:
+    """Given a status, return why its attempt failed, dump by dump and point by point."""
+    dumps = [
+        f"dump {d.name}: {d.message}"
+        for d in status.dumps
+        if d.attempt == status.attempt and d.state is DumpState.FAILED
+    ]
+    points = [
+        f"claim {p.claim}: {p.message}"
+        for p in status.points
+        if p.attempt == status.attempt and p.result is PointResult.FAILED
+    ]
+    return dumps + points
+
+
+def with_dump(status: BackupStatus, entry: DumpStatus) -> BackupStatus:
+    """Given a status and the entry of a dump, return it with that entry put in or replaced."""
+    return changed(status, dumps=_replaced(status.dumps, entry, lambda d: d.name == entry.name))
+
+
+def with_point(status: BackupStatus, entry: PointStatus) -> BackupStatus:
+    """Given a status and the entry of a point, return it with that entry put in or replaced."""
+    points = _replaced(status.points, entry, lambda p: p.claim == entry.claim)
+    return changed(status, points=points)
+
+
+def _replaced(entries: tuple[E, ...], new: E, same: Callable[[E], bool]) -> tuple[E, ...]:
+    if not any(map(same, entries)):
+        return (*entries, new)
+    return tuple(new if same(e) else e for e in entries)
+
+
+def short(text: str) -> str:
+    """Given a message, return it on one line, cut to MESSAGE_MAX characters at its beginning.
+
+    A tool's last words matter most.
+    """
+    flat = " ".join(text.split())
+    return flat if len(flat) <= MESSAGE_MAX else "…" + flat[-MESSAGE_MAX + 1 :]
+
+
+def colon(text: str) -> str:
+    """Given what is known besides, return it as the end of a message; "" if nothing is."""
+    return f": {text}" if text else ""

@@ -1,0 +1,104 @@
+"""What the plan of a run takes and gives: a sighting in, the next status and actions out.
+
+Invariants: every action is idempotent and names what it is about, so it may be carried out twice;
+actions are carried out in order, before the status is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from backstay.api.backup import BackupSpec, BackupStatus, DumpStatus, PlannedDump, RunPlan
+from backstay.domain.errors import UserError
+from backstay.domain.sights import DumpPlace, DumpSeen, PointSeen
+
+POLL: Final = timedelta(seconds=3)
+"""Between two looks at something that nothing wakes us for."""
+AT_ONCE: Final = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class StartDump:
+    """Start this dump in its container; a dump that runs or is done already is left alone."""
+
+    dump: PlannedDump
+    place: DumpPlace
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelDump:
+    """End this dump if it still runs."""
+
+    dump: PlannedDump
+    place: DumpPlace
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSnapshot:
+    """Ask the driver for a snapshot of this claim, or find that this was done."""
+
+    claim: str
+    name: str
+    requested_at: datetime
+    dumps: tuple[DumpStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MarkGood:
+    """Make the content Retain, then write result=good and the tiers onto the snapshot."""
+
+    claim: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarkFailed:
+    """Write result=failed onto the snapshot if it is there and still pending."""
+
+    snapshot: str
+    reason: str
+
+
+Action = StartDump | CancelDump | CreateSnapshot | MarkGood | MarkFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that a decision on one Backup rests on."""
+
+    name: str
+    uid: str
+    created: datetime
+    now: datetime
+    spec: BackupSpec
+    status: BackupStatus
+    plan: RunPlan | None = None
+    """The plan made from the policy just now, when the status has none yet."""
+    problem: UserError | None = None
+    """Why no plan could be made."""
+    blockers: tuple[str, ...] = ()
+    """Runs that hold or wait longer for a claim or target of this one."""
+    dump: DumpSeen | None = None
+    """The dump that is under way."""
+    points: Mapping[str, PointSeen] = field(default_factory=dict)
+    """By claim: the snapshot of the current attempt."""
+    rechecks: Mapping[str, DumpSeen] = field(default_factory=dict)
+    """By dump name: what its file says after the cut."""
+
+
+def with_seen(seen: Seen, **found: object) -> Seen:
+    """Given a sighting and what else was found (by field), return both together."""
+    return replace(seen, **found)  # type: ignore[arg-type]  # names are Seen's own fields
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The next status, what to do before it is written, and when to look again (None: never)."""
+
+    status: BackupStatus
+    actions: tuple[Action, ...] = ()
+    after: timedelta | None = None
