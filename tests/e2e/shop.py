@@ -179,7 +179,8 @@ class Shop:
             for e in found
             if e["involvedObject"]["kind"] == kind and e["involvedObject"]["name"] == name
         ]
-        return sorted(mine, key=lambda e: e["metadata"]["creationTimestamp"])
+        # Several of one run fall into one second; versions are given out in order.
+        return sorted(mine, key=lambda e: int(e["metadata"]["resourceVersion"]))
 
 
 def ours(obj: Obj) -> dict[str, str]:
