@@ -120,7 +120,13 @@ def test_killed_while_restoring(shop: Shop) -> None:
     shop.finished(name)
     with operator_pod.refused(shop.kubectl, "CREATE", "persistentvolumeclaims."):
         request = shop.restore({"backup": name}, "after-kill")
-        shop.kubectl.until_phase("restorerequests", request, "Restoring")
+        shop.kubectl.until(
+            "the request to say what holds it up",
+            lambda: (
+                "refused by a test"
+                in shop.kubectl.get("restorerequests", request)["status"].get("message", "")
+            ),
+        )
         operator_pod.kill(shop.kubectl)
         assert not shop.kubectl.find("persistentvolumeclaim", "after-kill")
     done = shop.restored(request)

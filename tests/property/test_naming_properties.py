@@ -54,7 +54,6 @@ def test_object_names_are_valid(claim: str, slot: datetime, uid: object, attempt
     pod = naming.verify_pod_name(str(uid), claim)
     assert len(pod) <= 63
     assert SUBDOMAIN.fullmatch(pod)
-    assert SUBDOMAIN.fullmatch(naming.event_name(str(uid), "Failed", attempt))
 
 
 @given(names, names, slots, slots)

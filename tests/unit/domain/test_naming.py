@@ -68,14 +68,3 @@ def test_shortening_never_leaves_a_dot_before_the_dash() -> None:
     found = naming.shorten("a" * 8 + ".-." + "b" * 30, 20)
     assert len(found) == 20
     assert ".-" not in found
-
-
-def test_an_event_is_told_once_per_object_reason_and_attempt() -> None:
-    names = {
-        naming.event_name(UID, "Failed", 1),
-        naming.event_name(UID, "Failed", 2),
-        naming.event_name(UID, "Completed", 1),
-        naming.event_name("other", "Failed", 1),
-    }
-    assert len(names) == 4
-    assert naming.event_name(UID, "Failed", 1) in names

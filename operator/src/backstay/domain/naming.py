@@ -7,7 +7,6 @@ lands on another's.
 """
 
 import hashlib
-import json
 import re
 from datetime import UTC, datetime, tzinfo
 from typing import Final
@@ -84,14 +83,6 @@ def verify_pod_name(request_uid: str, claim: str) -> str:
     """
     prefix = f"verify-{_of_uid(request_uid, 8)}-"
     return prefix + shorten(claim, POD_NAME_LIMIT - len(prefix))
-
-
-def event_name(uid: str, reason: str, attempt: int) -> str:
-    """Given an object's uid, an event's reason and the attempt, return the Event's name.
-
-    The same occurrence always has the same name, so that a repeated POST answers 409.
-    """
-    return f"backstay-{_digest(json.dumps([uid, reason, attempt]), 20)}"
 
 
 def _stamp(instant: datetime, zone: tzinfo) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from backstay.domain import labels, objects
-from backstay.domain.carriers import identity, point_of
+from backstay.domain.carriers import point_of
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point, Rules, Verdict
 from backstay.domain.retention import judge
@@ -205,8 +205,3 @@ def records_to_remove(records: Sequence[RecordSeen], keep_failed: int) -> list[s
         reverse=True,
     )
     return gone + [r.name for r in empty[keep_failed:]]
-
-
-def policy_of(obj: Obj) -> str:
-    """Given a snapshot or content of ours, return the name of its policy."""
-    return identity(obj, labels.POLICY)

@@ -28,9 +28,9 @@ from backstay.api.policy import PolicySpec
 from backstay.domain import objects, run
 from backstay.domain.calendar import load_zone
 from backstay.domain.clock import Clock
-from backstay.domain.errors import BackstayError, Conflict, DataError, Fatal, Transient, UserError
+from backstay.domain.errors import DataError, Transient, UserError
 from backstay.domain.objects import Obj
-from backstay.domain.run_status import MESSAGE_MAX, current_dump, dump_entry, dumps_on
+from backstay.domain.run_status import current_dump, dump_entry, dumps_on
 from backstay.domain.run_values import (
     Action,
     CancelDump,
@@ -51,7 +51,7 @@ from backstay.reconcile import keys
 from backstay.steps import resolve, snapshots
 from backstay.steps.dumping import Dumping
 from backstay.steps.points import PointWriter
-from backstay.steps.status import write_status
+from backstay.steps.status import telling, write_status
 
 HOLDING = frozenset({BackupPhase.DUMPING, BackupPhase.SNAPSHOTTING})
 """Phases that hold the run's claims and targets; Uploading only waits for the driver."""
@@ -121,16 +121,9 @@ class BackupReconciler:
     async def _step(self, key: Key, subject: Subject) -> timedelta | None:
         seen = await self._gather(subject)
         decision = run.decide(seen)
-        try:
+        async with telling(self._client, BACKUP, subject.obj, subject.status):
             for action in decision.actions:
                 await self._act(key, subject, seen, action)
-        except (Conflict, Fatal):
-            raise
-        except BackstayError as error:
-            # A person must see what holds the run up, such as a quota; the queue tries again.
-            told = changed(subject.status, message=error.message[:MESSAGE_MAX])
-            await write_status(self._client, BACKUP, subject.obj, told)
-            raise
         status = decision.status
         await write_status(self._client, BACKUP, subject.obj, status)
         await self._tell(subject, status)

@@ -7,17 +7,13 @@ from datetime import timedelta
 
 from pydantic import ValidationError
 
-from backstay.api.common import changed
 from backstay.api.restore import RestoredClaim, RestorePhase, RestoreSpec, RestoreStatus
 from backstay.builders.restore import claim_from_snapshot, verify_pod
 from backstay.domain import labels, naming, objects, restore
 from backstay.domain.clock import Clock
 from backstay.domain.errors import (
     AlreadyExists,
-    BackstayError,
-    Conflict,
     DataError,
-    Fatal,
     UserError,
 )
 from backstay.domain.objects import Obj, dig
@@ -33,7 +29,7 @@ from backstay.kube.resources import (
 )
 from backstay.steps.hold import hold, release
 from backstay.steps.sources import Source, find_snapshots, read_source
-from backstay.steps.status import write_status
+from backstay.steps.status import telling, write_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +86,9 @@ class RestoreReconciler:
         if subject.status.phase.final:
             return None
         decision = restore.decide(await self._gather(subject))
-        try:
+        async with telling(self._client, RESTORE_REQUEST, obj, subject.status):
             for action in decision.actions:
                 await self._act(subject, decision.status, action)
-        except (Conflict, Fatal):
-            raise
-        except BackstayError as error:
-            # A person must see what holds the restore up; the queue tries again.
-            told = changed(subject.status, message=error.message[:1024])
-            await write_status(self._client, RESTORE_REQUEST, obj, told)
-            raise
         await write_status(self._client, RESTORE_REQUEST, obj, decision.status)
         await self._tell(subject, decision.status)
         return decision.after
