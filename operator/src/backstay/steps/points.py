@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from pydantic import ValidationError
+
 from backstay.api.backup import BackupSpec, BackupStatus, DumpStatus, Trigger
 from backstay.api.policy import PolicySpec
 from backstay.builders.snapshot import volume_snapshot
 from backstay.domain import labels, naming, objects
 from backstay.domain.calendar import load_zone
 from backstay.domain.carriers import point_of, record_of, rules_of
-from backstay.domain.errors import Conflict, DataError, NotFound
+from backstay.domain.errors import Conflict, DataError, NotFound, UserError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Rules
 from backstay.domain.record import ClaimRecord, DumpRecord, Record, build_record
@@ -108,11 +110,19 @@ class PointWriter:
         await snapshots.mark_failed(self._client, pair.snapshot)
 
     async def _rules(self, namespace: str, spec: BackupSpec, status: BackupStatus) -> Rules:
-        """Retention as it stands now: tiers are a function of the set, not of the run's start."""
+        """Retention as it stands now: tiers are a function of the set, not of the run's start.
+
+        A policy that is gone or broken meanwhile must not keep a good point from being good: it
+        gets every tier, and the next pass that can read the policy corrects that.
+        """
+        zone = load_zone(status.plan.zone if status.plan else "UTC")
         obj = await self._client.find(BACKUP_POLICY, spec.policy, namespace)
         if obj is None:
-            return Rules.keep_everything(load_zone(status.plan.zone if status.plan else "UTC"))
-        return rules_of(PolicySpec.model_validate(obj.get("spec") or {}))
+            return Rules.keep_everything(zone)
+        try:
+            return rules_of(PolicySpec.model_validate(obj.get("spec") or {}))
+        except (UserError, ValidationError):
+            return Rules.keep_everything(zone)
 
 
 def _identity(spec: BackupSpec, backup: str, claim: str) -> tuple[dict[str, str], dict[str, str]]:
