@@ -93,7 +93,6 @@ def test_rights_on_the_lease_end_at_its_name_and_namespace(installed: list[Objec
         "create": None,
         "get": [name],
         "patch": [name],
-        "update": [name],
     }
     assert not [r for o in installed if o["kind"] == "ClusterRole" for r in o["rules"]
                 if "leases" in r["resources"]]  # fmt: skip
