@@ -181,4 +181,6 @@ def run() -> None:
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    # It warns at each start that signals do not reach its thread, which is what we want.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
     asyncio.run(Operator(settings, SystemClock()).run())
