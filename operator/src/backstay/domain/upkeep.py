@@ -17,6 +17,7 @@ from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point, Rules, Verdict
 from backstay.domain.retention import judge
 from backstay.domain.sweep import Action, Carrier, Content, DeletionPolicy, plan_sweep
+from backstay.domain.until import until
 
 MIRRORED_NOTES = (labels.PVC, labels.POLICY, labels.BACKUP, labels.RUN, labels.RECORD)
 """Annotations of a snapshot that its content carries too, to rebuild everything from it."""
@@ -44,6 +45,8 @@ class Item:
     snapshot: Patch | None = None
     content: Patch | None = None
     sweep: Action | None = None
+    until: str = ""
+    """How long it is kept, for the Until column."""
     reasons: tuple[str, ...] = ()
 
 
@@ -106,7 +109,8 @@ def _item(snapshot: Obj, verdict: Verdict, seen: Seen) -> Item:
     )
     bound = dig(snapshot, "status", "boundVolumeSnapshotContentName", default="")
     content = seen.contents.get(bound)
-    item = Item(labelled, changes or None, reasons=verdict.reasons)
+    shown = until(labelled, seen.rules, seen.now, last=verdict.last)
+    item = Item(labelled, changes or None, until=shown, reasons=verdict.reasons)
     if content and dig(content, "spec", "volumeSnapshotRef", "uid") == objects.uid(snapshot):
         mirror = _mirror(snapshot, after, content, labelled, due=verdict.sweep)
         if mirror:

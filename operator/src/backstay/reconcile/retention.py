@@ -24,7 +24,7 @@ from backstay.domain.errors import BackstayError, Conflict, Fatal, Transient, Us
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point, Rules
 from backstay.domain.sweep import Action, Step, plan_sweep
-from backstay.domain.until import tiers_of, until
+from backstay.domain.until import tiers_of
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.resources import (
@@ -85,12 +85,11 @@ class RetentionReconciler:
             await work.attempt(item.point.name, partial(self._carry_out, item))
         for content in upkeep.unbound(contents, snapshots):
             await work.attempt(objects.name(content), partial(self._finish, content))
-        points = {item.point.name: item.point for item in items}
+        shown = {item.point.name: item for item in items}
         for backup in backups:
             if backup.status.phase.final:
                 await work.attempt(
-                    objects.name(backup.obj),
-                    partial(self._mirror_record, backup, points, rules),
+                    objects.name(backup.obj), partial(self._mirror_record, backup, shown)
                 )
         await work.attempt("records", partial(self._remove_records, backups, contents, seen))
         if work.changed:
@@ -196,20 +195,15 @@ class RetentionReconciler:
         others = [upkeep.content_of(c) for c in await contents_of_handle(self._client, content)]
         return await self._sweep(plan_sweep(None, mine, others, due=False), None)
 
-    async def _mirror_record(
-        self, backup: Subject, points: dict[str, Point], rules: Rules | None
-    ) -> bool:
+    async def _mirror_record(self, backup: Subject, items: dict[str, upkeep.Item]) -> bool:
         """Show on a finished Backup what its points say now."""
-        now = self._clock.now()
         shown = []
         for entry in backup.status.points:
-            point = points.get(entry.snapshot or "")
-            if point is None:
+            item = items.get(entry.snapshot or "")
+            if item is None:
                 shown.append(changed(entry, tiers=(), until="gone" if entry.snapshot else None))
             else:
-                shown.append(
-                    changed(entry, tiers=tiers_of(point), until=until(point, rules, now) or None)
-                )
+                shown.append(changed(entry, tiers=tiers_of(item.point), until=item.until or None))
         if tuple(shown) == backup.status.points:
             return False
         tiers = list(dict.fromkeys(t for p in shown for t in p.tiers))
