@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from backstay.domain import labels, objects
+from backstay.domain.brakes import Held, brake_marks
 from backstay.domain.carriers import identity, point_of
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point, Rules, Verdict
@@ -64,20 +65,32 @@ class Seen:
     """uids of the Backups that are not final."""
     requests: frozenset[str]
     """uids of the RestoreRequests that are not final."""
+    released: frozenset[str] = frozenset()
+    """Hashes of the plans that a person released."""
 
 
-def plan(seen: Seen) -> list[Item]:
-    """Given what was read of one policy, return one item per snapshot."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One item per snapshot, and the series in which nothing is marked for now."""
+
+    items: Sequence[Item]
+    held: Sequence[Held]
+
+
+def plan(seen: Seen) -> Plan:
+    """Given what was read of one policy, return what to do."""
     by_claim: dict[str, list[tuple[Obj, Point]]] = {}
     for snapshot in seen.snapshots:
         point = _as_it_counts(snapshot, seen)
         by_claim.setdefault(point.claim, []).append((snapshot, point))
-    items = []
+    items, held = [], []
     for series in by_claim.values():
-        verdicts = judge([point for _, point in series], seen.rules, seen.now)
+        judged = judge([point for _, point in series], seen.rules, seen.now)
+        verdicts, stopped = brake_marks(judged, seen.released)
+        held += [stopped] if stopped else []
         for (snapshot, _), verdict in zip(series, verdicts, strict=True):
             items.append(_item(snapshot, verdict, seen))
-    return items
+    return Plan(items, held)
 
 
 def _as_it_counts(snapshot: Obj, seen: Seen) -> Point:

@@ -1,0 +1,146 @@
+"""The brakes of a retention pass on a real API server, driven as the operator drives it."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from tests.support.kubectl import Kubectl
+
+from backstay.api.common import format_time
+from backstay.domain import labels, objects
+from backstay.domain.errors import Conflict
+from backstay.domain.objects import Obj
+from backstay.engine.system_clock import SystemClock
+from backstay.kube.client import Client
+from backstay.kube.events import EventPoster
+from backstay.kube.resources import BACKUP_POLICY, VOLUME_SNAPSHOT
+from backstay.reconcile import keys
+from backstay.reconcile.policy import PolicyReconciler
+from backstay.reconcile.retention import RetentionReconciler
+
+DAYS = 8
+
+
+async def make_series(client: Client, namespace: str, *, dated: str | None = None) -> None:
+    """A policy that keeps the last two, and a good point of each of the last days."""
+    await make_policy(client, namespace)
+    for day in range(DAYS):
+        await make_point(client, namespace, day, dated if day == DAYS - 1 else None)
+
+
+async def make_policy(client: Client, namespace: str) -> None:
+    spec = {"source": {"claims": {"names": ["data"]}}, "retention": {"last": 2}}
+    await client.create(
+        BACKUP_POLICY, {"metadata": {"name": "shop", "namespace": namespace}, "spec": spec}
+    )
+
+
+async def make_point(client: Client, namespace: str, day: int, dated: str | None) -> None:
+    carried = {
+        labels.POLICY: "shop",
+        labels.PVC: "data",
+        labels.RESULT: "good",
+        labels.RETAIN: "daily_weekly_monthly",
+    }
+    if dated is not None:
+        carried[labels.DELETE_AFTER] = dated
+    body = {
+        "metadata": {"name": f"day-{day}", "namespace": namespace, "labels": carried},
+        "spec": {"source": {"persistentVolumeClaimName": "data"}},
+    }
+    made = await client.create(VOLUME_SNAPSHOT, body)
+    taken = format_time(SystemClock().now() - timedelta(days=day, minutes=5))
+    status = {
+        "metadata": {"resourceVersion": objects.version(made)},
+        "status": {"creationTime": taken, "readyToUse": True},
+    }
+    await client.patch(VOLUME_SNAPSHOT, f"day-{day}", namespace, status, subresource="status")
+
+
+async def run_passes(client: Client, namespace: str) -> None:
+    """Passes until one has nothing to do, as the queue would repeat them."""
+    reconciler = RetentionReconciler(client, SystemClock(), lambda _: None)
+    for _ in range(10):
+        try:
+            if await reconciler.reconcile(keys.retention(namespace, "shop")) is None:
+                return
+        except Conflict:
+            continue
+    raise AssertionError("the passes never came to an end")
+
+
+async def marked(client: Client, namespace: str) -> set[str]:
+    return {
+        objects.name(s)
+        for s in await client.list(VOLUME_SNAPSHOT, namespace)
+        if labels.MARKED_AT in objects.annotations(s)
+    }
+
+
+async def condition(client: Client, namespace: str) -> dict[str, Any] | None:
+    policy = await client.get(BACKUP_POLICY, "shop", namespace)
+    found: list[dict[str, Any]] = policy.get("status", {}).get("conditions", [])
+    return next((c for c in found if c["type"] == "RetentionHeld"), None)
+
+
+async def test_a_mass_mark_is_held_until_the_command_of_its_message_is_run(
+    client: Client, namespace: str, kubeconfig: Path
+) -> None:
+    await make_series(client, namespace)
+
+    await run_passes(client, namespace)
+
+    assert await marked(client, namespace) == set()
+    held = await condition(client, namespace)
+    assert held is not None
+    assert (held["status"], held["reason"]) == ("True", "MassMark")
+    assert held["message"].startswith("claim data: 6 of 8 points would be marked at once; ")
+    program, *command = shlex.split(held["message"].partition("run: ")[2])
+    assert program == "kubectl"
+
+    answer = Kubectl(kubeconfig, "default")(*command)
+    assert answer.ok, answer.err
+    await run_passes(client, namespace)
+
+    assert await marked(client, namespace) == {f"day-{day}" for day in range(2, DAYS)}
+    let_go = await condition(client, namespace)
+    assert let_go is not None
+    assert (let_go["status"], let_go["reason"]) == ("False", "NotHeld")
+
+
+async def test_the_policy_reconciler_and_the_retention_pass_keep_each_others_conditions(
+    client: Client, namespace: str
+) -> None:
+    await make_series(client, namespace)
+    clock = SystemClock()
+    policies = PolicyReconciler(client, EventPoster(client, clock, "test"), clock, lambda _: None)
+
+    for _ in range(2):
+        await run_passes(client, namespace)
+        await policies.reconcile(keys.policy(namespace, "shop"))
+
+    policy = await client.get(BACKUP_POLICY, "shop", namespace)
+    assert sorted(c["type"] for c in policy["status"]["conditions"]) == ["Ready", "RetentionHeld"]
+    before = objects.version(policy)
+    await run_passes(client, namespace)
+    await policies.reconcile(keys.policy(namespace, "shop"))
+    assert await version(client, namespace) == before
+
+
+async def test_a_policy_that_is_not_held_gets_no_condition(client: Client, namespace: str) -> None:
+    await make_policy(client, namespace)
+    for day in range(3):
+        await make_point(client, namespace, day, None)
+
+    await run_passes(client, namespace)
+
+    assert await marked(client, namespace) == {"day-2"}
+    assert await condition(client, namespace) is None
+
+
+async def version(client: Client, namespace: str) -> str:
+    policy: Obj = await client.get(BACKUP_POLICY, "shop", namespace)
+    return objects.version(policy)
