@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.support.kubectl import Kubectl
 
 from backstay.api.common import format_time
@@ -16,7 +17,8 @@ from backstay.domain.objects import Obj
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
-from backstay.kube.resources import BACKUP_POLICY, VOLUME_SNAPSHOT
+from backstay.kube.login import Login
+from backstay.kube.resources import BACKUP_POLICY, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 from backstay.reconcile import keys
 from backstay.reconcile.policy import PolicyReconciler
 from backstay.reconcile.retention import RetentionReconciler
@@ -24,11 +26,11 @@ from backstay.reconcile.retention import RetentionReconciler
 DAYS = 8
 
 
-async def make_series(client: Client, namespace: str, *, dated: str | None = None) -> None:
+async def make_series(client: Client, namespace: str) -> None:
     """A policy that keeps the last two, and a good point of each of the last days."""
     await make_policy(client, namespace)
     for day in range(DAYS):
-        await make_point(client, namespace, day, dated if day == DAYS - 1 else None)
+        await make_point(client, namespace, day)
 
 
 async def make_policy(client: Client, namespace: str) -> None:
@@ -38,7 +40,7 @@ async def make_policy(client: Client, namespace: str) -> None:
     )
 
 
-async def make_point(client: Client, namespace: str, day: int, dated: str | None) -> None:
+async def make_point(client: Client, namespace: str, day: int, dated: str | None = None) -> None:
     carried = {
         labels.POLICY: "shop",
         labels.PVC: "data",
@@ -60,9 +62,22 @@ async def make_point(client: Client, namespace: str, day: int, dated: str | None
     await client.patch(VOLUME_SNAPSHOT, f"day-{day}", namespace, status, subresource="status")
 
 
-async def run_passes(client: Client, namespace: str) -> None:
+class Off(SystemClock):
+    """Our clock, as much off as it says."""
+
+    by = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.by
+
+
+async def run_passes(client: Client, namespace: str, clock: SystemClock | None = None) -> None:
     """Passes until one has nothing to do, as the queue would repeat them."""
-    reconciler = RetentionReconciler(client, SystemClock(), lambda _: None)
+    reconciler = RetentionReconciler(client, clock or SystemClock(), lambda _: None)
+    await until_idle(reconciler, namespace)
+
+
+async def until_idle(reconciler: RetentionReconciler, namespace: str) -> None:
     for _ in range(10):
         try:
             if await reconciler.reconcile(keys.retention(namespace, "shop")) is None:
@@ -133,12 +148,77 @@ async def test_the_policy_reconciler_and_the_retention_pass_keep_each_others_con
 async def test_a_policy_that_is_not_held_gets_no_condition(client: Client, namespace: str) -> None:
     await make_policy(client, namespace)
     for day in range(3):
-        await make_point(client, namespace, day, None)
+        await make_point(client, namespace, day)
 
     await run_passes(client, namespace)
 
     assert await marked(client, namespace) == {"day-2"}
     assert await condition(client, namespace) is None
+
+
+@pytest.mark.parametrize("seconds", [90, -90])
+async def test_nothing_is_marked_or_swept_until_the_clocks_agree(
+    credentials: Login, namespace: str, seconds: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Off()
+    clock.by = timedelta(seconds=seconds)
+    async with Client(credentials, clock) as client:
+        await make_policy(client, namespace)
+        for day in range(4):
+            await make_point(client, namespace, day, "2020-01-01" if day == 3 else None)
+        lost = await make_lost_content(client, namespace)
+        reconciler = RetentionReconciler(client, clock, lambda _: None)
+
+        with caplog.at_level("INFO", logger="backstay.reconcile.retention"):
+            await until_idle(reconciler, namespace)
+            await until_idle(reconciler, namespace)
+
+            assert await marked(client, namespace) == set()
+            assert await names(client, namespace) == {f"day-{day}" for day in range(4)}
+            assert await client.find(VOLUME_SNAPSHOT_CONTENT, lost) is not None
+            held = await condition(client, namespace)
+            assert held is not None
+            assert (held["status"], held["reason"]) == ("True", "ClockSkew")
+
+            clock.by = timedelta(0)
+            await until_idle(reconciler, namespace)
+
+        told = [r.message for r in caplog.records if "clock" in r.message]
+        assert [text.partition(" (")[0] for text in told] == [
+            held["message"],
+            "clocks agree again: retention goes on",
+        ]
+        assert await marked(client, namespace) == {"day-2"}
+        assert await names(client, namespace) == {"day-0", "day-1", "day-2"}
+        assert await client.find(VOLUME_SNAPSHOT_CONTENT, lost) is None
+        let_go = await condition(client, namespace)
+        assert let_go is not None
+        assert let_go["status"] == "False"
+
+
+async def make_lost_content(client: Client, namespace: str) -> str:
+    """A content whose snapshot a sweep has deleted already."""
+    name = f"lost-{namespace}"
+    ref = {"namespace": namespace, "name": "gone", "uid": "uid-gone"}
+    body = {
+        "metadata": {
+            "name": name,
+            "labels": {labels.POLICY: "shop", labels.PVC: "data"},
+            "annotations": {labels.SWEEP: "uid-gone"},
+        },
+        "spec": {
+            "driver": "csi.example",
+            "deletionPolicy": "Retain",
+            "source": {"snapshotHandle": name},
+            "volumeSnapshotRef": ref,
+        },
+    }
+    await client.create(VOLUME_SNAPSHOT_CONTENT, body)
+    return name
+
+
+async def names(client: Client, namespace: str) -> set[str]:
+    return {objects.name(s) for s in await client.list(VOLUME_SNAPSHOT, namespace)}
 
 
 async def version(client: Client, namespace: str) -> str:

@@ -13,6 +13,7 @@ from backstay.domain.brakes import (
     Brake,
     Held,
     brake_marks,
+    clock,
     marks,
     mass_mark,
     released_plans,
@@ -152,6 +153,32 @@ def test_many_claims_are_released_by_one_command_that_fits() -> None:
 )
 def test_the_annotation_may_name_several_plans(text: str | None, plans: set[str]) -> None:
     assert released_plans(text) == plans
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (0.0, None),
+        (60.0, None),
+        (-60.0, None),
+        (60.5, "over 60 s ahead of the API server's"),
+        (-61.0, "over 60 s behind the API server's"),
+        (None, "the API server does not tell its time"),
+    ],
+)
+def test_a_clock_that_is_off_is_a_brake(seconds: float | None, told: str | None) -> None:
+    brake = clock(None if seconds is None else timedelta(seconds=seconds))
+
+    if told is None:
+        assert brake is None
+    else:
+        assert brake is not None
+        assert brake.reason == "ClockSkew"
+        assert told in brake.message
+
+
+def test_the_message_of_the_clock_stays_the_same_while_the_skew_moves() -> None:
+    assert clock(timedelta(seconds=100)) == clock(timedelta(seconds=200))
 
 
 def test_the_condition_comes_with_the_first_brake_and_turns_false_after_it() -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.support.builders import NOW, content, record, snapshot
 
 from backstay.domain import labels, objects, upkeep
+from backstay.domain.brakes import Brake
 from backstay.domain.objects import Obj
 from backstay.domain.points import Rules
 from backstay.domain.sweep import Step
@@ -355,6 +356,29 @@ def test_a_series_that_is_held_gets_its_tiers_but_no_mark_and_others_go_on() -> 
     assert again.held == plan.held
     assert writes(after(world)) == []
     assert upkeep.plan(replace(world, released=frozenset({held.plan}))).held == []
+
+
+def test_while_our_clock_is_off_nothing_is_marked_or_swept_and_tiers_go_on() -> None:
+    points = [
+        snapshot("overdue", OLD, extra=OVERDUE),
+        snapshot("unkept", "2026-11-19T00:32:00Z"),
+        *(snapshot(str(day), f"2026-11-{day}T00:32:00Z") for day in (21, 22)),
+    ]
+    intended = mirrored(points[0], sweep="uid-overdue")
+    world = seen(*points, contents=[intended, *(mirrored(p) for p in points[1:])])
+    off = replace(world, clock=Brake("ClockSkew", "the clock is off"))
+
+    before, stopped = planned(world), planned(off)
+
+    assert before["overdue"].sweep is not None
+    assert labels.DELETE_AFTER in before["unkept"].point.labels
+    assert stopped["overdue"].sweep is None
+    assert stopped["overdue"].content is None, "an intent stays: the sweep goes on later"
+    assert labels.DELETE_AFTER not in stopped["unkept"].point.labels
+    assert stopped["unkept"].reasons == ("kept by no rule, but not marked: the clock is off",)
+    assert stopped["22"].snapshot is not None
+    assert stopped["22"].snapshot.labels == {PREFIX + "daily": "2026-11-22"}
+    assert upkeep.plan(off).held == []
 
 
 def test_contents_whose_snapshot_is_not_there_are_named() -> None:

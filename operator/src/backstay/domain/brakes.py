@@ -1,15 +1,16 @@
-"""Brakes: what keeps a retention pass from marking many points by mistake.
+"""Brakes: what keeps a retention pass from marking and sweeping by mistake.
 
-A pass that would mark more than max(MARKS_ALWAYS, a third) of a series marks none of it, until a
-person releases that very plan by its hash. Invariants: a brake only ever takes marks away; what
-it lets through is what `judge` wanted; the hash of a plan stays the same while the plan is being
-carried out, so that a pass that was killed half way is finished without asking again.
+While our clock is off, nothing is marked or swept: dates and graces would mean nothing. A pass
+that would mark more than max(MARKS_ALWAYS, a third) of a series marks none of it, until a person
+releases that very plan by its hash. Invariants: a brake only ever takes marks away; what it lets
+through is what `judge` wanted; the hash of a plan stays the same while the plan is being carried
+out, so that a pass that was killed half way is finished without asking again.
 """
 
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from backstay.api.common import Condition, with_condition
@@ -19,6 +20,9 @@ from backstay.domain.points import Verdict
 
 MARKS_ALWAYS: Final = 3
 """So many points of a series may always be marked at once."""
+
+CLOCK_SLACK: Final = timedelta(seconds=60)
+"""How far our clock may be from the API server's."""
 
 CONDITION: Final = "RetentionHeld"
 _HASH_CHARS: Final = 10
@@ -80,6 +84,26 @@ def withhold(verdict: Verdict, why: str) -> Verdict:
         set_annotations={k: v for k, v in verdict.set_annotations.items() if k != labels.MARKED_AT},
         # The mark is the last that judge says of a point.
         reasons=(*verdict.reasons[:-1], f"kept by no rule, but not marked: {why}"),
+    )
+
+
+def clock(skew: timedelta | None) -> Brake | None:
+    """Given how far our clock is ahead of the API server's (None: it never told its time), return
+    what is to be told if that is too far, else None.
+
+    The message has no figures: they change at each pass, and each change would be a write.
+    """
+    if skew is None:
+        what = "the API server does not tell its time"
+    elif abs(skew) > CLOCK_SLACK:
+        side = "ahead of" if skew > timedelta(0) else "behind"
+        seconds = int(CLOCK_SLACK.total_seconds())
+        what = f"the operator's clock is over {seconds} s {side} the API server's"
+    else:
+        return None
+    return Brake(
+        "ClockSkew",
+        f"{what}: nothing is marked or swept until they agree; check the time of the nodes",
     )
 
 

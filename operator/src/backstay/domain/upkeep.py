@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from backstay.domain import labels, objects
-from backstay.domain.brakes import Held, brake_marks
+from backstay.domain.brakes import Brake, Held, brake_marks, withhold
 from backstay.domain.carriers import identity, point_of
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point, Rules, Verdict
@@ -67,6 +67,8 @@ class Seen:
     """uids of the RestoreRequests that are not final."""
     released: frozenset[str] = frozenset()
     """Hashes of the plans that a person released."""
+    clock: Brake | None = None
+    """Set: our clock is off, and nothing is marked or swept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,10 @@ def plan(seen: Seen) -> Plan:
         by_claim.setdefault(point.claim, []).append((snapshot, point))
     items, held = [], []
     for series in by_claim.values():
-        judged = judge([point for _, point in series], seen.rules, seen.now)
-        verdicts, stopped = brake_marks(judged, seen.released)
+        verdicts = judge([point for _, point in series], seen.rules, seen.now)
+        if seen.clock is not None:
+            verdicts = [withhold(v, seen.clock.message) for v in verdicts]
+        verdicts, stopped = brake_marks(verdicts, seen.released)
         held += [stopped] if stopped else []
         for (snapshot, _), verdict in zip(series, verdicts, strict=True):
             items.append(_item(snapshot, verdict, seen))
@@ -129,7 +133,7 @@ def _item(snapshot: Obj, verdict: Verdict, seen: Seen) -> Item:
         if mirror:
             # The sweep waits for the mirror: a content that loses its snapshot must be found.
             return replace(item, content=mirror)
-    if changes:
+    if changes or seen.clock is not None:
         return item
     mine = content_of(content) if content else None
     return replace(item, sweep=plan_sweep(carrier(snapshot), mine, (), due=verdict.sweep))

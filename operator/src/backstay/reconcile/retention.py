@@ -56,6 +56,7 @@ class RetentionReconciler:
         self._client = client
         self._clock = clock
         self._enqueue = enqueue
+        self._clock_was_off = False
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given a policy's retention key, take the next step for each of its artifacts."""
@@ -81,16 +82,17 @@ class RetentionReconciler:
             running=frozenset(b.uid for b in backups if not b.status.phase.final),
             requests=await self._requests(namespace, snapshots),
             released=_released(policy),
+            clock=self._check_clock(),
         )
         work = _Work()
         plan = upkeep.plan(seen)
         if policy is not None:
-            brake = brakes.mass_mark(plan.held, namespace, name)
+            brake = seen.clock or brakes.mass_mark(plan.held, namespace, name)
             # First: a series that is held is told even where an item fails.
             await work.attempt(name, partial(self._tell, policy, brake, seen))
         for item in plan.items:
             await work.attempt(item.point.name, partial(self._carry_out, item))
-        for content in upkeep.unbound(contents, snapshots):
+        for content in upkeep.unbound(contents, snapshots) if seen.clock is None else ():
             await work.attempt(objects.name(content), partial(self._finish, content))
         shown = {item.point.name: item for item in plan.items}
         for backup in backups:
@@ -103,6 +105,18 @@ class RetentionReconciler:
             self._enqueue(keys.policy(namespace, name))
         work.raise_failures(key)
         return SWEEP_POLL if work.changed else None
+
+    def _check_clock(self) -> brakes.Brake | None:
+        """Compare clocks, after the reads: each answer tells the server's time."""
+        skew = self._client.skew
+        brake = brakes.clock(skew)
+        if (brake is not None) is not self._clock_was_off:
+            self._clock_was_off = brake is not None
+            if brake is not None:
+                log.warning("%s (ahead by %s)", brake.message, skew)
+            else:
+                log.info("clocks agree again: retention goes on")
+        return brake
 
     async def _tell(self, policy: Obj, brake: brakes.Brake | None, seen: upkeep.Seen) -> bool:
         await tell_held(self._client, policy, brake, seen.now)
