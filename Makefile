@@ -39,6 +39,8 @@ api: $(VENV) ## Run the tests against a real API server (minutes)
 	$(BIN)/pytest tests/api
 
 e2e: $(VENV) ## Run the tests against a whole local cluster, or BACKSTAY_E2E_KUBECONFIG
+	@$(CLUSTER) tools >/dev/null # what is built once must not run into a test's time limit
+	@$(CLUSTER) test-images
 	$(BIN)/pytest tests/e2e
 
 lint: $(VENV) ## Run every static check

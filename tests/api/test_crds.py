@@ -93,7 +93,16 @@ def test_defaults_are_written_into_a_policy(kubectl: Kubectl) -> None:
         },
         "source": {"claims": {"names": ["data-pg-0"]}},
         "snapshot": {"cutTimeout": "10m", "readyTimeout": "1d"},
-        "retention": {"daily": 7, "weekly": 0, "monthly": 0, "adhocDays": 30, "failed": 3},
+        "retention": {
+            "last": 0,
+            "hourly": 0,
+            "daily": 7,
+            "weekly": 0,
+            "monthly": 0,
+            "yearly": 0,
+            "adhocDays": 30,
+            "failed": 3,
+        },
         "retries": 2,
     }
 

@@ -176,6 +176,7 @@ EDITED_RULES = [
     Rules(zone=VIENNA, daily=2, weekly=1, failed=1),
     Rules(zone=APIA, daily=1),
     Rules(zone=VIENNA, hourly=3, monthly=2, yearly=1),
+    Rules(zone=VIENNA, last=2, within=timedelta(hours=30)),
     Rules(zone=VIENNA),
     Rules.keep_everything(APIA),
     None,

@@ -101,13 +101,15 @@ def rules_of(data: bytes) -> Rules:
         weekly=choices.pick(range(4)),
         monthly=choices.pick(range(4)),
         yearly=choices.pick(range(4)),
+        last=choices.pick([0, 0, 1, 2, 4]),
+        within=timedelta(hours=choices.pick([0, 0, 1, 25, 24 * 7])),
         failed=choices.pick(range(4)),
         adhoc_days=30,
         keeps_all=choices.one_in(8),
     )
 
 
-live_rules = st.binary(min_size=8, max_size=8).map(rules_of)
+live_rules = st.binary(min_size=10, max_size=10).map(rules_of)
 any_rules = st.one_of(live_rules, live_rules, live_rules, st.none())
 
 
@@ -215,6 +217,22 @@ def test_what_our_mark_sweeps_is_missed_by_no_rule(world: list[Point], rules: Ru
             newer = sum(1 for other in others if other > period)
             wanted = rules.count(tier)
             assert period in others or (wanted is not None and newer >= wanted)
+        assert not rules.within or NOW - found.taken >= rules.within
+        assert sum(1 for p in remaining if p.order > found.order) >= rules.last
+
+
+@given(series(), live_rules)
+@settings(max_examples=100)
+def test_a_new_mark_takes_neither_a_young_point_nor_one_of_the_last(
+    world: list[Point], rules: Rules
+) -> None:
+    verdicts = judge(world, rules, NOW)
+    remaining = counted(apply(verdicts))
+    for verdict in verdicts:
+        found = verdict.point
+        if marks(verdict) and counted([found]):
+            assert not rules.within or NOW - found.taken >= rules.within
+            assert sum(1 for p in remaining if p.order > found.order) >= rules.last
 
 
 @given(series(), points("new"), live_rules)

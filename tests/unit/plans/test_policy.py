@@ -65,6 +65,22 @@ def test_a_slot_that_is_due_is_run_and_the_next_one_told() -> None:
     assert ready(decision) == ("True", "Valid", "the policy is valid")
 
 
+def test_a_schedule_denser_than_the_finest_rule_is_told_and_ready_stays_true() -> None:
+    hourly = spec("@hourly", retention={"daily": 7})
+
+    status, reason, message = ready(policy.decide(seen(hourly)))
+
+    assert (status, reason) == ("True", "Valid")
+    assert message == (
+        "the policy is valid, but its schedule is denser than its finest rule: daily keeps one of "
+        "up to 24 points a day, and the others are marked for deletion; to keep more, set hourly, "
+        "last or within"
+    )
+    suspended = policy.decide(seen(changed(hourly, suspend=True)))
+    assert ready(suspended)[2].startswith("the policy is valid and suspended, but its schedule is")
+    assert ready(policy.decide(seen(spec(retention={"daily": 7}))))[2] == "the policy is valid"
+
+
 def test_nothing_is_run_between_two_slots() -> None:
     decision = policy.decide(seen(spec(), status=PolicyStatus(last_slot=SLOT)))
 

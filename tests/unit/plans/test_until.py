@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -76,6 +77,33 @@ def test_days_are_those_of_the_policys_zone() -> None:
 )
 def test_a_hold_and_a_date_win_over_tiers(extra: dict[str, str], text: str) -> None:
     assert told(extra) == text
+
+
+@pytest.mark.parametrize(
+    ("extra", "last", "text"),
+    [
+        ({}, False, "within until 11-25"),
+        ({"daily": "2026-11-22"}, True, "daily until 11-29"),
+        ({"hourly": "2026-11-21T23Z"}, False, "within until 11-25"),
+        ({"retain": "days"}, False, ""),
+        ({"result": "failed"}, False, ""),
+    ],
+    ids=["young", "a tier is longer", "a tier is shorter", "for days", "failed"],
+)
+def test_a_young_point_is_told_until_it_is_old(
+    extra: dict[str, str], last: bool, text: str
+) -> None:
+    rules = replace(RULES, within=timedelta(hours=72))
+
+    assert until(point("a", TAKEN, **extra), rules, NOW, last=last) == text
+
+
+def test_a_point_of_the_last_ones_has_no_date() -> None:
+    rules = replace(RULES, last=3)
+
+    assert until(point("a", TAKEN), rules, NOW, last=True) == "last 3"
+    assert until(point("a", TAKEN), rules, NOW) == ""
+    assert until(point("a", TAKEN, hold="true"), rules, NOW, last=True) == "held"
 
 
 @pytest.mark.parametrize("rules", [None, Rules.keep_everything(VIENNA)])

@@ -11,6 +11,7 @@ import pytest
 from tests.support.builders import NOW, content, record, snapshot
 
 from backstay.domain import labels, objects, upkeep
+from backstay.domain.brakes import Brake
 from backstay.domain.objects import Obj
 from backstay.domain.points import Rules
 from backstay.domain.sweep import Step
@@ -39,7 +40,7 @@ def seen(
 
 
 def planned(world: Seen) -> dict[str, upkeep.Item]:
-    return {item.point.name: item for item in upkeep.plan(world)}
+    return {item.point.name: item for item in upkeep.plan(world).items}
 
 
 def mirrored(of: Obj, *, policy: str = "Retain", **notes: str) -> Obj:
@@ -67,7 +68,7 @@ def apply(patch: Patch | None, to: Obj) -> Obj:
 def after(world: Seen) -> Seen:
     """The world once every patch of a pass was written; sweeps are not taken."""
     snapshots, contents = list(world.snapshots), dict(world.contents)
-    for index, item in enumerate(upkeep.plan(world)):
+    for index, item in enumerate(upkeep.plan(world).items):
         assert item.point.name == objects.name(snapshots[index])
         snapshots[index] = apply(item.snapshot, snapshots[index])
         if item.content is not None:
@@ -79,7 +80,7 @@ def after(world: Seen) -> Seen:
 def writes(world: Seen) -> list[str]:
     return [
         item.point.name
-        for item in upkeep.plan(world)
+        for item in upkeep.plan(world).items
         if item.snapshot or item.content or (item.sweep and item.sweep.step is not Step.NOTHING)
     ]
 
@@ -316,13 +317,68 @@ def test_a_second_pass_finds_nothing_to_write(rules: Rules | None, reverse: bool
 def test_each_pass_changes_only_what_the_last_one_left_over_time() -> None:
     """Day after day: what is marked is swept after its grace, and the rest stays as it is."""
     points = [snapshot(str(day), f"2026-11-{day}T00:32:00Z") for day in range(16, 23)]
-    world = after(seen(*points))
+    first = seen(*points)
+    world = after(replace(first, released=frozenset(h.plan for h in upkeep.plan(first).held)))
     later = replace(world, now=NOW + timedelta(days=2))
 
     swept = {n for n, i in planned(later).items() if i.sweep and i.sweep.step is not Step.NOTHING}
 
     assert swept == {"16", "17", "18", "19", "20"}
-    assert not any(i.snapshot or i.content for i in upkeep.plan(later))
+    assert not any(i.snapshot or i.content for i in upkeep.plan(later).items)
+
+
+def test_a_series_that_is_held_gets_its_tiers_but_no_mark_and_others_go_on() -> None:
+    days = range(16, 23)
+    world = seen(
+        *(snapshot(f"a-{day}", f"2026-11-{day}T00:32:00Z") for day in days),
+        *(
+            snapshot(f"b-{day}", f"2026-11-{day}T00:32:00Z", extra={"pvc": "b"})
+            for day in days[-4:]
+        ),
+    )
+
+    plan = upkeep.plan(world)
+
+    (held,) = plan.held
+    assert (held.claim, held.marks, held.size) == ("data", 5, 7)
+    done = [i for i in plan.items if i.snapshot is not None]
+    assert {i.point.name for i in done if labels.DELETE_AFTER in i.point.labels} == {
+        "b-19",
+        "b-20",
+    }
+    assert {i.point.name for i in done if labels.DAILY in i.point.labels} == {
+        "a-21",
+        "a-22",
+        "b-21",
+        "b-22",
+    }
+    again = upkeep.plan(after(world))
+    assert again.held == plan.held
+    assert writes(after(world)) == []
+    assert upkeep.plan(replace(world, released=frozenset({held.plan}))).held == []
+
+
+def test_while_our_clock_is_off_nothing_is_marked_or_swept_and_tiers_go_on() -> None:
+    points = [
+        snapshot("overdue", OLD, extra=OVERDUE),
+        snapshot("unkept", "2026-11-19T00:32:00Z"),
+        *(snapshot(str(day), f"2026-11-{day}T00:32:00Z") for day in (21, 22)),
+    ]
+    intended = mirrored(points[0], sweep="uid-overdue")
+    world = seen(*points, contents=[intended, *(mirrored(p) for p in points[1:])])
+    off = replace(world, clock=Brake("ClockSkew", "the clock is off"))
+
+    before, stopped = planned(world), planned(off)
+
+    assert before["overdue"].sweep is not None
+    assert labels.DELETE_AFTER in before["unkept"].point.labels
+    assert stopped["overdue"].sweep is None
+    assert stopped["overdue"].content is None, "an intent stays: the sweep goes on later"
+    assert labels.DELETE_AFTER not in stopped["unkept"].point.labels
+    assert stopped["unkept"].reasons == ("kept by no rule, but not marked: the clock is off",)
+    assert stopped["22"].snapshot is not None
+    assert stopped["22"].snapshot.labels == {PREFIX + "daily": "2026-11-22"}
+    assert upkeep.plan(off).held == []
 
 
 def test_contents_whose_snapshot_is_not_there_are_named() -> None:

@@ -177,7 +177,15 @@ def test_rules_are_those_of_the_policy_in_its_zone() -> None:
 
     assert str(rules.zone) == "Europe/Vienna"
     assert (rules.daily, rules.weekly, rules.monthly) == (7, 4, 12)
+    assert (rules.last, rules.within, rules.hourly, rules.yearly) == (0, timedelta(0), 0, 0)
     assert (rules.adhoc_days, rules.failed, rules.keeps_all) == (9, 2, False)
+
+
+def test_every_rule_of_the_policy_is_read() -> None:
+    rules = rules_of(spec(retention={"last": 2, "within": "1d12h", "hourly": 24, "yearly": 5}))
+
+    assert (rules.last, rules.within) == (2, timedelta(hours=36))
+    assert (rules.hourly, rules.daily, rules.yearly) == (24, 0, 5)
 
 
 def test_a_policy_without_retention_keeps_everything() -> None:

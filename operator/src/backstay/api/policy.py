@@ -197,9 +197,17 @@ class Snapshot(Model):
 class Retention(Model):
     """How many points are kept, per claim. Points of a period: the earliest good one."""
 
+    last: int = Field(
+        default=0, ge=0, le=1000, description="Newest good points that are kept, of any period."
+    )
+    within: Duration | None = Field(
+        default=None, description="Every good point younger than this is kept."
+    )
+    hourly: int = Field(default=0, ge=0, le=8760, description="Newest hours (UTC) that keep one.")
     daily: int = Field(default=0, ge=0, le=3660, description="Newest days that keep a point.")
     weekly: int = Field(default=0, ge=0, le=1040, description="Newest ISO weeks that keep one.")
     monthly: int = Field(default=0, ge=0, le=240, description="Newest months that keep one.")
+    yearly: int = Field(default=0, ge=0, le=100, description="Newest years that keep one.")
     adhoc_days: int = Field(
         default=30, ge=1, le=3660, description="Days that a point of an ad-hoc run is kept."
     )
@@ -219,9 +227,11 @@ class PolicySpec(Model):
         ),
         (
             "!has(self.schedule) || !has(self.retention) || "
-            "self.retention.daily + self.retention.weekly + self.retention.monthly > 0",
-            "retention keeps no point of the schedule: set daily, weekly or monthly above 0, or "
-            "leave retention out to keep everything",
+            "has(self.retention.within) || self.retention.last + self.retention.hourly + "
+            "self.retention.daily + self.retention.weekly + self.retention.monthly + "
+            "self.retention.yearly > 0",
+            "retention keeps no point of the schedule: set last, within, hourly, daily, weekly, "
+            "monthly or yearly, or leave retention out to keep everything",
         ),
     )
 
@@ -264,7 +274,8 @@ class PolicyStatus(Model):
 
     conditions: tuple[Condition, ...] = Field(
         default=(),
-        description="Ready: the policy is valid and its runs can start.",
+        description="Ready: the policy is valid and its runs can start. RetentionHeld: nothing is "
+        "marked or swept for now, and why.",
         max_length=CONDITIONS_MAX,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

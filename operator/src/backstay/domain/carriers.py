@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from backstay.api.policy import PolicySpec
 from backstay.domain import labels, objects
 from backstay.domain.calendar import load_zone
@@ -65,9 +67,13 @@ def rules_of(spec: PolicySpec) -> Rules:
         return Rules.keep_everything(zone)
     return Rules(
         zone=zone,
+        last=kept.last,
+        within=kept.within or timedelta(0),
+        hourly=kept.hourly,
         daily=kept.daily,
         weekly=kept.weekly,
         monthly=kept.monthly,
+        yearly=kept.yearly,
         adhoc_days=kept.adhoc_days,
         failed=kept.failed,
     )

@@ -36,6 +36,8 @@ SWEEP: Final = PREFIX + "sweep"
 MARKED_AT: Final = PREFIX + "marked-at"
 RUN: Final = PREFIX + "run"
 """uid of the Backup that made the snapshot: a record made anew is another run."""
+RELEASE_RETENTION: Final = PREFIX + "release-retention"
+"""On a policy: hashes, separated by commas, of the retention plans that may pass a brake."""
 RESTORE_REQUEST: Final = PREFIX + "restore-request"
 """uid of the RestoreRequest that made a claim."""
 

@@ -6,7 +6,7 @@ from them here, so a hand edit or an applied verdict can never disagree with ano
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Final
 
 from backstay.domain import labels
@@ -63,6 +63,13 @@ class Point:
         return _RETAINS.get(self.labels.get(labels.RETAIN, ""))
 
     @property
+    def counts(self) -> bool:
+        """Whether the rules see it: it may fill tiers, and `last` and `within` may keep it."""
+        return (
+            self.result is Result.GOOD and self.ready and self.retain is Retain.DAILY_WEEKLY_MONTHLY
+        )
+
+    @property
     def run_type(self) -> RunType | None:
         """None where the label is absent or no word of ours."""
         return _RUN_TYPES.get(self.labels.get(labels.TYPE, ""))
@@ -114,15 +121,21 @@ class Rules:
     monthly: int = 0
     hourly: int = 0
     yearly: int = 0
+    last: int = 0
+    """Newest good points that are kept without a label."""
+    within: timedelta = timedelta(0)
+    """Good points younger than this are kept without a label; 0 switches the rule off."""
     adhoc_days: int | None = None
     failed: int = 0
     keeps_all: bool = False
     """The policy says nothing about retention: nothing is ever marked."""
 
     def __post_init__(self) -> None:
-        counts = (self.hourly, self.daily, self.weekly, self.monthly, self.yearly, self.failed)
-        if min(counts) < 0:
+        tiers = (self.hourly, self.daily, self.weekly, self.monthly, self.yearly)
+        if min(*tiers, self.last, self.failed) < 0:
             raise ValueError("a retention count must not be negative")
+        if self.within < timedelta(0):
+            raise ValueError("the span `within` must not be negative")
 
     @classmethod
     def keep_everything(cls, zone: tzinfo) -> "Rules":
@@ -159,6 +172,8 @@ class Verdict:
     remove_annotations: tuple[str, ...] = ()
     sweep: bool = False
     reasons: tuple[str, ...] = ()
+    last: bool = False
+    """It is one of the newest that the rule `last` keeps, which no label tells."""
 
     @property
     def patches(self) -> bool:

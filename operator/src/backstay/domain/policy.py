@@ -14,6 +14,8 @@ from typing import Final
 
 from backstay.api.common import changed, with_condition
 from backstay.api.policy import PolicySpec, PolicyStatus, SeriesStatus
+from backstay.domain.carriers import rules_of
+from backstay.domain.density import density_warning
 from backstay.domain.errors import UserError
 from backstay.domain.schedule import Due, Schedule, due
 
@@ -78,7 +80,7 @@ def decide(seen: Seen) -> Decision:
             type="Ready",
             ok=problem is None,
             reason=problem.reason if problem else "Valid",
-            message=problem.message if problem else _valid(seen),
+            message=problem.message if problem else _valid(seen.spec, schedule),
             generation=seen.generation,
             now=seen.now,
         ),
@@ -133,10 +135,13 @@ def _local(moment: datetime, schedule: Schedule) -> str:
     return moment.astimezone(schedule.zone).strftime("%Y-%m-%d %H:%M")
 
 
-def _valid(seen: Seen) -> str:
-    if seen.spec is not None and seen.spec.suspend:
-        return "the policy is valid and suspended"
-    return "the policy is valid"
+def _valid(spec: PolicySpec | None, schedule: Schedule | None) -> str:
+    """What Ready says of a policy that can run, with a warning where there is one."""
+    if spec is None:
+        return "the policy is valid"
+    said = "the policy is valid and suspended" if spec.suspend else "the policy is valid"
+    warning = density_warning(schedule, rules_of(spec)) if schedule is not None else None
+    return f"{said}, but {warning}" if warning else said
 
 
 def _describe(seen: Seen) -> PolicyStatus:

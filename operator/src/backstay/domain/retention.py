@@ -21,7 +21,7 @@ How one point is judged, first match wins (date = delete-after, mark = marked-at
 | guarded: nothing good and ready is newer (failed: if ready) | kept |
 | date that is malformed, or has a mark that is | kept and reported |
 | date that marking did not write (by hand, at birth) | swept when due; wins over every rule |
-| kept by a rule, by `failed`, or for having no retain word | kept |
+| kept by a rule (of a tier, `last`, `within`), by `failed`, or for having no retain word | kept |
 | date that marking wrote | swept when due |
 | `days`, not ready, in use | kept |
 | any other | marked: date = today in the policy's zone, mark = now |
@@ -39,6 +39,7 @@ from backstay.domain import labels
 from backstay.domain.calendar import TIER_LABELS, local_date
 from backstay.domain.labels import Result, Retain
 from backstay.domain.points import MAX_RETAIN_DAYS, Point, Rules, Verdict
+from backstay.domain.recent import Recent
 from backstay.domain.tiers import TierChanges, Tiers, release_all
 
 __all__ = ["GRACE", "MAX_RETAIN_DAYS", "Point", "Rules", "Verdict", "judge", "tiers_for_new"]
@@ -100,6 +101,7 @@ class _Draft:
     marked_at: str | None = None
     drops_mark: bool = False
     sweep: bool = False
+    last: bool = False
     reasons: list[str] = field(default_factory=list)
 
     def verdict(self, point: Point) -> Verdict:
@@ -112,6 +114,7 @@ class _Draft:
             set_annotations={labels.MARKED_AT: self.marked_at} if self.marked_at else {},
             remove_annotations=(labels.MARKED_AT,) if self.drops_mark else (),
             reasons=(*self.tiers.reasons, *self.reasons),
+            last=self.last,
         )
 
 
@@ -132,12 +135,14 @@ class _Series:
         )
         # A point that goes anyway must not stand in for one that could be kept instead.
         staying = [p for p in living if not self._is_doomed(p)]
-        self._counted = {p.uid for p in staying if _counts(p)}
+        counted = [p for p in staying if p.counts]
+        self._counted = {p.uid for p in counted}
         failed = sorted(
             (p for p in staying if p.result is Result.FAILED), key=lambda p: p.order, reverse=True
         )
         self._failed_kept = {p.uid for p in (failed[: rules.failed] if rules else failed)}
-        self._tiers = Tiers((p for p in staying if _counts(p)), points, rules) if rules else None
+        self._tiers = Tiers(counted, points, rules) if rules else None
+        self._recent = Recent(counted, rules, now) if rules else None
 
     def verdict(self, point: Point) -> Verdict:
         if point.result is Result.PENDING:
@@ -147,6 +152,7 @@ class _Series:
             # Whoever deletes it, its disk goes with it only if it was due.
             return Verdict(point, sweep=due, reasons=("being deleted",))
         draft = _Draft(self.tier_changes(point))
+        draft.last = self._recent is not None and self._recent.is_last(point)
         if self._rules is None:
             self._judge_frozen(point, draft)
         else:
@@ -189,8 +195,8 @@ class _Series:
             self._keep(point, draft, why)
         elif labels.DELETE_AFTER in point.labels and not point.is_marked_by_retention:
             self._follow_date(point, draft)
-        elif draft.tiers.keeps:
-            self._keep(point, draft, None)
+        elif draft.tiers.keeps or self._why_recent(point) is not None:
+            self._keep(point, draft, self._why_recent(point))
         elif (why := self._keeps_besides(point, rules)) is not None:
             self._keep(point, draft, why)
         elif point.is_marked_by_retention:
@@ -224,6 +230,9 @@ class _Series:
         if rules.keeps_all and point.retain is Retain.DAILY_WEEKLY_MONTHLY:
             return "the policy keeps everything"
         return None
+
+    def _why_recent(self, point: Point) -> str | None:
+        return self._recent.why(point) if self._recent is not None else None
 
     def _is_guarded(self, point: Point) -> bool:
         if point.result is Result.FAILED:
@@ -299,13 +308,6 @@ class _Series:
         draft.set_labels[labels.DELETE_AFTER] = at.date().isoformat()
         draft.marked_at = at.isoformat()
         draft.reasons.append(f"marked {at.date()}: kept by no rule")
-
-
-def _counts(point: Point) -> bool:
-    """Whether a point fills tiers."""
-    return (
-        point.result is Result.GOOD and point.ready and point.retain is Retain.DAILY_WEEKLY_MONTHLY
-    )
 
 
 def _not_marked(point: Point) -> str | None:

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 
 from backstay.domain.calendar import TIER_LABELS, Tier, local_date
 from backstay.domain.points import Point, Rules
+from backstay.domain.recent import is_within
 
 
 def tiers_of(point: Point) -> tuple[str, ...]:
@@ -13,10 +14,13 @@ def tiers_of(point: Point) -> tuple[str, ...]:
     return tuple(tier.value for tier, key in TIER_LABELS.items() if key in point.labels)
 
 
-def until(point: Point, rules: Rules | None, now: datetime) -> str:
-    """Given a point as labelled and its policy's rules, return how long it is kept.
+def until(point: Point, rules: Rules | None, now: datetime, *, last: bool = False) -> str:
+    """Given a point as labelled, its policy's rules, now (aware) and whether `last` keeps it,
+    return how long it is kept.
 
-    Tiers are read as if every period to come got its point: `daily until 11-29`.
+    Tiers are read as if every period to come got its point: `daily until 11-29`. Nobody knows
+    when as many newer points exist as `last` says: it is told as `last 3`, and only where
+    nothing has a date.
     """
     if point.is_held:
         return "held"
@@ -29,16 +33,18 @@ def until(point: Point, rules: Rules | None, now: datetime) -> str:
     if rules is None or rules.keeps_all:
         return "kept"
     ends = [
-        (end, tier)
+        (end, tier.value)
         for tier, key in TIER_LABELS.items()
         if key in point.labels and (end := _end(tier, point, rules)) is not None
     ]
+    if point.counts and is_within(point, rules, now):
+        ends.append((local_date(point.taken + rules.within, rules.zone), "within"))
     if not ends:
-        return ""
-    end, tier = max(ends)
+        return f"last {rules.last}" if last else ""
+    end, rule = max(ends)
     if _is_far(end, today):
-        return f"until {end}"  # With the year there is no room for the tier, which Tiers shows.
-    return f"{tier.value} until {_short(end, today)}"
+        return f"until {end}"  # With the year there is no room for the rule; Tiers shows tiers.
+    return f"{rule} until {_short(end, today)}"
 
 
 def _end(tier: Tier, point: Point, rules: Rules) -> date | None:

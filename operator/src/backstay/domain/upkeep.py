@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from backstay.domain import labels, objects
+from backstay.domain.brakes import Brake, Held, brake_marks, withhold
 from backstay.domain.carriers import point_of
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point, Rules, Verdict
 from backstay.domain.retention import judge
 from backstay.domain.sweep import Action, Carrier, Content, DeletionPolicy, plan_sweep
+from backstay.domain.until import until
 
 MIRRORED_NOTES = (labels.PVC, labels.POLICY, labels.BACKUP, labels.RUN, labels.RECORD)
 """Annotations of a snapshot that its content carries too, to rebuild everything from it."""
@@ -44,6 +46,8 @@ class Item:
     snapshot: Patch | None = None
     content: Patch | None = None
     sweep: Action | None = None
+    until: str = ""
+    """How long it is kept, for the Until column."""
     reasons: tuple[str, ...] = ()
 
 
@@ -61,20 +65,36 @@ class Seen:
     """uids of the Backups that are not final."""
     requests: frozenset[str]
     """uids of the RestoreRequests that are not final."""
+    released: frozenset[str] = frozenset()
+    """Hashes of the plans that a person released."""
+    clock: Brake | None = None
+    """Set: our clock is off, and nothing is marked or swept."""
 
 
-def plan(seen: Seen) -> list[Item]:
-    """Given what was read of one policy, return one item per snapshot."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One item per snapshot, and the series in which nothing is marked for now."""
+
+    items: Sequence[Item]
+    held: Sequence[Held]
+
+
+def plan(seen: Seen) -> Plan:
+    """Given what was read of one policy, return what to do."""
     by_claim: dict[str, list[tuple[Obj, Point]]] = {}
     for snapshot in seen.snapshots:
         point = _as_it_counts(snapshot, seen)
         by_claim.setdefault(point.claim, []).append((snapshot, point))
-    items = []
+    items, held = [], []
     for series in by_claim.values():
         verdicts = judge([point for _, point in series], seen.rules, seen.now)
+        if seen.clock is not None:
+            verdicts = [withhold(v, seen.clock.message) for v in verdicts]
+        verdicts, stopped = brake_marks(verdicts, seen.released)
+        held += [stopped] if stopped else []
         for (snapshot, _), verdict in zip(series, verdicts, strict=True):
             items.append(_item(snapshot, verdict, seen))
-    return items
+    return Plan(items, held)
 
 
 def _as_it_counts(snapshot: Obj, seen: Seen) -> Point:
@@ -106,13 +126,14 @@ def _item(snapshot: Obj, verdict: Verdict, seen: Seen) -> Item:
     )
     bound = dig(snapshot, "status", "boundVolumeSnapshotContentName", default="")
     content = seen.contents.get(bound)
-    item = Item(labelled, changes or None, reasons=verdict.reasons)
+    shown = until(labelled, seen.rules, seen.now, last=verdict.last)
+    item = Item(labelled, changes or None, until=shown, reasons=verdict.reasons)
     if content and dig(content, "spec", "volumeSnapshotRef", "uid") == objects.uid(snapshot):
         mirror = _mirror(snapshot, after, content, labelled, due=verdict.sweep)
         if mirror:
             # The sweep waits for the mirror: a content that loses its snapshot must be found.
             return replace(item, content=mirror)
-    if changes:
+    if changes or seen.clock is not None:
         return item
     mine = content_of(content) if content else None
     return replace(item, sweep=plan_sweep(carrier(snapshot), mine, (), due=verdict.sweep))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from pydantic import ValidationError
-
 from backstay.api.backup import Trigger
 from backstay.api.common import format_time
 from backstay.api.policy import PolicySpec, PolicyStatus
@@ -24,6 +22,7 @@ from backstay.kube.resources import BACKUP, BACKUP_POLICY
 from backstay.reconcile import keys
 from backstay.reconcile.backup import parse, parse_policy_spec
 from backstay.steps import resolve
+from backstay.steps.held import policy_status
 from backstay.steps.series import policy_snapshots
 from backstay.steps.status import write_status
 
@@ -56,10 +55,6 @@ class PolicyReconciler:
         namespace, name = objects.namespace(obj), objects.name(obj)
         spec, problem = None, None
         try:
-            status = PolicyStatus.model_validate(obj.get("status") or {})
-        except ValidationError as error:
-            raise DataError(f"status of BackupPolicy {name} cannot be read: {error}") from error
-        try:
             spec = parse_policy_spec(obj)
             await resolve.make_plan(self._client, namespace, spec)
         except UserError as error:
@@ -73,7 +68,7 @@ class PolicyReconciler:
             now=self._clock.now(),
             created=parse_time(dig(obj, "metadata", "creationTimestamp")),
             generation=int(dig(obj, "metadata", "generation", default=0)),
-            status=status,
+            status=policy_status(obj),
             spec=spec,
             problem=problem,
             runs=runs,

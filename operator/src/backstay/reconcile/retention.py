@@ -17,14 +17,14 @@ from backstay.api.backup import BackupStatus, PointResult
 from backstay.api.common import changed
 from backstay.api.restore import RestorePhase
 from backstay.builders.snapshot import metadata_patch
-from backstay.domain import labels, objects, upkeep
+from backstay.domain import brakes, labels, objects, upkeep
 from backstay.domain.carriers import rules_of
 from backstay.domain.clock import Clock
 from backstay.domain.errors import BackstayError, Conflict, Fatal, Transient, UserError
 from backstay.domain.objects import Obj, dig
-from backstay.domain.points import Point, Rules
+from backstay.domain.points import Point
 from backstay.domain.sweep import Action, Step, plan_sweep
-from backstay.domain.until import tiers_of, until
+from backstay.domain.until import tiers_of
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.resources import (
@@ -37,6 +37,7 @@ from backstay.kube.resources import (
 )
 from backstay.reconcile import keys
 from backstay.reconcile.backup import Subject, parse, parse_policy_spec
+from backstay.steps.held import tell_held
 from backstay.steps.series import contents_of_handle, policy_contents, policy_snapshots
 from backstay.steps.status import write_status
 
@@ -55,12 +56,14 @@ class RetentionReconciler:
         self._client = client
         self._clock = clock
         self._enqueue = enqueue
+        self._clock_was_off = False
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given a policy's retention key, take the next step for each of its artifacts."""
         namespace, name = key.namespace, key.name
         try:
-            rules = await self._rules(namespace, name)
+            policy = await self._client.find(BACKUP_POLICY, name, namespace)
+            rules = rules_of(parse_policy_spec(policy)) if policy is not None else None
         except UserError as error:
             log.warning("%s: nothing is changed: %s", key, error.message)
             return None
@@ -78,19 +81,24 @@ class RetentionReconciler:
             contents=bound,
             running=frozenset(b.uid for b in backups if not b.status.phase.final),
             requests=await self._requests(namespace, snapshots),
+            released=_released(policy),
+            clock=self._check_clock(),
         )
         work = _Work()
-        items = upkeep.plan(seen)
-        for item in items:
+        plan = upkeep.plan(seen)
+        if policy is not None:
+            brake = seen.clock or brakes.mass_mark(plan.held, namespace, name)
+            # First: a series that is held is told even where an item fails.
+            await work.attempt(name, partial(self._tell, policy, brake, seen))
+        for item in plan.items:
             await work.attempt(item.point.name, partial(self._carry_out, item))
-        for content in upkeep.unbound(contents, snapshots):
+        for content in upkeep.unbound(contents, snapshots) if seen.clock is None else ():
             await work.attempt(objects.name(content), partial(self._finish, content))
-        points = {item.point.name: item.point for item in items}
+        shown = {item.point.name: item for item in plan.items}
         for backup in backups:
             if backup.status.phase.final:
                 await work.attempt(
-                    objects.name(backup.obj),
-                    partial(self._mirror_record, backup, points, rules),
+                    objects.name(backup.obj), partial(self._mirror_record, backup, shown)
                 )
         await work.attempt("records", partial(self._remove_records, backups, contents, seen))
         if work.changed:
@@ -98,9 +106,21 @@ class RetentionReconciler:
         work.raise_failures(key)
         return SWEEP_POLL if work.changed else None
 
-    async def _rules(self, namespace: str, name: str) -> Rules | None:
-        obj = await self._client.find(BACKUP_POLICY, name, namespace)
-        return rules_of(parse_policy_spec(obj)) if obj is not None else None
+    def _check_clock(self) -> brakes.Brake | None:
+        """Compare clocks, after the reads: each answer tells the server's time."""
+        skew = self._client.skew
+        brake = brakes.clock(skew)
+        if (brake is not None) is not self._clock_was_off:
+            self._clock_was_off = brake is not None
+            if brake is not None:
+                log.warning("%s (ahead by %s)", brake.message, skew)
+            else:
+                log.info("clocks agree again: retention goes on")
+        return brake
+
+    async def _tell(self, policy: Obj, brake: brakes.Brake | None, seen: upkeep.Seen) -> bool:
+        await tell_held(self._client, policy, brake, seen.now)
+        return False
 
     async def _bound(self, snapshots: list[Obj], contents: list[Obj]) -> dict[str, Obj]:
         """Contents by name: those listed by label, and those bound but not labelled yet."""
@@ -196,20 +216,15 @@ class RetentionReconciler:
         others = [upkeep.content_of(c) for c in await contents_of_handle(self._client, content)]
         return await self._sweep(plan_sweep(None, mine, others, due=False), None)
 
-    async def _mirror_record(
-        self, backup: Subject, points: dict[str, Point], rules: Rules | None
-    ) -> bool:
+    async def _mirror_record(self, backup: Subject, items: dict[str, upkeep.Item]) -> bool:
         """Show on a finished Backup what its points say now."""
-        now = self._clock.now()
         shown = []
         for entry in backup.status.points:
-            point = points.get(entry.snapshot or "")
-            if point is None:
+            item = items.get(entry.snapshot or "")
+            if item is None:
                 shown.append(changed(entry, tiers=(), until="gone" if entry.snapshot else None))
             else:
-                shown.append(
-                    changed(entry, tiers=tiers_of(point), until=until(point, rules, now) or None)
-                )
+                shown.append(changed(entry, tiers=tiers_of(item.point), until=item.until or None))
         if tuple(shown) == backup.status.points:
             return False
         tiers = list(dict.fromkeys(t for p in shown for t in p.tiers))
@@ -266,6 +281,11 @@ class RetentionReconciler:
             if point.content and await self._client.find(VOLUME_SNAPSHOT_CONTENT, point.content):
                 return False
         return True
+
+
+def _released(policy: Obj | None) -> frozenset[str]:
+    notes = objects.annotations(policy) if policy is not None else {}
+    return brakes.released_plans(notes.get(labels.RELEASE_RETENTION))
 
 
 class _Work:

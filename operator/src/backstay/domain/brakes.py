@@ -1,0 +1,174 @@
+"""Brakes: what keeps a retention pass from marking and sweeping by mistake.
+
+While our clock is off, nothing is marked or swept: dates and graces would mean nothing. A pass
+that would mark more than max(MARKS_ALWAYS, a third) of a series marks none of it, until a person
+releases that very plan by its hash. Invariants: a brake only ever takes marks away; what it lets
+through is what `judge` wanted; the hash of a plan stays the same while the plan is being carried
+out, so that a pass that was killed half way is finished without asking again.
+"""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from backstay.api.common import Condition, with_condition
+from backstay.domain import labels
+from backstay.domain.labels import Result
+from backstay.domain.points import Verdict
+
+MARKS_ALWAYS: Final = 3
+"""So many points of a series may always be marked at once."""
+
+CLOCK_SLACK: Final = timedelta(seconds=60)
+"""How far our clock may be from the API server's."""
+
+CONDITION: Final = "RetentionHeld"
+_HASH_CHARS: Final = 10
+_TOLD: Final = 2
+"""Claims that a message names: it has to stay readable."""
+_RELEASED_AT_ONCE: Final = 100
+"""Plans that one command releases: the message must have room for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A series in which nothing is marked for now."""
+
+    claim: str
+    marks: int
+    """Points that would be marked."""
+    size: int
+    """Points that are there and not marked yet."""
+    plan: str
+    """What releases it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brake:
+    """Why retention holds back, as a condition tells it."""
+
+    reason: str
+    message: str
+
+
+def marks(verdict: Verdict) -> bool:
+    """Given a verdict, return whether it marks its point anew."""
+    return labels.MARKED_AT in verdict.set_annotations
+
+
+def brake_marks(
+    verdicts: Sequence[Verdict], released: Collection[str]
+) -> tuple[list[Verdict], Held | None]:
+    """Given the verdicts on one series and the hashes that a person released, return the verdicts
+    to carry out, and what is held if marks were taken from them.
+    """
+    new = [v for v in verdicts if marks(v)]
+    size = sum(1 for v in verdicts if _may_be_marked(v))
+    plan = _hash(verdicts)
+    if len(new) <= max(MARKS_ALWAYS, size / 3) or plan in released:
+        return list(verdicts), None
+    held = Held(claim=new[0].point.claim, marks=len(new), size=size, plan=plan)
+    why = f"{held.marks} of {held.size} points would be marked at once"
+    return [withhold(v, why) for v in verdicts], held
+
+
+def withhold(verdict: Verdict, why: str) -> Verdict:
+    """Given a verdict, return it without its new mark, if it has one, and with the reason."""
+    if not marks(verdict):
+        return verdict
+    return replace(
+        verdict,
+        set_labels={k: v for k, v in verdict.set_labels.items() if k != labels.DELETE_AFTER},
+        set_annotations={k: v for k, v in verdict.set_annotations.items() if k != labels.MARKED_AT},
+        # The mark is the last that judge says of a point.
+        reasons=(*verdict.reasons[:-1], f"kept by no rule, but not marked: {why}"),
+    )
+
+
+def clock(skew: timedelta | None) -> Brake | None:
+    """Given how far our clock is ahead of the API server's (None: it never told its time), return
+    what is to be told if that is too far, else None.
+
+    The message has no figures: they change at each pass, and each change would be a write.
+    """
+    if skew is None:
+        what = "the API server does not tell its time"
+    elif abs(skew) > CLOCK_SLACK:
+        side = "ahead of" if skew > timedelta(0) else "behind"
+        seconds = int(CLOCK_SLACK.total_seconds())
+        what = f"the operator's clock is over {seconds} s {side} the API server's"
+    else:
+        return None
+    return Brake(
+        "ClockSkew",
+        f"{what}: nothing is marked or swept until they agree; check the time of the nodes",
+    )
+
+
+def mass_mark(held: Sequence[Held], namespace: str, policy: str) -> Brake | None:
+    """Given the series of a policy that are held, return what is to be told, None if none is."""
+    if not held:
+        return None
+    told = [
+        f"claim {h.claim}: {h.marks} of {h.size} points would be marked at once"
+        for h in held[:_TOLD]
+    ]
+    if len(held) > _TOLD:
+        told.append(f"and {len(held) - _TOLD} more claims")
+    plans = ",".join(dict.fromkeys(h.plan for h in held[:_RELEASED_AT_ONCE]))
+    return Brake(
+        "MassMark",
+        f"{'; '.join(told)}; none of them is. If that is meant, run: kubectl annotate "
+        f"backuppolicy {policy} {labels.RELEASE_RETENTION}={plans} --overwrite -n {namespace}",
+    )
+
+
+def released_plans(annotation: str | None) -> frozenset[str]:
+    """Given the text of the annotation that releases, return the hashes in it."""
+    return frozenset(text.strip() for text in (annotation or "").split(",") if text.strip())
+
+
+def with_brake(
+    conditions: tuple[Condition, ...], brake: Brake | None, *, generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    """Given a policy's conditions and the brake of this pass, return them with RetentionHeld.
+
+    A policy that never was held gets no condition.
+    """
+    if brake is None and all(c.type != CONDITION for c in conditions):
+        return conditions
+    return with_condition(
+        conditions,
+        type=CONDITION,
+        ok=brake is not None,
+        reason=brake.reason if brake else "NotHeld",
+        message=brake.message if brake else "retention marks and sweeps as the policy says",
+        generation=generation,
+        now=now,
+    )
+
+
+def _may_be_marked(verdict: Verdict) -> bool:
+    """Whether a point is of those that a third is taken of: what is marked already, or goes now,
+    must not make room for more.
+    """
+    point = verdict.point
+    return not (
+        point.deleting or verdict.sweep or point.result is Result.PENDING or _stays_marked(verdict)
+    )
+
+
+def _stays_marked(verdict: Verdict) -> bool:
+    point = verdict.point
+    taken_back = labels.MARKED_AT in verdict.remove_annotations
+    return point.is_marked_by_retention and not (point.deleting or verdict.sweep or taken_back)
+
+
+def _hash(verdicts: Sequence[Verdict]) -> str:
+    """The names of all that is marked once the plan is carried out: what an earlier, unfinished
+    pass has marked of it counts too.
+    """
+    names = sorted(v.point.name for v in verdicts if marks(v) or _stays_marked(v))
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:_HASH_CHARS]
