@@ -99,7 +99,7 @@ def theirs(data: bytes) -> tuple[list[Obj], Rules]:
 
 
 def applied(snapshots: Sequence[Obj], lines: Sequence[Preview]) -> list[Obj]:
-    """The world after what the lines say was done, annotations as their reasons tell them."""
+    """The world after what the lines say was done, annotations as their notes tell them."""
     left = []
     for snapshot, line in zip(snapshots, lines, strict=True):
         if line.delete:
@@ -110,9 +110,9 @@ def applied(snapshots: Sequence[Obj], lines: Sequence[Preview]) -> list[Obj]:
         for key in line.remove_labels:
             del carried[key]
         carried.update(line.set_labels)
-        for reason in line.reasons:
-            if (told := NOTE.fullmatch(reason)) is None:
-                continue
+        for note in line.notes:
+            told = NOTE.fullmatch(note)
+            assert told is not None
             if told[3] == "set":
                 notes[told[1]] = told[2]
             else:
@@ -134,7 +134,7 @@ def test_the_preview_says_what_judge_says(data: bytes) -> None:
     assert [line.name for line in lines] == [v.point.name for v in verdicts]
     for line, verdict in zip(lines, verdicts, strict=True):
         assert line.delete == verdict.sweep
-        assert line.reasons[: len(verdict.reasons)] == verdict.reasons
+        assert line.reasons == verdict.reasons
         after = {k: v for k, v in verdict.point.labels.items() if k not in line.remove_labels}
         assert {**after, **line.set_labels} == labels_after(verdict)
 

@@ -145,7 +145,7 @@ def _as_json(line: Preview) -> dict[str, Any]:
         "set": dict(line.set_labels),
         "remove": list(line.remove_labels),
         "delete": line.delete,
-        "reasons": list(line.reasons),
+        "reasons": [*line.reasons, *line.notes],
     }
 
 

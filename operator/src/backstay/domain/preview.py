@@ -52,6 +52,8 @@ class Preview:
     delete: bool = False
     """A sweep would delete it now."""
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What becomes of annotations, in words."""
 
 
 def of_pass(seen: Seen) -> list[Preview]:
@@ -158,9 +160,9 @@ def _of_verdict(snapshot: Obj, verdict: Verdict) -> Preview:
     reasons = list(line.reasons)
     if labels.RESULT in line.set_labels:
         reasons.insert(0, "pending, but its run is gone: becomes failed")
-    reasons += [f"annotation {k}={v} is set" for k, v in verdict.set_annotations.items()]
-    reasons += [f"annotation {k} is removed" for k in verdict.remove_annotations]
-    return replace(line, reasons=tuple(reasons))
+    notes = [f"annotation {k}={v} is set" for k, v in verdict.set_annotations.items()]
+    notes += [f"annotation {k} is removed" for k in verdict.remove_annotations]
+    return replace(line, reasons=tuple(reasons), notes=tuple(notes))
 
 
 def _of_labels(snapshot: Obj, verdict: Verdict) -> Preview:
