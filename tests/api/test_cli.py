@@ -211,6 +211,7 @@ async def test_runs_and_requests_that_are_gone_protect_nothing(
     assert "pending, but its run is gone: becomes failed" in found["died"]["reasons"]
     assert found["used"]["delete"] is False
     assert found["stale"]["delete"] is True
+    assert f"annotation {P}in-use loses requests that are over" in found["stale"]["reasons"]
 
 
 async def test_the_series_of_a_policy_that_is_gone_is_shown_frozen(

@@ -162,6 +162,8 @@ def _of_verdict(snapshot: Obj, verdict: Verdict) -> Preview:
         reasons.insert(0, "pending, but its run is gone: becomes failed")
     notes = [f"annotation {k}={v} is set" for k, v in verdict.set_annotations.items()]
     notes += [f"annotation {k} is removed" for k in verdict.remove_annotations]
+    if verdict.point.in_use != objects.annotations(snapshot).get(labels.IN_USE):
+        notes.append(f"annotation {labels.IN_USE} loses requests that are over")
     return replace(line, reasons=tuple(reasons), notes=tuple(notes))
 
 
