@@ -20,7 +20,8 @@ def default_namespace(kubeconfig: Path | None = None, context: str | None = None
     Raise UserError if the kubeconfig cannot be read or has no such context.
     """
     path = os.path.expanduser(kubeconfig or os.environ.get("KUBECONFIG") or KUBECONFIG)
-    if not os.path.exists(path) and kubeconfig is None and context is None:
+    given = kubeconfig is not None or context is not None
+    if not given and not any(os.path.exists(part) for part in path.split(os.pathsep)):
         return DEFAULT  # In a pod: there is no context that could name another.
     try:
         found: tuple[list[Any], Any] = list_kube_config_contexts(config_file=path)
