@@ -81,20 +81,35 @@ class Plan:
 
 def plan(seen: Seen) -> Plan:
     """Given what was read of one policy, return what to do."""
-    by_claim: dict[str, list[tuple[Obj, Point]]] = {}
+    found, held = judged(seen)
+    return Plan([_item(snapshot, verdict, seen) for snapshot, verdict in found], held)
+
+
+def judged(seen: Seen) -> tuple[list[tuple[Obj, Verdict]], list[Held]]:
+    """Given what was read, return each snapshot with its verdict, series by series, and the
+    series that a brake holds. The pass acts on it and `kubectl backstay retention` shows it.
+    """
+    by_series: dict[tuple[str, str], list[tuple[Obj, Point]]] = {}
     for snapshot in seen.snapshots:
         point = _as_it_counts(snapshot, seen)
-        by_claim.setdefault(point.claim, []).append((snapshot, point))
-    items, held = [], []
-    for series in by_claim.values():
+        by_series.setdefault((point.namespace, point.claim), []).append((snapshot, point))
+    found, held = [], []
+    for series in by_series.values():
         verdicts = judge([point for _, point in series], seen.rules, seen.now)
         if seen.clock is not None:
             verdicts = [withhold(v, seen.clock.message) for v in verdicts]
         verdicts, stopped = brake_marks(verdicts, seen.released)
         held += [stopped] if stopped else []
-        for (snapshot, _), verdict in zip(series, verdicts, strict=True):
-            items.append(_item(snapshot, verdict, seen))
-    return Plan(items, held)
+        found += [(snapshot, v) for (snapshot, _), v in zip(series, verdicts, strict=True)]
+    return found, held
+
+
+def labels_after(verdict: Verdict) -> dict[str, str]:
+    """Given a verdict, return all labels that its snapshot is to carry."""
+    after = {**verdict.point.labels, **verdict.set_labels}
+    for key in verdict.remove_labels:
+        after.pop(key, None)
+    return after
 
 
 def _as_it_counts(snapshot: Obj, seen: Seen) -> Point:
@@ -110,9 +125,7 @@ def _as_it_counts(snapshot: Obj, seen: Seen) -> Point:
 
 def _item(snapshot: Obj, verdict: Verdict, seen: Seen) -> Item:
     point = verdict.point
-    after = {**point.labels, **verdict.set_labels}
-    for key in verdict.remove_labels:
-        after.pop(key, None)
+    after = labels_after(verdict)
     notes: dict[str, str | None] = dict(verdict.set_annotations)
     notes |= dict.fromkeys(verdict.remove_annotations)
     if point.in_use != objects.annotations(snapshot).get(labels.IN_USE):

@@ -27,7 +27,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 KUBECONFIG = "~/.kube/config"
 
 # The loader stumbles over a file of another shape with whatever comes first.
-_UNREADABLE = (
+UNREADABLE = (
     ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError,
 )  # fmt: skip
 
@@ -107,7 +107,7 @@ async def login(kubeconfig: Path | None = None, context: str | None = None) -> L
                 persist_config=False,
             )
         return Login(configuration)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise UserError(
             "NoCredentials",
             f"cannot log in to Kubernetes with {source}: {error}; "

@@ -1,0 +1,155 @@
+"""The part of the commands that asks a cluster. Importing it loads the Kubernetes client.
+
+Invariants: only reads; whatever others refer to is read first (contents before snapshots,
+snapshots before runs and requests), so that what is being made is never taken for lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from backstay.api.restore import RestorePhase
+from backstay.cli.files import PolicyFile
+from backstay.cli.options import Moment, Target
+from backstay.cli.retention import Shown, own
+from backstay.domain import labels, objects, preview
+from backstay.domain import orphans as lost
+from backstay.domain.brakes import released_plans
+from backstay.domain.calendar import load_zone
+from backstay.domain.carriers import rules_of
+from backstay.domain.errors import NotFound
+from backstay.domain.objects import Obj, dig
+from backstay.domain.orphans import Orphan
+from backstay.domain.points import Rules
+from backstay.domain.upkeep import Seen
+from backstay.engine.system_clock import SystemClock
+from backstay.kube.client import Client
+from backstay.kube.contexts import default_namespace
+from backstay.kube.login import login
+from backstay.kube.resources import (
+    BACKUP,
+    BACKUP_POLICY,
+    NAMESPACE,
+    RESTORE_REQUEST,
+    VOLUME_SNAPSHOT,
+    VOLUME_SNAPSHOT_CONTENT,
+)
+from backstay.reconcile.backup import parse, parse_policy_spec
+from backstay.steps.series import policy_snapshots
+
+T = TypeVar("T")
+
+
+def retention(
+    target: Target, policy: str | None, file: PolicyFile | None, moment: Moment, prefix: str | None
+) -> list[Shown]:
+    """Given a cluster and a policy's name, a policy's file, or neither (all policies of the
+    namespace), return what retention would do at that moment.
+
+    Raise NotFound if there is neither a policy of that name nor a snapshot of it.
+    """
+
+    async def ask(client: Client, namespace: str) -> list[Shown]:
+        if file is not None:
+            place = target.namespace or file.namespace or namespace
+            return [await _by_file(client, place, file, moment, prefix)]
+        if policy is None:
+            found = await client.list(BACKUP_POLICY, namespace)
+            return [await _by_policy(client, obj, moment) for obj in found]
+        obj = await client.find(BACKUP_POLICY, policy, namespace)
+        if obj is not None:
+            return [await _by_policy(client, obj, moment)]
+        return [await _frozen(client, namespace, policy, moment)]
+
+    return asyncio.run(_with_client(target, ask))
+
+
+def orphans(target: Target, *, everywhere: bool) -> list[Orphan]:
+    """Given a cluster, return the orphans of one namespace or of all."""
+
+    async def ask(client: Client, namespace: str) -> list[Orphan]:
+        return await _orphans(client, None if everywhere else namespace)
+
+    return asyncio.run(_with_client(target, ask))
+
+
+async def _with_client(target: Target, ask: Callable[[Client, str], Coroutine[Any, Any, T]]) -> T:
+    credentials = await login(target.kubeconfig, target.context)
+    namespace = target.namespace or default_namespace(target.kubeconfig, target.context)
+    async with Client(credentials, SystemClock()) as client:
+        return await ask(client, namespace)
+
+
+async def _by_policy(client: Client, policy: Obj, moment: Moment) -> Shown:
+    name, namespace = objects.name(policy), objects.namespace(policy)
+    rules = rules_of(parse_policy_spec(policy))
+    snapshots = await policy_snapshots(client, namespace, name)
+    notes = objects.annotations(policy)
+    released = released_plans(notes.get(labels.RELEASE_RETENTION))
+    return await _shown(
+        client, namespace, name, snapshots, rules=rules, moment=moment, released=released
+    )
+
+
+async def _by_file(
+    client: Client, namespace: str, file: PolicyFile, moment: Moment, prefix: str | None
+) -> Shown:
+    now = moment.at(file.rules.zone)
+    if prefix is not None:
+        found = await client.list(VOLUME_SNAPSHOT, namespace)
+        lines = preview.of_adopted(found, file.rules, now, prefix)
+        return Shown(file.name, now, file.rules.zone, lines)
+    snapshots = own(await policy_snapshots(client, namespace, file.name), file, namespace)
+    return await _shown(client, namespace, file.name, snapshots, rules=file.rules, moment=moment)
+
+
+async def _frozen(client: Client, namespace: str, name: str, moment: Moment) -> Shown:
+    snapshots = await policy_snapshots(client, namespace, name)
+    if not snapshots:
+        raise NotFound(f"there is no BackupPolicy {namespace}/{name}, and no snapshot of it")
+    return await _shown(client, namespace, name, snapshots, rules=None, moment=moment)
+
+
+async def _shown(
+    client: Client,
+    namespace: str,
+    name: str,
+    snapshots: list[Obj],
+    *,
+    rules: Rules | None,
+    moment: Moment,
+    released: frozenset[str] = frozenset(),
+) -> Shown:
+    zone = rules.zone if rules is not None else load_zone("UTC")
+    now = moment.at(zone)
+    backups = [parse(b) for b in await client.list(BACKUP, namespace, fields=f"spec.policy={name}")]
+    final = {phase.value for phase in RestorePhase if phase.final}
+    requests = await client.list(RESTORE_REQUEST, namespace)
+    seen = Seen(
+        now=now,
+        rules=rules,
+        snapshots=snapshots,
+        contents={},
+        running=frozenset(b.uid for b in backups if not b.status.phase.final),
+        requests=frozenset(
+            objects.uid(r) for r in requests if dig(r, "status", "phase") not in final
+        ),
+        released=released,
+    )
+    return Shown(name, now, zone, preview.of_pass(seen))
+
+
+async def _orphans(client: Client, namespace: str | None) -> list[Orphan]:
+    contents = [
+        c
+        for c in await client.list(VOLUME_SNAPSHOT_CONTENT, labels=labels.POLICY)
+        if namespace in (None, dig(c, "spec", "volumeSnapshotRef", "namespace"))
+    ]
+    snapshots = await client.list(VOLUME_SNAPSHOT, namespace)
+    namespaces = {objects.name(n): objects.uid(n) for n in await client.list(NAMESPACE)}
+    names = {o.content for o in lost.orphans(contents, snapshots, namespaces)}
+    # A sweep may have written its intent and gone on since the contents were read: look again.
+    again = [await client.find(VOLUME_SNAPSHOT_CONTENT, name) for name in sorted(names)]
+    return lost.orphans([c for c in again if c is not None], snapshots, namespaces)

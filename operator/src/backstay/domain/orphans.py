@@ -1,0 +1,137 @@
+"""Lost and found: contents of ours that outlived their snapshot or their namespace.
+
+Invariant: an orphan is exactly what the sweep leaves alone for good (`sweep.Step.FROZEN` with the
+snapshot known to be gone): nobody decided that its disk may go, so a person has to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from backstay.domain import labels, objects
+from backstay.domain.carriers import identity
+from backstay.domain.errors import DataError
+from backstay.domain.objects import Obj, dig
+from backstay.domain.record import DumpRecord, Record, parse_record
+from backstay.domain.sweep import Step, plan_sweep
+from backstay.domain.upkeep import content_of
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A content that nothing refers to any more, and what its record says is inside."""
+
+    content: str
+    why: str
+    namespace: str
+    snapshot: str
+    policy: str
+    claim: str
+    backup: str
+    taken: datetime | None
+    """Aware; the cut, else the run's slot; None where neither is known."""
+    driver: str
+    handle: str
+    deletion_policy: str
+    dumps: tuple[DumpRecord, ...] = ()
+    problem: str = ""
+    """Why the record could not be read."""
+
+
+def orphans(
+    contents: Sequence[Obj], snapshots: Sequence[Obj], namespaces: Mapping[str, str]
+) -> list[Orphan]:
+    """Given contents, all snapshots of the namespaces that they refer to, and the uid of every
+    namespace by name, return the orphans, by namespace, claim and time.
+
+    The contents must have been read before the snapshots: a content is made after its snapshot.
+    """
+    names = {(objects.namespace(s), objects.name(s)): objects.uid(s) for s in snapshots}
+    found = [
+        _orphan(content, names, namespaces) for content in contents if _is_lost(content, names)
+    ]
+    return sorted(found, key=lambda o: (o.namespace, o.claim, o.taken or _EPOCH, o.content))
+
+
+def _is_lost(content: Obj, names: Mapping[tuple[str, str], str]) -> bool:
+    if not any(key.startswith(labels.PREFIX) for key in objects.labels(content)):
+        return False
+    uid = dig(content, "spec", "volumeSnapshotRef", "uid")
+    if uid is None or names.get(_address(content)) == uid:
+        return False  # Without a uid it waits for the snapshot that is to bind it.
+    return plan_sweep(None, content_of(content), (), due=False).step is Step.FROZEN
+
+
+def _orphan(
+    content: Obj, names: Mapping[tuple[str, str], str], namespaces: Mapping[str, str]
+) -> Orphan:
+    record, problem = _record(content)
+    namespace, snapshot = _address(content)
+    return Orphan(
+        content=objects.name(content),
+        why=_why(content, record, names, namespaces),
+        namespace=namespace,
+        snapshot=snapshot,
+        policy=identity(content, labels.POLICY) or (record.policy if record else ""),
+        claim=identity(content, labels.PVC) or (record.claim.name if record else ""),
+        backup=identity(content, labels.BACKUP) or (record.backup if record else ""),
+        taken=_taken(content) or (record.slot if record else None),
+        driver=str(dig(content, "spec", "driver", default="")),
+        handle=content_of(content).handle or "",
+        deletion_policy=str(dig(content, "spec", "deletionPolicy", default="")),
+        dumps=record.dumps if record else (),
+        problem=problem,
+    )
+
+
+def _why(
+    content: Obj,
+    record: Record | None,
+    names: Mapping[tuple[str, str], str],
+    namespaces: Mapping[str, str],
+) -> str:
+    namespace, snapshot = _address(content)
+    if namespace not in namespaces:
+        why = f"namespace {namespace} is gone"
+    elif record is not None and record.namespace_uid != namespaces[namespace]:
+        why = f"namespace {namespace} was deleted and made again"
+    elif (namespace, snapshot) in names:
+        why = f"snapshot {snapshot} is another one of that name"
+    else:
+        why = f"snapshot {snapshot} is gone"
+    return why + (", and it is being deleted" if _is_going(content) else "")
+
+
+def _is_going(content: Obj) -> bool:
+    return bool(dig(content, "metadata", "deletionTimestamp"))
+
+
+def _record(content: Obj) -> tuple[Record | None, str]:
+    text = objects.annotations(content).get(labels.RECORD)
+    if text is None:
+        return None, "it carries no record"
+    try:
+        return parse_record(text), ""
+    except DataError as error:
+        return None, error.message
+
+
+def _taken(content: Obj) -> datetime | None:
+    """The cut: on contents a number of nanoseconds since 1970."""
+    nanoseconds: Any = dig(content, "status", "creationTime")
+    if not isinstance(nanoseconds, int):
+        return None
+    try:
+        return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+    except OverflowError:
+        return None
+
+
+def _address(content: Obj) -> tuple[str, str]:
+    ref = dig(content, "spec", "volumeSnapshotRef", default={})
+    return str(dig(ref, "namespace", default="")), str(dig(ref, "name", default=""))

@@ -1,0 +1,207 @@
+"""What a retention pass would do with each snapshot, in words: nothing is written.
+
+Invariants: verdicts come from `upkeep.judged`, which the operator's pass acts on; every snapshot
+that is handed in gets exactly one line, in the order given; one that cannot be judged gets a line
+without a change that says why.
+
+Adopted snapshots carry the labels of another tool under its own prefix. They are judged as if the
+labels were ours: a ready one is good, and as that tool wrote no marked-at, a date alone decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from backstay.domain import labels, objects
+from backstay.domain.calendar import TIER_LABELS
+from backstay.domain.errors import DataError
+from backstay.domain.objects import Obj, dig
+from backstay.domain.points import Rules, Verdict
+from backstay.domain.times import parse_time
+from backstay.domain.until import tiers_of
+from backstay.domain.upkeep import Seen, judged, labels_after
+
+ADOPTED_LABELS: Final = (
+    labels.PVC,
+    labels.TYPE,
+    labels.RETAIN,
+    labels.RETAIN_DAYS,
+    labels.DELETE_AFTER,
+    labels.HOLD,
+    *TIER_LABELS.values(),
+)
+"""Labels that are read under a foreign prefix, by our name of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would happen to one snapshot. Labels stand with their prefix."""
+
+    namespace: str
+    name: str
+    claim: str = ""
+    taken: datetime | None = None
+    """Aware; None where the snapshot does not say it."""
+    tiers: tuple[str, ...] = ()
+    """Those that it will carry."""
+    set_labels: Mapping[str, str] = field(default_factory=dict)
+    remove_labels: tuple[str, ...] = ()
+    delete: bool = False
+    """A sweep would delete it now."""
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What becomes of annotations, in words."""
+
+
+def of_pass(seen: Seen) -> list[Preview]:
+    """Given what a pass rests on, return what it would do, one line per snapshot."""
+    return _previews(seen, _of_verdict)
+
+
+def of_unwatched(snapshots: Sequence[Obj], rules: Rules | None, now: datetime) -> list[Preview]:
+    """Given snapshots of one policy without the runs and requests that they name, return what a
+    pass would do if those were still under way: a pending one is not touched, and one in use is
+    not deleted.
+    """
+    notes = [objects.annotations(s) for s in snapshots]
+    return of_pass(
+        Seen(
+            now=now,
+            rules=rules,
+            snapshots=snapshots,
+            contents={},
+            running=frozenset(n.get(labels.RUN, "") for n in notes),
+            requests=frozenset(u for n in notes for u in n.get(labels.IN_USE, "").split(",") if u),
+        )
+    )
+
+
+def of_adopted(snapshots: Sequence[Obj], rules: Rules, now: datetime, prefix: str) -> list[Preview]:
+    """Given any snapshots and the other tool's label prefix (with its slash), return what a pass
+    would do with them under these rules, in labels of that prefix.
+
+    Only those with the tool's `retain` and `pvc` labels are judged.
+    """
+
+    def of_verdict(snapshot: Obj, verdict: Verdict) -> Preview:
+        line = _of_labels(snapshot, verdict)
+        return replace(
+            line,
+            set_labels={_renamed(k, prefix): v for k, v in line.set_labels.items()},
+            remove_labels=tuple(_renamed(k, prefix) for k in line.remove_labels),
+        )
+
+    lines: list[Preview | None] = []
+    taken_over = []
+    for snapshot in snapshots:
+        carried = objects.labels(snapshot)
+        missing = [k for k in ("retain", "pvc") if prefix + k not in carried]
+        if missing:
+            reason = f"no label {prefix}{missing[0]}: not touched"
+            lines.append(_untouched(snapshot, reason, carried.get(prefix + "pvc", "")))
+        else:
+            lines.append(None)
+            taken_over.append(_adopted(snapshot, prefix))
+    seen = Seen(
+        now=now,
+        rules=rules,
+        snapshots=taken_over,
+        contents={},
+        running=frozenset(),
+        requests=frozenset(),
+    )
+    judged_lines = iter(_previews(seen, of_verdict))
+    return [line if line is not None else next(judged_lines) for line in lines]
+
+
+def _previews(seen: Seen, of_verdict: Callable[[Obj, Verdict], Preview]) -> list[Preview]:
+    """One line per snapshot, in order; what has no time is left out of the judgement."""
+    lines: dict[str, Preview] = {}
+    readable = []
+    for snapshot in map(_with_uid, seen.snapshots):
+        if (problem := _problem(snapshot)) is None:
+            readable.append(snapshot)
+        else:
+            claim = objects.labels(snapshot).get(labels.PVC, "")
+            lines[objects.uid(snapshot)] = _untouched(snapshot, problem, claim)
+    found, _ = judged(replace(seen, snapshots=readable))
+    for snapshot, verdict in found:
+        lines[objects.uid(snapshot)] = of_verdict(snapshot, verdict)
+    return [lines[objects.uid(_with_uid(snapshot))] for snapshot in seen.snapshots]
+
+
+def _with_uid(snapshot: Obj) -> Obj:
+    """Files that people write have no uids, by which points are told apart."""
+    if objects.uid(snapshot):
+        return snapshot
+    uid = f"{objects.namespace(snapshot)}/{objects.name(snapshot)}"
+    return {**snapshot, "metadata": {**objects.meta(snapshot), "uid": uid}}
+
+
+def _problem(snapshot: Obj) -> str | None:
+    """Why a snapshot cannot be judged."""
+    for path in (("status", "creationTime"), ("metadata", "creationTimestamp")):
+        value = dig(snapshot, *path)
+        if value is None:
+            continue
+        try:
+            parse_time(str(value))
+        except DataError as error:
+            return f"{'.'.join(path)}: {error.message}: kept, not judged"
+        return None
+    return "neither status.creationTime nor metadata.creationTimestamp: kept, not judged"
+
+
+def _of_verdict(snapshot: Obj, verdict: Verdict) -> Preview:
+    """The line of a snapshot of ours: annotations are told too."""
+    line = _of_labels(snapshot, verdict)
+    reasons = list(line.reasons)
+    if labels.RESULT in line.set_labels:
+        reasons.insert(0, "pending, but its run is gone: becomes failed")
+    notes = [f"annotation {k}={v} is set" for k, v in verdict.set_annotations.items()]
+    notes += [f"annotation {k} is removed" for k in verdict.remove_annotations]
+    if verdict.point.in_use != objects.annotations(snapshot).get(labels.IN_USE):
+        notes.append(f"annotation {labels.IN_USE} loses requests that are over")
+    return replace(line, reasons=tuple(reasons), notes=tuple(notes))
+
+
+def _of_labels(snapshot: Obj, verdict: Verdict) -> Preview:
+    before, after = objects.labels(snapshot), labels_after(verdict)
+    return Preview(
+        namespace=verdict.point.namespace,
+        name=verdict.point.name,
+        claim=verdict.point.claim,
+        taken=verdict.point.taken,
+        tiers=tiers_of(replace(verdict.point, labels=after)),
+        set_labels={k: v for k, v in after.items() if before.get(k) != v},
+        remove_labels=tuple(k for k in before if k not in after),
+        delete=verdict.sweep,
+        reasons=verdict.reasons,
+    )
+
+
+def _untouched(snapshot: Obj, reason: str, claim: str) -> Preview:
+    return Preview(
+        objects.namespace(snapshot), objects.name(snapshot), claim=claim, reasons=(reason,)
+    )
+
+
+def _adopted(snapshot: Obj, prefix: str) -> Obj:
+    """The snapshot as if the other tool's labels were ours, and ours were not there."""
+    carried = objects.labels(snapshot)
+    ours = {
+        k: carried[_renamed(k, prefix)] for k in ADOPTED_LABELS if _renamed(k, prefix) in carried
+    }
+    # Readiness is read from the status: good and not ready is kept, and counts in nothing.
+    ours[labels.RESULT] = labels.Result.GOOD.value
+    return {
+        **snapshot,
+        "metadata": {**objects.meta(snapshot), "labels": ours, "annotations": {}},
+    }
+
+
+def _renamed(key: str, prefix: str) -> str:
+    return prefix + key.removeprefix(labels.PREFIX)

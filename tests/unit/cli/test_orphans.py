@@ -1,0 +1,114 @@
+"""Which contents are orphans, and what is told of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.support.builders import SHA, SLOT, content, record, snapshot
+from tests.unit.cli.running import Cli
+
+from backstay.domain import labels
+from backstay.domain.objects import Obj
+from backstay.domain.orphans import Orphan, orphans
+from backstay.domain.record import DumpRecord
+
+TODAY = "2026-11-22T00:32:00Z"
+THERE = {"team": "uid-team"}
+DUMP = DumpRecord("shop", "postgres", "/data/shop.dump", "shop.dump", SHA, 2048, 999, 998)
+
+
+def mine(name: str = "one", **notes: str) -> Obj:
+    """A content of ours as it stays behind."""
+    of = snapshot(name, TODAY)
+    made = content(of, policy="Retain", **{"record": record(dumps=(DUMP,)), **notes})
+    made["metadata"]["labels"] = of["metadata"]["labels"]
+    made["status"]["creationTime"] = 1_795_307_520_123_456_789
+    return made
+
+
+def found(
+    *contents: Obj, snapshots: tuple[Obj, ...] = (), there: dict[str, str] | None = None
+) -> list[Orphan]:
+    return orphans(contents, snapshots, THERE if there is None else there)
+
+
+def test_a_content_whose_snapshot_is_gone_is_told_with_its_dump() -> None:
+    (one,) = found(mine())
+    assert (one.content, one.namespace, one.snapshot) == ("content-one", "team", "one")
+    assert (one.policy, one.claim, one.backup) == ("shop", "data", "b")
+    assert one.taken == datetime(2026, 11, 22, 0, 32, 0, 123456, tzinfo=UTC)
+    assert (one.driver, one.handle) == ("csi.example", "handle-one")
+    assert one.dumps == (DUMP,)
+    assert (one.why, one.problem) == ("snapshot one is gone", "")
+
+
+def test_a_content_with_its_snapshot_is_none() -> None:
+    assert found(mine(), snapshots=(snapshot("one", TODAY),)) == []
+
+
+def test_another_snapshot_of_that_name_is_not_its_own() -> None:
+    (one,) = found(mine(), snapshots=(snapshot("one", TODAY, uid="uid-new"),))
+    assert one.why == "snapshot one is another one of that name"
+
+
+def test_a_namespace_that_is_gone_or_new_is_told() -> None:
+    assert found(mine(), there={})[0].why == "namespace team is gone"
+    assert found(mine(), there={"team": "uid-2"})[0].why == (
+        "namespace team was deleted and made again"
+    )
+
+
+def test_what_a_sweep_is_removing_is_none_but_anothers_intent_is_no_excuse() -> None:
+    assert found(mine(sweep="uid-one")) == []
+    assert len(found(mine(sweep="uid-other"))) == 1
+
+
+def test_contents_of_others_and_those_not_bound_yet_are_none() -> None:
+    foreign = mine()
+    foreign["metadata"]["labels"] = {"team": "web"}
+    unbound = mine()
+    del unbound["spec"]["volumeSnapshotRef"]["uid"]
+    assert found(foreign, unbound) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [(None, "no record"), ("{", "no JSON"), ('{"slot": "x"}', "record.slot"), ("[]", "record")],
+)
+def test_a_record_that_cannot_be_read_hides_no_orphan(text: str | None, problem: str) -> None:
+    lost = mine()
+    if text is None:
+        del lost["metadata"]["annotations"][labels.RECORD]
+    else:
+        lost["metadata"]["annotations"][labels.RECORD] = text
+    (one,) = found(lost)
+    assert (one.policy, one.claim, one.dumps) == ("shop", "data", ())
+    assert problem in one.problem
+
+
+@pytest.mark.parametrize("created", [None, "2026-11-22T00:32:00Z", 10**40])
+def test_without_a_time_of_the_cut_the_slot_stands_for_it(created: Any) -> None:
+    lost = mine()
+    lost["status"]["creationTime"] = created
+    assert found(lost)[0].taken == SLOT
+
+
+def test_a_content_without_status_is_told() -> None:
+    lost = mine()
+    del lost["status"]
+    (one,) = found(lost)
+    assert (one.handle, one.taken) == ("", SLOT)
+
+
+def test_one_that_is_being_deleted_is_told_as_such() -> None:
+    lost = mine()
+    lost["metadata"]["deletionTimestamp"] = TODAY
+    assert found(lost)[0].why == "snapshot one is gone, and it is being deleted"
+
+
+def test_both_a_namespace_and_all_of_them_are_refused(cli: Cli) -> None:
+    ran = cli.run("orphans", "-A", "-n", "team")
+    assert ran.code == 2
+    assert "either -A or -n" in ran.err
