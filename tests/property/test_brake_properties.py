@@ -30,7 +30,7 @@ def bare(verdict: Verdict) -> tuple[object, ...]:
 
 
 @given(series(), live_rules)
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_a_brake_takes_all_new_marks_or_none_and_nothing_else(
     some: list[Point], rules: Rules
 ) -> None:
@@ -49,7 +49,7 @@ def test_a_brake_takes_all_new_marks_or_none_and_nothing_else(
 
 
 @given(series(), live_rules, st.data())
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_a_released_plan_is_finished_wherever_marking_was_cut_off(
     some: Sequence[Point], rules: Rules, data: st.DataObject
 ) -> None:

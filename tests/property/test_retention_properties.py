@@ -143,14 +143,14 @@ def test_the_order_of_the_input_does_not_matter(
 
 
 @given(series(), any_rules)
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_a_second_pass_changes_nothing(world: list[Point], rules: Rules | None) -> None:
     again = judge(apply(judge(world, rules, NOW)), rules, NOW)
     assert [v for v in again if v.patches or v.sweep] == []
 
 
 @given(series(), any_rules)
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_what_must_stay_is_neither_marked_nor_swept(
     world: list[Point], rules: Rules | None
 ) -> None:
@@ -168,7 +168,7 @@ def test_what_must_stay_is_neither_marked_nor_swept(
 
 
 @given(series(), any_rules)
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_only_a_strict_date_that_is_past_sweeps_and_a_mark_only_after_its_grace(
     world: list[Point], rules: Rules | None
 ) -> None:
@@ -184,7 +184,7 @@ def test_only_a_strict_date_that_is_past_sweeps_and_a_mark_only_after_its_grace(
 
 
 @given(series(), live_rules)
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_each_rule_has_exactly_one_label_in_each_of_its_newest_periods(
     world: list[Point], rules: Rules
 ) -> None:
@@ -202,7 +202,7 @@ def test_each_rule_has_exactly_one_label_in_each_of_its_newest_periods(
 
 
 @given(series(), live_rules)
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_what_our_mark_sweeps_is_missed_by_no_rule(world: list[Point], rules: Rules) -> None:
     verdicts = judge(world, rules, NOW)
     remaining = counted(apply(verdicts))
@@ -222,7 +222,7 @@ def test_what_our_mark_sweeps_is_missed_by_no_rule(world: list[Point], rules: Ru
 
 
 @given(series(), live_rules)
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_a_new_mark_takes_neither_a_young_point_nor_one_of_the_last(
     world: list[Point], rules: Rules
 ) -> None:
@@ -236,7 +236,7 @@ def test_a_new_mark_takes_neither_a_young_point_nor_one_of_the_last(
 
 
 @given(series(), points("new"), live_rules)
-@settings(max_examples=100)
+@settings(max_examples=50)
 def test_a_new_point_gets_at_birth_what_judge_would_give_it(
     world: list[Point], new: Point, rules: Rules
 ) -> None:

@@ -181,7 +181,7 @@ def check_end(world: World) -> None:
 
 
 @given(stories(faulty=True))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_whatever_goes_wrong_the_run_ends_and_tells_the_truth(story: Story) -> None:
     world = tell(story)
 
