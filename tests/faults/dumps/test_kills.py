@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.dumps.harness import Container, Shell, leftovers
+from tests.support.waiting import eventually
 
 from backstay.dumps.base import State
 
@@ -20,12 +21,13 @@ TOOLS = (
 )
 
 # Counts itself; the one whose turn it is takes the whole process group with it, after its work
-# where the name of the file KILL_AFTER exists, else before.
+# where the name of the file KILL_AFTER exists, else before. Two that run side by side may both
+# count one too many: then it is theirs.
 SHIM = """#!/bin/dash
 echo x >>"$COUNT"
 n=0
 while read -r line; do n=$((n + 1)); done <"$COUNT"
-if [ "$n" -eq "$KILL_AT" ]; then
+if [ "$KILL_AT" -gt 0 ] && [ "$n" -ge "$KILL_AT" ]; then
     [ -z "$KILL_AFTER" ] || PATH=$REST {tool} "$@"
     kill -KILL 0
 fi
@@ -71,8 +73,10 @@ def kill_at(template: Container, shell: Shell, shims: Path, turn: int, *, after:
     killed = replace(plain, environment=environment, programs=str(shims))
     process = killed.popen(killed.stub_start(killed.task("new"), NEW))
     process.communicate(timeout=60)
-    assert leftovers(process.pid) == []
-    assert process.returncode == (0 if turn == 0 else -9)
+    eventually(lambda: not leftovers(process.pid), "the end of every process")
+    # How many commands there are depends on the machine's speed: the last turns may not come.
+    reached = len(plain.beside(".count").read_text().split())
+    assert process.returncode == (-9 if 0 < turn <= reached else 0)
     return plain
 
 
