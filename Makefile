@@ -29,7 +29,8 @@ test: unit faults api e2e ## Run all tests
 
 unit: $(VENV) ## Run the unit and property tests (seconds)
 	@$(CLUSTER) tools helm kubectl >/dev/null # built once; a test would run out of time
-	$(BIN)/pytest --numprocesses auto tests/unit tests/property
+	$(BIN)/pytest --numprocesses auto tests/unit
+	$(BIN)/pytest --numprocesses auto tests/property
 
 faults: $(VENV) ## Run the dump scripts against a real PostgreSQL, killed at every step (minutes)
 	$(BIN)/pytest tests/faults
