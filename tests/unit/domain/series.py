@@ -1,11 +1,12 @@
 """A tiny model of a series: points, and what applying verdicts does to them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from backstay.domain import labels
-from backstay.domain.retention import Point, Verdict
+from backstay.domain.retention import Point, Rules, Verdict, judge
 
 RETAIN_BY_CALENDAR = {labels.RETAIN: "daily_weekly_monthly", labels.RESULT: "good"}
 
@@ -52,3 +53,20 @@ def patched(verdict: Verdict) -> Point:
     if labels.MARKED_AT in verdict.remove_annotations:
         marked_at = None
     return replace(old, labels={**kept, **verdict.set_labels}, marked_at=marked_at)
+
+
+VIENNA = ZoneInfo("Europe/Vienna")
+NOW = at("2026-11-22T12:00:00+01:00")
+RULES = Rules(zone=VIENNA, daily=2, failed=1, adhoc_days=30)
+DAILY_ONE = replace(RULES, daily=1)
+
+
+def judged(
+    points: Sequence[Point], rules: Rules | None = RULES, now: str | None = None
+) -> dict[str, Verdict]:
+    verdicts = judge(points, rules, at(now) if now else NOW)
+    return {v.point.name: v for v in verdicts}
+
+
+def untouched(verdict: Verdict) -> bool:
+    return not verdict.patches and not verdict.sweep

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from backstay.domain.brakes import Brake
 from backstay.domain.objects import Obj
 from backstay.domain.points import Rules
 from backstay.domain.sweep import Step
-from backstay.domain.upkeep import Patch, RecordSeen, Seen
+from backstay.domain.upkeep import Patch, Seen
 
 RULES = Rules(zone=UTC, daily=2, failed=1)
 PREFIX = labels.PREFIX
@@ -379,46 +379,3 @@ def test_while_our_clock_is_off_nothing_is_marked_or_swept_and_tiers_go_on() -> 
     assert stopped["22"].snapshot is not None
     assert stopped["22"].snapshot.labels == {PREFIX + "daily": "2026-11-22"}
     assert upkeep.plan(off).held == []
-
-
-def test_contents_whose_snapshot_is_not_there_are_named() -> None:
-    a, b = snapshot("a", TODAY), snapshot("b", TODAY)
-    anew = snapshot("b", TODAY, uid="uid-b-anew")
-
-    lost = upkeep.unbound([content(a), content(b)], [a, anew])
-
-    assert [objects.name(c) for c in lost] == ["content-b"]
-
-
-def test_the_handle_of_a_content_is_read_also_where_it_was_given() -> None:
-    given = content(snapshot("a", TODAY), sweep="uid-a")
-    del given["status"]
-    given["spec"]["source"] = {"snapshotHandle": "h1"}
-
-    read = upkeep.content_of(given)
-
-    assert (read.handle, read.sweep_intent, read.ref_uid) == ("h1", "uid-a", "uid-a")
-
-
-def finished(name: str, hour: int, *, promised: bool, artifacts: bool) -> RecordSeen:
-    return RecordSeen(name, datetime(2026, 11, 22, hour, tzinfo=UTC), promised, artifacts)
-
-
-def test_a_record_goes_with_its_last_artifact_and_empty_ones_by_number() -> None:
-    records = [
-        finished("kept", 1, promised=True, artifacts=True),
-        finished("gone", 2, promised=True, artifacts=False),
-        finished("empty-old", 3, promised=False, artifacts=False),
-        finished("empty-mid", 4, promised=False, artifacts=False),
-        finished("empty-new", 5, promised=False, artifacts=False),
-        finished("found", 6, promised=False, artifacts=True),
-    ]
-
-    assert upkeep.records_to_remove(records, 2) == ["gone", "empty-old"]
-    assert upkeep.records_to_remove(records, 0) == [
-        "gone",
-        "empty-new",
-        "empty-mid",
-        "empty-old",
-    ]
-    assert upkeep.records_to_remove([], 0) == []
