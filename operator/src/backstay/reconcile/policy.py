@@ -82,11 +82,8 @@ class PolicyReconciler:
 
     async def _create_run(self, obj: Obj, spec: PolicySpec, slot: datetime) -> None:
         """Create the slot's Backup, or find that it exists: a slot has one Backup, ever."""
-        name, zone = (
-            objects.name(obj),
-            load_zone(spec.schedule.time_zone if spec.schedule else "UTC"),
-        )
-        namespace = objects.namespace(obj)
+        namespace, name = objects.namespace(obj), objects.name(obj)
+        zone = load_zone(spec.schedule.time_zone if spec.schedule else "UTC")
         for candidate in (
             naming.backup_name(name, slot, zone),
             naming.backup_name_alternative(name, slot, zone),

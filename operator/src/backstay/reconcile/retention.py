@@ -243,8 +243,8 @@ class RetentionReconciler:
     ) -> bool:
         """Remove the records whose last point is confirmed gone, and old empty ones."""
         alive = {objects.annotations(obj).get(labels.RUN) for obj in (*seen.snapshots, *contents)}
-        records = {
-            objects.name(b.obj): upkeep.RecordSeen(
+        records = [
+            upkeep.RecordSeen(
                 name=objects.name(b.obj),
                 finished_at=b.status.completed_at or seen.now,
                 promised=any(p.result is PointResult.GOOD for p in b.status.points),
@@ -252,13 +252,14 @@ class RetentionReconciler:
             )
             for b in backups
             if b.status.phase.final
-        }
+        ]
         keep = KEEP_FAILED_RECORDS
         if seen.rules is not None and not seen.rules.keeps_all:
             keep = seen.rules.failed
+        removable = frozenset(upkeep.records_to_remove(records, keep))
         for backup in backups:
             name = objects.name(backup.obj)
-            if name not in upkeep.records_to_remove(list(records.values()), keep):
+            if name not in removable:
                 continue
             if await self._confirmed_gone(backup):
                 await self._client.delete(

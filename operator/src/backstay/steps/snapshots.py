@@ -17,6 +17,7 @@ from backstay.domain.errors import AlreadyExists, Conflict
 from backstay.domain.objects import Obj, dig
 from backstay.domain.sights import PointSeen
 from backstay.domain.times import parse_time
+from backstay.domain.upkeep import MIRRORED_NOTES
 from backstay.kube.client import Client
 from backstay.kube.quantities import parse_quantity
 from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
@@ -140,5 +141,4 @@ def mirror_labels(snapshot: Obj) -> dict[str, str]:
 def mirror_annotations(snapshot: Obj) -> dict[str, str]:
     """Given a snapshot, return its annotations that identify it, for its content."""
     found = objects.annotations(snapshot)
-    keys = (labels.PVC, labels.POLICY, labels.BACKUP, labels.RUN, labels.RECORD)
-    return {key: found[key] for key in keys if key in found}
+    return {key: found[key] for key in MIRRORED_NOTES if key in found}
