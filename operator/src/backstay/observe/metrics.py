@@ -35,6 +35,12 @@ REQUESTS: Final = Counter(
     ("verb", "resource", "status"),
     registry=REGISTRY,
 )
+MISSED: Final = Counter(
+    "backstay_missed_slots",
+    "Slots of schedules that have no run, by policy and reason (status.missed of the policy).",
+    ("namespace", "policy", "reason"),
+    registry=REGISTRY,
+)
 LEADER: Final = Gauge("backstay_leader", "1 while this process holds the Lease.", registry=REGISTRY)
 
 
@@ -48,6 +54,16 @@ def on_reconciled(kind: str, seconds: float, outcome: str) -> None:
     """Given one finished work item, count and time it."""
     RECONCILES.labels(kind, outcome).inc()
     RECONCILE_SECONDS.labels(kind).observe(seconds)
+
+
+def on_missed(namespace: str, policy: str, reason: str, count: int) -> None:
+    """Given a policy, a reason and a number of slots, count them as missed."""
+    MISSED.labels(namespace, policy, reason).inc(count)
+
+
+def forget_missed(namespace: str, policy: str) -> None:
+    """Given a policy that is gone, drop its counters: names come and go for years."""
+    MISSED.remove_by_labels({"namespace": namespace, "policy": policy})
 
 
 def exposition() -> bytes:
