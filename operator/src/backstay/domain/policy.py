@@ -121,7 +121,7 @@ def _begin(seen: Seen, status: PolicyStatus, timing: Timing | None) -> PolicySta
     since = status.resumed_at
     if (status.suspended and not suspended) or status.schedule != meaning:
         # Not now: what was due between the edit and this look, while nobody ran, is caught up.
-        since = max(min(seen.edited or seen.now, seen.now), since or seen.created)
+        since = max(seen.edited or seen.now, since or seen.created)
     return changed(status, suspended=suspended, schedule=meaning, resumed_at=since)
 
 

@@ -28,7 +28,7 @@ from backstay.api import schedule as api
 from backstay.api.common import format_duration
 from backstay.domain.schedule import Schedule
 
-_STEPS: Final = 1000
+_STEPS: Final = 500
 """Windows and slots that are looked through for a moment at which something can start."""
 _HORIZON: Final = timedelta(days=5 * 366)
 """How far that look goes: to the slots of five years."""
