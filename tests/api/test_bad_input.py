@@ -53,6 +53,8 @@ OBJECT: Final = "must be the name of a Kubernetes object"
 ABSOLUTE: Final = "must be the absolute path of a file"
 DATABASE: Final = "must be the name of a database, without control characters"
 SCHEDULE: Final = "spec.schedule"
+WINDOW: Final = "spec.schedule.blackouts[0]"
+OFFICE: Final = {"start": "0 8 * * mon-fri", "duration": "10h"}
 CLAIMS: Final = "spec.source.claims"
 DUMPS: Final = "spec.dumps[0]"
 
@@ -94,6 +96,10 @@ def policy(path: str, value: Any, field: str, message: str) -> Row:
     return Row("BackupPolicy", {path: value}, field, message)
 
 
+def window(value: dict[str, Any], field: str, message: str) -> Row:
+    return policy("spec.schedule.blackouts", [value], field, message)
+
+
 def backup(changes: dict[str, Any], field: str, message: str) -> Row:
     return Row("Backup", changes, field, message)
 
@@ -113,6 +119,14 @@ BAD: Final = [
     policy("spec.schedule.startingDeadline", "6 hours", f"{SCHEDULE}.startingDeadline", DURATION),
     policy("spec.schedule.startingDeadline", "-6h", f"{SCHEDULE}.startingDeadline", DURATION),
     policy("spec.schedule.startingDeadline", "", f"{SCHEDULE}.startingDeadline", DURATION),
+    policy("spec.schedule.jitter", "0s", f"{SCHEDULE}.jitter", DURATION),
+    policy("spec.schedule.jitter", "ten", f"{SCHEDULE}.jitter", DURATION),
+    window({"duration": "1h"}, f"{WINDOW}.start", "Required value"),
+    window({"start": "@daily"}, f"{WINDOW}.duration", "Required value"),
+    window({"start": "08:00", "duration": "1h"}, f"{WINDOW}.start", FIVE_FIELDS),
+    window({"start": "@daily", "duration": "till 8"}, f"{WINDOW}.duration", DURATION),
+    window({"start": "@daily", "duration": "1h", "end": "@daily"}, STRICT, f'"{WINDOW}.end"'),
+    policy("spec.schedule.blackouts", [OFFICE] * 9, f"{SCHEDULE}.blackouts", "at most 8 items"),
     policy("spec.snapshot.cutTimeout", "1h5", "spec.snapshot.cutTimeout", DURATION),
     policy("spec.snapshot.readyTimeout", "5000d", "spec.snapshot.readyTimeout", DURATION),
     policy("spec.snapshot.className", "Fast", "spec.snapshot.className", OBJECT),
@@ -336,6 +350,8 @@ def test_long_names_of_policies_and_claims_are_accepted(kubectl: Kubectl, length
         {"spec.schedule.cron": "*/15 8-18 * * mon-fri"},
         {"spec.schedule.timeZone": "America/Argentina/Buenos_Aires"},
         {"spec.schedule.startingDeadline": "1d12h"},
+        {"spec.schedule.jitter": "10m"},
+        {"spec.schedule.blackouts": [OFFICE] * 8},
         {"spec.source.claims": {"selector": {"matchLabels": {"example.com/backup": ""}}}},
         {
             "spec.source.claims": {

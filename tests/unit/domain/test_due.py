@@ -31,8 +31,8 @@ def known(last_slot: str | None = None, *, begin: datetime = BEGIN, **values: An
     return Known(begin=begin, last_slot=at(last_slot) if last_slot else None, **values)
 
 
-def looked(now: str, facts: Known, timing: Timing = HOURLY, *, busy: bool = False) -> Due:
-    return due(timing, facts, now=at(now), busy=busy)
+def looked(now: str, facts: Known, timing: Timing = HOURLY, busy: str | None = None) -> Due:
+    return due(timing, facts, now=at(now), busy=at(busy) if busy else None)
 
 
 def missed(reason: MissReason, count: int, first: str, last: str) -> MissedSlots:
@@ -103,7 +103,7 @@ def test_what_a_killed_operator_did_not_count_is_counted_by_the_next() -> None:
     # given one killed after it made the Backup of 05:00, and before it wrote the status
     facts = known("22T01:00", recorded=[at("22T05:00")])
     # when the next one looks, then it runs nothing twice, and counts what was passed over
-    found = looked("22T05:11", facts)
+    found = looked("22T05:11", facts, busy="22T05:00")
     assert (found.slot, found.passed) == (None, at("22T05:00"))
     assert found.missed == (missed(MissReason.COALESCED, 3, "22T02:00", "22T04:00"),)
     # and whoever reads that status counts nothing again
@@ -119,12 +119,12 @@ def test_a_slot_that_ran_out_of_turn_is_not_counted_as_missed() -> None:
 
 
 def test_a_slot_waits_for_the_run_before_it_and_says_so() -> None:
-    found = looked("22T05:10", known("22T04:00"), busy=True)
+    found = looked("22T05:10", known("22T04:00"), busy="22T04:00")
     assert found == Due(None, None, (), next_run=at("22T05:00"), waits=True)
 
 
 def test_a_slot_that_a_newer_one_overtakes_while_it_waits_overlapped() -> None:
-    assert looked("22T06:10", known("22T04:00"), busy=True) == Due(
+    assert looked("22T06:10", known("22T04:00"), busy="22T04:00") == Due(
         slot=None,
         passed=at("22T05:00"),
         missed=(missed(MissReason.OVERLAP, 1, "22T05:00", "22T05:00"),),
@@ -135,7 +135,7 @@ def test_a_slot_that_a_newer_one_overtakes_while_it_waits_overlapped() -> None:
 
 def test_a_slot_whose_deadline_ends_while_it_waits_overlapped() -> None:
     daily = Timing(Schedule.parse("@daily", "UTC"), deadline=HOUR)
-    found = looked("22T01:01", known("21T00:00"), daily, busy=True)
+    found = looked("22T01:01", known("21T00:00"), daily, busy="21T00:00")
     assert found.missed == (missed(MissReason.OVERLAP, 1, "22T00:00", "22T00:00"),)
     assert (found.slot, found.next_run, found.waits) == (None, at("23T00:00"), False)
 
@@ -190,7 +190,7 @@ def test_a_clock_set_back_runs_no_slot_twice_and_announces_none_that_is_done() -
 def test_months_of_downtime_are_counted_up_to_the_limit_and_reach_to_the_end() -> None:
     timing = Timing(Schedule.parse("* * * * *", "UTC"))
     facts = Known(begin=datetime(2020, 1, 1, tzinfo=UTC))
-    found = due(timing, facts, now=at("22T05:10"), busy=False)
+    found = due(timing, facts, now=at("22T05:10"), busy=None)
     assert found.slot == at("22T05:10")
     (entry,) = found.missed
     assert (entry.reason, entry.count) == (MissReason.DEADLINE_EXCEEDED, COUNT_LIMIT)

@@ -62,9 +62,10 @@ class Due:
     """A slot could start, were it not for the run before it."""
 
 
-def due(timing: Timing, known: Known, *, now: datetime, busy: bool) -> Due:
-    """Given a policy's timing, what is known of its slots, now, and whether a scheduled run of it
-    is unfinished, return what is due. At most one slot is caught up, however long nobody looked.
+def due(timing: Timing, known: Known, *, now: datetime, busy: datetime | None) -> Due:
+    """Given a policy's timing, what is known of its slots, now, and the slot of its oldest
+    scheduled run that is unfinished, return what is due. At most one slot is caught up, however
+    long nobody looked.
     """
     slot = timing.schedule.newest_in(known.done, now - timing.offset)
     starts = next_run = None
@@ -75,7 +76,7 @@ def due(timing: Timing, known: Known, *, now: datetime, busy: bool) -> Due:
         passed = slot
     elif slot is not None:
         free = timing.free(now, timing.latest(slot))
-        if free == now and not busy:
+        if free == now and busy is None:
             starts = passed = slot
         else:
             # It may start yet. The ones before it never will: only the newest is caught up.
@@ -99,11 +100,11 @@ def _missed(
     now: datetime,
     *,
     starts: datetime | None,
-    busy: bool,
+    busy: datetime | None,
 ) -> Iterator[MissedSlots]:
     """The slots in (counted, passed] that neither ran nor start now, grouped by reason."""
     end = starts - _TICK if starts else passed
-    reasons = _Reasons(timing, now, busy=busy)
+    reasons = _Reasons(timing, now, busy)
     found: list[tuple[MissReason, datetime]] = []
     for slot in timing.schedule.after(known.counted):
         if slot > end:
@@ -122,7 +123,7 @@ def _missed(
 class _Reasons:
     """Why slots were missed; asked in order, each window is looked up once."""
 
-    def __init__(self, timing: Timing, now: datetime, *, busy: bool) -> None:
+    def __init__(self, timing: Timing, now: datetime, busy: datetime | None) -> None:
         self._timing = timing
         self._now = now
         self._busy = busy
@@ -137,7 +138,8 @@ class _Reasons:
             newest and late and self._timing.start(slot)
         ):
             return MissReason.BLACKOUT
-        if self._busy:
+        # A run of a newer slot did not hold this one up: somebody died before they counted it.
+        if self._busy is not None and self._busy < slot:
             return MissReason.OVERLAP
         return MissReason.DEADLINE_EXCEEDED if late else MissReason.COALESCED
 

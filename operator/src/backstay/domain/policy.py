@@ -165,7 +165,8 @@ def _due(seen: Seen, status: PolicyStatus, timing: Timing) -> Due:
         last_slot=status.last_slot,
         recorded=frozenset(seen.slots) | {r.slot for r in seen.runs if r.slot},
     )
-    return due(timing, known, now=seen.now, busy=any(r.slot and not r.finished for r in seen.runs))
+    unfinished = [r.slot for r in seen.runs if r.slot and not r.finished]
+    return due(timing, known, now=seen.now, busy=min(unfinished, default=None))
 
 
 def _never(timing: Timing) -> UserError:
