@@ -1,13 +1,15 @@
 """A world of many snapshots on a real API server, and a bare writer to compare with.
 
-There is no snapshot controller: status is written like everything else, so that only work of the
+There is no snapshot controller: status is stored like everything else, so that only work of the
 API server is measured.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +32,8 @@ from backstay.kube.resources import (
 )
 
 CONNECTIONS: Final = 32
+ETCD_OPERATIONS: Final = 100
+"""Of one transaction; etcd takes 128."""
 MERGE: Final = "application/merge-patch+json"
 POLICY: Final = "shop"
 """In every namespace the same name, as where one template serves all teams."""
@@ -84,27 +88,73 @@ async def send(access: Login, writes: Iterable[Write]) -> list[Any]:
     return [found[number] for number in sorted(found)]
 
 
-async def build(access: Login, namespaces: int, each: int) -> None:
-    """Given how many namespaces and how many points in each, make a policy per namespace and per
-    point a good snapshot without tiers, its content as the driver leaves it, and its Backup.
+async def build(access: Login, etcd: str, namespaces: int, each: int) -> None:
+    """Given the server, its etcd, how many namespaces and how many points in each, make a policy
+    per namespace and per point a good snapshot without tiers, its content as the driver leaves
+    it, and its Backup.
+
+    One of each kind goes through the API server; the others are copies of what it stored, put
+    into etcd: through the server they would take longer than all that is measured.
     """
     names = [f"team-{number:03}" for number in range(namespaces)]
     await send(access, (create(NAMESPACE, {"metadata": {"name": name}}) for name in names))
     await send(access, (create(BACKUP_POLICY, _policy(name)) for name in names))
     now = datetime.now(UTC)  # noqa: TID251 - the snapshots are of the last days
     places = [(name, now - timedelta(days=day)) for name in names for day in range(each)]
-    runs = await _make(access, BACKUP, [_backup(*place) for place in places])
-    uids = [run["metadata"]["uid"] for run in runs]
-    found = [_snapshot(*place, uid) for place, uid in zip(places, uids, strict=True)]
-    made = await _make(access, VOLUME_SNAPSHOT, found)
-    await _make(access, VOLUME_SNAPSHOT_CONTENT, [_content(snapshot) for snapshot in made])
+    async with aiohttp.ClientSession(etcd) as http:
+        runs = await _make(access, http, BACKUP, [_backup(*place) for place in places])
+        uids = [run["metadata"]["uid"] for run in runs]
+        found = [_snapshot(*place, uid) for place, uid in zip(places, uids, strict=True)]
+        made = await _make(access, http, VOLUME_SNAPSHOT, found)
+        contents = [_content(snapshot) for snapshot in made]
+        await _make(access, http, VOLUME_SNAPSHOT_CONTENT, contents)
 
 
-async def _make(access: Login, resource: Resource, found: list[tuple[Obj, Obj]]) -> list[Obj]:
-    """Given objects and their status, create them and then write the status."""
-    answers = await send(access, (create(resource, body) for body, _ in found))
-    await send(access, (patch(resource, body, {"status": s}, "status") for body, s in found))
-    return [json.loads(answer) for answer in answers]
+async def _make(
+    access: Login, etcd: aiohttp.ClientSession, resource: Resource, found: list[tuple[Obj, Obj]]
+) -> list[Obj]:
+    """Given objects and their status, store them all; return them as stored."""
+    (first, status), *others = found
+    await send(access, [create(resource, first)])
+    await send(access, [patch(resource, first, {"status": status}, "status")])
+    key = _key(resource, first)
+    answer = await _etcd(etcd, "range", {"key": _encoded(key.encode())})
+    stored: Obj = json.loads(base64.b64decode(answer["kvs"][0]["value"]))
+    copies = [_copy(stored, body, status) for body, status in others]
+    for start in range(0, len(copies), ETCD_OPERATIONS):
+        puts = [
+            {
+                "requestPut": {
+                    "key": _encoded(_key(resource, copy).encode()),
+                    "value": _encoded(json.dumps(copy, separators=(",", ":")).encode()),
+                }
+            }
+            for copy in copies[start : start + ETCD_OPERATIONS]
+        ]
+        await _etcd(etcd, "txn", {"success": puts})
+    return [stored, *copies]
+
+
+def _copy(stored: Obj, body: Obj, status: Obj) -> Obj:
+    """Another object, with all that the server adds to one of its kind."""
+    metadata = {**stored["metadata"], **body["metadata"], "uid": str(uuid.uuid4())}
+    return {**stored, "metadata": metadata, "spec": body["spec"], "status": status}
+
+
+def _key(resource: Resource, obj: Obj) -> str:
+    metadata = obj["metadata"]
+    place = f"{metadata['namespace']}/" if resource.namespaced else ""
+    return f"/registry/{resource.group}/{resource.plural}/{place}{metadata['name']}"
+
+
+def _encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+async def _etcd(etcd: aiohttp.ClientSession, what: str, body: Obj) -> Any:
+    async with etcd.post(f"/v3/kv/{what}", json=body) as answer:
+        answer.raise_for_status()
+        return await answer.json(content_type=None)
 
 
 def _policy(namespace: str) -> Obj:

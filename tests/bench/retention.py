@@ -23,7 +23,7 @@ from typing import Any, Final
 from tests.bench import many
 from tests.bench.figure import Figure
 from tests.bench.many import Write
-from tests.support.apiserver import running_api_server
+from tests.support.apiserver import ETCD_URL, running_api_server
 
 from backstay.builders.snapshot import metadata_patch
 from backstay.domain import objects, upkeep
@@ -63,7 +63,8 @@ async def _prepare(kubeconfig: Path) -> float:
     """Make the world; return how long the bare writer takes to change it, undone again."""
     access = await login(kubeconfig)
     began = time.monotonic()
-    await many.build(access, NAMESPACES, EACH)
+    etcd = (kubeconfig.parent / ETCD_URL).read_text()
+    await many.build(access, etcd, NAMESPACES, EACH)
     _say(f"{NAMESPACES * EACH} points made in {time.monotonic() - began:.0f} s")
     async with Client(access, SystemClock()) as client:
         writes = list(_writes(await gather_all(client)))
