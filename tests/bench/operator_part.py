@@ -86,7 +86,7 @@ class Part:
         self._requests.clear()
         lag = Lag()
         watching = asyncio.create_task(lag.watch())
-        began = time.monotonic()
+        began, cpu = time.monotonic(), time.process_time()
         await self._everything.look()
         looked = time.monotonic() - began
         passes = len(self._open)
@@ -101,6 +101,7 @@ class Part:
         return {
             "looked": looked,
             "seconds": seconds,
+            "cpu": time.process_time() - cpu,
             "passes": passes,
             "requests": dict(self._requests),
             "lag": lag.wall,

@@ -92,6 +92,7 @@ class Client:
         self._on_request = on_request
         self._pool = login.pool()
         self.bulk = asyncio.Semaphore(BULK)
+        """To be held around each request of bulk work."""
         seconds = timeout.total_seconds()
         self._timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(10.0, seconds))
         self._date_text = ""

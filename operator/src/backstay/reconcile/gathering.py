@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeAlias
 
 from backstay.api.restore import FINAL_RESTORE_PHASES
@@ -155,8 +156,8 @@ async def gather(client: Client, clock: Clock, place: Place) -> Seen:
         world.add_contents([found] if found is not None else [])
 
     # By name: contents have no namespace, so a LIST would look at those of the whole cluster.
-    await each(client, (find(content) for content in sorted(world.content_names(place))))
-    return world.seen(place, clock.now(), brakes.clock(client.skew))
+    await each(client, (partial(find, name) for name in sorted(world.content_names(place))))
+    return await asyncio.to_thread(world.seen, place, clock.now(), brakes.clock(client.skew))
 
 
 async def read(client: Client, place: Place) -> World:
@@ -197,7 +198,7 @@ async def gather_all(client: Client) -> World:
         collect(world.add_requests, client.pages(RESTORE_REQUEST, fields=UNFINISHED)),
         collect(world.add_contents, client.pages(VOLUME_SNAPSHOT_CONTENT)),
     )
-    world.forget_others()
+    await asyncio.to_thread(world.forget_others)
     return world
 
 
