@@ -22,10 +22,11 @@ from tests.bench.figure import Figure
 from tests.support.apiserver import running_api_server
 from tests.support.schedules import (
     MovedClock,
+    a_few_at_a_time,
     addresses,
-    make_namespaces,
     make_policies,
     make_snapshot_class,
+    make_source,
     next_hour,
     policy_body,
 )
@@ -39,7 +40,7 @@ from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.exec import Exec
 from backstay.kube.login import login
-from backstay.kube.resources import BACKUP_POLICY, VOLUME_SNAPSHOT, Resource
+from backstay.kube.resources import BACKUP_POLICY, NAMESPACE, VOLUME_SNAPSHOT, Resource
 from backstay.reconcile import keys
 from backstay.reconcile.backup import BackupReconciler
 from backstay.reconcile.policy import PolicyReconciler
@@ -106,9 +107,12 @@ async def _measure(kubeconfig: Path, jitter: timedelta | None) -> list[Figure]:
         client.seen = seen
         names = [f"bench-{number}" for number in range(NAMESPACES)]
         await make_snapshot_class(client)
-        await make_namespaces(client, names)
+        await a_few_at_a_time(client.create(NAMESPACE, {"metadata": {"name": n}}) for n in names)
+        homes = [(names[n % NAMESPACES], f"p-{n}") for n in range(POLICIES)]
+        # A claim for each: one claim has one run at a time.
+        await a_few_at_a_time(make_source(client, home, name) for home, name in homes)
         written = {"jitter": format_duration(jitter)} if jitter else {}
-        bodies = [policy_body(names[n % NAMESPACES], f"p-{n}", **written) for n in range(POLICIES)]
+        bodies = [policy_body(home, name, name, **written) for home, name in homes]
         policies = addresses(await make_policies(client, bodies))
         slot = next_hour(clock.now())
         clock.move_to(slot - AHEAD)

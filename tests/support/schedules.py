@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from backstay.domain import objects
 from backstay.domain.objects import Obj
@@ -13,11 +13,12 @@ from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.resources import (
     BACKUP_POLICY,
-    NAMESPACE,
     PERSISTENT_VOLUME,
     PERSISTENT_VOLUME_CLAIM,
     VOLUME_SNAPSHOT_CLASS,
 )
+
+T = TypeVar("T")
 
 DRIVER = "csi.example.com"
 CLAIM = "data"
@@ -43,24 +44,24 @@ def next_hour(now: datetime) -> datetime:
     return now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
 
 
-async def make_source(client: Client, namespace: str) -> None:
-    """Given a namespace, make a bound claim of a CSI driver in it."""
-    reference = {"namespace": namespace, "name": CLAIM}
+async def make_source(client: Client, namespace: str, name: str = CLAIM) -> None:
+    """Given a namespace and a name, make a bound claim of a CSI driver."""
+    reference = {"namespace": namespace, "name": name}
     volume = {
-        "metadata": {"name": f"pv-{namespace}"},
+        "metadata": {"name": f"pv-{namespace}-{name}"},
         "spec": {
             "accessModes": ["ReadWriteOnce"],
             "capacity": {"storage": "1Gi"},
             "claimRef": reference,
-            "csi": {"driver": DRIVER, "volumeHandle": namespace},
+            "csi": {"driver": DRIVER, "volumeHandle": f"{namespace}-{name}"},
         },
     }
     claim = {
-        "metadata": {"name": CLAIM, "namespace": namespace},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "accessModes": ["ReadWriteOnce"],
             "resources": {"requests": {"storage": "1Gi"}},
-            "volumeName": f"pv-{namespace}",
+            "volumeName": f"pv-{namespace}-{name}",
         },
     }
     await client.create(PERSISTENT_VOLUME, volume)
@@ -81,28 +82,26 @@ async def make_snapshot_class(client: Client) -> None:
         await client.create(VOLUME_SNAPSHOT_CLASS, body)
 
 
-async def make_namespaces(client: Client, names: Sequence[str]) -> None:
-    """Given names, make namespaces with a source in each."""
-    for name in names:
-        await client.create(NAMESPACE, {"metadata": {"name": name}})
-        await make_source(client, name)
-
-
-def policy_body(namespace: str, name: str, **schedule: Any) -> Obj:
-    """Given an address and fields of the schedule, return an hourly policy of the claim."""
-    spec = {"schedule": {"cron": HOURLY, **schedule}, "source": {"claims": {"names": [CLAIM]}}}
+def policy_body(namespace: str, name: str, claim: str = CLAIM, **schedule: Any) -> Obj:
+    """Given an address, a claim and fields of the schedule, return an hourly policy."""
+    spec = {"schedule": {"cron": HOURLY, **schedule}, "source": {"claims": {"names": [claim]}}}
     return {"metadata": {"name": name, "namespace": namespace}, "spec": spec}
 
 
 async def make_policies(client: Client, bodies: Sequence[Obj]) -> list[Obj]:
     """Given policies, create them a few at a time."""
+    return await a_few_at_a_time(client.create(BACKUP_POLICY, body) for body in bodies)
+
+
+async def a_few_at_a_time(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Given calls, return what they return."""
     few = asyncio.Semaphore(WRITERS)
 
-    async def make(body: Obj) -> Obj:
+    async def one(call: Coroutine[Any, Any, T]) -> T:
         async with few:
-            return await client.create(BACKUP_POLICY, body)
+            return await call
 
-    return await asyncio.gather(*map(make, bodies))
+    return await asyncio.gather(*map(one, calls))
 
 
 def addresses(policies: Sequence[Obj]) -> list[tuple[str, str]]:

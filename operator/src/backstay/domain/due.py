@@ -156,7 +156,7 @@ def with_missed(
     return the new status.missed: one entry for slots that were missed in a row for one reason,
     the newest MISSED_MAX entries.
     """
-    if told and found and continues(told, found, last_slot):
+    if continues(told, found, last_slot):
         before, first = told[-1], found[0]
         joined = changed(before, count=before.count + first.count, last=first.last)
         told, found = told[:-1], (joined, *found[1:])
