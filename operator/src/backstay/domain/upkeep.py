@@ -20,7 +20,14 @@ from backstay.domain.retention import judge
 from backstay.domain.sweep import Action, Carrier, Content, DeletionPolicy, plan_sweep
 from backstay.domain.until import until
 
-MIRRORED_NOTES = (labels.PVC, labels.POLICY, labels.BACKUP, labels.RUN, labels.RECORD)
+MIRRORED_NOTES = (
+    labels.PVC,
+    labels.POLICY,
+    labels.BACKUP,
+    labels.RUN,
+    labels.RECORD,
+    labels.ADOPTED,
+)
 """Annotations of a snapshot that its content carries too, to rebuild everything from it."""
 
 

@@ -49,9 +49,9 @@ def registry(access: Login, enqueue: Enqueue) -> kopf.OperatorRegistry:
         return kopf.AiohttpSession(server=access.host, aiohttp_session=session)
 
     @kopf.on.event(GROUP, VERSION, "backuppolicies", registry=found)
-    def policy_event(namespace: str | None, name: str, **_: Any) -> None:
-        enqueue(keys.policy(namespace or "", name))
-        enqueue(keys.retention(namespace or "", name))
+    def policy_event(body: kopf.Body, **_: Any) -> None:
+        for key in sorted(keys.of_policy(dict(body))):
+            enqueue(key)
 
     @kopf.on.event(GROUP, VERSION, "backups", registry=found)
     def backup_event(namespace: str | None, name: str, **_: Any) -> None:

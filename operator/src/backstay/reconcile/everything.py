@@ -13,6 +13,7 @@ from backstay.api.restore import FINAL_RESTORE_PHASES
 from backstay.domain import labels, objects
 from backstay.domain.carriers import identity
 from backstay.domain.objects import dig
+from backstay.domain.orphans import Census, per_namespace
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.resources import (
@@ -22,11 +23,12 @@ from backstay.kube.resources import (
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CONTENT,
 )
+from backstay.observe import metrics
 from backstay.reconcile import keys
 
 
 class Everything:
-    """Enqueues every key that may need work."""
+    """Enqueues every key that may need work, and counts the orphans on the way."""
 
     def __init__(self, client: Client, enqueue: Callable[[Key], None]) -> None:
         self._client = client
@@ -35,20 +37,24 @@ class Everything:
     async def look(self) -> None:
         """List all kinds and enqueue what they name. Raise what the reads raise."""
         found: set[Key] = set()
+        census = Census()
         async for page in self._client.pages(BACKUP_POLICY):
             for obj in page:
-                place = objects.namespace(obj), objects.name(obj)
-                found |= {keys.policy(*place), keys.retention(*place)}
+                found |= keys.of_policy(obj)
         async for page in self._client.pages(BACKUP, fields=keys.not_in(FINAL_PHASES)):
             found |= {keys.backup(objects.namespace(o), objects.name(o)) for o in page}
         unfinished = keys.not_in(FINAL_RESTORE_PHASES)
         async for page in self._client.pages(RESTORE_REQUEST, fields=unfinished):
             found |= {keys.restore(objects.namespace(o), objects.name(o)) for o in page}
         async for page in self._client.pages(VOLUME_SNAPSHOT, labels=labels.POLICY):
+            for obj in page:
+                census.see_snapshot(obj)
             found |= {
                 keys.retention(objects.namespace(o), identity(o, labels.POLICY)) for o in page
             }
         async for page in self._client.pages(VOLUME_SNAPSHOT_CONTENT, labels=labels.POLICY):
+            for obj in page:
+                census.see_content(obj)
             found |= {
                 keys.retention(
                     str(dig(o, "spec", "volumeSnapshotRef", "namespace", default="")),
@@ -58,3 +64,17 @@ class Everything:
             }
         for key in sorted(found):
             self._enqueue(key)
+        await count_orphans(self._client, census)
+
+
+async def count_orphans(client: Client, census: Census) -> None:
+    """Given what a look at everything saw, show how many orphans there are.
+
+    Each suspect is asked for by name: a snapshot that only lost our label is no loss.
+    """
+    lost = []
+    for suspect in census.suspects():
+        snapshot = await client.find(VOLUME_SNAPSHOT, suspect.name, suspect.namespace)
+        if snapshot is None or objects.uid(snapshot) != suspect.uid:
+            lost.append(suspect)
+    metrics.on_orphans(per_namespace(lost))

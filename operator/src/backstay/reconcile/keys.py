@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
+from backstay.domain import objects
+from backstay.domain.rebuild import is_asked
 from backstay.engine.queue import Key
 
 POLICY: Final = "BackupPolicy"
@@ -12,6 +14,8 @@ BACKUP: Final = "Backup"
 RESTORE: Final = "RestoreRequest"
 RETENTION: Final = "Retention"
 """The retention pass over all points of one policy, whether the policy exists or not."""
+REBUILD: Final = "Rebuild"
+"""The records of one policy, to be made anew from its artifacts."""
 
 
 def policy(namespace: str, name: str) -> Key:
@@ -32,6 +36,18 @@ def restore(namespace: str, name: str) -> Key:
 def retention(namespace: str, policy_name: str) -> Key:
     """Given a policy's address, return the key of its retention pass."""
     return Key(RETENTION, namespace, policy_name)
+
+
+def rebuild(namespace: str, policy_name: str) -> Key:
+    """Given a policy's address, return the key of the rebuild of its records."""
+    return Key(REBUILD, namespace, policy_name)
+
+
+def of_policy(obj: Mapping[str, Any]) -> set[Key]:
+    """Given a policy as read, return the keys of all work that it may ask for."""
+    place = objects.namespace(obj), objects.name(obj)
+    found = {policy(*place), retention(*place)}
+    return found | {rebuild(*place)} if is_asked(obj) else found
 
 
 def not_in(phases: Iterable[str]) -> str:

@@ -36,6 +36,7 @@ from backstay.kube.resources import (
     Resource,
 )
 from backstay.reconcile import keys
+from backstay.reconcile.adoption import Adopter
 from backstay.reconcile.backup import Subject, parse, parse_policy_spec
 from backstay.steps.held import tell_held
 from backstay.steps.series import contents_of_handle, policy_contents, policy_snapshots
@@ -57,6 +58,7 @@ class RetentionReconciler:
         self._clock = clock
         self._enqueue = enqueue
         self._clock_was_off = False
+        self._adopter = Adopter(client, clock)
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given a policy's retention key, take the next step for each of its artifacts."""
@@ -67,6 +69,9 @@ class RetentionReconciler:
         except UserError as error:
             log.warning("%s: nothing is changed: %s", key, error.message)
             return None
+        if policy is not None and rules is not None:
+            # First and whole: a series that is adopted in part would be judged in part.
+            policy = await self._adopter.adopt(policy, rules.zone)
         snapshots = await policy_snapshots(self._client, namespace, name)
         contents = await policy_contents(self._client, namespace, name)
         bound = await self._bound(snapshots, contents)
