@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.support.killing import Killed, killing
 from tests.support.kubectl import Kubectl
 from tests.support.stored import bind, store
 from tests.unit.cli.running import FOREIGN, foreign
@@ -15,7 +15,7 @@ from tests.unit.cli.running import FOREIGN, foreign
 from backstay.api.common import format_time
 from backstay.domain import labels, objects, preview
 from backstay.domain.carriers import is_good, point_of, record_of, rules_of
-from backstay.domain.errors import Conflict, Fatal, Transient
+from backstay.domain.errors import Conflict, Transient
 from backstay.domain.objects import Obj, dig
 from backstay.domain.preview import Preview
 from backstay.engine.system_clock import SystemClock
@@ -404,23 +404,6 @@ async def test_a_snapshot_of_another_tool_fills_no_slot_of_the_schedule(
     assert "lastRun" not in status
 
 
-class Killed(Fatal):
-    """The process ended here."""
-
-
-def killer(at: int) -> Callable[[], None]:
-    """A fence that ends the process before its write number `at`, counted from 0."""
-    left = at
-
-    def fence() -> None:
-        nonlocal left
-        if left == 0:
-            raise Killed("killed")
-        left -= 1
-
-    return fence
-
-
 @pytest.mark.timeout(120)
 async def test_killed_before_any_write_the_next_one_ends_the_same(
     client: Client, credentials: Login, namespace: str
@@ -452,7 +435,7 @@ async def test_killed_before_any_write_the_next_one_ends_the_same(
     while True:
         place = await another_namespace(client, namespace, kills)
         await world(place)
-        async with Client(credentials, SystemClock(), fence=killer(kills)) as mortal:
+        async with Client(credentials, SystemClock(), fence=killing(kills)) as mortal:
             try:
                 await run_pass(mortal, place)
             except Killed:

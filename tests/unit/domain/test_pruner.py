@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from tests.unit.cli.running import FOREIGN, foreign
@@ -40,8 +40,13 @@ def cronjob(
     }
 
 
-BACKUP = {"name": "backup", "namespace": "shop", "image": IMAGE, "app": "backup"}
-SYNC = {
+BACKUP: Final[dict[str, Any]] = {
+    "name": "backup",
+    "namespace": "shop",
+    "image": IMAGE,
+    "app": "backup",
+}
+SYNC: Final[dict[str, Any]] = {
     "name": "sync-volume-snapshot-labels",
     "namespace": "backup-ns",
     "image": IMAGE,

@@ -17,6 +17,7 @@ from backstay.api.shapes import (
     FilePath,
     LabelKey,
     LabelName,
+    LabelPrefix,
     LabelValue,
     ObjectName,
     ZoneName,
@@ -226,7 +227,7 @@ class Adopt(Model):
         ),
     )
 
-    label_prefix: ObjectName = Field(
+    label_prefix: LabelPrefix = Field(
         description="Prefix of that tool's labels, without its slash, such as backup-ns.sh. "
         "Snapshots in the policy's namespace with its labels retain and pvc, of a claim of this "
         "policy, get the same labels with our prefix; theirs stay. Refused while that tool's "

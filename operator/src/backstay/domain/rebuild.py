@@ -97,6 +97,7 @@ def imports(
 
 def make_import(namespace: str, policy: str, name: str, artifacts: Sequence[Artifact]) -> Import:
     """Given the artifacts of one run (at least one), return its record."""
+    artifacts = sorted(artifacts, key=_name)
     spec: Obj = {"policy": policy, "trigger": Trigger.IMPORTED.value}
     if (slot := _slot(artifacts, scheduled=True)) is not None:
         spec["scheduledFor"] = format_time(slot)
@@ -111,7 +112,7 @@ def make_import(namespace: str, policy: str, name: str, artifacts: Sequence[Arti
 def status_of(artifacts: Sequence[Artifact]) -> BackupStatus:
     """Given the artifacts of one run, return the final status that they tell."""
     best: dict[str, PointStatus] = {}
-    for artifact in sorted(artifacts, key=lambda a: objects.name(a.carrier)):
+    for artifact in artifacts:
         point = _point(artifact)
         if point.claim not in best or _rank(best[point.claim]) < _rank(point):
             best[point.claim] = point
