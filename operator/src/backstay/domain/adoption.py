@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from typing import Final
+from typing import Any, Final
 
 from backstay.domain import labels, naming, objects
 from backstay.domain.calendar import TIER_LABELS, period_of
@@ -37,6 +37,13 @@ CARRIED: Final = (
 CONDITION: Final = "Adopted"
 _TOLD: Final = 3
 """Names in a message: it has to stay readable."""
+
+
+def is_asked(policy: Mapping[str, Any]) -> bool:
+    """Given a policy as read, return whether there may be anything to adopt or to tell of it."""
+    conditions = dig(policy, "status", "conditions", default=[])
+    told = any(c.get("type") == CONDITION for c in conditions)
+    return told or dig(policy, "spec", "adopt") is not None
 
 
 def renamed(key: str, prefix: str) -> str:

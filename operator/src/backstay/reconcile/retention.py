@@ -17,7 +17,7 @@ from backstay.api.backup import BackupStatus, PointResult
 from backstay.api.common import changed
 from backstay.api.restore import RestorePhase
 from backstay.builders.snapshot import metadata_patch
-from backstay.domain import brakes, labels, objects, upkeep
+from backstay.domain import adoption, brakes, labels, objects, upkeep
 from backstay.domain.carriers import rules_of
 from backstay.domain.clock import Clock
 from backstay.domain.errors import BackstayError, Conflict, Fatal, Transient, UserError
@@ -69,7 +69,7 @@ class RetentionReconciler:
         except UserError as error:
             log.warning("%s: nothing is changed: %s", key, error.message)
             return None
-        if policy is not None and rules is not None:
+        if policy is not None and rules is not None and adoption.is_asked(policy):
             # First and whole: a series that is adopted in part would be judged in part.
             policy = await self._adopter.adopt(policy, rules.zone)
         snapshots = await policy_snapshots(self._client, namespace, name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from backstay.api.backup import BackupPhase, Trigger
 from backstay.builders.snapshot import metadata_patch
 from backstay.domain import labels, objects
-from backstay.domain.errors import AlreadyExists, DataError
+from backstay.domain.errors import AlreadyExists, DataError, NotFound
 from backstay.domain.objects import Obj, dig
 from backstay.domain.rebuild import Artifact, Import
 from backstay.kube.client import Client
@@ -52,12 +52,15 @@ async def point_at(client: Client, artifact: Artifact, uid: str) -> None:
     carrier = artifact.carrier
     if objects.annotations(carrier).get(labels.RUN) == uid:
         return
-    await client.patch(
-        resource,
-        objects.name(carrier),
-        objects.namespace(carrier) or None,
-        metadata_patch(carrier, annotations={labels.RUN: uid}),
-    )
+    try:
+        await client.patch(
+            resource,
+            objects.name(carrier),
+            objects.namespace(carrier) or None,
+            metadata_patch(carrier, annotations={labels.RUN: uid}),
+        )
+    except NotFound:
+        return  # Swept meanwhile: the pass removes its record.
 
 
 def _check(found: Obj, wanted: Import) -> None:
