@@ -33,7 +33,7 @@ def cronjob(namespace: str, name: str, *command: str) -> Obj:
 def pruner(kubectl: Kube) -> Iterator[None]:
     """Have the pruner of backup-ns in the namespace of its manifests."""
     kubectl.run("create", "namespace", "backup-ns")
-    kubectl.apply(cronjob("backup-ns", "pruner", *PRUNE))
+    kubectl.within("backup-ns").apply(cronjob("backup-ns", "pruner", *PRUNE))
     yield
     kubectl.run("delete", "namespace", "backup-ns", "--wait=false")
 

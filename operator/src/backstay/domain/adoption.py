@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from typing import Any, Final
 
 from backstay.domain import labels, naming, objects
@@ -169,14 +169,17 @@ def lacks_record(snapshot: Obj) -> bool:
     return labels.ADOPTED in notes and labels.RUN not in notes and is_ready(snapshot)
 
 
-def backup_name(snapshot: Obj, policy: str, zone: tzinfo) -> str:
-    """Given a snapshot, its policy and zone, return the name of its Backup. Raise DataError if
-    it has no time.
-    """
+def taken_of(snapshot: Obj) -> datetime:
+    """Given a snapshot, return when it was cut, else made. Raise DataError if it does not tell."""
     taken = cut_of(snapshot)
     if taken is None:
         raise DataError(f"VolumeSnapshot {objects.name(snapshot)} tells no time")
-    return naming.imported_name(policy, taken, zone, objects.uid(snapshot))
+    return taken
+
+
+def backup_name(snapshot: Obj, policy: str, zone: tzinfo) -> str:
+    """Given a snapshot, its policy and zone, return the name of its Backup."""
+    return naming.imported_name(policy, taken_of(snapshot), zone, objects.uid(snapshot))
 
 
 def patch_labels(snapshot: Obj, seen: Seen, zone: tzinfo) -> tuple[dict[str, str], dict[str, str]]:

@@ -8,13 +8,12 @@ what is left undone here is raised.
 from __future__ import annotations
 
 import logging
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 
 from backstay.api.common import changed, with_condition
 from backstay.api.policy import PolicySpec
 from backstay.builders.snapshot import metadata_patch
 from backstay.domain import adoption, labels, naming, objects, pruner, rebuild
-from backstay.domain.carriers import cut_of
 from backstay.domain.clock import Clock
 from backstay.domain.errors import BackstayError, Conflict, DataError, Fatal, Transient, UserError
 from backstay.domain.objects import Obj, dig
@@ -212,7 +211,7 @@ class _Writer:
         return Record(
             policy=self._seen.policy,
             backup=name,
-            slot=_taken(snapshot),
+            slot=adoption.taken_of(snapshot),
             zone=str(self._zone),
             attempt=1,
             namespace=self._namespace,
@@ -250,13 +249,6 @@ def _with(snapshot: Obj, values: dict[str, str | None], notes: dict[str, str | N
         "annotations": {**objects.annotations(snapshot), **notes},
     }
     return {**snapshot, "metadata": metadata}
-
-
-def _taken(snapshot: Obj) -> datetime:
-    taken = cut_of(snapshot)
-    if taken is None:
-        raise DataError(f"VolumeSnapshot {objects.name(snapshot)} tells no time")
-    return taken
 
 
 def _age(policy: Obj) -> tuple[str, str]:
