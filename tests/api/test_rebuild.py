@@ -16,6 +16,7 @@ from backstay.api.common import format_time
 from backstay.domain import labels, objects
 from backstay.domain.errors import Conflict
 from backstay.domain.objects import Obj, dig
+from backstay.domain.rebuild import is_asked
 from backstay.domain.record import DumpRecord
 from backstay.engine.queue import Key
 from backstay.engine.system_clock import SystemClock
@@ -101,7 +102,7 @@ async def test_a_policy_that_is_created_over_artifacts_gets_their_records(
     for slot in SLOTS:
         await make_point(client, namespace, slot)
     policy = await make_policy(client, namespace)
-    assert keys.rebuild(namespace, "shop") in keys.of_policy(policy)
+    assert is_asked(policy)
 
     asked = await rebuild(client, namespace)
 
@@ -126,7 +127,7 @@ async def test_a_policy_that_is_created_over_artifacts_gets_their_records(
     assert shown["until"].startswith("daily until ")
     # and it is done
     policy = await client.get(BACKUP_POLICY, "shop", namespace)
-    assert keys.rebuild(namespace, "shop") not in keys.of_policy(policy)
+    assert not is_asked(policy)
 
 
 async def test_records_that_are_deleted_come_back_when_the_annotation_asks_and_not_before(
@@ -284,7 +285,7 @@ async def test_killed_before_any_write_the_next_one_ends_the_same(
         }
         assert pointing == {objects.uid(b) for b in found.values()}
         policy = await client.get(BACKUP_POLICY, "shop", place)
-        assert keys.rebuild(place, "shop") not in keys.of_policy(policy)
+        assert not is_asked(policy)
         kills += killed
     # a Backup, its status and the pointer of each of two; the policy's status, the Event, the end
     assert kills == 9

@@ -74,9 +74,9 @@ def test_a_namespace_moves_is_lost_and_comes_back(
     shop = namespace
     move = Guide("move-from-backup-ns.md", kubectl.kubeconfig, tmp_path)
     shop.start_database()
-    theirs(shop, "data-1", "btrfs-delete", weekly="2026-w47")
-    theirs(shop, "data-2", "btrfs-retain", daily="2020-01-01")
-    theirs(shop, "data-3", "btrfs-retain", retain="days", delete_after="soon")
+    theirs(shop, "data-1", "btrfs-retain", retain="days", delete_after="soon")
+    theirs(shop, "data-2", "btrfs-delete", weekly="2026-w47")
+    theirs(shop, "data-3", "btrfs-retain", daily="2020-01-01")
     shop.kubectl.apply(cronjob(shop.name, "backup", "/app/backup-ns", "create"))
     ns = {"ns": shop.name}
 
@@ -86,7 +86,7 @@ def test_a_namespace_moves_is_lost_and_comes_back(
     policy["spec"]["snapshot"] = {"className": "btrfs-retain"}
     (tmp_path / "policy.yaml").write_text(yaml.safe_dump(policy), encoding="utf-8")
     said = move.run("--snapshots snapshots.json", {}, **ns)
-    assert "malformed date 'soon'" in said
+    assert "malformed" in said
 
     # given the pruner still runs: the policy says so, and nothing is touched
     shop.kubectl.apply(policy)

@@ -20,6 +20,7 @@ from backstay.api.common import GROUP, VERSION
 from backstay.api.restore import FINAL_RESTORE_PHASES
 from backstay.domain import labels
 from backstay.domain.carriers import identity
+from backstay.domain.rebuild import is_asked
 from backstay.engine.queue import Key
 from backstay.kube.login import Login
 from backstay.reconcile import keys
@@ -49,9 +50,11 @@ def registry(access: Login, enqueue: Enqueue) -> kopf.OperatorRegistry:
         return kopf.AiohttpSession(server=access.host, aiohttp_session=session)
 
     @kopf.on.event(GROUP, VERSION, "backuppolicies", registry=found)
-    def policy_event(body: kopf.Body, **_: Any) -> None:
-        for key in sorted(keys.of_policy(dict(body))):
-            enqueue(key)
+    def policy_event(body: kopf.Body, namespace: str | None, name: str, **_: Any) -> None:
+        enqueue(keys.policy(namespace or "", name))
+        enqueue(keys.retention(namespace or "", name))
+        if is_asked(body):
+            enqueue(keys.rebuild(namespace or "", name))
 
     @kopf.on.event(GROUP, VERSION, "backups", registry=found)
     def backup_event(namespace: str | None, name: str, **_: Any) -> None:

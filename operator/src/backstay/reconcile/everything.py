@@ -13,7 +13,8 @@ from backstay.api.restore import FINAL_RESTORE_PHASES
 from backstay.domain import labels, objects
 from backstay.domain.carriers import identity
 from backstay.domain.objects import dig
-from backstay.domain.orphans import Census, per_namespace
+from backstay.domain.orphans import Census
+from backstay.domain.rebuild import is_asked
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.resources import (
@@ -23,8 +24,8 @@ from backstay.kube.resources import (
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CONTENT,
 )
-from backstay.observe import metrics
 from backstay.reconcile import keys
+from backstay.reconcile.orphans import count_orphans
 
 
 class Everything:
@@ -40,7 +41,9 @@ class Everything:
         census = Census()
         async for page in self._client.pages(BACKUP_POLICY):
             for obj in page:
-                found |= keys.of_policy(obj)
+                place = objects.namespace(obj), objects.name(obj)
+                found |= {keys.policy(*place), keys.retention(*place)}
+                found |= {keys.rebuild(*place)} if is_asked(obj) else set()
         async for page in self._client.pages(BACKUP, fields=keys.not_in(FINAL_PHASES)):
             found |= {keys.backup(objects.namespace(o), objects.name(o)) for o in page}
         unfinished = keys.not_in(FINAL_RESTORE_PHASES)
@@ -65,16 +68,3 @@ class Everything:
         for key in sorted(found):
             self._enqueue(key)
         await count_orphans(self._client, census)
-
-
-async def count_orphans(client: Client, census: Census) -> None:
-    """Given what a look at everything saw, show how many orphans there are.
-
-    Each suspect is asked for by name: a snapshot that only lost our label is no loss.
-    """
-    lost = []
-    for suspect in census.suspects():
-        snapshot = await client.find(VOLUME_SNAPSHOT, suspect.name, suspect.namespace)
-        if snapshot is None or objects.uid(snapshot) != suspect.uid:
-            lost.append(suspect)
-    metrics.on_orphans(per_namespace(lost))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
-from backstay.domain import objects
-from backstay.domain.rebuild import is_asked
 from backstay.engine.queue import Key
 
 POLICY: Final = "BackupPolicy"
@@ -41,13 +39,6 @@ def retention(namespace: str, policy_name: str) -> Key:
 def rebuild(namespace: str, policy_name: str) -> Key:
     """Given a policy's address, return the key of the rebuild of its records."""
     return Key(REBUILD, namespace, policy_name)
-
-
-def of_policy(obj: Mapping[str, Any]) -> set[Key]:
-    """Given a policy as read, return the keys of all work that it may ask for."""
-    place = objects.namespace(obj), objects.name(obj)
-    found = {policy(*place), retention(*place)}
-    return found | {rebuild(*place)} if is_asked(obj) else found
 
 
 def not_in(phases: Iterable[str]) -> str:
