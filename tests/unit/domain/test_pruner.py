@@ -117,8 +117,10 @@ def test_jobs_that_make_snapshots_in_the_namespace_are_told_while_they_run() -> 
         cronjob(**BACKUP | {"namespace": "wiki"}),
         cronjob(**BACKUP | {"name": "off", "suspend": True}),
         cronjob(**BACKUP | {"name": "pruner", "command": PRUNE}),
+        cronjob("mirrored", "shop", image="hub/tool:1", env=[{"name": "BAK_NAMESPACE"}]),
+        cronjob("other", "shop", image="hub/not-backup-ns:1", env=[{"name": "TZ"}]),
     ]
-    assert creators(jobs, "shop") == ["CronJob shop/backup"]
+    assert creators(jobs, "shop") == ["CronJob shop/backup", "CronJob shop/mirrored"]
 
 
 def marked(at: datetime, *, created: bool = False, **values: Any) -> Obj:

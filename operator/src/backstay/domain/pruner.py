@@ -72,7 +72,7 @@ def creators(cronjobs: Sequence[Obj], namespace: str) -> list[str]:
         if objects.namespace(job) == namespace
         and not dig(job, "spec", "suspend")
         and not _is_pruner(job)
-        and any(_IMAGE.search(str(c.get("image", ""))) for c in _containers(job))
+        and _is_theirs(job)
     ]
 
 
@@ -115,12 +115,21 @@ def _is_pruner(job: Obj) -> bool:
         return True
     template = dig(job, "spec", "jobTemplate", "spec", "template", default={})
     theirs = (
-        any(_IMAGE.search(str(c.get("image", ""))) for c in _containers(job))
+        _is_theirs(job)
         or objects.namespace(job) == TOOL
         or str(dig(template, "spec", "serviceAccountName", default="")).startswith(TOOL)
     )
     names = (objects.name(job), objects.labels(template).get("app", ""))
     return theirs and any("pruner" in name for name in names)
+
+
+def _is_theirs(job: Obj) -> bool:
+    """Whether it runs the tool's image, under whatever name it is mirrored: all is set by BAK_*."""
+    return any(
+        _IMAGE.search(str(c.get("image", "")))
+        or any(str(e.get("name", "")).startswith("BAK_") for e in c.get("env") or ())
+        for c in _containers(job)
+    )
 
 
 def _containers(job: Obj) -> Iterator[Obj]:
