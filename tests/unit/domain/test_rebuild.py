@@ -78,6 +78,15 @@ def test_a_record_that_is_there_is_left_alone() -> None:
     assert made(artifact(notes={"run": "uid-there"}), living=("uid-there",)) == []
 
 
+def test_a_run_of_which_one_artifact_points_at_its_record_already_is_still_whole() -> None:
+    # given a process that was killed after it had pointed the second attempt at the new record
+    first = artifact("data-1", result="failed")
+    second = artifact("data-2", notes={"record": record(attempt=2), "run": "uid-there"})
+    (one,) = made(first, second, living=("uid-there",))
+    assert [p.snapshot for p in one.status.points] == ["data-2"]
+    assert one.status == made(first, second)[0].status
+
+
 def test_an_ad_hoc_run_and_another_tools_snapshot_fill_no_slot() -> None:
     (adhoc,) = made(artifact(extra={"type": "adhoc"}))
     assert adhoc.body["spec"] == {"policy": "shop", "trigger": "Imported"}

@@ -81,18 +81,21 @@ def imports(
     namespace: str, policy: str, artifacts: Iterable[Artifact], living: Iterable[str]
 ) -> list[Import]:
     """Given a policy's artifacts and the uids of all Backups, return the records that the
-    artifacts point at and that are not there, by name.
+    artifacts point at and that are not there, by name. A run of which one artifact points at
+    nothing is whole in it: whoever was killed between two of them left such a one.
 
     Artifacts without a result or a record's name have none.
     """
     uids = frozenset(living)
     runs: dict[str, list[Artifact]] = {}
+    lost: set[str] = set()
     for artifact in artifacts:
         name = identity(artifact.carrier, labels.BACKUP)
-        lost = objects.annotations(artifact.carrier).get(labels.RUN) not in uids
-        if name and lost and _result(artifact) is not None:
+        if name and _result(artifact) is not None:
             runs.setdefault(name, []).append(artifact)
-    return [make_import(namespace, policy, name, runs[name]) for name in sorted(runs)]
+            if objects.annotations(artifact.carrier).get(labels.RUN) not in uids:
+                lost.add(name)
+    return [make_import(namespace, policy, name, runs[name]) for name in sorted(lost)]
 
 
 def make_import(namespace: str, policy: str, name: str, artifacts: Sequence[Artifact]) -> Import:
