@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def test_a_namespace_moves_is_lost_and_comes_back(
     shown = move.run("-L backstay.dev/daily", {}, **ns)
     assert shown.count("Completed") == 3
     for snapshot in shop.snapshots(policy="shop"):
-        content = shop.kubectl.until("the mirror", lambda s=snapshot: mirrored(shop, s), 60)  # type: ignore[misc]  # mypy takes the default for no argument
+        content = shop.kubectl.until("the mirror", partial(mirrored, shop, snapshot), 60)
         assert content["spec"]["deletionPolicy"] == "Retain"
     imported = shop.snapshots(policy="shop")[0]["metadata"]["labels"]["backstay.dev/backup"]
     shop.restored(shop.restore({"backup": imported}, "from-theirs"))
