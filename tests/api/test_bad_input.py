@@ -52,6 +52,7 @@ DURATION: Final = "must be a duration such as 90s, 10m, 1h30m or 2d, longer than
 OBJECT: Final = "must be the name of a Kubernetes object"
 ABSOLUTE: Final = "must be the absolute path of a file"
 DATABASE: Final = "must be the name of a database, without control characters"
+PREFIX: Final = "must be the prefix of labels, without its slash, such as backup-ns.sh"
 SCHEDULE: Final = "spec.schedule"
 WINDOW: Final = "spec.schedule.blackouts[0]"
 OFFICE: Final = {"start": "0 8 * * mon-fri", "duration": "10h"}
@@ -217,6 +218,11 @@ BAD: Final = [
     policy("spec.dumps.0.maxDuration", "0h0m", f"{DUMPS}.maxDuration", DURATION),
     policy("spec.source.hostPath", {"path": "/srv"}, STRICT, 'unknown field "spec.source.hostP'),
     policy("spec.retention.minutely", 3, STRICT, 'unknown field "spec.retention.minutely"'),
+    policy("spec.adopt", {}, "spec.adopt.labelPrefix", "Required value"),
+    policy("spec.adopt", {"labelPrefix": ""}, "spec.adopt.labelPrefix", "at least 1 chars long"),
+    policy("spec.adopt", {"labelPrefix": "backup-ns.sh/"}, "spec.adopt.labelPrefix", PREFIX),
+    policy("spec.adopt", {"labelPrefix": "Backup NS"}, "spec.adopt.labelPrefix", PREFIX),
+    policy("spec.adopt", {"labelPrefix": "backstay.dev"}, "spec.adopt", "the other tool's"),
     policy("spec", GONE, "spec", "Required value"),
     backup({"spec.policy": GONE}, "spec.policy", "Required value"),
     backup({"spec.policy": "Shop"}, "spec.policy", OBJECT),
@@ -225,7 +231,7 @@ BAD: Final = [
     backup(
         {"spec.scheduledFor": "2026-11-22T00:32:00Z"},
         "spec",
-        "scheduledFor is set by the operator, for trigger Scheduled only",
+        "scheduledFor is set by the operator, for trigger Scheduled or Imported only",
     ),
     backup({"spec.scheduledFor": "tomorrow"}, "spec.scheduledFor", "must be of type date-time"),
     backup({"spec.keepDays": 0}, "spec.keepDays", "greater than or equal to 1"),
@@ -346,6 +352,7 @@ def test_long_names_of_policies_and_claims_are_accepted(kubectl: Kubectl, length
         {"spec.retention": {"yearly": 100}},
         {"spec.retention": {"last": 1000}},
         {"spec.retention": {"within": "1d12h"}},
+        {"spec.adopt": {"labelPrefix": "backup-ns.sh"}},
         {"spec.schedule.cron": "@weekly"},
         {"spec.schedule.cron": "*/15 8-18 * * mon-fri"},
         {"spec.schedule.timeZone": "America/Argentina/Buenos_Aires"},

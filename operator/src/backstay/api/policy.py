@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 
 from pydantic import Field
 
-from backstay.api.common import CONDITIONS_MAX, Condition, Duration, Model, Time
+from backstay.api.common import CONDITIONS_MAX, GROUP, Condition, Duration, Model, Time
 from backstay.api.meta import Column, CrdMeta
 from backstay.api.schedule import MISSED_MAX, MissedSlots, Schedule
 from backstay.api.shapes import (
@@ -17,6 +17,7 @@ from backstay.api.shapes import (
     FilePath,
     LabelKey,
     LabelName,
+    LabelPrefix,
     LabelValue,
     ObjectName,
 )
@@ -196,6 +197,24 @@ class Retention(Model):
     )
 
 
+class Adopt(Model):
+    """Snapshots of another tool that the policy takes over."""
+
+    cel_rules: ClassVar = (
+        (
+            f"self.labelPrefix != '{GROUP}' && !self.labelPrefix.endsWith('.{GROUP}')",
+            f"labelPrefix is the other tool's, such as backup-ns.sh: {GROUP} is our own",
+        ),
+    )
+
+    label_prefix: LabelPrefix = Field(
+        description="Prefix of that tool's labels, without its slash, such as backup-ns.sh. "
+        "Snapshots in the policy's namespace with its labels retain and pvc, of a claim of this "
+        "policy, get the same labels with our prefix; theirs stay. Refused while that tool's "
+        "pruner runs: condition Adopted says so."
+    )
+
+
 class PolicySpec(Model):
     """Spec of a BackupPolicy."""
 
@@ -239,6 +258,11 @@ class PolicySpec(Model):
     retries: int = Field(
         default=2, ge=0, le=10, description="Further attempts of a run after the first failed."
     )
+    adopt: Adopt | None = Field(
+        default=None,
+        description="Take over the snapshots of another tool; what was taken over stays so when "
+        "this is left out again.",
+    )
 
 
 class SeriesStatus(Model):
@@ -256,7 +280,8 @@ class PolicyStatus(Model):
         default=(),
         description="Ready: the policy is valid and its runs can start. RetentionHeld: nothing is "
         "marked or swept for now, and why. Shrunk: a dump is under half of the one before, and "
-        "nothing of that claim is marked or swept.",
+        "nothing of that claim is marked or swept. Adopted: whether the snapshots that spec.adopt "
+        "speaks of are taken over.",
         max_length=CONDITIONS_MAX,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
@@ -294,6 +319,9 @@ class PolicyStatus(Model):
     last_run: Time | None = Field(default=None, description="When the newest run started.")
     last_success: Time | None = Field(
         default=None, description="When the newest Completed run took its points."
+    )
+    rebuilt_at: Time | None = Field(
+        default=None, description="When the records were last made anew from the artifacts."
     )
     good: int = Field(default=0, ge=0, description="Good points of all series.")
     series: tuple[SeriesStatus, ...] = Field(

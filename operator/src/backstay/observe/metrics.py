@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from prometheus_client import (
@@ -42,6 +43,20 @@ MISSED: Final = Counter(
     registry=REGISTRY,
 )
 LEADER: Final = Gauge("backstay_leader", "1 while this process holds the Lease.", registry=REGISTRY)
+
+ORPHANS: Final = Gauge(
+    "backstay_orphans",
+    "Contents that outlived their snapshot or namespace, by the namespace that they speak of.",
+    ("namespace",),
+    registry=REGISTRY,
+)
+
+
+def on_orphans(counts: Mapping[str, int]) -> None:
+    """Given how many orphans there are by namespace, show that and nothing else."""
+    ORPHANS.clear()
+    for namespace, count in counts.items():
+        ORPHANS.labels(namespace).set(count)
 
 
 def on_request(verb: str, plural: str, status: int, seconds: float) -> None:

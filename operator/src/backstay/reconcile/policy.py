@@ -13,7 +13,7 @@ from backstay.api.policy import PolicySpec, PolicyStatus
 from backstay.api.schedule import MissedSlots, MissReason
 from backstay.domain import labels, naming, objects, policy
 from backstay.domain.calendar import load_zone
-from backstay.domain.carriers import is_good, point_of, record_of
+from backstay.domain.carriers import is_adopted, is_good, point_of, record_of
 from backstay.domain.clock import Clock
 from backstay.domain.errors import AlreadyExists, DataError, UserError
 from backstay.domain.objects import Obj, dig
@@ -164,7 +164,7 @@ def _run_seen(obj: Obj) -> policy.RunSeen:
     return policy.RunSeen(
         name=objects.name(obj),
         slot=subject.spec.scheduled_for,
-        finished=subject.status.phase.final,
+        finished=subject.status.phase.final or subject.spec.trigger is Trigger.IMPORTED,
         started=subject.status.started_at,
     )
 
@@ -177,6 +177,7 @@ def _edited(obj: Obj) -> datetime | None:
 
 
 def _slots(snapshots: Sequence[Obj]) -> list[datetime]:
-    """Slots of the schedule that the artifacts name; an ad-hoc run fills none."""
-    scheduled = [s for s in snapshots if point_of(s).run_type is labels.RunType.CRONJOB]
+    """Slots of the schedule that the artifacts name; an ad-hoc run or another tool fills none."""
+    ours = [s for s in snapshots if not is_adopted(s)]
+    scheduled = [s for s in ours if point_of(s).run_type is labels.RunType.CRONJOB]
     return [r.slot for r in map(record_of, scheduled) if r]
