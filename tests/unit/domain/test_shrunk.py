@@ -112,7 +112,7 @@ def test_a_frozen_series_loses_its_marks_and_sweeps_and_nothing_else() -> None:
     assert not any(v.sweep or labels.DELETE_AFTER in v.set_labels for v in frozen)
     assert not any(v.set_annotations for v in frozen)
     why = "its series is frozen: dump shop has 10, under half of the 100 before"
-    assert frozen[0].reasons[-1] == f"but {why}"
+    assert frozen[0].reasons == (f"past its date 2026-11-20, but {why}",)
     assert frozen[1].reasons[-1] == f"kept by no rule, but not marked: {why}"
     assert frozen[3] == verdicts[3]
 

@@ -170,9 +170,11 @@ def _run_seen(obj: Obj) -> policy.RunSeen:
 
 
 def _edited(obj: Obj) -> datetime | None:
-    """When the policy's spec or metadata were last written, by the API server's word."""
+    """When the policy's spec was last written, by the API server's word: an annotation that we
+    take off ourselves is no edit.
+    """
     entries = dig(obj, "metadata", "managedFields", default=[])
-    times = [e["time"] for e in entries if e.get("time") and not e.get("subresource")]
+    times = [e["time"] for e in entries if e.get("time") and "f:spec" in e.get("fieldsV1", {})]
     return max(map(parse_time, times), default=None)
 
 
