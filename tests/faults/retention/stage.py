@@ -1,0 +1,114 @@
+"""Where worlds are lived in: processes, the proxies between them and the API server, and disks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.faults.retention.world import World
+from tests.support import lives
+from tests.support.disks import Disks
+from tests.support.fault_proxy import FaultProxy, Point
+
+from backstay.kube.client import Client
+from backstay.kube.login import Login
+
+T = TypeVar("T")
+AT_ONCE = 6
+"""Worlds side by side: they wait for the API server more than for their processes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What a life needs."""
+
+    client: Client
+    credentials: Login
+    disks: Disks
+    folder: Path
+
+    async def new_world(self) -> World:
+        world = World.new(self.client)
+        await world.make()
+        return world
+
+    def proxy(self) -> FaultProxy:
+        return FaultProxy(self.credentials)
+
+    def start(self, world: World, proxy: FaultProxy) -> lives.Life:
+        """Given a world and the way to it, start a life in it."""
+        kubeconfig = proxy.write_kubeconfig(self.folder / proxy.url.rpartition(":")[2])
+        return lives.start(kubeconfig, world.namespace, world.policy)
+
+    async def finish(self, world: World) -> None:
+        """Given a world, let a new process with nothing in its way end what there is to do."""
+        async with self.proxy() as proxy:
+            assert await lives.ended(self.start(world, proxy)) == 0
+        async with self.proxy() as proxy:
+            assert await lives.ended(self.start(world, proxy)) == 0
+            assert proxy.writes == [], "a pass over a finished world writes nothing"
+
+    def check_disks(self, world: World, kept: Iterable[str] = ()) -> None:
+        """The snapshots and disks that were due are gone, once each, and no others."""
+        disks = sorted(world.content_name(name) for name in world.DUE_DISKS if name not in kept)
+        assert sorted(self.disks.deleted.get(world.namespace, [])) == disks
+        lost = sorted(name for name in world.DUE if name not in kept)
+        assert sorted(self.disks.lost.get(world.namespace, [])) == lost
+
+
+@dataclass(frozen=True, slots=True)
+class Undisturbed:
+    """A world in which nothing went wrong: the writes of a pass, and what they led to."""
+
+    world: World
+    writes: list[Point]
+    end: dict[str, Any]
+
+    def point_in(self, world: World, point: Point) -> Point:
+        """Given another world and a point of this one, return the same point there."""
+        return point.renamed(self.world.namespace, world.namespace)
+
+    async def check(self, world: World, without: str = "") -> None:
+        """Given a world that has come to its end, see that it is as this one; what has `without`
+        in its name is left out.
+        """
+        found = {k: v for k, v in (await world.state()).items() if not _of(k, without)}
+        end = {k: v for k, v in self.end.items() if not _of(k, without)}
+        assert {k: v for k, v in found.items() if end.get(k) != v} == {}
+        assert found.keys() == end.keys()
+
+
+def _of(key: str, name: str) -> bool:
+    return bool(name) and key.endswith((f" {name}", f"-{name}"))
+
+
+async def undisturbed(stage: Stage) -> Undisturbed:
+    world = await stage.new_world()
+    async with stage.proxy() as proxy:
+        assert await lives.ended(stage.start(world, proxy)) == 0
+        writes = list(proxy.writes)
+    stage.check_disks(world)
+    return Undisturbed(world, writes, await world.state())
+
+
+async def at_each(points: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+    """Given points and what to do with each in a world of its own, do it a few at a time. Raise
+    AssertionError with what went wrong at which.
+    """
+    free = asyncio.Semaphore(AT_ONCE)
+    failures: dict[str, str] = {}
+
+    async def one(point: T) -> None:
+        async with free:
+            try:
+                await work(point)
+            except AssertionError as error:
+                failures[str(point)] = str(error)
+
+    async with asyncio.TaskGroup() as group:
+        for point in points:
+            group.create_task(one(point))
+    assert failures == {}
