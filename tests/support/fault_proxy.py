@@ -228,9 +228,9 @@ class FaultProxy:
             request.method,
             f"{self._upstream.host}{request.rel_url.raw_path_qs}",
             headers=await self._headers(request),
-            data=body,
+            data=body or None,
             allow_redirects=False,
-            skip_auto_headers=("Accept-Encoding",),
+            skip_auto_headers=("Accept-Encoding", "Content-Type"),
         ) as found:
             headers = _end_to_end(found.headers)
             if call.verb == "watch":

@@ -30,9 +30,9 @@ class Stage:
     disks: Disks
     folder: Path
 
-    async def new_world(self) -> World:
+    async def new_world(self, *, in_use: bool = True) -> World:
         world = World.new(self.client)
-        await world.make()
+        await world.make(in_use=in_use)
         return world
 
     def proxy(self) -> FaultProxy:
@@ -85,8 +85,8 @@ def _of(key: str, name: str) -> bool:
     return bool(name) and key.endswith((f" {name}", f"-{name}"))
 
 
-async def undisturbed(stage: Stage) -> Undisturbed:
-    world = await stage.new_world()
+async def undisturbed(stage: Stage, *, in_use: bool = True) -> Undisturbed:
+    world = await stage.new_world(in_use=in_use)
     async with stage.proxy() as proxy:
         assert await lives.ended(stage.start(world, proxy)) == 0
         writes = list(proxy.writes)
