@@ -8,6 +8,7 @@ has nothing more to do, but without the pauses in between.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 from multiprocessing.context import ForkServerProcess
@@ -38,6 +39,12 @@ def start(kubeconfig: Path, namespace: str, policy: str) -> Life:
     life = _forks.Process(target=_live, args=(str(kubeconfig), namespace, policy), daemon=True)
     life.start()
     return life
+
+
+def kill(life: Life) -> None:
+    """Given a life, send it SIGKILL, if it has not ended by itself."""
+    with contextlib.suppress(ValueError):  # closed by `ended`
+        life.kill()
 
 
 async def ended(life: Life) -> int:
