@@ -316,14 +316,7 @@ class World:
 
     def _is_missed(self, point: Point, rules: Rules) -> bool:
         """Whether a rule would have one point less without this one: by the definition alone."""
-        today = self.now.astimezone(rules.zone).date()
-        others = [
-            p
-            for p in self.points()
-            if p.uid != point.uid
-            and not p.deleting
-            and (p.delete_after is None or p.delete_after >= today or p.is_marked_by_retention)
-        ]
+        others = [p for p in self.points() if p.uid != point.uid and not self._goes(p, rules)]
         if point.result is labels.Result.FAILED:
             newer = [
                 p for p in others if p.result is labels.Result.FAILED and p.order > point.order
@@ -341,6 +334,18 @@ class World:
             if own not in periods and (count is None or sum(1 for p in periods if p > own) < count):
                 return True
         return False
+
+    def _goes(self, point: Point, rules: Rules) -> bool:
+        """Whether a point is going, or does so as soon as it may, because of a person's date."""
+        if point.deleting:
+            return True
+        date, today = point.delete_after, self.now.astimezone(rules.zone).date()
+        if point.is_held or point.is_marked_by_retention or date is None or date >= today:
+            return False
+        if point.marked_at is not None:
+            return point.marked is not None and self.now - point.marked > GRACE
+        good = [p.order for p in self.points() if p.name == self.newest_good()]
+        return bool(good) and point.order < good[0]
 
     def check(self) -> None:
         """What holds at every moment."""

@@ -80,11 +80,14 @@ class Disks:
         ):
             answer.raise_for_status()
             buffer = b""
-            async for chunk in answer.content.iter_any():
-                *lines, buffer = (buffer + chunk).split(b"\n")
-                for line in lines:
-                    event = json.loads(line)
-                    yield str(event["type"]), event["object"]
+            try:
+                async for chunk in answer.content.iter_any():
+                    *lines, buffer = (buffer + chunk).split(b"\n")
+                    for line in lines:
+                        event = json.loads(line)
+                        yield str(event["type"]), event["object"]
+            finally:
+                await session.close()  # aborts, where the response would say goodbye for long
 
     async def _finish(self, resource: Resource, obj: Obj) -> None:
         finalizers = dig(obj, "metadata", "finalizers", default=[])

@@ -126,8 +126,9 @@ class FaultProxy:
 
     async def __aexit__(self, *_: object) -> None:
         self.cut()
-        await self._runner.cleanup()
+        # First: it aborts what is under way, where a response would say goodbye and not wait.
         await self._session.close()
+        await self._runner.cleanup()
 
     def write_kubeconfig(self, path: Path) -> Path:
         """Given a file to write, make it a kubeconfig whose server is this proxy."""
