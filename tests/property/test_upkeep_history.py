@@ -68,12 +68,8 @@ class Story:
                 world.rules = RULES[one]
             case "clock":
                 world.ahead = CLOCKS[one]
-            case "die":
-                world.run_pass(dies_before=one)
-                if two % 2:
-                    world.control()
-            case "meddle":
-                world.run_pass(meddle=(one, lambda: self._edit(two % 8, two)))
+            case "die" | "meddle":
+                self._disturb(kind, one, two)
             case "release":
                 world.released = frozenset(h.plan for h in upkeep.plan(world.look()).held)
             case "use":
@@ -82,6 +78,15 @@ class Story:
                 self._delete(two)
         world.check()
         self._check_newest()
+
+    def _disturb(self, kind: str, write: int, which: int) -> None:
+        """A pass that dies before a write, or before one of whose writes a person edits."""
+        if kind == "die":
+            self.world.run_pass(dies_before=write)
+            if which % 2:
+                self.world.control()
+        else:
+            self.world.run_pass(meddle=(write, lambda: self._edit(which % 8, which)))
 
     def _check_newest(self) -> None:
         good = self.world.newest_good() is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -70,6 +70,16 @@ class Undisturbed:
     def point_in(self, world: World, point: Point) -> Point:
         """Given another world and a point of this one, return the same point there."""
         return point.renamed(self.world.namespace, world.namespace)
+
+    def object_of(self, point: Point) -> str:
+        """Given a point of this world, return the name of its object without the namespace."""
+        return point.call.name.removeprefix(f"{self.world.namespace}-")
+
+    def of(self, names: Collection[str]) -> list[Point]:
+        """Given names, return the writes to these objects."""
+        found = [point for point in self.writes if self.object_of(point) in names]
+        assert {self.object_of(point) for point in found} == set(names)
+        return found
 
     async def check(self, world: World, without: str = "") -> None:
         """Given a world that has come to its end, see that it is as this one; what has `without`
