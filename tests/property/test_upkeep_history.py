@@ -157,7 +157,7 @@ class Story:
             case 6:
                 world.label(name, daily=yesterday, monthly="2026-13", team="red")
             case _:
-                world.contents[f"content-{name}"]["spec"]["deletionPolicy"] = "Delete"
+                world.expose(name)
 
     def _use(self, how: int, which: int) -> None:
         if how % 2:

@@ -60,6 +60,8 @@ class World:
     lost_disks: list[str] = field(default_factory=list)
     by_hand: set[str] = field(default_factory=set)
     """Snapshots that a person deleted."""
+    exposed: set[str] = field(default_factory=set)
+    """Snapshots whose content a person made Delete."""
 
     def __post_init__(self) -> None:
         self._versions = itertools.count(2)
@@ -152,6 +154,13 @@ class World:
         self.requests.add(request)
         self.snapshots[name]["metadata"]["annotations"][labels.IN_USE] = request
         self._touch(self.snapshots[name])
+
+    def expose(self, name: str) -> None:
+        """A person makes the content of a snapshot Delete: the next pass makes it Retain again."""
+        self.exposed.add(name)
+        content = self.contents[f"content-{name}"]
+        content["spec"]["deletionPolicy"] = "Delete"
+        self._touch(content)
 
     def delete_by_hand(self, name: str) -> None:
         """A person deletes a snapshot with kubectl."""
@@ -259,6 +268,8 @@ class World:
         _merge(obj, "labels", patch.labels)
         _merge(obj, "annotations", patch.annotations)
         obj["spec"] |= patch.spec
+        if patch.spec:
+            self.exposed.discard(objects.name(obj).removeprefix("content-"))
         self._touch(obj)
         self.wrote += 1
 
@@ -292,8 +303,9 @@ class World:
         point = name.removeprefix("content-")
         assert name not in self.lost_disks, "deleted twice"
         if point in self.by_hand and point in self.snapshots:
-            # A person deleted it, and it was never Retain: not good, or not due.
-            assert objects.labels(self.snapshots[point])[labels.RESULT] != "good"
+            # A person deleted it, and it was not Retain.
+            good = objects.labels(self.snapshots[point])[labels.RESULT] == "good"
+            assert not good or point in self.exposed
         else:
             assert objects.annotations(content).get(labels.SWEEP) == f"uid-{point}"
             assert point not in self.snapshots, "its snapshot is still there"
