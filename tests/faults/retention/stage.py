@@ -1,4 +1,7 @@
-"""Where worlds are lived in: processes, the proxies between them and the API server, and disks."""
+"""Where worlds are lived in: processes, the proxies between them and the API server, and disks.
+
+pytest does not explain the asserts of this module, so they say themselves what they found.
+"""
 
 from __future__ import annotations
 
@@ -44,19 +47,23 @@ class Stage:
         return lives.start(kubeconfig, world.namespace, world.policy)
 
     async def finish(self, world: World) -> None:
-        """Given a world, let a new process with nothing in its way end what there is to do."""
-        async with self.proxy() as proxy:
-            assert await lives.ended(self.start(world, proxy)) == 0
-        async with self.proxy() as proxy:
-            assert await lives.ended(self.start(world, proxy)) == 0
-            assert proxy.writes == [], "a pass over a finished world writes nothing"
+        """Given a world, let a new process with nothing in its way end what there is to do; the
+        one after it finds nothing to write.
+        """
+        for which in ("next", "last"):
+            async with self.proxy() as proxy:
+                code = await lives.ended(self.start(world, proxy))
+                assert code == 0, f"the {which} process ended with {code}"
+        assert proxy.writes == [], f"written again: {', '.join(map(str, proxy.writes))}"
 
     def check_disks(self, world: World, kept: Iterable[str] = ()) -> None:
         """The snapshots and disks that were due are gone, once each, and no others."""
-        disks = sorted(world.content_name(name) for name in world.DUE_DISKS if name not in kept)
-        assert sorted(self.disks.deleted.get(world.namespace, [])) == disks
-        lost = sorted(name for name in world.DUE if name not in kept)
-        assert sorted(self.disks.lost.get(world.namespace, [])) == lost
+        due = sorted(world.content_name(name) for name in world.DUE_DISKS if name not in kept)
+        deleted = sorted(self.disks.deleted.get(world.namespace, []))
+        assert deleted == due, f"disks deleted: {deleted}, due: {due}"
+        due = sorted(name for name in world.DUE if name not in kept)
+        lost = sorted(self.disks.lost.get(world.namespace, []))
+        assert lost == due, f"snapshots deleted: {lost}, due: {due}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +94,12 @@ class Undisturbed:
         """
         found = {k: v for k, v in (await world.state()).items() if not _of(k, without)}
         end = {k: v for k, v in self.end.items() if not _of(k, without)}
-        assert {k: v for k, v in found.items() if end.get(k) != v} == {}
-        assert found.keys() == end.keys()
+        differ = [
+            f"{key}: {found.get(key)} instead of {end.get(key)}"
+            for key in sorted(found.keys() | end.keys())
+            if found.get(key) != end.get(key)
+        ]
+        assert not differ, "; ".join(differ)
 
 
 def _of(key: str, name: str) -> bool:
@@ -109,16 +120,16 @@ async def at_each(points: Iterable[T], work: Callable[[T], Awaitable[None]]) -> 
     AssertionError with what went wrong at which.
     """
     free = asyncio.Semaphore(AT_ONCE)
-    failures: dict[str, str] = {}
+    failures: list[str] = []
 
     async def one(point: T) -> None:
         async with free:
             try:
                 await work(point)
             except AssertionError as error:
-                failures[str(point)] = str(error)
+                failures.append(f"{point}: {error}")
 
     async with asyncio.TaskGroup() as group:
         for point in points:
             group.create_task(one(point))
-    assert failures == {}
+    assert not failures, "\n".join(failures)

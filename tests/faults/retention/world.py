@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -40,8 +41,9 @@ def now() -> datetime:
     return SystemClock().now()
 
 
+@cache
 def zone_at_noon() -> ZoneInfo:
-    """A zone without clock changes in which it is between 11:30 and 12:30... give or take."""
+    """A zone without clock changes in which it is past noon, the same one for all worlds."""
     east = 12 - now().hour
     return ZoneInfo(f"Etc/GMT{-east:+d}" if east else "Etc/GMT")
 
