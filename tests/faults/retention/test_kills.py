@@ -1,0 +1,81 @@
+"""A retention pass and its sweeps are killed at every write, on a real API server.
+
+The process is real and so is its SIGKILL. Whatever it left, the next one ends with the world that
+an undisturbed one leaves, and takes exactly the disks that were due, each once.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from tests.faults.retention.stage import Stage, at_each, undisturbed
+from tests.faults.retention.world import HERE
+from tests.support import lives
+from tests.support.fault_proxy import Moment, Point
+
+from backstay.domain import labels
+
+
+async def test_an_undisturbed_pass_does_all_that_a_pass_can_do(stage: Stage) -> None:
+    before = await (await stage.new_world()).state()
+    found = await undisturbed(stage)
+
+    assert {(p.call.verb, p.call.resource, p.call.subresource) for p in found.writes} == {
+        ("patch", "volumesnapshots", ""),
+        ("patch", "volumesnapshotcontents", ""),
+        ("patch", "backups", "status"),
+        ("patch", "backuppolicies", "status"),
+        ("delete", "volumesnapshots", ""),
+        ("delete", "volumesnapshotcontents", ""),
+        ("delete", "backups", ""),
+    }
+    gone = {key.replace(f"{HERE}-", "") for key in before.keys() - found.end.keys()}
+    assert gone == {
+        *(f"VolumeSnapshot {name}" for name in found.world.DUE),
+        *(f"VolumeSnapshotContent {name}" for name in (*found.world.DUE, "half-swept")),
+        *(f"Backup backup-{name}" for name in ("expired", "adhoc-over", "empty-oldest")),
+    }
+    carried = {
+        key.removeprefix("VolumeSnapshot "): obj["labels"]
+        for key, obj in found.end.items()
+        if key.startswith("VolumeSnapshot ")
+    }
+    assert {n for n, c in carried.items() if labels.DAILY in c} == {
+        "newest",
+        "settled",
+        "kept-again",
+    }
+    assert {n for n, c in carried.items() if labels.DELETE_AFTER in c} == {
+        "usurper",
+        "to-mark",
+        "in-grace",
+        "foreign",
+        "failed-old",
+        "in-use",
+        "adhoc-kept",
+        "malformed",
+    }
+    assert carried["orphaned"][labels.RESULT] == "failed"
+
+
+@pytest.mark.parametrize("moment", Moment)
+async def test_killed_at_any_write_the_next_process_ends_with_the_same_world(
+    stage: Stage, moment: Moment
+) -> None:
+    expected = await undisturbed(stage)
+
+    async def killed_at(point: Point) -> None:
+        world = await stage.new_world()
+        async with stage.proxy() as proxy:
+            life = stage.start(world, proxy)
+            proxy.kill_at(expected.point_in(world, point), moment, partial(lives.kill, life))
+            code = await lives.ended(life)
+            # After the answer to its last write there may be nothing left to be killed for.
+            over = moment is Moment.ANSWERED and len(proxy.writes) == len(expected.writes)
+            assert code == lives.KILLED or (over and code == 0), "it never came to that write"
+        await stage.finish(world)
+        stage.check_disks(world)
+        await expected.check(world)
+
+    await at_each(expected.writes, killed_at)

@@ -1,0 +1,136 @@
+"""Two operators that both believe to lead, and a person who edits between their steps.
+
+One process has read, and stands before a write; meanwhile the other one does all that there is to
+do. What the first one then writes is stale: it must be refused, or do no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+
+from tests.faults.retention.stage import Stage, Undisturbed, at_each, undisturbed
+from tests.faults.retention.world import World
+from tests.support import lives
+from tests.support.fault_proxy import Call, Point
+
+from backstay.domain import labels, objects
+from backstay.domain.objects import dig
+from backstay.kube.client import Client
+from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
+
+MINE = {labels.HOLD: "true", "team": "red"}
+RACES = 8
+OBJECTS = frozenset({
+    "newest", "kept-again", "usurper", "user-gone", "expired", "shared", "half-swept",
+    "backup-expired", "backup-empty-oldest",
+})  # fmt: skip
+"""One of each kind: others take the same writes."""
+HELD = frozenset({
+    "usurper", "to-mark", "orphaned", "user-gone", "adhoc-over", "expired", "shared"
+})  # fmt: skip
+DELAYS = (0.0, 0.02, 0.005, 0.04, 0.01)
+"""Seconds before each write, in turn: of two processes now one is first, now the other."""
+
+
+async def test_who_stands_before_any_write_while_another_does_the_work_harms_nothing(
+    stage: Stage,
+) -> None:
+    expected = await undisturbed(stage)
+
+    async def late_at(point: Point) -> None:
+        world = await stage.new_world()
+        async with stage.proxy() as slow, stage.proxy() as quick:
+            hold = slow.hold_at(expected.point_in(world, point))
+            late = stage.start(world, slow)
+            await asyncio.wait_for(hold.reached.wait(), 30)
+            assert await lives.ended(stage.start(world, quick)) == 0
+            hold.go_on.set()
+            assert await lives.ended(late) == 0
+        await stage.finish(world)
+        stage.check_disks(world)
+        await expected.check(world)
+
+    await at_each(expected.of(OBJECTS), late_at)
+
+
+async def test_a_hold_set_by_hand_before_any_write_to_a_point_keeps_it_from_both(
+    stage: Stage,
+) -> None:
+    expected = await undisturbed(stage)
+    edited: list[str] = []
+
+    async def held_at(point: Point) -> None:
+        world = await stage.new_world()
+        here = expected.point_in(world, point)
+        async with stage.proxy() as slow, stage.proxy() as quick:
+            hold = slow.hold_at(here)
+            late = stage.start(world, slow)
+            await asyncio.wait_for(hold.reached.wait(), 30)
+            name = expected.object_of(point)
+            by_hand = await _hold(stage.client, world, name)
+            assert await lives.ended(stage.start(world, quick)) == 0
+            hold.go_on.set()
+            assert await lives.ended(late) == 0
+        await stage.finish(world)
+        if by_hand:
+            edited.append(name)
+            await _check_held(stage, world, name, expected)
+        else:  # Its snapshot was gone: too late, and no harm.
+            stage.check_disks(world)
+            await expected.check(world)
+
+    await at_each(expected.of(HELD), held_at)
+    assert edited.count("expired") >= 2
+    assert set(edited) == HELD
+
+
+async def _hold(client: Client, world: World, name: str) -> bool:
+    """A person labels a snapshot, if it is there and not going."""
+    snapshot = await client.find(VOLUME_SNAPSHOT, name, world.namespace)
+    if snapshot is None or dig(snapshot, "metadata", "deletionTimestamp"):
+        return False
+    patch = {"metadata": {"resourceVersion": objects.version(snapshot), "labels": MINE}}
+    await client.patch(VOLUME_SNAPSHOT, name, world.namespace, patch)
+    return True
+
+
+async def _check_held(stage: Stage, world: World, name: str, expected: Undisturbed) -> None:
+    """A point that a person holds is there with the person's labels; all else is as ever."""
+    stage.check_disks(world, kept=[name])
+    snapshot = await stage.client.get(VOLUME_SNAPSHOT, name, world.namespace)
+    assert MINE.items() <= objects.labels(snapshot).items()
+    assert labels.MARKED_AT not in objects.annotations(snapshot)
+    content = await stage.client.get(VOLUME_SNAPSHOT_CONTENT, world.content_name(name))
+    assert labels.SWEEP not in objects.annotations(content)
+    assert objects.labels(content)[labels.HOLD] == "true"
+    await expected.check(world, without=name)
+
+
+async def test_two_that_race_through_the_same_world_end_with_the_same_world(stage: Stage) -> None:
+    expected = await undisturbed(stage)
+    refused: list[Point] = []
+
+    async def race(start: int) -> None:
+        world = await stage.new_world()
+        async with stage.proxy() as one, stage.proxy() as two:
+            one.before_write, two.before_write = delays(start), delays(start + 2)
+            both = [stage.start(world, one), stage.start(world, two)]
+            assert [await lives.ended(life) for life in both] == [0, 0]
+            refused.extend(one.refused + two.refused)
+        await stage.finish(world)
+        stage.check_disks(world)
+        await expected.check(world)
+
+    await at_each(range(RACES), race)
+    assert len(refused) >= RACES, "they hardly met"
+
+
+def delays(start: int) -> Callable[[Call], Awaitable[None]]:
+    times = itertools.cycle(DELAYS[start % len(DELAYS) :] + DELAYS[: start % len(DELAYS)])
+
+    async def delay(_: Call) -> None:
+        await asyncio.sleep(next(times))
+
+    return delay

@@ -1,0 +1,84 @@
+"""Lives of an operator that are cheap enough to end a hundred times.
+
+Each is a process of its own, forked from one that has imported everything, and dies by SIGKILL.
+It carries out the retention of one policy as the operator's queue does, pass after pass until one
+has nothing more to do, but without the pauses in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import TypeAlias
+
+from backstay.domain.errors import Conflict, Transient
+from backstay.engine.system_clock import SystemClock
+from backstay.kube.client import Client
+from backstay.kube.login import login
+from backstay.reconcile import keys
+from backstay.reconcile.retention import RetentionReconciler
+
+PAUSE = 0.02
+"""Seconds between two passes: what the API server and its controllers need."""
+MOST_PASSES = 200
+
+KILLED = -9
+
+Life: TypeAlias = ForkServerProcess
+_forks = multiprocessing.get_context("forkserver")
+# The test runner itself is imported by each child, so it belongs to what is loaded once.
+_forks.set_forkserver_preload(["pytest", __name__])
+
+
+def start(kubeconfig: Path, namespace: str, policy: str) -> Life:
+    """Given how to reach the API server and a policy's address, start a life."""
+    life = _forks.Process(target=_live, args=(str(kubeconfig), namespace, policy), daemon=True)
+    life.start()
+    return life
+
+
+def kill(life: Life) -> None:
+    """Given a life, send it SIGKILL, if it has not ended by itself."""
+    with contextlib.suppress(ValueError):  # closed by `ended`
+        life.kill()
+
+
+async def ended(life: Life) -> int:
+    """Given a life, wait for its end and return its exit code: 0 if there was nothing left to do,
+    KILLED if it was.
+    """
+    loop, over = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(life.sentinel, over.set)
+    try:
+        await over.wait()
+    finally:
+        loop.remove_reader(life.sentinel)
+    life.join()
+    code = life.exitcode
+    assert code is not None
+    life.close()
+    return code
+
+
+def _live(kubeconfig: str, namespace: str, policy: str) -> None:
+    os.environ["SSL_CERT_FILE"] = os.devnull  # nobody speaks TLS, and loading the CAs takes long
+    asyncio.run(_pass_until_idle(Path(kubeconfig), namespace, policy))
+
+
+async def _pass_until_idle(kubeconfig: Path, namespace: str, policy: str) -> None:
+    clock = SystemClock()
+    key = keys.retention(namespace, policy)
+    async with Client(await login(kubeconfig), clock) as client:
+        reconciler = RetentionReconciler(client, clock, lambda _: None)
+        for _ in range(MOST_PASSES):
+            try:
+                if await reconciler.reconcile(key) is None:
+                    return
+            except (Conflict, Transient):
+                pass
+            await asyncio.sleep(PAUSE)
+    raise AssertionError(f"{key}: still busy after {MOST_PASSES} passes")
