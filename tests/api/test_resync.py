@@ -16,6 +16,7 @@ from backstay.domain.objects import Obj, dig
 from backstay.engine.queue import Key
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
+from backstay.kube.events import EventPoster
 from backstay.kube.login import Login
 from backstay.kube.resources import (
     BACKUP_POLICY,
@@ -27,6 +28,7 @@ from backstay.kube.resources import (
 from backstay.reconcile import keys
 from backstay.reconcile.everything import Everything
 from backstay.reconcile.gathering import gather, gather_all
+from backstay.reconcile.rebuild import RebuildReconciler
 from backstay.reconcile.retention import RetentionReconciler
 from backstay.reconcile.sweeps import SweepReconciler
 
@@ -55,6 +57,13 @@ async def look(client: Client, namespace: str) -> list[Key]:
     found: list[Key] = []
     await Everything(client, CLOCK, found.append).look()
     return [key for key in found if key.namespace == namespace]
+
+
+async def rebuild(client: Client, namespace: str) -> None:
+    """Make the records of the policy anew: there are none."""
+    events = EventPoster(client, CLOCK, "test")
+    reconciler = RebuildReconciler(client, events, CLOCK, lambda _: None)
+    await reconciler.reconcile(keys.rebuild(namespace, "shop"))
 
 
 async def bind(client: Client, namespace: str, snapshot: str) -> str:
@@ -93,6 +102,7 @@ async def test_a_look_that_finds_nothing_to_do_is_one_list_per_kind(
     client: Client, counted: Client, requests: Requests, namespace: str
 ) -> None:
     await make_policy(client, namespace)
+    await rebuild(client, namespace)  # which every new policy asks for
     for day in range(2):
         await make_point(client, namespace, day)
         await bind(client, namespace, f"day-{day}")

@@ -31,6 +31,7 @@ from backstay.reconcile import keys
 from backstay.reconcile.backup import BackupReconciler
 from backstay.reconcile.everything import Everything
 from backstay.reconcile.policy import PolicyReconciler
+from backstay.reconcile.rebuild import RebuildReconciler
 from backstay.reconcile.restore import RestoreReconciler, VerifyImage
 from backstay.reconcile.retention import RetentionReconciler
 from backstay.reconcile.sweeps import SweepReconciler
@@ -154,6 +155,7 @@ class _Router:
             keys.RESTORE: RestoreReconciler(client, events, clock, image).reconcile,
             keys.RETENTION: RetentionReconciler(client, clock, self._enqueue, events).reconcile,
             keys.SWEEPS: SweepReconciler(client, clock).reconcile,
+            keys.REBUILD: RebuildReconciler(client, events, clock, self._enqueue).reconcile,
         }
 
     def wire(self, queue: Queue) -> None:

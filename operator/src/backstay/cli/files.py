@@ -17,7 +17,8 @@ import click
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from backstay.api.policy import POLICY_META, PolicySpec, Retention, Schedule
+from backstay.api.policy import POLICY_META, PolicySpec, Retention
+from backstay.api.schedule import Schedule
 from backstay.domain import objects
 from backstay.domain.carriers import rules_of
 from backstay.domain.errors import UserError

@@ -11,7 +11,14 @@ from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point
 from backstay.domain.sweep import Carrier, Content, DeletionPolicy
 
-MIRRORED_NOTES = (labels.PVC, labels.POLICY, labels.BACKUP, labels.RUN, labels.RECORD)
+MIRRORED_NOTES = (
+    labels.PVC,
+    labels.POLICY,
+    labels.BACKUP,
+    labels.RUN,
+    labels.RECORD,
+    labels.ADOPTED,
+)
 """Annotations of a snapshot that its content carries too, to rebuild everything from it."""
 
 

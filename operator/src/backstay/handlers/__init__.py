@@ -18,9 +18,10 @@ import kopf
 from backstay.api.backup import FINAL_PHASES
 from backstay.api.common import GROUP, VERSION
 from backstay.api.restore import FINAL_RESTORE_PHASES
-from backstay.domain import labels, objects
+from backstay.domain import adoption, labels, objects
 from backstay.domain.carriers import identity
 from backstay.domain.objects import dig
+from backstay.domain.rebuild import is_asked
 from backstay.engine.queue import Key
 from backstay.kube.login import Login
 from backstay.reconcile import keys
@@ -54,8 +55,10 @@ def registry(access: Login, enqueue: Enqueue) -> kopf.OperatorRegistry:
         type: str | None, body: kopf.Body, namespace: str | None, name: str, **_: Any
     ) -> None:
         enqueue(keys.policy(namespace or "", name))
-        if concerns_retention(type, body):
+        if concerns_retention(type, body) or (type and adoption.is_asked(body)):
             enqueue(keys.retention(namespace or "", name))
+        if is_asked(body):
+            enqueue(keys.rebuild(namespace or "", name))
 
     @kopf.on.event(GROUP, VERSION, "backups", registry=found)
     def backup_event(namespace: str | None, name: str, **_: Any) -> None:

@@ -91,7 +91,7 @@ class BackupReconciler:
         if obj is None or objects.dig(obj, "metadata", "deletionTimestamp"):
             return None
         subject = parse(obj)
-        if subject.status.phase.final:
+        if subject.status.phase.final or subject.spec.trigger is Trigger.IMPORTED:
             return None
         if subject.status.phase is BackupPhase.QUEUED:
             async with self._admission:

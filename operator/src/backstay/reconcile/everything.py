@@ -11,18 +11,20 @@ import gc
 from collections.abc import Callable
 
 from backstay.api.backup import FINAL_PHASES
-from backstay.domain import brakes, objects, upkeep
+from backstay.domain import adoption, brakes, objects, upkeep
 from backstay.domain.clock import Clock
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.objects import dig
+from backstay.domain.rebuild import is_asked
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.reconcile import keys
 from backstay.reconcile.gathering import Place, World, gather_all
+from backstay.reconcile.orphans import count_orphans
 
 
 class Everything:
-    """Enqueues every key that needs work."""
+    """Enqueues every key that needs work, and counts the orphans on the way."""
 
     def __init__(self, client: Client, clock: Clock, enqueue: Callable[[Key], None]) -> None:
         self._client = client
@@ -50,15 +52,20 @@ class Everything:
         for request in world.requests:
             self._enqueue(keys.restore(objects.namespace(request), objects.name(request)))
         for place in world.places():
-            if place in world.policies:
+            if (policy := world.policies.get(place)) is not None:
                 self._enqueue(keys.policy(*place))
+                if is_asked(policy):
+                    self._enqueue(keys.rebuild(*place))
             # In a thread, policy by policy: planning all takes seconds, in which others go on.
             if await asyncio.to_thread(self._needs_pass, world, place, brake):
                 self._enqueue(keys.retention(*place))
         if await asyncio.to_thread(world.leaving):
             self._enqueue(keys.sweeps())
+        await count_orphans(self._client, world.census())
 
     def _needs_pass(self, world: World, place: Place, brake: brakes.Brake | None) -> bool:
+        if adoption.is_asked(world.policies.get(place, {})):
+            return True  # Snapshots of other tools are none of what was read.
         try:
             return not upkeep.plan(world.seen(place, self._clock.now(), brake)).idle
         except UserError:

@@ -21,6 +21,7 @@ from backstay.domain.carriers import identity, rules_of
 from backstay.domain.clock import Clock
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
+from backstay.domain.orphans import Census
 from backstay.domain.shrunk import accepted_sizes
 from backstay.domain.upkeep import Seen, is_leaving
 from backstay.engine.group import run_together
@@ -116,6 +117,15 @@ class World:
             for name, content in self._contents.items()
             if dig(content, "spec", "volumeSnapshotRef", "uid") not in uids and _leaves(content)
         ]
+
+    def census(self) -> Census:
+        """Return what counts the orphans among the contents."""
+        census = Census()
+        for snapshot in (s for found in self._snapshots.values() for s in found):
+            census.see_snapshot(snapshot)
+        for content in self._contents.values():
+            census.see_content(content)
+        return census
 
     def seen(self, place: Place, now: datetime, brake: brakes.Brake | None = None) -> Seen:
         """Given a policy, now and whether our clock is off, return what its pass rests on.

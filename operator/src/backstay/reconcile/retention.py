@@ -17,7 +17,7 @@ from functools import partial
 from backstay.api.backup import BackupStatus
 from backstay.api.common import Condition
 from backstay.builders.snapshot import metadata_patch
-from backstay.domain import brakes, objects, upkeep
+from backstay.domain import adoption, brakes, objects, upkeep
 from backstay.domain.clock import Clock
 from backstay.domain.errors import UserError
 from backstay.domain.mirror import Patch, content_of
@@ -30,6 +30,7 @@ from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Resource
 from backstay.reconcile import keys
+from backstay.reconcile.adoption import Adopter
 from backstay.reconcile.gathering import gather
 from backstay.steps.held import tell_held
 from backstay.steps.status import write_status
@@ -54,11 +55,17 @@ class RetentionReconciler:
         self._enqueue = enqueue
         self._events = events or EventPoster(client, clock)
         self._clock_was_off = False
+        self._adopter = Adopter(client, clock)
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given a policy's retention key, take the next step for each of its artifacts."""
+        place = key.namespace, key.name
         try:
-            seen = await gather(self._client, self._clock, (key.namespace, key.name))
+            seen = await gather(self._client, self._clock, place)
+            if seen.policy is not None and seen.rules and adoption.is_asked(seen.policy):
+                # First and whole: a series that is adopted in part would be judged in part.
+                await self._adopter.adopt(seen.policy, seen.rules.zone)
+                seen = await gather(self._client, self._clock, place)
         except UserError as error:
             log.warning("%s: nothing is changed: %s", key, error.message)
             return None
