@@ -20,7 +20,7 @@ def dig(obj: Mapping[str, Any] | None, *path: str, default: Any = None) -> Any:
     """
     here: Any = obj
     for key in path:
-        if not isinstance(here, Mapping):
+        if not isinstance(here, (dict, Mapping)):  # dict first: any other check costs far more
             return default
         here = here.get(key)
     return default if here is None else here
