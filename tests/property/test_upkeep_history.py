@@ -71,7 +71,7 @@ class Story:
             case "die" | "meddle":
                 self._disturb(kind, one, two)
             case "release":
-                world.released = frozenset(h.plan for h in upkeep.plan(world.look()).held)
+                world.released = frozenset(h.plan for h in upkeep.plan(world.look()).stopped.held)
             case "use":
                 self._use(one, two)
             case _:

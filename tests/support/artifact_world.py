@@ -24,6 +24,7 @@ from backstay.domain import brakes, labels, objects, upkeep
 from backstay.domain.calendar import Tier, period_of
 from backstay.domain.carriers import point_of
 from backstay.domain.errors import Conflict
+from backstay.domain.mirror import Patch, content_of
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point, Rules
 from backstay.domain.retention import tiers_for_new
@@ -199,7 +200,7 @@ class World:
             for item in plan.items:
                 self._attempt(partial(self._carry_out, item))
             if seen.clock is None:
-                for content in upkeep.unbound(seen.contents.values(), seen.snapshots):
+                for content in filter(upkeep.is_leaving, seen.contents.values()):
                     self._attempt(partial(self._finish, content))
         except Killed:
             pass
@@ -228,11 +229,9 @@ class World:
         """As the reconciler does with a content whose snapshot may be gone."""
         ref = dig(content, "spec", "volumeSnapshotRef")
         there = self.snapshots.get(ref["name"])
-        mine = upkeep.content_of(content)
-        gone = there is None or objects.uid(there) != ref["uid"]
-        if gone and mine.sweep_intent and not dig(content, "metadata", "deletionTimestamp"):
-            others = [upkeep.content_of(c) for c in self.contents.values()]
-            self._sweep(plan_sweep(None, mine, others, due=False))
+        if there is None or objects.uid(there) != ref["uid"]:
+            others = [content_of(c) for c in self.contents.values()]
+            self._sweep(plan_sweep(None, content_of(content), others, due=False))
 
     def _sweep(self, action: Action) -> None:
         match action.step:
@@ -256,7 +255,7 @@ class World:
                 self._touch(content)
         self.wrote += 1
 
-    def _patch(self, store: dict[str, Obj], patch: upkeep.Patch) -> None:
+    def _patch(self, store: dict[str, Obj], patch: Patch) -> None:
         obj = self._found(store, objects.name(patch.obj), objects.version(patch.obj))
         if store is self.snapshots and labels.DELETE_AFTER in patch.labels:
             name = objects.name(obj)

@@ -25,6 +25,7 @@ import aiohttp
 import yaml
 from aiohttp import web
 from multidict import CIMultiDict
+from yarl import URL
 
 from backstay.kube.login import Login
 
@@ -106,6 +107,8 @@ class FaultProxy:
         """Writes that were carried out, in the order of their responses."""
         self.refused: list[Point] = []
         """Writes that the API server refused."""
+        self.shown: dict[str, str] = {}
+        """By resource: the label selector of the objects that lists show, if not all."""
         self.before_write: Callable[[Call], Awaitable[None]] | None = None
         """Awaited before each counted write is forwarded: a place for delays."""
 
@@ -227,7 +230,7 @@ class FaultProxy:
     ) -> web.StreamResponse:
         async with self._session.request(
             request.method,
-            f"{self._upstream.host}{request.rel_url.raw_path_qs}",
+            self._target(request, call),
             headers=await self._headers(request),
             data=body or None,
             allow_redirects=False,
@@ -247,6 +250,13 @@ class FaultProxy:
         await response.write_eof()
         await self._act(point, Moment.ANSWERED)
         return response
+
+    def _target(self, request: web.Request, call: Call) -> URL:
+        url = URL(f"{self._upstream.host}{request.rel_url.raw_path_qs}", encoded=True)
+        if call.verb != "list" or call.resource not in self.shown:
+            return url
+        asked = [*url.query.getall("labelSelector", []), self.shown[call.resource]]
+        return url.update_query(labelSelector=",".join(asked))
 
     async def _stream(
         self, request: web.Request, found: aiohttp.ClientResponse, headers: CIMultiDict[str]

@@ -21,10 +21,12 @@ from backstay.kube.client import Client
 from backstay.kube.login import login
 from backstay.reconcile import keys
 from backstay.reconcile.retention import RetentionReconciler
+from backstay.reconcile.sweeps import SweepReconciler
 
 PAUSE = 0.02
 """Seconds between two passes: what the API server and its controllers need."""
 MOST_PASSES = 200
+READS = frozenset({"get", "list"})
 
 KILLED = -9
 
@@ -71,14 +73,21 @@ def _live(kubeconfig: str, namespace: str, policy: str) -> None:
 
 async def _pass_until_idle(kubeconfig: Path, namespace: str, policy: str) -> None:
     clock = SystemClock()
-    key = keys.retention(namespace, policy)
-    async with Client(await login(kubeconfig), clock) as client:
-        reconciler = RetentionReconciler(client, clock, lambda _: None)
+    writes: list[str] = []
+
+    def note(verb: str, plural: str, _status: int, _seconds: float) -> None:
+        if verb not in READS:
+            writes.append(plural)
+
+    async with Client(await login(kubeconfig), clock, on_request=note) as client:
+        retention = RetentionReconciler(client, clock, lambda _: None)
+        sweeps = SweepReconciler(client, clock)
         for _ in range(MOST_PASSES):
-            try:
-                if await reconciler.reconcile(key) is None:
+            writes.clear()
+            with contextlib.suppress(Conflict, Transient):
+                again = await retention.reconcile(keys.retention(namespace, policy))
+                again = await sweeps.reconcile(keys.sweeps()) or again
+                if again is None and not writes:
                     return
-            except (Conflict, Transient):
-                pass
             await asyncio.sleep(PAUSE)
-    raise AssertionError(f"{key}: still busy after {MOST_PASSES} passes")
+    raise AssertionError(f"{policy}: still busy after {MOST_PASSES} passes")

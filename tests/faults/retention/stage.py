@@ -43,6 +43,8 @@ class Stage:
 
     def start(self, world: World, proxy: FaultProxy) -> lives.Life:
         """Given a world and the way to it, start a life in it."""
+        # Sweeps are ended for the whole cluster; here each world has a process of its own for that.
+        proxy.shown["volumesnapshotcontents"] = f"world={world.namespace}"
         kubeconfig = proxy.write_kubeconfig(self.folder / proxy.url.rpartition(":")[2])
         return lives.start(kubeconfig, world.namespace, world.policy)
 

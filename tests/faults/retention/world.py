@@ -19,7 +19,8 @@ from tests.support.builders import SLOT
 from tests.support.disks import CONTENT_FINALIZER, SNAPSHOT_FINALIZER
 
 from backstay.api.common import format_time
-from backstay.domain import labels, objects, upkeep
+from backstay.domain import labels, objects
+from backstay.domain.mirror import MIRRORED_NOTES
 from backstay.domain.objects import Obj, dig
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
@@ -222,7 +223,7 @@ class World:
             body["metadata"]["annotations"] = {
                 key: value
                 for key, value in objects.annotations(snapshot).items()
-                if key in (*upkeep.MIRRORED_NOTES, labels.MARKED_AT)
+                if key in (*MIRRORED_NOTES, labels.MARKED_AT)
             }
             body["spec"]["deletionPolicy"] = "Retain"
         await together(
