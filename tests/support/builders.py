@@ -20,7 +20,7 @@ from backstay.api.backup import (
     RunPlan,
     Trigger,
 )
-from backstay.api.policy import Target, TargetKind
+from backstay.api.dumps import Postgres, Target, TargetKind
 from backstay.domain import labels, run_dumps
 from backstay.domain.objects import Obj
 from backstay.domain.record import ClaimRecord, Record, build_record
@@ -44,11 +44,11 @@ def target(name: str = "pg") -> Target:
 def planned_dump(name: str = "shop", **values: Any) -> PlannedDump:
     defaults: dict[str, Any] = {
         "name": name,
-        "engine": "postgres",
-        "database": name,
+        "postgres": Postgres(databases=(name,)),
         "target": target(),
         "file": f"/data/{name}.dump",
         "max_duration": minutes(60),
+        "min_free": 1 << 26,
     }
     return PlannedDump(**defaults | values)
 

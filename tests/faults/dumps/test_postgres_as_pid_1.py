@@ -21,6 +21,7 @@ from tests.faults.dumps.harness import Container, Shell
 from tests.support import postgres
 from tests.support.waiting import eventually
 
+from backstay.api.dumps import Postgres
 from backstay.dumps import ENGINES
 from backstay.dumps.base import State
 
@@ -89,7 +90,7 @@ def test_a_killed_script_does_not_disturb_a_server_that_is_pid_1(
     holder.stdin.write("BEGIN; LOCK TABLE busy; \\echo held\n")
     holder.stdin.flush()
     assert holder.stdout.readline() == "held\n"
-    process = pod.popen(ENGINES["postgres"].start(pod.task(), "postgres"))
+    process = pod.popen(ENGINES["postgres"].start(pod.task(), Postgres(databases=("postgres",))))
     waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump'"
     eventually(lambda: first.sql(f"{waits} AND wait_event_type = 'Lock'") == "1", "a stuck dump")
 

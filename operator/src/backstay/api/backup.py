@@ -7,9 +7,10 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from backstay.api.common import Duration, Model, Time
+from backstay.api.common import Duration, Model, Size, Time
+from backstay.api.dumps import EngineChoice, Target
 from backstay.api.meta import Column, CrdMeta
-from backstay.api.policy import CLAIMS_MAX, DUMPS_MAX, Target
+from backstay.api.policy import CLAIMS_MAX, DUMPS_MAX
 from backstay.api.shapes import NAME_MAX, ObjectName
 
 
@@ -90,15 +91,14 @@ class PlannedClaim(Model):
     class_name: str = Field(description="VolumeSnapshotClass to use.", max_length=NAME_MAX)
 
 
-class PlannedDump(Model):
+class PlannedDump(EngineChoice):
     """A dump of the frozen plan."""
 
     name: str = Field(description="Name of the dump in the policy.", max_length=63)
-    engine: str = Field(description="The engine, such as postgres.", max_length=32)
-    database: str = Field(description="The database.", max_length=63)
     target: Target = Field(description="Where it runs.")
     file: str = Field(description="Absolute path in the container.", max_length=1024)
     max_duration: Duration = Field(description="Deadline of the dump.")
+    min_free: Size = Field(description="Space that stays free beside the dump.")
 
 
 class RunPlan(Model):

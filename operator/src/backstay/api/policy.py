@@ -9,14 +9,12 @@ from typing import ClassVar, Final
 from pydantic import Field
 
 from backstay.api.common import CONDITIONS_MAX, Condition, Duration, Model, Time
+from backstay.api.dumps import Dump
 from backstay.api.meta import Column, CrdMeta
 from backstay.api.shapes import (
     NAME_MAX,
     Cron,
-    DatabaseName,
-    FilePath,
     LabelKey,
-    LabelName,
     LabelValue,
     ObjectName,
     ZoneName,
@@ -122,59 +120,6 @@ class Source(Model):
     """What the policy protects."""
 
     claims: ClaimSource = Field(description="PersistentVolumeClaims of the policy's namespace.")
-
-
-class TargetKind(StrEnum):
-    """Kinds that a dump can run in."""
-
-    DEPLOYMENT = "Deployment"
-    STATEFUL_SET = "StatefulSet"
-    POD = "Pod"
-
-
-class Target(Model):
-    """The container that a dump runs in."""
-
-    kind: TargetKind = Field(description="Kind of the workload.")
-    name: ObjectName = Field(description="Name of the workload, in the policy's namespace.")
-    container: LabelName | None = Field(
-        default=None,
-        description="Container of the database; may be left out when the pod has only one.",
-    )
-
-
-class Postgres(Model):
-    """pg_dump in custom format, restored with pg_restore."""
-
-    databases: tuple[DatabaseName, ...] = Field(
-        description="The database to dump. The user is PGUSER or POSTGRES_USER of the container's "
-        "environment, else postgres; the password PGPASSWORD or POSTGRES_PASSWORD.",
-        min_length=1,
-        max_length=1,
-    )
-
-
-class Dump(Model):
-    """One dump, written inside the database's container onto a claim of this run."""
-
-    cel_rules: ClassVar = (
-        (
-            "!self.file.matches('[.](json|json[.]next|partial|failed|lock)$')",
-            "file must not end in .json, .json.next, .partial, .failed or .lock: files of these "
-            "names are kept beside a dump",
-        ),
-    )
-
-    name: LabelName = Field(description="Name of the dump, unique in the policy.")
-    target: Target = Field(description="Where the dump runs.")
-    postgres: Postgres = Field(description="Dump a PostgreSQL database.")
-    file: FilePath = Field(
-        description="Absolute path of the dump in the container; it must lie on a claim of this "
-        "run, so that the snapshot carries it."
-    )
-    max_duration: Duration = Field(
-        default=timedelta(hours=1), description="After this long the dump is stopped and failed."
-    )
 
 
 class Snapshot(Model):

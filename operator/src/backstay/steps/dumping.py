@@ -74,7 +74,7 @@ class Dumping:
         key = StreamKey(run, dump.name, attempt)
         if key in self._streams:
             return
-        command = ENGINES[dump.engine].start(_task(run, dump, attempt), dump.database)
+        command = ENGINES[dump.engine].start(_task(run, dump, attempt), dump.engine_spec)
         deadline = dump.max_duration + STREAM_SLACK
         stream = self._stream(key, namespace, place, command, deadline)
         task = asyncio.create_task(stream, name=f"dump {run} {dump.name} {attempt}")
@@ -171,7 +171,13 @@ class Dumping:
 
 
 def _task(run: str, dump: PlannedDump, attempt: int) -> DumpTask:
-    return DumpTask(run=run, attempt=attempt, file=dump.file, max_duration=dump.max_duration)
+    return DumpTask(
+        run=run,
+        attempt=attempt,
+        file=dump.file,
+        max_duration=dump.max_duration,
+        min_free=dump.min_free,
+    )
 
 
 def _said(found: DumpState) -> str:

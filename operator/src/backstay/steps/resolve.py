@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from backstay.api.backup import PlannedClaim, PlannedDump, RunPlan
-from backstay.api.policy import CLAIMS_MAX, Dump, PolicySpec, Target, TargetKind
+from backstay.api.dumps import Target, TargetKind
+from backstay.api.policy import CLAIMS_MAX, PolicySpec
 from backstay.domain import objects, sourcing
 from backstay.domain.errors import Transient, UserError
 from backstay.domain.objects import Obj
@@ -39,24 +40,13 @@ async def make_plan(client: Client, namespace: str, spec: PolicySpec) -> RunPlan
     plan = RunPlan(
         zone=spec.schedule.time_zone if spec.schedule else "UTC",
         claims=tuple(planned),
-        dumps=tuple(_planned_dump(d) for d in spec.dumps),
+        dumps=tuple(PlannedDump(**dict(d)) for d in spec.dumps),
         cut_timeout=spec.snapshot.cut_timeout,
         ready_timeout=spec.snapshot.ready_timeout,
         retries=spec.retries,
     )
     await _check_dumps(client, namespace, plan)
     return plan
-
-
-def _planned_dump(dump: Dump) -> PlannedDump:
-    return PlannedDump(
-        name=dump.name,
-        engine="postgres",
-        database=dump.postgres.databases[0],
-        target=dump.target,
-        file=dump.file,
-        max_duration=dump.max_duration,
-    )
 
 
 async def _claims(client: Client, namespace: str, spec: PolicySpec) -> list[Obj]:

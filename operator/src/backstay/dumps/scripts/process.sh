@@ -50,7 +50,8 @@ halted() { # Sets $why when this attempt has to end.
     clock
     why=
     if [ -e "$lock/cancel.$mine" ]; then
-        why=cancelled
+        { read -r why <"$lock/cancel.$mine"; } 2>/dev/null
+        why=${why:-cancelled}
     elif [ "$now" -ge "$deadline" ]; then
         why="deadline of $limit s exceeded"
     fi
@@ -69,6 +70,10 @@ guard() { # Ends the children at the deadline, on cancel, or when the main shell
             # PID 1 may be their parent by now. What still lives, the next attempt asks again.
             each_child kill -TERM
             exit 0
+        fi
+        if short_of_space; then
+            write "$lock/cancel.$mine" "stopped: $(mebibytes "$free") free in $directory, \
+minFree is $(mebibytes "$set_minfree")"
         fi
         halted || continue
         if [ "$patience" -gt 0 ]; then
@@ -124,7 +129,7 @@ must() { # COMMAND...: a short command of our own that has to pass.
     words=$("$@" 2>&1 >/dev/null) || fail 1 "${words:-$1 failed}"
 }
 
-common_tools='mkdir rm mv ln tail tr od awk sed sleep sha256sum sync date id'
+common_tools='mkdir rm mv ln cat tail tr od awk sed sleep stat sha256sum sync date id'
 
 lacking() { # NAMES: sets $missing, each with a space before it.
     missing=
