@@ -1,4 +1,4 @@
-"""Dumps: the container that one runs in, and one model per engine.
+"""Dumps: one model per engine.
 
 A dump names exactly one engine, by the field that holds the engine's model. What these models
 hold is data to the scripts that read it and never code. A password is never among it: only where
@@ -24,28 +24,10 @@ from backstay.api.shapes import (
     ObjectName,
     SecretKey,
 )
+from backstay.api.target import Target
 
 DATABASES_MAX: Final = 64
 """Databases that one dump may name."""
-
-
-class TargetKind(StrEnum):
-    """Kinds that a dump can run in."""
-
-    DEPLOYMENT = "Deployment"
-    STATEFUL_SET = "StatefulSet"
-    POD = "Pod"
-
-
-class Target(Model):
-    """The container that a dump runs in."""
-
-    kind: TargetKind = Field(description="Kind of the workload.")
-    name: ObjectName = Field(description="Name of the workload, in the policy's namespace.")
-    container: LabelName | None = Field(
-        default=None,
-        description="Container of the database; may be left out when the pod has only one.",
-    )
 
 
 class SecretKeyRef(Model):
@@ -302,4 +284,5 @@ class Dump(EngineChoice):
         description="Space that stays free for the database beside the dump: with less, or with "
         "no room for a dump of the last one's size and a fifth, none is started, and one that "
         "runs is stopped. 0 turns that off.",
+        json_schema_extra={"default": "64Mi"},
     )

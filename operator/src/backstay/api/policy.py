@@ -10,6 +10,7 @@ from pydantic import Field
 
 from backstay.api.common import CONDITIONS_MAX, Condition, Duration, Model, Time
 from backstay.api.dumps import Dump
+from backstay.api.hooks import Hooks
 from backstay.api.meta import Column, CrdMeta
 from backstay.api.shapes import (
     NAME_MAX,
@@ -96,12 +97,13 @@ class LabelSelector(Model):
 
 
 class ClaimSource(Model):
-    """The claims to snapshot: the union of names and selector, in the policy's namespace."""
+    """The claims to snapshot: the union of what is said, in the policy's namespace."""
 
     cel_rules: ClassVar = (
         (
-            "(has(self.names) && size(self.names) > 0) || has(self.selector)",
-            "claims needs names, a selector, or both",
+            "(has(self.names) && size(self.names) > 0) || has(self.selector) || "
+            "(has(self.ofDumps) && self.ofDumps)",
+            "claims needs names, a selector, or ofDumps: true",
         ),
     )
 
@@ -113,6 +115,11 @@ class ClaimSource(Model):
     )
     selector: LabelSelector | None = Field(
         default=None, description="PersistentVolumeClaims by label, looked up at each run."
+    )
+    of_dumps: bool = Field(
+        default=False,
+        description="The claims that the dumps are written to, in whatever pod each is taken: "
+        "looked up at each run through the volumeMounts of the pod that target.prefer chooses.",
     )
 
 
@@ -171,6 +178,12 @@ class PolicySpec(Model):
             "two dumps of one target write the same file: give each its own",
         ),
         (
+            "!has(self.source.claims.ofDumps) || !self.source.claims.ofDumps || "
+            "(has(self.dumps) && size(self.dumps) > 0)",
+            "source.claims.ofDumps means the claims of dumps, and there are none: add dumps, or "
+            "name the claims",
+        ),
+        (
             "!has(self.schedule) || !has(self.retention) || "
             "has(self.retention.within) || self.retention.last + self.retention.hourly + "
             "self.retention.daily + self.retention.weekly + self.retention.monthly + "
@@ -192,6 +205,9 @@ class PolicySpec(Model):
         description="Dumps taken in order before the snapshots are cut.",
         max_length=DUMPS_MAX,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    hooks: Hooks | None = Field(
+        default=None, description="Commands in containers around the cut of the snapshots."
     )
     snapshot: Snapshot = Field(
         default_factory=Snapshot,

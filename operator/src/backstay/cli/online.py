@@ -36,7 +36,7 @@ from backstay.kube.resources import (
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CONTENT,
 )
-from backstay.reconcile.backup import parse, parse_policy_spec
+from backstay.reconcile.runs import parse, parse_policy_spec
 from backstay.steps.series import policy_snapshots
 
 T = TypeVar("T")

@@ -38,6 +38,9 @@ RUN: Final = PREFIX + "run"
 """uid of the Backup that made the snapshot: a record made anew is another run."""
 RELEASE_RETENTION: Final = PREFIX + "release-retention"
 """On a policy: hashes, separated by commas, of the retention plans that may pass a brake."""
+HELD_BY_HOOKS: Final = PREFIX + "hooks"
+"""Finalizer of a Backup between its hooks before the cut and those after."""
+
 RESTORE_REQUEST: Final = PREFIX + "restore-request"
 """uid of the RestoreRequest that made a claim."""
 

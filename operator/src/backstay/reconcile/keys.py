@@ -14,6 +14,10 @@ RETENTION: Final = "Retention"
 """The retention pass over all points of one policy, whether the policy exists or not."""
 
 
+ADMISSION: Final = Key("Admission", "", "")
+"""One pass over all queued Backups."""
+
+
 def policy(namespace: str, name: str) -> Key:
     """Given a policy's address, return its key."""
     return Key(POLICY, namespace, name)

@@ -36,7 +36,7 @@ from backstay.kube.resources import (
     Resource,
 )
 from backstay.reconcile import keys
-from backstay.reconcile.backup import Subject, parse, parse_policy_spec
+from backstay.reconcile.runs import Subject, parse, parse_policy_spec
 from backstay.steps.held import tell_held
 from backstay.steps.series import contents_of_handle, policy_contents, policy_snapshots
 from backstay.steps.status import write_status
