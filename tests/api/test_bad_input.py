@@ -202,13 +202,6 @@ BAD: Final = [
     policy("spec.dumps.0.file", "/data/shop\n.dump", f"{DUMPS}.file", "control characters"),
     policy("spec.dumps.0.file", "/data/shop.json", DUMPS, "must not end in .json"),
     policy("spec.dumps.0.file", "/data/shop.failed", DUMPS, "kept beside a dump"),
-    policy("spec.dumps.0.postgres.databases", [], f"{DUMPS}.postgres.databases", "at least 1"),
-    policy(
-        "spec.dumps.0.postgres.databases",
-        ["a", "b"],
-        f"{DUMPS}.postgres.databases",
-        "must have at most 1 item",
-    ),
     policy(
         "spec.dumps.0.postgres.databases",
         ["shop\n"],
@@ -218,7 +211,7 @@ BAD: Final = [
     policy("spec.dumps.0.target.kind", "Job", f"{DUMPS}.target.kind", 'supported values: "Deploy'),
     policy("spec.dumps.0.target.name", "Pg", f"{DUMPS}.target.name", OBJECT),
     policy("spec.dumps.0.target", GONE, f"{DUMPS}.target", "Required value"),
-    policy("spec.dumps.0.postgres", GONE, f"{DUMPS}.postgres", "Required value"),
+    policy("spec.dumps.0.postgres", GONE, DUMPS, "a dump needs exactly one of postgres, mysql"),
     policy("spec.dumps.0.maxDuration", "0h0m", f"{DUMPS}.maxDuration", DURATION),
     policy("spec.dumps.0.target.prefer", "Any", f"{DUMPS}.target.prefer", 'values: "Primary"'),
     Row(
