@@ -71,6 +71,7 @@ ABSOLUTE: Final = "must be the absolute path of a file"
 DATABASE: Final = "must be the name of a database, without control characters"
 SCHEDULE: Final = "spec.schedule"
 CLAIMS: Final = "spec.source.claims"
+CLAIMS_NEED: Final = "claims needs names, a selector, or ofDumps: true"
 DUMPS: Final = "spec.dumps[0]"
 BEFORE: Final = "spec.hooks.before"
 AFTER: Final = "spec.hooks.after"
@@ -137,8 +138,13 @@ BAD: Final = [
     policy("spec.snapshot.className", "Fast", "spec.snapshot.className", OBJECT),
     policy("spec.source", GONE, "spec.source", "Required value"),
     policy("spec.source", {}, "spec.source.claims", "Required value"),
-    policy("spec.source.claims", {}, CLAIMS, "claims needs names, a selector, or ofDumps: true"),
-    policy("spec.source.claims", {"names": []}, CLAIMS, "claims needs names, a selector, or ofDumps: true"),
+    policy("spec.source.claims", {}, CLAIMS, CLAIMS_NEED),
+    policy(
+        "spec.source.claims",
+        {"names": []},
+        CLAIMS,
+        CLAIMS_NEED,
+    ),
     policy("spec.source.claims", {"selector": {}}, f"{CLAIMS}.selector", "name at least one label"),
     policy(
         "spec.source.claims",
@@ -220,7 +226,7 @@ BAD: Final = [
         "spec",
         "there are none: add dumps, or name the claims",
     ),
-    policy("spec.source.claims", {"ofDumps": False}, CLAIMS, "claims needs names, a selector"),
+    policy("spec.source.claims", {"ofDumps": False}, CLAIMS, CLAIMS_NEED),
     policy("spec.hooks", {}, "spec.hooks", "hooks needs before, after, or both"),
     policy("spec.hooks.maxFreeze", "1 minute", "spec.hooks.maxFreeze", DURATION),
     policy("spec.hooks.before.0.command", GONE, f"{BEFORE}[0]", "set exactly one of them"),

@@ -288,7 +288,8 @@ rescue() { # [UNDO...]: the keeper was killed.
 
 start() { # KEEPER ARGUMENTS...
     mkdir "$dir" 2>/dev/null || [ -d "$dir" ] || refuse "cannot make the folder $dir"
-    if ! sign "$dir/owner"; then
+    # A start that comes after the release, such as out of an old stream, is none any more.
+    if ! sign "$dir/owner" || [ -e "$dir/release" ]; then
         report
         exit 0
     fi
