@@ -111,7 +111,7 @@ class Operator:
         ) as client:
             events = EventPoster(client, self._clock, self._settings.identity)
             streams = Streams(Exec(access, fence=elector.fence))
-            router = _Router(self._settings, self._clock, client, events, streams)
+            router = Router(self._settings, self._clock, client, events, streams)
             queue = Queue(
                 router.reconcile,
                 self._clock,
@@ -136,7 +136,7 @@ class Operator:
                 await streams.close()
 
 
-class _Router:
+class Router:
     """Hands each key to the reconciler of its kind."""
 
     def __init__(
