@@ -200,7 +200,7 @@ def _release(seen: Seen, hook: PlannedHook, entry: HookStatus) -> Decision:
     """Follow what lets go until it has."""
     status = seen.status
     look = seen.hook or HookSeen(HookSight.UNREACHABLE, message="its pod was not looked at")
-    here = None if _moved(entry, look) else look.sight
+    here = None if look.place is None or _moved(entry, look) else look.sight
     match here:
         case HookSight.DONE if entry.message:
             return _ended(status, _failed(hook, entry, entry.message))
