@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.e2e import operator_pod
 from tests.e2e.disks import Disks
 from tests.e2e.kube import Obj
 from tests.e2e.shop import Shop
 
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples/policy-hooks.yaml"
 LOG = "/var/lib/postgresql/data/hooks.log"
 TARGET = {"kind": "StatefulSet", "name": "pg", "container": "postgres"}
 HOLDS = "select 1 from pg_locks where locktype = 'advisory'"
@@ -157,3 +160,13 @@ def test_words_of_a_command_are_data(clean: Shop) -> None:
 
     written = clean.kubectl.exec("pg-0", "head", "--zero-terminated", "-n", "6", LOG)
     assert json.dumps(written.split("\0")[:6]) == json.dumps(nasty)
+
+
+def test_the_example_does_what_it_says(clean: Shop) -> None:
+    spec = yaml.safe_load(EXAMPLE.read_text())["spec"]
+    clean.policy("example", **{"dumps": None, "retention": None} | spec)
+
+    done = clean.finished(clean.backup(policy="example"))
+
+    assert states(done) == {"maintenance": "Done", "backup-mode": "Done"}
+    assert clean.kubectl.exec("pg-0", "ls", "/tmp", container="postgres").find("maintenance") < 0
