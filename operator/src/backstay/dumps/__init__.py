@@ -6,10 +6,17 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from backstay.dumps import postgres
+from backstay.dumps import command, mysql, postgres
 from backstay.dumps.base import Engine
 
 ENGINES: Mapping[str, Engine[Any]] = MappingProxyType(
-    {engine.name: engine for engine in (Engine("postgres", postgres.words),)}
+    {
+        engine.name: engine
+        for engine in (
+            Engine("postgres", postgres.words),
+            Engine("mysql", mysql.words),
+            Engine("command", command.words),
+        )
+    }
 )
 """The engines by the name that a policy's dump gives them."""

@@ -3,9 +3,10 @@
 
 octal='' # a password from standard input, as printf's %b reads it; set below the functions
 
-# ---- secrets -----------------------------------------------------------------------------------
+# ---- secrets, and text that others quote -----------------------------------------------------------------------------------
 
 from_environment() { # NAMES: sets $value from the first variable NAME or file NAME_FILE there is.
+    value=''
     for name in "$@"; do
         eval "value=\${$name:-} path=\${${name}_FILE:-}"
         if [ -z "$value" ] && [ -n "$path" ]; then
@@ -27,6 +28,18 @@ find_password() { # NAMES: sets $value, from where the policy says, else from th
     else
         from_environment "$@"
     fi
+}
+
+escape() { # TEXT: sets $escaped, with a backslash before every quote and backslash.
+    escaped='' tail=$1
+    while :; do
+        case $tail in *[\\\'\"]*) ;; *) break ;; esac
+        head=${tail%%[\\\'\"]*}
+        tail=${tail#"$head"}
+        escaped=$escaped$head\\${tail%"${tail#?}"}
+        tail=${tail#?}
+    done
+    escaped=$escaped$tail
 }
 
 # ---- space -------------------------------------------------------------------------------------
@@ -96,7 +109,7 @@ squeezed() { # COMMAND...: compresses what it prints into FILE.partial, and its 
                 # shellcheck disable=SC2086 # a list of words
                 child $compressor >"$file.partial" 3>&- 5>&-
                 code=$?
-                [ "$code" -eq 0 ] || each_child kill -TERM
+                [ "$code" -eq 0 ] || each_child ask TERM
                 printf 'compressor=%s ' "$code" >&3
             }
         } 5>&1 | {
@@ -108,8 +121,14 @@ squeezed() { # COMMAND...: compresses what it prints into FILE.partial, and its 
         code=${codes##*"$stage="}
         code=${code%% *}
         [ "$code" != 0 ] || continue
-        [ "$stage" = dump ] || printf '\n%s ended with exit status %s' "$stage" "$code" >&2
-        return "${code:-1}"
+        [ "$stage" != dump ] || return "${code:-1}"
+        [ "$stage" != compressor ] || stage=${compressor%% *}
+        case $code in
+            '' | *[!0-9]*) printf '\n%s ended without a status' "$stage" >&2 ;;
+            12[89] | 1[3-9]? | 2??) printf '\n%s ended by signal %s' "$stage" "$((code - 128))" >&2 ;;
+            *) printf '\n%s ended with exit status %s' "$stage" "$code" >&2 ;;
+        esac
+        return 1
     done
 }
 
