@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from backstay.dumps import command, mysql, postgres
+from backstay.dumps import command, mongodb, mysql, postgres, redis, sqlite
 from backstay.dumps.base import Engine
 
 ENGINES: Mapping[str, Engine[Any]] = MappingProxyType(
@@ -15,6 +15,9 @@ ENGINES: Mapping[str, Engine[Any]] = MappingProxyType(
         for engine in (
             Engine("postgres", postgres.words),
             Engine("mysql", mysql.words),
+            Engine("mongodb", mongodb.words),
+            Engine("redis", redis.words),
+            Engine("sqlite", sqlite.words),
             Engine("command", command.words),
         )
     }

@@ -293,7 +293,7 @@ main() {
     main_born=$born
     guard_pid='' gentle='' sha256='' position='' verb=${1:-}
     set_seconds='' set_minfree=0 set_host='' set_port='' set_user=''
-    set_password_env='' set_password_file='' set_password_stdin=''
+    set_password_env='' set_password_file='' set_password_stdin='' set_database='' set_auth=''
     case $verb:$# in
         probe:1)
             probe

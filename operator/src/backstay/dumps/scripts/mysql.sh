@@ -13,13 +13,6 @@
 engine=mysql
 engine_probe='mariadb-dump mysqldump mariadb mysql'
 
-first_of() { # NAMES: sets $tool, the first that is here; if none is, the first.
-    for tool in "$@"; do
-        ! command -v "$tool" >/dev/null 2>&1 || return 0
-    done
-    tool=$1
-}
-
 engine_check() { # DATABASES...
     for database in "$@"; do
         [ -n "$database" ] || refuse 'a database name is empty'
@@ -43,9 +36,9 @@ login() { # Sets $options, an option file.
     newline='
 '
     case $user$value in *"$newline"*) fail 1 'user and password must not hold a newline' ;; esac
-    escape "$user"
+    escape "$user" '"'
     options="[client]${newline}user=\"$escaped\"$newline"
-    escape "$value"
+    escape "$value" '"'
     [ -z "$value" ] || options="${options}password=\"$escaped\"$newline"
 }
 
@@ -118,8 +111,7 @@ dumped() { # DATABASES and options for them
 }
 
 engine_verify() { # Sets $position from the dump itself.
-    grep -q '^-- Dump completed' "$lock/tail" ||
-        fail 1 'the dump does not end with "-- Dump completed"'
+    ends_with '-- Dump completed'
     [ -n "$located" ] || return 0
     position=$(expand "$file.partial" 2>/dev/null |
         sed -n 's/^-- \(CHANGE [MR].*\);/\1/p; s/^-- \(SET GLOBAL gtid.*\);/\1/p; 200q' | tr '\n' ' ')

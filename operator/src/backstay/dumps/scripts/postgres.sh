@@ -18,7 +18,7 @@ engine_probe='pg_dump pg_restore psql pg_dumpall'
 
 conninfo() { # KEYWORD VALUE: adds it to $connection, unless it is empty.
     [ -n "$2" ] || return 0
-    escape "$2"
+    escape "$2" "'"
     connection="$connection $1='$escaped'"
 }
 
@@ -145,7 +145,7 @@ engine_verify() { # Sets $server_version and $tool_version from the dump itself.
     fi
     wanted='-- PostgreSQL database dump complete'
     [ "$set_globals" != only ] || wanted='-- PostgreSQL database cluster dump complete'
-    grep -q "^$wanted" "$lock/tail" || fail 1 "the dump does not end with \"$wanted\""
+    ends_with "$wanted"
     server_version=$(expand "$file.partial" 2>/dev/null |
         sed -n '/^-- Dumped from database version /{s///p;q;}')
 }

@@ -142,13 +142,20 @@ must() { # COMMAND...: a short command of our own that has to pass.
     words=$("$@" 2>&1 >/dev/null) || fail 1 "${words:-$1 failed}"
 }
 
-common_tools='mkdir rm mv ln cat tail tr od awk sed sleep stat sha256sum sync date id'
+common_tools='mkdir rm mv ln cat head tail tr od awk sed grep sleep stat sha256sum sync date id'
 
 lacking() { # NAMES: sets $missing, each with a space before it.
     missing=
     for tool in $1; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
+}
+
+first_of() { # NAMES: sets $tool, the first that is here; if none is, the first.
+    for tool in "$@"; do
+        ! command -v "$tool" >/dev/null 2>&1 || return 0
+    done
+    tool=$1
 }
 
 be_gentle() { # Sets $gentle: the database goes first where the container can say so.
