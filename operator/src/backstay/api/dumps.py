@@ -71,8 +71,8 @@ class Server(Model):
 
     host: HostName | None = Field(
         default=None,
-        description="Host or folder of the socket; left out, what the tool takes by itself in this "
-        "container.",
+        description="Host, or absolute path of the socket (PostgreSQL: of its folder); left out, "
+        "what the tool takes by itself in this container.",
     )
     port: int | None = Field(default=None, ge=1, le=65535, description="Port of the server.")
     user: UserName | None = Field(

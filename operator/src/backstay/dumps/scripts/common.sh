@@ -150,7 +150,7 @@ take() { # Takes the lock and returns, or prints why this attempt is not to run 
 # ---- one dump ----------------------------------------------------------------------------------
 
 settle() { # Cleans up after the dead: their processes, their publication, their partial file.
-    while each_child kill -TERM; do
+    while each_child ask TERM; do
         if halted; then fail 1 "$why: process $child_pid of a dead attempt does not end"; fi
         sleep 1
     done
@@ -245,7 +245,7 @@ cancel() {
     if [ "$state" = running ]; then
         # The guard and the steps read the mark; telling the tool now saves a second.
         must write "$lock/cancel.$generation" cancelled
-        each_child kill -TERM
+        each_child ask TERM
     fi
     report
 }
@@ -293,7 +293,7 @@ main() {
     main_born=$born
     guard_pid='' gentle='' sha256='' position='' verb=${1:-}
     set_seconds='' set_minfree=0 set_host='' set_port='' set_user=''
-    set_password_env='' set_password_file='' set_password_stdin=''
+    set_password_env='' set_password_file='' set_password_stdin='' set_database='' set_auth=''
     case $verb:$# in
         probe:1)
             probe

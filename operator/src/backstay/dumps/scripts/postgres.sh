@@ -18,15 +18,8 @@ engine_probe='pg_dump pg_restore psql pg_dumpall'
 
 conninfo() { # KEYWORD VALUE: adds it to $connection, unless it is empty.
     [ -n "$2" ] || return 0
-    quoted='' tail=$2
-    while :; do
-        case $tail in *[\\\']*) ;; *) break ;; esac
-        head=${tail%%[\\\']*}
-        tail=${tail#"$head"}
-        quoted=$quoted$head\\${tail%"${tail#?}"}
-        tail=${tail#?}
-    done
-    connection="$connection $1='$quoted$tail'"
+    escape "$2" "'"
+    connection="$connection $1='$escaped'"
 }
 
 connect_to() { # DATABASE: sets $connection.
@@ -152,7 +145,7 @@ engine_verify() { # Sets $server_version and $tool_version from the dump itself.
     fi
     wanted='-- PostgreSQL database dump complete'
     [ "$set_globals" != only ] || wanted='-- PostgreSQL database cluster dump complete'
-    grep -q "^$wanted" "$lock/tail" || fail 1 "the dump does not end with \"$wanted\""
+    ends_with "$wanted"
     server_version=$(expand "$file.partial" 2>/dev/null |
         sed -n '/^-- Dumped from database version /{s///p;q;}')
 }

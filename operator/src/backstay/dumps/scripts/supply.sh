@@ -3,9 +3,10 @@
 
 octal='' # a password from standard input, as printf's %b reads it; set below the functions
 
-# ---- secrets -----------------------------------------------------------------------------------
+# ---- secrets, and text that others quote -----------------------------------------------------------------------------------
 
 from_environment() { # NAMES: sets $value from the first variable NAME or file NAME_FILE there is.
+    value=''
     for name in "$@"; do
         eval "value=\${$name:-} path=\${${name}_FILE:-}"
         if [ -z "$value" ] && [ -n "$path" ]; then
@@ -27,6 +28,18 @@ find_password() { # NAMES: sets $value, from where the policy says, else from th
     else
         from_environment "$@"
     fi
+}
+
+escape() { # TEXT QUOTE: sets $escaped, with a backslash before each such quote and backslash.
+    escaped='' tail=$1
+    while :; do
+        head=${tail%%["\\$2"]*}
+        [ "$head" != "$tail" ] || break
+        tail=${tail#"$head"}
+        escaped=$escaped$head\\${tail%"${tail#?}"}
+        tail=${tail#?}
+    done
+    escaped=$escaped$tail
 }
 
 # ---- space -------------------------------------------------------------------------------------
@@ -81,36 +94,31 @@ choose_compressor() { # Sets $compressor, a command, and $compression, its name.
     fi
 }
 
-squeezed() { # COMMAND...: compresses what it prints into FILE.partial, and its end to $lock/tail.
-    # Every stage tells its exit status on 3. A dead compressor must not leave the others running.
+squeezed() { # COMMAND...: compresses what it prints into FILE.partial.
+    # Each stage tells its exit status on 3. A dead compressor must not leave the dump running.
     codes=$(
         exec 3>&1
         {
-            {
-                "$@" 3>&- 5>&-
-                printf 'dump=%s ' "$?" >&3
-            } | {
-                child tee /dev/fd/5 3>&-
-                printf 'tee=%s ' "$?" >&3
-            } | {
-                # shellcheck disable=SC2086 # a list of words
-                child $compressor >"$file.partial" 3>&- 5>&-
-                code=$?
-                [ "$code" -eq 0 ] || each_child kill -TERM
-                printf 'compressor=%s ' "$code" >&3
-            }
-        } 5>&1 | {
-            child tail -c 1024 >"$lock/tail" 3>&-
-            printf 'tail=%s ' "$?" >&3
+            "$@" 3>&-
+            printf 'dump=%s ' "$?" >&3
+        } | {
+            # shellcheck disable=SC2086 # a list of words
+            child $compressor 3>&- >"$file.partial"
+            code=$?
+            [ "$code" -eq 0 ] || each_child ask TERM
+            printf 'compressor=%s ' "$code" >&3
         }
     )
-    for stage in compressor dump tee tail; do
-        code=${codes##*"$stage="}
-        code=${code%% *}
-        [ "$code" != 0 ] || continue
-        [ "$stage" = dump ] || printf '\n%s ended with exit status %s' "$stage" "$code" >&2
-        return "${code:-1}"
-    done
+    code=${codes##*compressor=}
+    code=${code%% *}
+    if [ "$code" != 0 ]; then
+        how="exit status $code"
+        [ "${code:-0}" -le 128 ] || how="signal $((code - 128))"
+        printf '\n%s ended by %s' "${compressor%% *}" "$how" >&2
+        return 1
+    fi
+    code=${codes##*dump=}
+    return "${code%% *}"
 }
 
 expand() { # PATH: prints what was compressed.
@@ -119,3 +127,18 @@ expand() { # PATH: prints what was compressed.
         *) child "$compression" -dc "$1" ;;
     esac
 }
+
+ends_with() { # TEXT: reads FILE.partial back; its last lines must have one that begins like this.
+    step "$compression -dc" ending
+    grep -q "^$1" "$lock/out" || fail 1 "the dump does not end with \"$1\""
+}
+
+ending() {
+    { expand "$file.partial" || printf '\n%s\n' "$unreadable"; } | child tail -c 1024 | {
+        last=$(cat)
+        printf '%s\n' "$last"
+        case $last in *"$unreadable"*) return 1 ;; esac
+    }
+}
+
+unreadable='the dump cannot be decompressed'
