@@ -21,6 +21,7 @@ Snapshotting is the hooks before, the cut, and the hooks after. Invariants:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -150,7 +151,8 @@ def _cut(seen: Seen) -> Decision:
             return Decision(run_points.begin(seen, status), after=AT_ONCE)
         step = run_points.cut(seen)
         if run_hooks.cutting(step.status):
-            return step
+            frozen = run_hooks.frozen_until(status) is not None
+            return replace(step, after=run_hooks.HOOK_POLL) if frozen else step
         status, actions = step.status, step.actions
         if seen.kept or run_hooks.turn(status, deleting=False):
             return Decision(status, actions, AT_ONCE)
