@@ -12,13 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import idle, many
+from tests.bench import idle, queue, retention, schedule
 from tests.bench.figure import Figure
 
 OUTPUT = Path(__file__).resolve().parents[2] / "build/bench.json"
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "idle": idle.measure,
-    "many": many.measure,
+    "queue": queue.measure,
+    "retention": retention.measure,
+    "schedule": schedule.measure,
 }
 
 

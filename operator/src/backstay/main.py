@@ -33,8 +33,10 @@ from backstay.reconcile.admission import Admitter
 from backstay.reconcile.backup import BackupReconciler
 from backstay.reconcile.everything import Everything
 from backstay.reconcile.policy import PolicyReconciler
+from backstay.reconcile.rebuild import RebuildReconciler
 from backstay.reconcile.restore import RestoreReconciler, VerifyImage
 from backstay.reconcile.retention import RetentionReconciler
+from backstay.reconcile.sweeps import SweepReconciler
 from backstay.settings import Settings
 from backstay.steps.streams import Streams
 
@@ -123,7 +125,7 @@ class Operator:
             router.wire(queue)
             host = Host(access, queue.add_threadsafe, _die, self._settings.identity)
             host.start()
-            everything = Everything(client, queue.add)
+            everything = Everything(client, self._clock, queue.add)
             resync = Resync(
                 self._clock, self._settings.resync_interval, RESYNC_JITTER, everything.look
             )
@@ -155,7 +157,9 @@ class Router:
             keys.BACKUP: BackupReconciler(client, streams, events, clock, self._enqueue).reconcile,
             keys.ADMISSION.kind: Admitter(client, events, clock, limits, self._enqueue).reconcile,
             keys.RESTORE: RestoreReconciler(client, events, clock, image).reconcile,
-            keys.RETENTION: RetentionReconciler(client, clock, self._enqueue).reconcile,
+            keys.RETENTION: RetentionReconciler(client, clock, self._enqueue, events).reconcile,
+            keys.SWEEPS: SweepReconciler(client, clock).reconcile,
+            keys.REBUILD: RebuildReconciler(client, events, clock, self._enqueue).reconcile,
         }
 
     def wire(self, queue: Queue) -> None:

@@ -17,13 +17,14 @@ from backstay.domain import admission, run
 from backstay.domain.admission import Limits
 from backstay.domain.clock import Clock
 from backstay.domain.errors import Conflict, DataError, NotFound
+from backstay.domain.records import Run
 from backstay.domain.run_values import with_seen
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP
 from backstay.reconcile import keys
-from backstay.reconcile.runs import Subject, parse, tell
+from backstay.reconcile.runs import is_leaving, parse, sighted, tell
 from backstay.steps.status import write_status
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Admitter:
                     s.namespace, s.name, run.due_order(s.spec, s.status, s.name), s.status
                 )
                 for s in subjects.values()
-                if not (s.deleting and s.status.phase is BackupPhase.QUEUED)
+                if not (is_leaving(s) and s.status.phase is BackupPhase.QUEUED)
             ),
             self._limits,
             now,
@@ -76,7 +77,7 @@ class Admitter:
         times = [s.status.retry_at for s in subjects.values() if s.status.retry_at is not None]
         return min((t - now for t in times if t > now), default=None)
 
-    async def _unfinished(self) -> dict[tuple[str, str], Subject]:
+    async def _unfinished(self) -> dict[tuple[str, str], Run]:
         found = {}
         async for page in self._client.pages(BACKUP, fields=keys.not_in(FINAL_PHASES)):
             for obj in page:
@@ -88,8 +89,8 @@ class Admitter:
                 found[subject.namespace, subject.name] = subject
         return found
 
-    async def _decide(self, subject: Subject, waits_for: str) -> None:
-        decision = run.decide(with_seen(subject.seen(self._clock.now()), waits_for=waits_for))
+    async def _decide(self, subject: Run, waits_for: str) -> None:
+        decision = run.decide(with_seen(sighted(subject, self._clock.now()), waits_for=waits_for))
         key = keys.backup(subject.namespace, subject.name)
         try:
             await write_status(self._client, BACKUP, subject.obj, decision.status)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
-from backstay.api.backup import BackupPhase
+from backstay.api.backup import BackupPhase, Trigger
 from backstay.api.hooks import Stage
 from backstay.domain import labels, objects, run
 from backstay.domain.clock import Clock
+from backstay.domain.records import Run
 from backstay.domain.run_values import (
     Action,
     CancelDump,
@@ -34,7 +35,7 @@ from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP
 from backstay.reconcile import keys
 from backstay.reconcile.look import Looker
-from backstay.reconcile.runs import Subject, parse, tell
+from backstay.reconcile.runs import is_kept, is_leaving, parse, tell
 from backstay.steps.dumping import Dumping
 from backstay.steps.hooking import Hooking
 from backstay.steps.points import PointWriter
@@ -65,17 +66,17 @@ class BackupReconciler:
         """Given a Backup's key, take its next step; return when to look again."""
         obj = await self._client.find(BACKUP, key.name, key.namespace)
         subject = parse(obj) if obj is not None else None
-        if subject is None or (subject.deleting and not subject.kept):
+        if subject is None or (is_leaving(subject) and not is_kept(subject)):
             self._enqueue(keys.ADMISSION)  # it may have held what others wait for
             return None
-        if subject.status.phase.final and not subject.kept:
+        if subject.status.phase.final or subject.spec.trigger is Trigger.IMPORTED:
             return None
-        if subject.status.phase is BackupPhase.QUEUED and not subject.deleting:
+        if subject.status.phase is BackupPhase.QUEUED and not is_leaving(subject):
             self._enqueue(keys.ADMISSION)
             return None
         return await self._step(key, subject)
 
-    async def _step(self, key: Key, subject: Subject) -> timedelta | None:
+    async def _step(self, key: Key, subject: Run) -> timedelta | None:
         seen = await self._looker.gather(subject)
         decision = run.decide(seen)
         async with telling(self._client, BACKUP, subject.obj, subject.status):
@@ -92,7 +93,7 @@ class BackupReconciler:
             self._enqueue(keys.retention(key.namespace, subject.spec.policy))
         return decision.after
 
-    async def _act(self, key: Key, subject: Subject, seen: Seen, action: Action) -> None:
+    async def _act(self, key: Key, subject: Run, seen: Seen, action: Action) -> None:
         namespace = subject.namespace
         match action:
             case StartDump(dump, place, attempt):
@@ -118,10 +119,10 @@ class BackupReconciler:
                 await self._points.mark_good(
                     subject.obj, subject.spec, subject.status, claim, seen.now
                 )
-            case MarkFailed(snapshot, _):
+            case MarkFailed(snapshot):
                 await self._points.mark_failed(namespace, snapshot, subject.uid)
 
-    def _act_on_hook(self, key: Key, subject: Subject, action: StartHook | ReleaseHook) -> None:
+    def _act_on_hook(self, key: Key, subject: Run, action: StartHook | ReleaseHook) -> None:
         def wake() -> None:
             self._enqueue(key)
 
@@ -134,7 +135,7 @@ class BackupReconciler:
         longest = hooks.max_freeze if hooks else timedelta(0)
         self._hooking.start(subject.namespace, task, action.place, longest, wake)
 
-    async def _set_finalizer(self, subject: Subject, *, kept: bool) -> None:
+    async def _set_finalizer(self, subject: Run, *, kept: bool) -> None:
         others = [
             f
             for f in objects.dig(subject.obj, "metadata", "finalizers", default=[])

@@ -14,6 +14,7 @@ from backstay.domain import objects, run, run_hooks
 from backstay.domain.calendar import load_zone
 from backstay.domain.clock import Clock
 from backstay.domain.errors import Transient, UserError
+from backstay.domain.records import Run
 from backstay.domain.run_hooks import Turn
 from backstay.domain.run_status import current_dump, dump_entry, dumps_on
 from backstay.domain.run_values import Seen, with_seen
@@ -21,7 +22,7 @@ from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight, HookSeen, Hoo
 from backstay.dumps.hooks import HookTask
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM
-from backstay.reconcile.runs import Subject, parse_policy_spec
+from backstay.reconcile.runs import is_leaving, parse_policy_spec, sighted
 from backstay.steps import places, resolve, snapshots
 from backstay.steps.dumping import Dumping
 from backstay.steps.hooking import Hooking
@@ -36,16 +37,16 @@ class Looker:
         self._hooking = hooking
         self._clock = clock
 
-    async def gather(self, subject: Subject) -> Seen:
+    async def gather(self, subject: Run) -> Seen:
         """Given a Backup as read, return all that its next decision rests on."""
-        seen = subject.seen(self._clock.now())
+        seen = sighted(subject, self._clock.now())
         match subject.status.phase:
-            case BackupPhase.PENDING if not subject.deleting:
+            case BackupPhase.PENDING if not is_leaving(subject):
                 return await self._see_policy(subject, seen)
-            case BackupPhase.DUMPING if not subject.deleting:
+            case BackupPhase.DUMPING if not is_leaving(subject):
                 return with_seen(seen, dump=await self._see_dump(subject))
             case BackupPhase.SNAPSHOTTING:
-                turn = run_hooks.turn(subject.status, deleting=subject.deleting)
+                turn = run_hooks.turn(subject.status, deleting=is_leaving(subject))
                 if turn is not None:
                     return with_seen(seen, hook=await self._see_hook(subject, turn))
                 return await self._see_points(subject, seen, recheck=True)
@@ -53,7 +54,7 @@ class Looker:
                 return await self._see_points(subject, seen, recheck=False)
         return seen
 
-    async def _see_policy(self, subject: Subject, seen: Seen) -> Seen:
+    async def _see_policy(self, subject: Run, seen: Seen) -> Seen:
         """Make the plan from the policy; what is wrong with it ends the run."""
         name = subject.spec.policy
         obj = await self._client.find(BACKUP_POLICY, name, subject.namespace)
@@ -74,7 +75,7 @@ class Looker:
             return with_seen(seen, problem=error)
         return with_seen(seen, plan=with_retention(plan, spec, subject.spec))
 
-    async def _see_dump(self, subject: Subject) -> DumpSeen | None:
+    async def _see_dump(self, subject: Run) -> DumpSeen | None:
         """Look at the dump that is next or under way, where it was started or would be."""
         status = subject.status
         dump = current_dump(status)
@@ -101,13 +102,13 @@ class Looker:
             return DumpSeen(DumpSight.UNREACHABLE, place)
         return await self._dumping.look(subject.namespace, subject.uid, dump, place, status.attempt)
 
-    def _ask(self, subject: Subject) -> places.Ask:
+    def _ask(self, subject: Run) -> places.Ask:
         async def ask(dump: PlannedDump, place: DumpPlace) -> Preference | None:
             return await self._dumping.role(subject.namespace, dump, place)
 
         return ask
 
-    async def _see_hook(self, subject: Subject, turn: Turn) -> HookSeen:
+    async def _see_hook(self, subject: Run, turn: Turn) -> HookSeen:
         """Look at the hook whose turn it is, where it was started or would be: in the pod of a
         dump of the same target, if there is one.
         """
@@ -137,7 +138,7 @@ class Looker:
         task = HookTask(subject.uid, status.attempt, turn.stage, turn.hook)
         return await self._hooking.look(subject.namespace, task, place)
 
-    async def _see_points(self, subject: Subject, seen: Seen, *, recheck: bool) -> Seen:
+    async def _see_points(self, subject: Run, seen: Seen, *, recheck: bool) -> Seen:
         """Look at this attempt's snapshots and, once one is cut, at its dumps again."""
         points: dict[str, PointSeen] = {}
         rechecks: dict[str, DumpSeen] = {}
@@ -153,14 +154,14 @@ class Looker:
                 rechecks |= await self._recheck(subject, entry.claim)
         return with_seen(seen, points=points, rechecks=rechecks)
 
-    async def _claim_gone(self, subject: Subject, name: str) -> bool:
+    async def _claim_gone(self, subject: Run, name: str) -> bool:
         """Whether the claim of the plan is not there any more, or is another of that name."""
         plan = subject.status.plan
         claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, name, subject.namespace)
         planned = {c.name: c.uid for c in plan.claims} if plan else {}
         return claim is None or objects.uid(claim) != planned.get(name)
 
-    async def _recheck(self, subject: Subject, claim: str) -> dict[str, DumpSeen]:
+    async def _recheck(self, subject: Run, claim: str) -> dict[str, DumpSeen]:
         """Read the results of a claim's dumps once more, where they ran or in whatever pod has
         the claim now. A pod with another claim, such as a replica's, says nothing about them.
         """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -10,68 +9,43 @@ from pydantic import ValidationError
 from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus
 from backstay.api.policy import PolicySpec
 from backstay.domain import labels, objects
-from backstay.domain.errors import DataError, UserError
+from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj
+from backstay.domain.records import Run
 from backstay.domain.run_values import Seen
+from backstay.domain.subject import parse_subject
 from backstay.domain.times import parse_time
 from backstay.kube.events import EventPoster
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A Backup as read."""
-
-    obj: Obj
-    spec: BackupSpec
-    status: BackupStatus
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return objects.name(self.obj)
-
-    @property
-    def namespace(self) -> str:
-        """Its namespace."""
-        return objects.namespace(self.obj)
-
-    @property
-    def uid(self) -> str:
-        """Its uid, the identity of the run."""
-        return objects.uid(self.obj)
-
-    @property
-    def deleting(self) -> bool:
-        """Whether somebody deleted it."""
-        return objects.dig(self.obj, "metadata", "deletionTimestamp") is not None
-
-    @property
-    def kept(self) -> bool:
-        """Whether our finalizer is on it."""
-        return labels.HELD_BY_HOOKS in objects.dig(self.obj, "metadata", "finalizers", default=[])
-
-    def seen(self, now: datetime) -> Seen:
-        """Given now, return the sighting that everything else found is added to."""
-        return Seen(
-            name=self.name,
-            uid=self.uid,
-            created=parse_time(objects.dig(self.obj, "metadata", "creationTimestamp")),
-            now=now,
-            spec=self.spec,
-            status=self.status,
-            kept=self.kept,
-            deleting=self.deleting,
-        )
-
-
-def parse(obj: Obj) -> Subject:
+def parse(obj: Obj) -> Run:
     """Given a Backup as read, return it parsed. Raise DataError if it cannot be understood."""
-    try:
-        spec = BackupSpec.model_validate(obj.get("spec") or {})
-        status = BackupStatus.model_validate(obj.get("status") or {})
-    except ValidationError as error:
-        raise DataError(f"Backup {objects.name(obj)} cannot be read: {error}") from error
-    return Subject(obj, spec, status)
+    return parse_subject("Backup", obj, BackupSpec, BackupStatus)
+
+
+def is_leaving(subject: Run) -> bool:
+    """Given a Backup, return whether somebody deleted it."""
+    return objects.dig(subject.obj, "metadata", "deletionTimestamp") is not None
+
+
+def is_kept(subject: Run) -> bool:
+    """Given a Backup, return whether our finalizer is on it."""
+    finalizers = objects.dig(subject.obj, "metadata", "finalizers", default=[])
+    return labels.HELD_BY_HOOKS in finalizers
+
+
+def sighted(subject: Run, now: datetime) -> Seen:
+    """Given a Backup and now, return the sighting that everything else found is added to."""
+    return Seen(
+        name=subject.name,
+        uid=subject.uid,
+        created=parse_time(objects.dig(subject.obj, "metadata", "creationTimestamp")),
+        now=now,
+        spec=subject.spec,
+        status=subject.status,
+        kept=is_kept(subject),
+        deleting=is_leaving(subject),
+    )
 
 
 def parse_policy_spec(obj: Obj) -> PolicySpec:
@@ -84,7 +58,7 @@ def parse_policy_spec(obj: Obj) -> PolicySpec:
         raise UserError("InvalidSpec", f"spec.{where}: {first['msg']}") from error
 
 
-async def tell(events: EventPoster, subject: Subject, status: BackupStatus) -> None:
+async def tell(events: EventPoster, subject: Run, status: BackupStatus) -> None:
     """Given a Backup as read and its next status, post one Event for each change of phase; the
     attempt tells repeated phases apart.
     """
