@@ -32,7 +32,8 @@ unit: $(VENV) ## Run the unit and property tests (seconds)
 	$(BIN)/pytest --numprocesses auto tests/unit
 	$(BIN)/pytest --numprocesses auto tests/property
 
-faults: $(VENV) ## Run the dump scripts against a real PostgreSQL, killed at every step (minutes)
+faults: $(VENV) ## Run the dump scripts against real databases, killed at every step (minutes)
+	@$(CLUSTER) tools mongodump mongorestore ferretdb >/dev/null
 	$(BIN)/pytest tests/faults
 
 api: $(VENV) ## Run the tests against a real API server (minutes)

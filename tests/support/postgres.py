@@ -70,10 +70,10 @@ class Server:
         return (str(self.bin / "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", f"dbname='{quoted}'")
 
 
-def initialise() -> Path:
-    """Make a home with an empty cluster in it and return it."""
+def initialise(room: int = _ROOM) -> Path:
+    """Given the bytes that its data may take, make a home with an empty cluster and return it."""
     programs()  # installing them makes the user
-    home = debian.home(_ROOM, "postgres")
+    home = debian.home(room, "postgres")
     initdb = [str(programs() / "initdb"), "-D", str(home / "data"), "-U", "postgres"]
     options = ["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]
     subprocess.run(
@@ -101,11 +101,12 @@ def server_command(home: Path) -> Sequence[str]:
 
 
 @contextmanager
-def running(before: Sequence[str] = ()) -> Iterator[Server]:
-    """Given words to put before the server's command (as whose child it then runs), start a server
-    on a new cluster; at the end it is stopped and its files are removed.
+def running(before: Sequence[str] = (), room: int = _ROOM) -> Iterator[Server]:
+    """Given words to put before the server's command (as whose child it then runs) and the bytes
+    that its data may take, start a server on a new cluster; at the end it is stopped and its files
+    are removed.
     """
-    home = initialise()
+    home = initialise(room)
     try:
         with (home / "log").open("wb") as log:
             argv = [*before, *debian.unprivileged("postgres"), *server_command(home)]

@@ -45,6 +45,7 @@ class Container:
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     programs: str = ""  # folders that come before the shell's own tools
+    patience: float = 60  # seconds
 
     @property
     def file(self) -> Path:
@@ -76,7 +77,7 @@ class Container:
     def run(self, command: Command) -> DumpState:
         """Given a command, run it, insist on exit status 0 and silence, and return the state."""
         process = self.popen(command)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=self.patience)
         assert (process.returncode, err) == (0, b""), (out, err)
         assert out.count(b"\n") == 1
         assert leftovers(process.pid) == []

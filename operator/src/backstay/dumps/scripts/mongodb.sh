@@ -24,8 +24,8 @@ engine_dump() {
         user=$value
     fi
     find_password MONGO_INITDB_ROOT_PASSWORD
-    escape "$value" '"'
-    config="password: \"$escaped\""
+    quote "$value"
+    config="password: $quoted"
     tool_version=$(mongodump --version) || tool_version=
     tool_version=${tool_version%%[[:cntrl:]]*}
     if [ -z "$set_database" ]; then

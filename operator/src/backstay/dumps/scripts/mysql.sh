@@ -33,13 +33,10 @@ login() { # Sets $options, an option file.
     else
         find_password
     fi
-    newline='
-'
-    case $user$value in *"$newline"*) fail 1 'user and password must not hold a newline' ;; esac
-    escape "$user" '"'
-    options="[client]${newline}user=\"$escaped\"$newline"
-    escape "$value" '"'
-    [ -z "$value" ] || options="${options}password=\"$escaped\"$newline"
+    quote "$user"
+    options="[client]${newline}user=$quoted$newline"
+    quote "$value"
+    [ -z "$value" ] || options="${options}password=$quoted$newline"
 }
 
 connected() { # COMMAND OPTIONS...

@@ -42,6 +42,19 @@ escape() { # TEXT QUOTE: sets $escaped, with a backslash before each such quote 
     escaped=$escaped$tail
 }
 
+quote() { # TEXT: sets $quoted, the text in double quotes as YAML and MySQL's option files read it.
+    escape "$1" '"'
+    quoted=$escaped
+    while :; do
+        case $quoted in *"$newline"*) ;; *) break ;; esac
+        quoted=${quoted%%"$newline"*}\\n${quoted#*"$newline"}
+    done
+    quoted="\"$quoted\""
+}
+
+newline='
+'
+
 # ---- space -------------------------------------------------------------------------------------
 
 mebibytes() { printf '%s MiB' "$((($1 + 1048575) / 1048576))"; }
