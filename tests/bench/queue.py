@@ -30,7 +30,7 @@ def measure() -> list[Figure]:
     subprocess.run([ROOT / "hack/deploy"], check=True)
     found = subprocess.run([CLUSTER, "kubeconfig"], check=True, capture_output=True, text=True)
     kubeconfig = Path(found.stdout.strip())
-    with Shop(Kube(kubeconfig, "bench-many")) as shop:
+    with Shop(Kube(kubeconfig, "bench-queue")) as shop:
         return _measure(shop, Kubectl(kubeconfig, operator_pod.NAMESPACE))
 
 
@@ -63,9 +63,9 @@ def _measure(shop: Shop, operator: Kubectl) -> list[Figure]:
     once = len(shop.snapshots(result="good"))
     method = f"{RUNS} Backups created at once, {SERVERS} PostgreSQL servers, operator killed once"
     return [
-        Figure("many resident set", most, "MiB", f"< {GOAL:g}", most < GOAL, method),
-        Figure("many good snapshots", once, "", f"= {RUNS}", once == RUNS, method),
-        Figure("many seconds", seconds, "s", f"< {LIMIT:g}", seconds < LIMIT, method),
+        Figure("queue resident set", most, "MiB", f"< {GOAL:g}", most < GOAL, method),
+        Figure("queue good snapshots", once, "", f"= {RUNS}", once == RUNS, method),
+        Figure("queue seconds", seconds, "s", f"< {LIMIT:g}", seconds < LIMIT, method),
     ]
 
 
