@@ -108,9 +108,7 @@ def _postgres() -> Iterator[Figure]:
             case = Case(
                 f"dump postgres {name}",
                 (str(server.bin / "pg_dump"), name),
-                lambda container, spec=spec: ENGINES["postgres"].start(
-                    container.task(seconds=600), spec
-                ),
+                _starting("postgres", spec),
                 goal,
                 server.environment,
                 str(server.bin),
@@ -130,11 +128,15 @@ def _mariadb() -> Iterator[Figure]:
         case = Case(
             "dump mariadb mixed",
             ("mariadb-dump", "--no-defaults", *login, "mixed"),
-            lambda container: ENGINES["mysql"].start(container.task(seconds=600), spec),
+            _starting("mysql", spec),
             1.5,
             {**server.environment, "MYSQL_PWD": mariadb.PASSWORD},
         )
         yield from _case(case)
+
+
+def _starting(engine: str, spec: Postgres | Mysql) -> Callable[[Container], Command]:
+    return lambda container: ENGINES[engine].start(container.task(seconds=600), spec)
 
 
 def _case(case: Case) -> Iterator[Figure]:

@@ -58,7 +58,7 @@ def source() -> Iterator[Server]:
 
 def dump(container: Container, server: Server, **values: object) -> DumpState:
     # A name with a tab passes no check of ours, but all databases may have one.
-    spec = Postgres.model_construct(**values)
+    spec = Postgres.model_construct(None, **values)
     return inside(container, server).run(POSTGRES.start(container.task(), spec))
 
 
