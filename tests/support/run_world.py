@@ -27,12 +27,14 @@ from backstay.domain.errors import Conflict, Transient
 from backstay.domain.run_status import current_dump, dump_entry, dumps_on, point_entry
 from backstay.domain.run_values import (
     Action,
+    CancelCopy,
     CancelDump,
     CreateSnapshot,
     Decision,
     MarkFailed,
     MarkGood,
     Seen,
+    StartCopy,
     StartDump,
     with_seen,
 )
@@ -274,6 +276,8 @@ class World:
                 return [lambda: self._retain(claim), lambda: self._mark_good(claim)]
             case MarkFailed(name, _):
                 return [lambda: self._mark_failed(name)]
+            case StartCopy() | CancelCopy():
+                raise AssertionError("a run of snapshots makes no copies")
 
     def _write_status(self, status: BackupStatus) -> None:
         # Through the wire form, as the API server keeps it: whole seconds.

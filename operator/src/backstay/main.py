@@ -31,9 +31,11 @@ from backstay.reconcile import keys
 from backstay.reconcile.backup import BackupReconciler
 from backstay.reconcile.everything import Everything
 from backstay.reconcile.policy import PolicyReconciler
-from backstay.reconcile.restore import RestoreReconciler, VerifyImage
+from backstay.reconcile.restore import RestoreReconciler
 from backstay.reconcile.retention import RetentionReconciler
 from backstay.settings import Settings
+from backstay.steps.agent_jobs import AgentImage, AgentJobs
+from backstay.steps.copying import Copying
 from backstay.steps.dumping import Dumping
 
 log = logging.getLogger(__name__)
@@ -146,10 +148,16 @@ class _Router:
         dumping: Dumping,
     ) -> None:
         self._queue: Queue | None = None
-        image = VerifyImage(settings.agent_image, settings.agent_pull_policy)
+        image = AgentImage(settings.agent_image, settings.agent_pull_policy)
+        jobs = AgentJobs(client, image)
+        copying = Copying(client, jobs, settings.rolling, settings.namespace)
         self._reconcilers = {
-            keys.POLICY: PolicyReconciler(client, events, clock, self._enqueue).reconcile,
-            keys.BACKUP: BackupReconciler(client, dumping, events, clock, self._enqueue).reconcile,
+            keys.POLICY: PolicyReconciler(
+                client, events, clock, self._enqueue, copying=copying
+            ).reconcile,
+            keys.BACKUP: BackupReconciler(
+                client, dumping, events, clock, self._enqueue, copying=copying
+            ).reconcile,
             keys.RESTORE: RestoreReconciler(client, events, clock, image).reconcile,
             keys.RETENTION: RetentionReconciler(client, clock, self._enqueue).reconcile,
         }

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from backstay.api.common import CONDITIONS_MAX, Condition, Duration, Model, Time
 from backstay.api.meta import Column, CrdMeta
+from backstay.api.rolling import POLICY_RULES, HostPathSource, Rolling
 from backstay.api.shapes import (
     NAME_MAX,
     Cron,
@@ -19,6 +20,7 @@ from backstay.api.shapes import (
     LabelName,
     LabelValue,
     ObjectName,
+    RelativePath,
     ZoneName,
 )
 
@@ -116,12 +118,29 @@ class ClaimSource(Model):
     selector: LabelSelector | None = Field(
         default=None, description="PersistentVolumeClaims by label, looked up at each run."
     )
+    sub_path: RelativePath | None = Field(
+        default=None,
+        description="The directory of each claim that a rolling copy is made of; left out, all of "
+        "it. A snapshot always holds the whole claim.",
+    )
 
 
 class Source(Model):
-    """What the policy protects."""
+    """What the policy protects: exactly one of its fields."""
 
-    claims: ClaimSource = Field(description="PersistentVolumeClaims of the policy's namespace.")
+    cel_rules: ClassVar = (
+        (
+            "has(self.claims) != has(self.hostPath)",
+            "source needs exactly one of claims and hostPath",
+        ),
+    )
+
+    claims: ClaimSource | None = Field(
+        default=None, description="PersistentVolumeClaims of the policy's namespace."
+    )
+    host_path: HostPathSource | None = Field(
+        default=None, description="Directories of one node, kept as rolling copies."
+    )
 
 
 class TargetKind(StrEnum):
@@ -233,6 +252,7 @@ class PolicySpec(Model):
             "retention keeps no point of the schedule: set last, within, hourly, daily, weekly, "
             "monthly or yearly, or leave retention out to keep everything",
         ),
+        *POLICY_RULES,
     )
 
     suspend: bool = Field(
@@ -252,6 +272,10 @@ class PolicySpec(Model):
         default_factory=Snapshot,
         description="How the claims are snapshotted.",
         json_schema_extra={"default": {}},
+    )
+    rolling: Rolling | None = Field(
+        default=None,
+        description="Keep hard-link copies of the source's directories instead of snapshots.",
     )
     retention: Retention | None = Field(
         default=None, description="How long points are kept; left out, everything is kept."

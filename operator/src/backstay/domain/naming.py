@@ -15,6 +15,7 @@ LABEL_VALUE_LIMIT: Final = 63
 OBJECT_NAME_LIMIT: Final = 253
 BACKUP_NAME_LIMIT: Final = 200
 POD_NAME_LIMIT: Final = 63
+JOB_NAME_LIMIT: Final = 63
 
 _HASH_CHARS: Final = 10
 _SLOT_CHARS: Final = len("-20261122-0032")
@@ -83,6 +84,22 @@ def verify_pod_name(request_uid: str, claim: str) -> str:
     """
     prefix = f"verify-{_of_uid(request_uid, 8)}-"
     return prefix + shorten(claim, POD_NAME_LIMIT - len(prefix))
+
+
+def run_name(backup: str, run_uid: str) -> str:
+    """Given a Backup's name and uid, return the name of its rolling copies' trees, at most 200
+    characters: a record made anew is another run.
+    """
+    return f"{shorten(backup, 190)}-{_of_uid(run_uid, 5)}"
+
+
+def agent_job_name(what: str, about: str, *identity: str) -> str:
+    """Given a word, a name for people and what tells the work apart, return the name of its Job;
+    at most 63 characters, so that its Pods can carry it as a label.
+    """
+    digest = _digest("\n".join((what, about, *identity)), 10)
+    suffix = f"-{what}-{digest}"
+    return shorten(about, JOB_NAME_LIMIT - len(suffix)) + suffix
 
 
 def _stamp(instant: datetime, zone: tzinfo) -> str:

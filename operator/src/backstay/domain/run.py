@@ -4,6 +4,8 @@
                  ^                                     |          PartiallyFailed
                  +------------- retry -----------------+          Failed
 
+A run of rolling copies goes from Queued to Copying, and from there to its end.
+
 Invariants:
 
 - `decide` is total and pure. Every action is idempotent and has a deterministic name, so a
@@ -33,13 +35,14 @@ from backstay.api.backup import (
     RunPlan,
 )
 from backstay.api.common import changed
-from backstay.domain import run_dumps, run_points
+from backstay.domain import run_dumps, run_points, run_rolling
 from backstay.domain.run_status import (
     claims_left,
     claims_to_cut,
     current_dump,
     failures,
     plan_of,
+    series_of,
     short,
 )
 from backstay.domain.run_values import AT_ONCE, POLL, Action, Decision, MarkFailed, Seen
@@ -66,6 +69,8 @@ def decide(seen: Seen) -> Decision:
             return _cut(seen)
         case BackupPhase.UPLOADING:
             return _finish_points(seen)
+        case BackupPhase.COPYING:
+            return run_rolling.follow(seen) or _end_attempt(seen, seen.status)
     return Decision(seen.status)
 
 
@@ -73,9 +78,14 @@ def overlap(one: RunPlan | None, other: RunPlan | None) -> bool:
     """Given two plans, return whether they share a claim or a dump's target."""
     if one is None or other is None:
         return False
-    claims = {c.name for c in one.claims} & {c.name for c in other.claims}
+    claims = _held(one) & _held(other)
     targets = {_target(d) for d in one.dumps} & {_target(d) for d in other.dumps}
     return bool(claims or targets)
+
+
+def _held(plan: RunPlan) -> set[str]:
+    """The claims that a run works on, and the series that it copies."""
+    return {c.name for c in plan.claims} | set(series_of(plan))
 
 
 def _target(dump: PlannedDump) -> tuple[str, str]:
@@ -117,6 +127,8 @@ def _admit(seen: Seen) -> Decision:
     begun = changed(
         status, attempt=status.attempt + 1, attempted_at=seen.now, retry_at=None, message=None
     )
+    if plan_of(begun).rolling is not None:
+        return Decision(run_rolling.begin(begun), after=AT_ONCE)
     if current_dump(begun):
         return Decision(changed(begun, phase=BackupPhase.DUMPING), after=AT_ONCE)
     return Decision(run_points.begin(seen, begun), after=AT_ONCE)

@@ -33,11 +33,13 @@ from backstay.domain.objects import Obj
 from backstay.domain.run_status import current_dump, dump_entry, dumps_on
 from backstay.domain.run_values import (
     Action,
+    CancelCopy,
     CancelDump,
     CreateSnapshot,
     MarkFailed,
     MarkGood,
     Seen,
+    StartCopy,
     StartDump,
     with_seen,
 )
@@ -49,11 +51,12 @@ from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP, BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM
 from backstay.reconcile import keys
 from backstay.steps import resolve, snapshots
+from backstay.steps.copying import Copying, make_plan
 from backstay.steps.dumping import Dumping
 from backstay.steps.points import PointWriter
 from backstay.steps.status import telling, write_status
 
-HOLDING = frozenset({BackupPhase.DUMPING, BackupPhase.SNAPSHOTTING})
+HOLDING = frozenset({BackupPhase.DUMPING, BackupPhase.SNAPSHOTTING, BackupPhase.COPYING})
 """Phases that hold the run's claims and targets; Uploading only waits for the driver."""
 
 
@@ -96,9 +99,12 @@ class BackupReconciler:
         events: EventPoster,
         clock: Clock,
         enqueue: Callable[[Key], None],
+        *,
+        copying: Copying,
     ) -> None:
         self._client = client
         self._dumping = dumping
+        self._copying = copying
         self._events = events
         self._clock = clock
         self._enqueue = enqueue
@@ -153,6 +159,9 @@ class BackupReconciler:
                 return await self._see_points(subject, seen, recheck=True)
             case BackupPhase.UPLOADING:
                 return await self._see_points(subject, seen, recheck=False)
+            case BackupPhase.COPYING:
+                copy = await self._copying.look(subject.obj, subject.spec, status)
+                return with_seen(seen, copy=copy)
         return seen
 
     async def _see_policy(self, subject: Subject, seen: Seen) -> Seen:
@@ -169,7 +178,7 @@ class BackupReconciler:
             spec = parse_policy_spec(obj)
             if spec.schedule:
                 load_zone(spec.schedule.time_zone)
-            plan = await resolve.make_plan(self._client, subject.namespace, spec)
+            plan = await make_plan(self._client, self._copying, subject.namespace, name, spec)
         except UserError as error:
             return with_seen(seen, problem=error)
         return with_seen(seen, plan=with_retention(plan, spec, subject.spec))
@@ -292,6 +301,10 @@ class BackupReconciler:
                 )
             case MarkFailed(snapshot, _):
                 await self._points.mark_failed(namespace, snapshot, subject.uid)
+            case StartCopy(series):
+                await self._copying.start(subject.obj, subject.spec, subject.status, series)
+            case CancelCopy(series):
+                await self._copying.cancel(subject.obj, subject.spec, subject.status, series)
 
     async def _tell(self, subject: Subject, status: BackupStatus) -> None:
         """One Event for each change of phase; the attempt tells repeated phases apart."""

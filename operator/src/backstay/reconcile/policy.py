@@ -21,7 +21,7 @@ from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP, BACKUP_POLICY
 from backstay.reconcile import keys
 from backstay.reconcile.backup import parse, parse_policy_spec
-from backstay.steps import resolve
+from backstay.steps.copying import Copying, make_plan
 from backstay.steps.held import policy_status
 from backstay.steps.series import policy_snapshots
 from backstay.steps.status import write_status
@@ -31,9 +31,16 @@ class PolicyReconciler:
     """Brings one BackupPolicy up to date at each call."""
 
     def __init__(
-        self, client: Client, events: EventPoster, clock: Clock, enqueue: Callable[[Key], None]
+        self,
+        client: Client,
+        events: EventPoster,
+        clock: Clock,
+        enqueue: Callable[[Key], None],
+        *,
+        copying: Copying,
     ) -> None:
         self._client = client
+        self._copying = copying
         self._events = events
         self._clock = clock
         self._enqueue = enqueue
@@ -56,7 +63,7 @@ class PolicyReconciler:
         spec, problem = None, None
         try:
             spec = parse_policy_spec(obj)
-            await resolve.make_plan(self._client, namespace, spec)
+            await make_plan(self._client, self._copying, namespace, name, spec)
         except UserError as error:
             problem = error
         runs = [

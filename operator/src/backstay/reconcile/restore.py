@@ -27,6 +27,7 @@ from backstay.kube.resources import (
     RESTORE_REQUEST,
     VOLUME_SNAPSHOT,
 )
+from backstay.steps.agent_jobs import AgentImage
 from backstay.steps.hold import hold, release
 from backstay.steps.sources import Source, find_snapshots, read_source
 from backstay.steps.status import telling, write_status
@@ -51,19 +52,11 @@ class Subject:
         return objects.uid(self.obj)
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyImage:
-    """The image of verify pods and when it is pulled."""
-
-    name: str
-    pull_policy: str
-
-
 class RestoreReconciler:
     """Brings one RestoreRequest a step further at each call."""
 
     def __init__(
-        self, client: Client, events: EventPoster, clock: Clock, image: VerifyImage
+        self, client: Client, events: EventPoster, clock: Clock, image: AgentImage
     ) -> None:
         self._client = client
         self._events = events

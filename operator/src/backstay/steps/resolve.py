@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from backstay.api.backup import PlannedClaim, PlannedDump, RunPlan
-from backstay.api.policy import CLAIMS_MAX, Dump, PolicySpec, Target, TargetKind
+from backstay.api.policy import CLAIMS_MAX, ClaimSource, Dump, PolicySpec, Target, TargetKind
 from backstay.domain import objects, sourcing
 from backstay.domain.errors import Transient, UserError
 from backstay.domain.objects import Obj
@@ -24,7 +24,7 @@ async def make_plan(client: Client, namespace: str, spec: PolicySpec) -> RunPlan
 
     Raise UserError, naming the field and the remedy, if the policy cannot be run as it stands.
     """
-    claims = await _claims(client, namespace, spec)
+    claims = await find_claims(client, namespace, spec.source.claims or ClaimSource())
     classes = await client.list(resources.VOLUME_SNAPSHOT_CLASS)
     planned = []
     for claim in claims:
@@ -59,9 +59,11 @@ def _planned_dump(dump: Dump) -> PlannedDump:
     )
 
 
-async def _claims(client: Client, namespace: str, spec: PolicySpec) -> list[Obj]:
-    """The union of names and selector, by name; the union must not be empty."""
-    wanted = spec.source.claims
+async def find_claims(client: Client, namespace: str, wanted: ClaimSource) -> list[Obj]:
+    """Given a namespace and a policy's source, return the union of names and selector, by name.
+
+    Raise UserError if a claim does not exist, or if the selector finds none.
+    """
     found: dict[str, Obj] = {}
     for name in wanted.names:
         claim = await client.find(resources.PERSISTENT_VOLUME_CLAIM, name, namespace)
