@@ -274,7 +274,7 @@ class World:
                 return [lambda: self._create(claim, name, dumps)]
             case MarkGood(claim):
                 return [lambda: self._retain(claim), lambda: self._mark_good(claim)]
-            case MarkFailed(name, _):
+            case MarkFailed(name):
                 return [lambda: self._mark_failed(name)]
             case StartCopy() | CancelCopy():
                 raise AssertionError("a run of snapshots makes no copies")

@@ -33,6 +33,7 @@ from backstay.reconcile.everything import Everything
 from backstay.reconcile.policy import PolicyReconciler
 from backstay.reconcile.restore import RestoreReconciler
 from backstay.reconcile.retention import RetentionReconciler
+from backstay.reconcile.sweeps import SweepReconciler
 from backstay.settings import Settings
 from backstay.steps.agent_jobs import AgentImage, AgentJobs
 from backstay.steps.copying import Copying
@@ -123,7 +124,7 @@ class Operator:
             router.wire(queue)
             host = Host(access, queue.add_threadsafe, _die, self._settings.identity)
             host.start()
-            everything = Everything(client, queue.add)
+            everything = Everything(client, self._clock, queue.add)
             resync = Resync(
                 self._clock, self._settings.resync_interval, RESYNC_JITTER, everything.look
             )
@@ -159,7 +160,8 @@ class _Router:
                 client, dumping, events, clock, self._enqueue, copying=copying
             ).reconcile,
             keys.RESTORE: RestoreReconciler(client, events, clock, image).reconcile,
-            keys.RETENTION: RetentionReconciler(client, clock, self._enqueue).reconcile,
+            keys.RETENTION: RetentionReconciler(client, clock, self._enqueue, events).reconcile,
+            keys.SWEEPS: SweepReconciler(client, clock).reconcile,
         }
 
     def wire(self, queue: Queue) -> None:

@@ -10,7 +10,7 @@ from backstay.domain.calendar import load_zone
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point, Rules
-from backstay.domain.record import Record, parse_record
+from backstay.domain.record import Record, dump_sizes, parse_record
 from backstay.domain.times import parse_time
 
 
@@ -40,6 +40,7 @@ def point_of(snapshot: Obj) -> Point:
         marked_at=notes.get(labels.MARKED_AT),
         in_use=notes.get(labels.IN_USE),
         deleting=bool(dig(snapshot, "metadata", "deletionTimestamp")),
+        sizes=dump_sizes(notes[labels.RECORD]) if labels.RECORD in notes else {},
     )
 
 

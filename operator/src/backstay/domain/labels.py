@@ -38,6 +38,8 @@ RUN: Final = PREFIX + "run"
 """uid of the Backup that made the snapshot: a record made anew is another run."""
 RELEASE_RETENTION: Final = PREFIX + "release-retention"
 """On a policy: hashes, separated by commas, of the retention plans that may pass a brake."""
+ACCEPT_SIZE: Final = PREFIX + "accept-size"
+"""On a policy: CLAIM@TIME, separated by commas: how small dumps are from then on is right."""
 RESTORE_REQUEST: Final = PREFIX + "restore-request"
 """uid of the RestoreRequest that made a claim."""
 

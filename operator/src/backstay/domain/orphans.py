@@ -14,10 +14,10 @@ from typing import Any, Final
 from backstay.domain import labels, objects
 from backstay.domain.carriers import identity
 from backstay.domain.errors import DataError
+from backstay.domain.mirror import content_of
 from backstay.domain.objects import Obj, dig
 from backstay.domain.record import DumpRecord, Record, parse_record
 from backstay.domain.sweep import Step, plan_sweep
-from backstay.domain.upkeep import content_of
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

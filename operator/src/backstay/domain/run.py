@@ -166,7 +166,7 @@ def _end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = (
     """The attempt has nothing left to do: complete, retry or fail the run."""
     plan = plan_of(status)
     marks = tuple(
-        MarkFailed(p.snapshot, p.message or "the attempt failed")
+        MarkFailed(p.snapshot)
         for p in status.points
         if p.attempt == status.attempt and p.result is PointResult.FAILED and p.snapshot
     )

@@ -16,6 +16,7 @@ they do not know.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ Fence = Callable[[], None]
 OnRequest = Callable[[str, str, int, float], None]
 """Told after each request: verb, plural, HTTP status (0: no answer), seconds."""
 
+BULK = 32
+"""Requests of bulk work in flight at a time, of all passes together: what one process asks of the
+API server at most, and fewer than there are connections, so that other work never waits for it."""
 READ_TRIES = 4
 LONGEST_LOG = 16 * 1024 * 1024
 LONGEST_PAUSE = 10.0
@@ -86,6 +90,7 @@ class Client:
         self._fence = fence
         self._on_request = on_request
         self._pool = login.pool()
+        self.bulk = asyncio.Semaphore(BULK)
         seconds = timeout.total_seconds()
         self._timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(10.0, seconds))
         self._server_date: datetime | None = None

@@ -13,6 +13,9 @@ RESTORE: Final = "RestoreRequest"
 RETENTION: Final = "Retention"
 """The retention pass over all points of one policy, whether the policy exists or not."""
 
+SWEEPS: Final = "Sweeps"
+"""The ends of all sweeps of the cluster, in one."""
+
 
 def policy(namespace: str, name: str) -> Key:
     """Given a policy's address, return its key."""
@@ -32,6 +35,11 @@ def restore(namespace: str, name: str) -> Key:
 def retention(namespace: str, policy_name: str) -> Key:
     """Given a policy's address, return the key of its retention pass."""
     return Key(RETENTION, namespace, policy_name)
+
+
+def sweeps() -> Key:
+    """Return the one key of all sweeps."""
+    return Key(SWEEPS, "", "")
 
 
 def not_in(phases: Iterable[str]) -> str:
