@@ -29,6 +29,7 @@ from backstay.kube.login import Login, login
 from backstay.observe import metrics, ports
 from backstay.reconcile import keys
 from backstay.reconcile.backup import BackupReconciler
+from backstay.reconcile.copies import CopiesReconciler
 from backstay.reconcile.everything import Everything
 from backstay.reconcile.policy import PolicyReconciler
 from backstay.reconcile.restore import RestoreReconciler
@@ -38,6 +39,8 @@ from backstay.settings import Settings
 from backstay.steps.agent_jobs import AgentImage, AgentJobs
 from backstay.steps.copying import Copying
 from backstay.steps.dumping import Dumping
+from backstay.steps.restoring_copies import CopyRestores
+from backstay.steps.upkeep_jobs import UpkeepJobs
 
 log = logging.getLogger(__name__)
 
@@ -159,8 +162,25 @@ class _Router:
             keys.BACKUP: BackupReconciler(
                 client, dumping, events, clock, self._enqueue, copying=copying
             ).reconcile,
-            keys.RESTORE: RestoreReconciler(client, events, clock, image).reconcile,
+            keys.RESTORE: RestoreReconciler(
+                client,
+                events,
+                clock,
+                image,
+                self._enqueue,
+                copies=CopyRestores(
+                    client, clock, jobs=jobs, copying=copying, roots=settings.rolling
+                ),
+            ).reconcile,
             keys.RETENTION: RetentionReconciler(client, clock, self._enqueue, events).reconcile,
+            keys.COPIES: CopiesReconciler(
+                client,
+                events,
+                clock,
+                self._enqueue,
+                copying=copying,
+                jobs=UpkeepJobs(jobs, copying),
+            ).reconcile,
             keys.SWEEPS: SweepReconciler(client, clock).reconcile,
         }
 

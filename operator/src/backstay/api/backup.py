@@ -19,6 +19,8 @@ class Trigger(StrEnum):
 
     SCHEDULED = "Scheduled"
     AD_HOC = "AdHoc"
+    IMPORTED = "Imported"
+    """Made from artifacts that were there already: never executed."""
 
 
 class BackupPhase(StrEnum):
@@ -55,8 +57,8 @@ class BackupSpec(Model):
             "scheduledFor is required when trigger is Scheduled",
         ),
         (
-            "self.trigger == 'Scheduled' || !has(self.scheduledFor)",
-            "scheduledFor is set by the operator, for trigger Scheduled only",
+            "self.trigger != 'AdHoc' || !has(self.scheduledFor)",
+            "scheduledFor is set by the operator, for trigger Scheduled or Imported only",
         ),
         (
             "self.trigger == 'AdHoc' || !has(self.keepDays)",
@@ -67,7 +69,8 @@ class BackupSpec(Model):
     policy: ObjectName = Field(description="BackupPolicy of the same namespace to run.")
     trigger: Trigger = Field(
         default=Trigger.AD_HOC,
-        description="AdHoc for a run that a person asks for; Scheduled is set by the operator.",
+        description="AdHoc for a run that a person asks for; Scheduled and Imported (the record "
+        "of artifacts that exist already, never executed) are set by the operator.",
     )
     scheduled_for: Time | None = Field(
         default=None, description="The slot of the schedule, set by the operator."
@@ -194,6 +197,7 @@ class CopyStatus(Model):
         default=None, ge=0, description="Bytes that were copied because they had changed."
     )
     seconds: int | None = Field(default=None, ge=0, description="How long the copy took.")
+    gone: bool = Field(default=False, description="Whether it was removed from its destination.")
     note: str | None = Field(
         default=None,
         description="What was not as usual, such as files that vanished meanwhile.",
@@ -232,6 +236,13 @@ class PointStatus(Model):
     rolling: CopyStatus | None = Field(
         default=None, description="What it has besides if it is a rolling copy."
     )
+
+    @property
+    def artifact(self) -> str | None:
+        """Return what names the artifact, of whatever store, among those of the policy."""
+        if self.rolling is not None:
+            return f"{self.claim}@{self.rolling.stamp}"
+        return self.snapshot
 
 
 class BackupStatus(Model):

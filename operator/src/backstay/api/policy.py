@@ -10,9 +10,8 @@ from pydantic import Field
 
 from backstay.api.common import CONDITIONS_MAX, Condition, Duration, Model, Time
 from backstay.api.meta import Column, CrdMeta
-from backstay.api.rolling import POLICY_RULES, HostPathSource, Rolling
+from backstay.api.rolling import POLICY_RULES, SERIES_MAX, CopiesStatus, HostPathSource, Rolling
 from backstay.api.shapes import (
-    NAME_MAX,
     Cron,
     DatabaseName,
     FilePath,
@@ -288,7 +287,9 @@ class PolicySpec(Model):
 class SeriesStatus(Model):
     """What exists of one claim."""
 
-    claim: str = Field(description="The claim.", max_length=NAME_MAX)
+    claim: str = Field(
+        description="The claim; of a rolling copy NODE:PATH or CLAIM/PATH.", max_length=SERIES_MAX
+    )
     good: int = Field(ge=0, description="Good points that exist.")
     newest: Time | None = Field(default=None, description="When the newest good point was cut.")
 
@@ -320,9 +321,17 @@ class PolicyStatus(Model):
     last_success: Time | None = Field(
         default=None, description="When the newest Completed run took its points."
     )
+    rebuilt_at: Time | None = Field(
+        default=None, description="When the records were last made anew from the artifacts."
+    )
     good: int = Field(default=0, ge=0, description="Good points of all series.")
     series: tuple[SeriesStatus, ...] = Field(
         default=(), description="What exists of each claim.", max_length=CLAIMS_MAX
+    )
+    copies: tuple[CopiesStatus, ...] = Field(
+        default=(),
+        description="When the rolling copies of each directory were looked at, and what was found.",
+        max_length=CLAIMS_MAX,
     )
 
 

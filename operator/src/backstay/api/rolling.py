@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from backstay.api.common import Duration, Model
+from backstay.api.common import Duration, Model, Time
 from backstay.api.shapes import NAME_MAX, Bytes, DirectoryPath, ObjectName, RelativePath
 
 PATHS_MAX: Final = 16
@@ -193,6 +193,29 @@ class Rolling(Model):
         default_factory=Scrub,
         description="How the copies are read again.",
         json_schema_extra={"default": {}},
+    )
+
+
+class CopiesStatus(Model):
+    """The rolling copies of one directory, as they were found at their destination."""
+
+    series: str = Field(description="What names the directory.", max_length=SERIES_MAX)
+    listed_at: Time | None = Field(
+        default=None, description="When its points were last read at the destination."
+    )
+    scrubbed_at: Time | None = Field(
+        default=None, description="When a part of the copies was last read again."
+    )
+    stale: bool = Field(
+        default=False,
+        description="Whether a point was found to be another than the records say: they are "
+        "listed again.",
+    )
+    rot: int = Field(
+        default=0, ge=0, description="Files of the copies whose content the disk has changed."
+    )
+    message: str | None = Field(
+        default=None, description="What the last look said, if it failed.", max_length=1024
     )
 
 

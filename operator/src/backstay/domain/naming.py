@@ -21,6 +21,7 @@ _HASH_CHARS: Final = 10
 _SLOT_CHARS: Final = len("-20261122-0032")
 _ALTERNATIVE_CHARS: Final = len("-abcde")
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?", re.ASCII)
+_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _SHORTENED: Final = re.compile(r".*-[0-9a-f]{10}", re.DOTALL)
 
 
@@ -86,6 +87,12 @@ def verify_pod_name(request_uid: str, claim: str) -> str:
     return prefix + shorten(claim, POD_NAME_LIMIT - len(prefix))
 
 
+def object_name(text: str) -> str:
+    """Given any text, return it where it can name an object, else what of it can."""
+    name = text if _SUBDOMAIN.fullmatch(text) else re.sub(r"[^a-z0-9]+", "-", text).strip("-")
+    return shorten(name, OBJECT_NAME_LIMIT)
+
+
 def run_name(backup: str, run_uid: str) -> str:
     """Given a Backup's name and uid, return the name of its rolling copies' trees, at most 200
     characters: a record made anew is another run.
@@ -104,6 +111,11 @@ def agent_job_name(what: str, about: str, *identity: str) -> str:
 
 def _stamp(instant: datetime, zone: tzinfo) -> str:
     return instant.astimezone(zone).strftime("%Y%m%d-%H%M")
+
+
+def digest(text: str) -> str:
+    """Given any text, return 16 hex digits that stand for it in names."""
+    return _digest(text, 16)
 
 
 def _digest(text: str, chars: int) -> str:

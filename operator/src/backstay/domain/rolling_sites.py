@@ -138,10 +138,9 @@ def node_of_claims(claims: Iterable[Obj], pods: Iterable[Obj]) -> str | None:
     }
     found = {
         str(dig(pod, "spec", "nodeName")): claim
-        for pod in pods
+        for pod in filter(_is_living, pods)
         for claim in bound & _claims_of(pod)
         if dig(pod, "spec", "nodeName")
-        and dig(pod, "status", "phase") not in ("Succeeded", "Failed")
     }
     if len(found) > 1:
         places = ", ".join(f"{claim} on node {node}" for node, claim in sorted(found.items()))
@@ -165,6 +164,15 @@ def node_trouble(name: str, node: Obj | None) -> tuple[str, bool]:
         why = ready.get("message") or ready.get("reason") or "it has not reported yet"
         return f"node {name} is not ready ({why}); its directories wait for it", False
     return "", False
+
+
+def running_users(claim: str, pods: Iterable[Obj]) -> list[str]:
+    """Given a claim and the Pods of its namespace, return the names of those that use it."""
+    return sorted(objects.name(p) for p in filter(_is_living, pods) if claim in _claims_of(p))
+
+
+def _is_living(pod: Obj) -> bool:
+    return dig(pod, "status", "phase") not in ("Succeeded", "Failed")
 
 
 def _claims_of(pod: Obj) -> set[str]:

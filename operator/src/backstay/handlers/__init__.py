@@ -49,10 +49,14 @@ def registry(access: Login, enqueue: Enqueue) -> kopf.OperatorRegistry:
         return kopf.AiohttpSession(server=access.host, aiohttp_session=session)
 
     @kopf.on.event(GROUP, VERSION, "backuppolicies", registry=found)
-    def policy_event(type: str | None, namespace: str | None, name: str, **_: Any) -> None:
+    def policy_event(
+        type: str | None, spec: kopf.Spec, namespace: str | None, name: str, **_: Any
+    ) -> None:
         enqueue(keys.policy(namespace or "", name))
         if type is not None:  # The first listing: the resync plans for all of them at once.
             enqueue(keys.retention(namespace or "", name))
+            if spec.get("rolling"):
+                enqueue(keys.copies(namespace or "", name))
 
     @kopf.on.event(GROUP, VERSION, "backups", registry=found)
     def backup_event(namespace: str | None, name: str, **_: Any) -> None:

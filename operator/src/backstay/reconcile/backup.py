@@ -116,6 +116,8 @@ class BackupReconciler:
         if status.phase.final:
             self._enqueue(keys.policy(key.namespace, subject.spec.policy))
             self._enqueue(keys.retention(key.namespace, subject.spec.policy))
+            if status.plan is not None and status.plan.rolling is not None:
+                self._enqueue(keys.copies(key.namespace, subject.spec.policy))
         return decision.after
 
     async def _gather(self, subject: Run) -> Seen:

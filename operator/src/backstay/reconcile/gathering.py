@@ -19,6 +19,7 @@ from backstay.domain.carriers import identity, rules_of
 from backstay.domain.clock import Clock
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
+from backstay.domain.records import Run
 from backstay.domain.shrunk import accepted_sizes
 from backstay.domain.upkeep import Seen, is_leaving
 from backstay.kube.client import Client
@@ -80,6 +81,13 @@ class World:
         """Return every policy that exists or of which an artifact or a record speaks."""
         return sorted({*self.policies, *self._snapshots, *self.backups})
 
+    def keeps_copies(self, place: Place) -> bool:
+        """Given a policy, return whether it keeps rolling copies, or has records of some."""
+        return bool(
+            dig(self.policies.get(place), "spec", "rolling")
+            or any(dig(b, "status", "plan", "rolling") for b in self.backups.get(place, ()))
+        )
+
     def content_names(self, place: Place) -> set[str]:
         """Given a policy, return the contents that its snapshots and its finished runs name."""
         bound = {
@@ -128,10 +136,16 @@ class World:
             released=brakes.released_plans(notes.get(labels.RELEASE_RETENTION)),
             accepted=accepted_sizes(notes.get(labels.ACCEPT_SIZE)),
             clock=brake,
-            policy=policy,
+            # Of a policy of rolling copies their own pass tells, which has the same conditions.
+            policy=policy if not dig(policy, "spec", "rolling") else None,
             conditions=policy_status(policy).conditions if policy is not None else (),
-            finished=[r for r in runs if r.status.phase.final],
+            finished=[r for r in runs if r.status.phase.final and not makes_copies(r)],
         )
+
+
+def makes_copies(run: Run) -> bool:
+    """Given a Backup, return whether its points are rolling copies, which have their own pass."""
+    return run.status.plan is not None and run.status.plan.rolling is not None
 
 
 async def gather(client: Client, clock: Clock, place: Place) -> Seen:
@@ -202,6 +216,7 @@ def _leaves(content: Obj) -> bool:
 
 
 def _trimmed_backup(obj: Obj) -> Obj:
-    """A Backup without the plan and the dumps of its run, on which no pass rests."""
-    status = {k: v for k, v in (obj.get("status") or {}).items() if k not in ("plan", "dumps")}
+    """A Backup without the plan and the dumps of its run, on which no pass over snapshots rests."""
+    without = {"dumps"} if dig(obj, "status", "plan", "rolling") else {"plan", "dumps"}
+    status = {k: v for k, v in (obj.get("status") or {}).items() if k not in without}
     return {**trimmed(obj), "status": status}

@@ -12,6 +12,8 @@ BACKUP: Final = "Backup"
 RESTORE: Final = "RestoreRequest"
 RETENTION: Final = "Retention"
 """The retention pass over all points of one policy, whether the policy exists or not."""
+COPIES: Final = "Copies"
+"""The pass over all rolling copies of one policy, whether the policy exists or not."""
 
 SWEEPS: Final = "Sweeps"
 """The ends of all sweeps of the cluster, in one."""
@@ -35,6 +37,11 @@ def restore(namespace: str, name: str) -> Key:
 def retention(namespace: str, policy_name: str) -> Key:
     """Given a policy's address, return the key of its retention pass."""
     return Key(RETENTION, namespace, policy_name)
+
+
+def copies(namespace: str, policy_name: str) -> Key:
+    """Given a policy's address, return the key of the pass over its rolling copies."""
+    return Key(COPIES, namespace, policy_name)
 
 
 def sweeps() -> Key:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from backstay.api.backup import Trigger
+from backstay.api.backup import PointResult, Trigger
 from backstay.api.common import format_time
 from backstay.api.policy import PolicySpec, PolicyStatus
 from backstay.domain import labels, naming, objects, policy
@@ -66,10 +66,7 @@ class PolicyReconciler:
             await make_plan(self._client, self._copying, namespace, name, spec)
         except UserError as error:
             problem = error
-        runs = [
-            _run_seen(r)
-            for r in await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
-        ]
+        backups = await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
         snapshots = await policy_snapshots(self._client, namespace, name)
         return policy.Seen(
             now=self._clock.now(),
@@ -78,13 +75,14 @@ class PolicyReconciler:
             status=policy_status(obj),
             spec=spec,
             problem=problem,
-            runs=runs,
+            runs=[_run_seen(backup) for backup in backups],
             slots=_slots(snapshots),
             points=[
                 policy.GoodPoint(claim=p.claim, taken=p.taken)
                 for p in map(point_of, snapshots)
                 if is_good(p)
-            ],
+            ]
+            + [point for backup in backups for point in _copies(backup)],
         )
 
     async def _create_run(self, obj: Obj, spec: PolicySpec, slot: datetime) -> None:
@@ -139,6 +137,15 @@ def _run_seen(obj: Obj) -> policy.RunSeen:
         finished=subject.status.phase.final,
         started=subject.status.started_at,
     )
+
+
+def _copies(obj: Obj) -> list[policy.GoodPoint]:
+    """The rolling copies that a Backup shows as good and there."""
+    return [
+        policy.GoodPoint(claim=p.claim, taken=p.cut_at)
+        for p in parse(obj).status.points
+        if p.result is PointResult.GOOD and p.cut_at and p.rolling and not p.rolling.gone
+    ]
 
 
 def _slots(snapshots: Sequence[Obj]) -> list[datetime]:

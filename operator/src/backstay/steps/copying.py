@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from backstay.api.backup import BackupSpec, BackupStatus, PlannedClaim, RunPlan, Trigger
@@ -11,7 +11,7 @@ from backstay.api.policy import CLAIMS_MAX, ClaimSource, PolicySpec
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling
 from backstay.domain import labels, naming, objects, rolling_tasks
 from backstay.domain.carriers import rules_of
-from backstay.domain.errors import UserError
+from backstay.domain.errors import Transient, UserError
 from backstay.domain.job_sights import JobSeen
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Rules
@@ -42,7 +42,7 @@ class Copying:
         self._client = client
         self._jobs = jobs
         self._roots = roots
-        self._home = home
+        self.home = home
 
     async def make_plan(self, namespace: str, policy: str, spec: PolicySpec) -> RunPlan:
         """Given a policy of rolling copies, return the plan of a run started now.
@@ -83,9 +83,20 @@ class Copying:
             rolling,
             namespace=namespace,
             policy=policy,
-            home=self._home,
+            home=self.home,
             roots=self._roots,
         )
+
+    async def ready_node(self, site: Site) -> str | None:
+        """Given a site, return the node for a Job of it, None if any will do.
+
+        Raise Transient if it is missing or not ready.
+        """
+        node = await self._node(site)
+        trouble, _ = await self.trouble(node)
+        if trouble:
+            raise Transient(trouble)
+        return node
 
     async def look(self, backup: Obj, spec: BackupSpec, status: BackupStatus) -> CopySeen | None:
         """Given a run that copies, return what is seen of the copy that is next or under way."""
@@ -109,7 +120,7 @@ class Copying:
                 node = await self._node(site)
             except UserError as error:
                 return CopySeen(problem=error.message)
-            trouble, for_good = await self._trouble(node)
+            trouble, for_good = await self.trouble(node)
             if trouble:
                 return CopySeen(waits=True, problem=trouble if for_good else "", message=trouble)
         return CopySeen(job, message=job.message)
@@ -225,22 +236,28 @@ class Copying:
         )
 
     async def _check_node(self, name: str) -> None:
-        trouble, for_good = await self._trouble(name)
+        trouble, for_good = await self.trouble(name)
         if for_good:
             raise UserError("NodeNotFound", f"spec.source.hostPath.node: {trouble}")
 
-    async def _trouble(self, node: str | None) -> tuple[str, bool]:
+    async def trouble(self, node: str | None) -> tuple[str, bool]:
+        """Given a node (None: any), return what keeps Jobs from it, and whether for good."""
         return node_trouble(node, await self._client.find(NODE, node)) if node else ("", False)
 
     async def _node(self, site: Site) -> str | None:
         """The one node for a Job of this site: the directory's, or that of the claims' Pods."""
         if site.node is not None:
             return site.node
-        namespace = site.series.namespace
-        names = {site.series.holder, site.destination.claim or ""}
+        claims = {site.series.holder, site.destination.claim or ""}
+        return await self.node_of(site.series.namespace, claims)
+
+    async def node_of(self, namespace: str, names: Collection[str]) -> str | None:
+        """Given claims that one Job needs ("" is none), return the node that has them, None if any
+        will do. Raise UserError if they are in use on different nodes.
+        """
         claims = [
             claim
-            for name in sorted(names)
+            for name in sorted(filter(None, names))
             if (claim := await self._client.find(PERSISTENT_VOLUME_CLAIM, name, namespace))
         ]
         return node_of_claims(claims, await self._client.list(POD, namespace))
