@@ -89,7 +89,7 @@ class RollingPoint:
     record: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, text: str) -> "RollingPoint":
+    def parse(cls, text: str | bytes) -> "RollingPoint":
         """Given a file's text, return the point. Raise DataError if it cannot be understood."""
         try:
             raw = json.loads(text)
