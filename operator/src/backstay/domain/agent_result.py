@@ -41,11 +41,12 @@ class AgentResult:
         }
 
     def number(self, *path: str) -> int | None:
-        """Given keys, return the number there, None if there is none."""
+        """Given keys, return the number there in whole, None if there is none."""
         here: Any = self.raw
         for key in path:
             here = here.get(key) if isinstance(here, Mapping) else None
-        return here if isinstance(here, int) and not isinstance(here, bool) else None
+        is_number = isinstance(here, int | float) and not isinstance(here, bool)
+        return int(here) if is_number else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from backstay.api.rolling import Rolling
 from backstay.domain.points import Rules
 from backstay.domain.rolling_sites import Opened, Site
 
-POINTS_MAX: Final = 60
-"""Points of one relabel or prune."""
+POINTS_MAX: Final = 40
+"""Points of one relabel or prune: so many that its answer fits into a termination message."""
 BRIEF_LOCK: Final = timedelta(minutes=2)
 """How long upkeep waits for a copy that is under way: it comes again later."""
 _UNITS: Final = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12} | {
@@ -57,10 +57,11 @@ class CopyWish:
     allow_shrunken: bool = False
 
 
-def init(site: Site) -> Step:
-    """Given a site, return the step that makes its destination usable."""
-    marker = {"id": site.marker} if site.marker else {}
-    return _step("init", {"destination": {"path": site.destination.at, **marker}})
+def init(path: str, marker: str | None) -> Step:
+    """Given a destination in the container and the id of its marker (None: any), return the step
+    that makes it usable.
+    """
+    return _step("init", {"destination": {"path": path, **({"id": marker} if marker else {})}})
 
 
 def copy(site: Site, source: Opened, rolling: Rolling, wish: CopyWish) -> Step:

@@ -131,7 +131,7 @@ class Copying:
         site = self._site_of_run(backup, spec, status, series)
         source = source_of(site.series, self._roots)
         wish = await self._wish(backup, spec, status)
-        before = [rolling_tasks.init(site)] if site.makes_marker else []
+        before = [rolling_tasks.init(site.destination.at, site.marker)] if site.makes_marker else []
         await self._jobs.start(
             Work(
                 name=_job_name(backup, status, series),

@@ -69,6 +69,7 @@ class UpkeepJobs:
 
 def _work(chore: Chore, site: Site, node: str | None = None) -> Work:
     series, step = chore.kept.series, _step(chore, site)
+    first = [rolling_tasks.init(site.destination.at, site.marker)] if site.makes_marker else []
     digest = naming.digest(f"{chore.occasion}\n{step.task}\n{site.destination}")
     return Work(
         name=naming.agent_job_name(
@@ -77,7 +78,9 @@ def _work(chore: Chore, site: Site, node: str | None = None) -> Work:
         namespace=site.namespace,
         token=digest,
         node=node,
-        steps=[rolling_tasks.init(site), step] if site.makes_marker else [step],
+        steps=[rolling_tasks.init(site.destination.at, site.marker), step]
+        if site.makes_marker
+        else [step],
         mounts=[site.destination],
         deadline=LONG if chore.verb is Verb.SCRUB else BRIEF,
         labels=job_labels(series),
