@@ -24,7 +24,9 @@ def generate(root: Path, scale: float = 1.0, seed: int = 7) -> None:
     rng = random.Random(seed)
     noise = rng.randbytes(4 << 20)
     for number in range(int(USERS * scale)):
-        folder = root / "users" / f"u{number // FILES_A_FOLDER // 40}" / f"d{number // FILES_A_FOLDER}"
+        folder = (
+            root / "users" / f"u{number // FILES_A_FOLDER // 40}" / f"d{number // FILES_A_FOLDER}"
+        )
         if number % FILES_A_FOLDER == 0:
             folder.mkdir(parents=True)
         _write(folder / f"file-{number}.dat", _piece(rng, noise, _size(rng)))

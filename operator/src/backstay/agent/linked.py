@@ -52,9 +52,7 @@ def _place_group(
         yield member.directory, at, placed
 
 
-def _follow(
-    plan: Plan, spot: Spot, member: Linked, leader: tuple[bytes, Placed]
-) -> Placed | None:
+def _follow(plan: Plan, spot: Spot, member: Linked, leader: tuple[bytes, Placed]) -> Placed | None:
     """Make one more link to what the first one became; None where it takes no more."""
     path, first = leader
     discard(member.name, spot.new)
