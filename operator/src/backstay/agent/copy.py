@@ -93,20 +93,23 @@ class _Copy:
         try:
             check_source(self.task, source, destination)
             base = self._base()
-            difference = self._walk(source, destination, base)
-            check_size(self.task, difference.totals, self.points.newest)
-            if base is not None and not difference.scan.changed:
-                return self._publish_unchanged(base)
             try:
-                return self._publish_tree(source, base, difference)
+                return self._go_on_from(base, source, destination)
             except Damaged:
                 if base is None:
                     raise
             # Whatever is wrong with the base: without it everything comes from the source.
-            return self._publish_tree(source, None, self._walk(source, destination, None))
+            return self._go_on_from(None, source, destination)
         finally:
             os.close(source)
             os.close(destination)
+
+    def _go_on_from(self, base: Base | None, source: int, destination: int) -> dict[str, Any]:
+        difference = self._walk(source, destination, base)
+        check_size(self.task, difference.totals, self.points.newest)
+        if base is not None and not difference.scan.changed:
+            return self._publish_unchanged(base)
+        return self._publish_tree(source, base, difference)
 
     def _base(self) -> Base | None:
         """The newest point's tree; None where there is none or its manifest is damaged."""
