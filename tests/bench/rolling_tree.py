@@ -21,10 +21,12 @@ PAGE = 8192
 
 def generate(root: Path, scale: float = 1.0, seed: int = 7) -> None:
     """Given an empty directory and a scale, fill it."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - test data
     noise = rng.randbytes(4 << 20)
     for number in range(int(USERS * scale)):
-        folder = root / "users" / f"u{number // FILES_A_FOLDER // 40}" / f"d{number // FILES_A_FOLDER}"
+        folder = (
+            root / "users" / f"u{number // FILES_A_FOLDER // 40}" / f"d{number // FILES_A_FOLDER}"
+        )
         if number % FILES_A_FOLDER == 0:
             folder.mkdir(parents=True)
         _write(folder / f"file-{number}.dat", _piece(rng, noise, _size(rng)))
@@ -43,7 +45,7 @@ def generate(root: Path, scale: float = 1.0, seed: int = 7) -> None:
 
 def change(root: Path, scale: float = 1.0, seed: int = 8) -> None:
     """Given a generated tree, do a day's work in 100 of its folders, and in the big file."""
-    rng = random.Random(seed)
+    rng = random.Random(seed)  # noqa: S311 - test data
     noise = rng.randbytes(4 << 20)
     folders = sorted((root / "users").glob("*/*"))
     folders = rng.sample(folders, min(len(folders), max(1, int(100 * scale))))

@@ -20,7 +20,7 @@ from backstay.agent.listing import ROOT, Listing, Stat
 from backstay.agent.manifest import Damaged
 from backstay.agent.parallel import batches, spread
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent, printable
-from backstay.agent.place import UNLINKABLE, How, Placed, link, place
+from backstay.agent.place import NOTHING, UNLINKABLE, How, Placed, link, place
 from backstay.agent.spot import Plan, Spot, at_work
 from backstay.domain.errors import DataError
 
@@ -34,7 +34,7 @@ class Built:
 
     listings: dict[bytes, Listing] = field(default_factory=dict)
     """Of directories that differ from the last manifest, complete."""
-    how: How = How()
+    how: How = NOTHING
     vanished: list[bytes] = field(default_factory=list)
     moved: list[bytes] = field(default_factory=list)
     databases: list[bytes] = field(default_factory=list)
@@ -57,14 +57,14 @@ def build(plan: Plan) -> Built:
     built = Built(vanished=list(plan.scan.vanished))
     placed: dict[bytes, dict[int, Placed | None]] = {path: {} for path in plan.scan.changed}
     for answers, linked in spread(lambda unit: _do(plan, unit), _units(plan), plan.processes):
-        built.how += How(linked=linked)
+        built.how = built.how.plus(How(linked=linked))
         for path, at, one in answers:
             placed.setdefault(path, {})[at] = one
     for path, at, one in place_linked(plan):
         if path in placed or one is None or one.how.copied:
             placed.setdefault(path, {})[at] = one
         elif one is not None:
-            built.how += one.how
+            built.how = built.how.plus(one.how)
     for path, found in placed.items():
         built.listings[path] = _assembled(path, plan.now(path), found, built)
     return built
@@ -82,7 +82,7 @@ def _remove_what_went(plan: Plan) -> None:
             continue  # it went with its parent
         try:
             for name in before.stored():
-                was, at = before.stats[before.find(name) or 0], now.find(name)
+                was, at = before.stats[before.index(name)], now.find(name)
                 kept = at is not None and now.stats[at].is_directory == was.is_directory
                 if not kept and was.is_directory:
                     shutil.rmtree(name, dir_fd=new)
@@ -165,9 +165,7 @@ def _linked_at_once(spot: Spot, at: int) -> bool:
     return True
 
 
-def _assembled(
-    path: bytes, now: Listing, found: dict[int, Placed | None], built: Built
-) -> Listing:
+def _assembled(path: bytes, now: Listing, found: dict[int, Placed | None], built: Built) -> Listing:
     """Return the listing of a directory as it came to be, and count what happened in it."""
     result = Listing([], [])
     for at, (name, one) in enumerate(zip(now.names, now.stats, strict=True)):
@@ -193,7 +191,7 @@ def _assembled(
 
 
 def _count(path: bytes, placed: Placed, built: Built) -> None:
-    built.how += placed.how
+    built.how = built.how.plus(placed.how)
     if placed.moved:
         built.moved.append(path)
     if placed.deferred:

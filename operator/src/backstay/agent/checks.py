@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from backstay.agent.linux import reflink
 from backstay.agent.files import BIG
+from backstay.agent.linux import reflink
 from backstay.agent.listing import Totals
 from backstay.agent.paths import is_mounted, same_file_system
 from backstay.agent.spot import Plan
@@ -49,7 +49,7 @@ def check_size(task: CopyTask, totals: Totals, newest: RollingPoint | None) -> N
         return
     for word, is_now, was in (
         ("entries", totals.entries, newest.entries),
-        ("bytes", totals.bytes, newest.bytes),
+        ("bytes", totals.bytes, newest.size),
     ):
         if is_now * 100 < was * task.shrink_percent:
             raise UserError(
@@ -60,7 +60,7 @@ def check_size(task: CopyTask, totals: Totals, newest: RollingPoint | None) -> N
             )
 
 
-def check_room(task: CopyTask, plan: Plan, destination: int) -> None:
+def check_room(task: CopyTask, plan: Plan) -> None:
     """Given a plan, raise UserError if its destination has too few bytes or inodes for it."""
     size, inodes = _need(plan)
     found = os.fstatvfs(plan.new)
@@ -116,5 +116,3 @@ def _shares_blocks(plan: Plan) -> bool:
     finally:
         os.close(one)
         os.close(other)
-
-

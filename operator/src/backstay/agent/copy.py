@@ -22,7 +22,7 @@ from backstay.agent.linux import SUBVOLUME_INODE, make_snapshot, make_subvolume,
 from backstay.agent.listing import Listing, Totals, totals_of
 from backstay.agent.manifest import Changes, Damaged, Manifest, save
 from backstay.agent.paths import DIRECTORY, open_allowed
-from backstay.agent.results import answer, examples, point_json
+from backstay.agent.results import answer, examples
 from backstay.agent.rsync import copy_deferred
 from backstay.agent.scan import Scan, Walk, scan
 from backstay.agent.spot import Plan
@@ -93,22 +93,23 @@ class _Copy:
         try:
             check_source(self.task, source, destination)
             base = self._base()
-            difference = self._walk(source, destination, base)
-            check_size(self.task, difference.totals, self.points.newest)
-            if base is not None and not difference.scan.changed:
-                return self._publish_unchanged(base)
             try:
-                return self._publish_tree(source, destination, base, difference)
+                return self._go_on_from(base, source, destination)
             except Damaged:
                 if base is None:
                     raise
             # Whatever is wrong with the base: without it everything comes from the source.
-            return self._publish_tree(
-                source, destination, None, self._walk(source, destination, None)
-            )
+            return self._go_on_from(None, source, destination)
         finally:
             os.close(source)
             os.close(destination)
+
+    def _go_on_from(self, base: Base | None, source: int, destination: int) -> dict[str, Any]:
+        difference = self._walk(source, destination, base)
+        check_size(self.task, difference.totals, self.points.newest)
+        if base is not None and not difference.scan.changed:
+            return self._publish_unchanged(base)
+        return self._publish_tree(source, base, difference)
 
     def _base(self) -> Base | None:
         """The newest point's tree; None where there is none or its manifest is damaged."""
@@ -132,15 +133,12 @@ class _Copy:
         return compare(found, base.manifest if base else None)
 
     def _publish_unchanged(self, base: Base) -> dict[str, Any]:
-        newest = self.points.newest
-        assert newest is not None
-        totals = base.manifest.totals
-        point = self._point(base.run, totals)
+        point = self._point(base.run, base.manifest.totals)
         write_point(self.folder, point)
         return answer("Unchanged", f"{point.stamp} is the tree of {base.run}", point=point)
 
     def _publish_tree(
-        self, source: int, destination: int, base: Base | None, difference: Difference
+        self, source: int, base: Base | None, difference: Difference
     ) -> dict[str, Any]:
         partial = self.folder.trees / f"{PARTIAL}{self.task.run}"
         if partial.exists():
@@ -151,8 +149,8 @@ class _Copy:
         new = -1
         try:
             new, onto = _begin_data(top, old)
-            plan = _plan(self.task, source, new, old, onto, base, difference)
-            check_room(self.task, plan, destination)
+            plan = _plan(self.task, (source, new, old), onto, base, difference)
+            check_room(self.task, plan)
             built = build(plan)
             copy_deferred(plan, built, self.task.limits.bandwidth)
             dress_directories(plan, built)
@@ -187,7 +185,7 @@ class _Copy:
             annotations=self.task.annotations,
             entries=totals.entries,
             files=totals.files,
-            bytes=totals.bytes,
+            size=totals.bytes,
             record=self.task.record,
         )
         # As for snapshots: good and its tiers are one write.
@@ -230,9 +228,7 @@ def _drop_vanished(found: Scan, before: dict[bytes, Listing]) -> None:
         found.changed[parent] = Listing(names, stats)
 
 
-def _removed(
-    found: Scan, before: dict[bytes, Listing], manifest: Manifest
-) -> tuple[bytes, ...]:
+def _removed(found: Scan, before: dict[bytes, Listing], manifest: Manifest) -> tuple[bytes, ...]:
     """The base's directories that the source does not have any more."""
     roots = set()
     for path, listing in found.changed.items():
@@ -264,13 +260,12 @@ def _begin_data(top: int, old: int | None) -> tuple[int, bool]:
 
 def _plan(
     task: CopyTask,
-    source: int,
-    new: int,
-    old: int | None,
+    directories: tuple[int, int, int | None],
     onto: bool,
     base: Base | None,
     difference: Difference,
 ) -> Plan:
+    source, new, old = directories
     before = difference.before
     unchanged: frozenset[bytes] = frozenset()
     if base is not None and onto:
@@ -339,6 +334,3 @@ def _told(point: RollingPoint, totals: Totals, built: Built) -> dict[str, Any]:
     )
     found = {key: examples(names) for key, names in notes.items() if names}
     return answer("Copied", message, point=point, stats=stats, notes=found)
-
-
-__all__ = ["Base", "Difference", "compare", "copy", "point_json"]

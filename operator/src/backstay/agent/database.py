@@ -9,6 +9,8 @@ Invariants: the database is reached by descriptors that no symlink was followed 
 really opened is compared with them before a byte is believed.
 """
 
+# ruff: noqa: N818 - an error is named after what it is about, as in domain/errors.py
+
 from __future__ import annotations
 
 import os

@@ -28,7 +28,10 @@ _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_XATTRS: Final = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 # The kernel makes these anew or forbids them; none is data of the file.
-_SKIPPED_XATTRS: Final = ("security.selinux", "security.ima", "security.evm", "system.nfs4_acl")
+_SKIPPED_XATTRS: Final = {
+    *("security.selinux", "security.ima", "security.evm", "system.nfs4_acl"),
+    *("trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"),  # XFS's second view of an ACL
+}
 
 
 @dataclass(frozen=True, slots=True)

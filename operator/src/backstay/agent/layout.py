@@ -142,7 +142,7 @@ def _lock(fd: int, kind: int, where: Where) -> None:
         f"another job works on {where.path}; its lock was not free for {where.lock_seconds} s"
     )
 
-    def give_up(number: int, frame: object) -> None:
+    def give_up(*_: object) -> None:
         raise busy
 
     try:

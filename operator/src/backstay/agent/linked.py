@@ -52,16 +52,24 @@ def _place_group(
         yield member.directory, at, placed
 
 
-def _follow(
-    plan: Plan, spot: Spot, member: Linked, leader: tuple[bytes, Placed]
-) -> Placed | None:
+def _follow(plan: Plan, spot: Spot, member: Linked, leader: tuple[bytes, Placed]) -> Placed | None:
     """Make one more link to what the first one became; None where it takes no more."""
     path, first = leader
-    discard(member.name, spot.new)
     try:
+        if _is_same(path, plan.new, member.name, spot.new):
+            return replace(first, how=How(linked=1))  # in the snapshot already
+        discard(member.name, spot.new)
         link(path, plan.new, member.name, spot.new)
     except OSError as error:
         if error.errno in UNLINKABLE:
             return None
         raise
     return replace(first, how=How(linked=1))
+
+
+def _is_same(path: bytes, root: int, name: bytes, directory: int) -> bool:
+    try:
+        other = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.stat(path, dir_fd=root, follow_symlinks=False), other)

@@ -70,6 +70,10 @@ def digest_of(stats: bytes, names: Sequence[bytes]) -> bytes:
     return hashlib.blake2b(stats + b"\0".join(names), digest_size=DIGEST_SIZE).digest()
 
 
+Known = tuple[Stat, bytes, dict[str, Any]]
+"""What a manifest says of one entry: inode, extra, note."""
+
+
 @dataclass(slots=True)
 class Listing:
     """The entries of one directory."""
@@ -91,6 +95,17 @@ class Listing:
         """Given a name, return its place in the columns, None if it is not there."""
         at = bisect_left(self.names, name)
         return at if at < len(self.names) and self.names[at] == name else None
+
+    def index(self, name: bytes) -> int:
+        """Given a name that it has, return its place in the columns."""
+        at = self.find(name)
+        if at is None:
+            raise KeyError(name)
+        return at
+
+    def known(self, at: int) -> Known:
+        """Given a place in the columns, return what is said there."""
+        return self.stats[at], self.extras[at], self.notes.get(self.names[at], {})
 
     def stored(self) -> list[bytes]:
         """Return the names that the tree has, without the root's own."""

@@ -5,6 +5,8 @@ are never written to once their tree is published, so trees share them by links;
 by path) can be read without the blocks. The format is in docs/design/0008-rolling-agent.md.
 """
 
+# ruff: noqa: N818 - an error is named after what it is about, as in domain/errors.py
+
 from __future__ import annotations
 
 import json
@@ -92,9 +94,8 @@ class Manifest:
         for part in reversed(self.parts):
             if not left & part.digests.keys():
                 continue
-            for path, block in zip(part.digests, part.blocks(), strict=True):
-                if path in left:
-                    found[path] = block
+            blocks = zip(part.digests, part.blocks(), strict=True)
+            found |= {path: block for path, block in blocks if path in left}
             left -= part.digests.keys()
         if left:
             raise Damaged(f"{self.parts[0].path.parent}: blocks are missing")

@@ -63,7 +63,8 @@ def _begin(parent: int) -> None:
 
 
 def _call(index: int) -> tuple[_Failure | None, Any]:
-    assert _task is not None
+    if _task is None:
+        raise RuntimeError("not a process of spread()")
     function, units = _task
     try:
         return None, function(units[index])
@@ -71,9 +72,7 @@ def _call(index: int) -> tuple[_Failure | None, Any]:
         return _Failure(error), None
 
 
-def batches(
-    items: Iterable[tuple[Unit, int]], weight: int
-) -> list[list[Unit]]:
+def batches(items: Iterable[tuple[Unit, int]], weight: int) -> list[list[Unit]]:
     """Given items with their weights, return lists of them in order, each of about `weight`."""
     found: list[list[Unit]] = []
     total = weight

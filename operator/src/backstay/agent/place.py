@@ -11,14 +11,15 @@ import errno
 import os
 import stat
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from backstay.agent.database import SIBLINGS, copy_database, is_database, is_live
 from backstay.agent.files import copy_file, copy_xattrs, hash_file, open_file, xattrs
-from backstay.agent.listing import NO_HASH, Stat, stat_of
+from backstay.agent.listing import NO_HASH, Known, Stat, stat_of
 from backstay.agent.paths import VANISHED
-from backstay.agent.spot import Known, Spot
+from backstay.agent.spot import Spot
 
 UNLINKABLE: Final = {errno.EMLINK, errno.EPERM, errno.EXDEV}
 DEVICE: Final = struct.Struct("<Q")
@@ -34,9 +35,11 @@ class How(NamedTuple):
     not_linked: int = 0
     """Older copies that refused another link (65,000 on ext4, immutable files)."""
 
-    def __add__(self, other: object) -> How:
-        assert isinstance(other, How)
+    def plus(self, other: How) -> How:
         return How(*map(sum, zip(self, other, strict=True)))
+
+
+NOTHING: Final = How()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Placed:
     extra: bytes
     stat: Stat
     note: dict[str, Any] = field(default_factory=dict)
-    how: How = How()
+    how: How = NOTHING
     moved: bool = False
     deferred: bool = False
     """Its content is still to be copied, by rsync."""
@@ -70,10 +73,8 @@ def place(spot: Spot, name: bytes, one: Stat) -> Placed | None:
 
 def discard(name: bytes, directory: int) -> None:
     """Given a name that may be there, remove it."""
-    try:
+    with suppress(FileNotFoundError):
         os.unlink(name, dir_fd=directory)
-    except FileNotFoundError:
-        pass
 
 
 def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
@@ -116,9 +117,7 @@ def _family_of(spot: Spot, name: bytes) -> bytes | None:
     return None
 
 
-def _is_unchanged(
-    spot: Spot, name: bytes, one: Stat, known: Known, *, live: bool
-) -> bool:
+def _is_unchanged(spot: Spot, name: bytes, one: Stat, known: Known, *, live: bool) -> bool:
     if known[0] != one or known[2].get("omitted", False):
         return False
     if bool(known[2]) != live:
@@ -132,9 +131,7 @@ def _is_unchanged(
     return True
 
 
-def _is_the_same(
-    spot: Spot, name: bytes, one: Stat, known: Known
-) -> bool:
+def _is_the_same(spot: Spot, name: bytes, one: Stat, known: Known) -> bool:
     """Whether an inode that is another, or was touched, has the content and the attributes that
     the old tree has. Reads the source.
     """
@@ -155,14 +152,13 @@ def _is_the_same(
         os.close(fd)
 
 
-def _keep(
-    spot: Spot, name: bytes, one: Stat, known: Known
-) -> Placed | None:
+def _keep(spot: Spot, name: bytes, one: Stat, known: Known) -> Placed | None:
     """Have an entry that the old tree has as it is in the new one too; None if it cannot be
     linked (or is missing there), and must be made from the source again.
     """
     if not spot.onto:
-        assert spot.old is not None
+        if spot.old is None:
+            return None
         try:
             link(name, spot.old, name, spot.new)
         except OSError as error:
@@ -174,9 +170,7 @@ def _keep(
 
 def link(old: bytes, old_directory: int, new: bytes, new_directory: int) -> None:
     """Given a name and its directory, and a second one, make a hard link; of a symlink too."""
-    os.link(
-        old, new, src_dir_fd=old_directory, dst_dir_fd=new_directory, follow_symlinks=False
-    )
+    os.link(old, new, src_dir_fd=old_directory, dst_dir_fd=new_directory, follow_symlinks=False)
 
 
 def _place_database(spot: Spot, name: bytes, one: Stat) -> Placed:

@@ -17,7 +17,7 @@ from backstay.agent.results import answer, point_json
 from backstay.agent.store import finish, read_points, remove_point, write_point
 from backstay.agent.tasks import Fields, Where
 from backstay.domain.errors import DataError
-from backstay.domain.rolling import STAMP, RollingPoint, why_kept
+from backstay.domain.rolling import STAMP, RollingPoint, Series, why_kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class PointsTask:
     """What `relabel` and `prune` are asked for."""
 
     where: Where
+    folder: Folder
     changes: tuple[Change, ...]
 
     @classmethod
@@ -44,12 +45,8 @@ class PointsTask:
             patches = {key: _patch(point, key) for key in ("labels", "annotations")}
             change = Change(tasks.stamp(point), point.text("version"), **patches)
             changes.append(change)
-        return cls(tasks.with_series(task), tuple(changes))
-
-    @property
-    def folder(self) -> Folder:
-        assert self.where.series is not None
-        return folder_of(self.where.path, self.where.series)
+        where = Where.read(task)
+        return cls(where, folder_of(where.path, tasks.series_of(task)), tuple(changes))
 
 
 def relabel(task: PointsTask) -> dict[str, Any]:
@@ -118,12 +115,14 @@ def _patch(point: Fields, key: str) -> dict[str, str | None]:
     return found
 
 
-def list_points(where: Where) -> Iterator[dict[str, Any]]:
-    """Given where, yield every point of the series (or of the destination), and last the result."""
+def list_points(where: Where, series: Series | None) -> Iterator[dict[str, Any]]:
+    """Given where and a series (None: all of the destination), yield every point, and last the
+    result. Raise DataError after that if some cannot be read.
+    """
     count = 0
     damaged: list[str] = []
     with locked(where, exclusive=False):
-        for folder in _folders(where):
+        for folder in _folders(where, series):
             points = read_points(folder)
             damaged += [f"{folder.path.relative_to(where.path)}/{why}" for why in points.damaged]
             for point in points.found:
@@ -138,9 +137,9 @@ def list_points(where: Where) -> Iterator[dict[str, Any]]:
     yield answer("Listed", f"{count} points", count=count)
 
 
-def _folders(where: Where) -> list[Folder]:
-    if where.series is not None:
-        return [folder_of(where.path, where.series)]
+def _folders(where: Where, series: Series | None) -> list[Folder]:
+    if series is not None:
+        return [folder_of(where.path, series)]
     found = sorted(Path(where.path).glob("*/*/*/points"))
     return [Folder(path.parent) for path in found if _is_ours(path)]
 

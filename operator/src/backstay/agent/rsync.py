@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,13 +21,15 @@ from backstay.agent.files import hash_file, open_file
 from backstay.agent.linux import die_with_parent
 from backstay.agent.listing import stat_of
 from backstay.agent.parallel import batches, spread
-from backstay.agent.paths import DIRECTORY, VANISHED, Descent
-from backstay.agent.place import How, discard
+from backstay.agent.paths import VANISHED, Descent
+from backstay.agent.place import How
 from backstay.agent.spot import Plan
 from backstay.domain.errors import DataError
 
 # Everything that -a has but recursion, and what it leaves out; times to the nanosecond.
 _EVERYTHING: Final = ("-lptgoD", "-HAXS", "--numeric-ids", "--modify-window=-1")
+_FROM: Final = ("--from0", "--files-from=-")
+_THEIRS: Final = "rsync://localhost/module/"
 _VANISHED_STATUS: Final = 24
 _TRIES: Final = 3
 _CONFIGURATION: Final = """use chroot = yes
@@ -47,55 +50,59 @@ def pull(source: int, target: int, names: Sequence[bytes], bandwidth: int) -> No
     """Given a tenant's directory, ours, paths of files below both and bytes a second (0: no
     limit), copy those files. What has vanished is left out. Raise DataError if rsync fails.
     """
-    options = ["--no-recursive", "--no-implied-dirs", "--ignore-times", "--ignore-missing-args"]
-    _run(source, "yes", [*options, *_from(names), *_limit(bandwidth)], pulled=target, names=names)
+    options = ("--no-recursive", "--no-implied-dirs", "--ignore-times", "--ignore-missing-args")
+    with _module(source, read_only=True) as module:
+        _run(
+            [*options, *_limit(bandwidth), *_FROM, _THEIRS, f"/proc/self/fd/{target}/"],
+            module,
+            (source, target),
+            names,
+        )
 
 
-def push(source: int, target: int, names: Sequence[bytes], bandwidth: int) -> None:
+def push(source: int, target: int, names: Sequence[bytes], *, onto: bool, bandwidth: int) -> None:
     """Given a tree of ours, a tenant's directory, and paths below both (none: everything), make
-    the second what the first is there. Raise DataError if rsync fails.
+    the second what the first is there; `onto`: it has files already, and times prove nothing.
+
+    Raise DataError if rsync fails.
     """
-    options = ["--recursive", "--delete", "--checksum", *_limit(bandwidth)]
-    _run(target, "no", [*options, *_from(names)], pushed=source, names=names)
+    options = ["--recursive", "--delete", *(["--checksum"] if onto else []), *_limit(bandwidth)]
+    options += _FROM if names else ()
+    with _module(target, read_only=False) as module:
+        ends = (f"/proc/self/fd/{source}/", _THEIRS)
+        _run([*options, *ends], module, (source, target), names)
 
 
 def _limit(bandwidth: int) -> list[str]:
     return [f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []
 
 
-def _from(names: Sequence[bytes]) -> list[str]:
-    return ["--from0", "--files-from=-"] if names else []
+@contextmanager
+def _module(fd: int, *, read_only: bool) -> Iterator[Path]:
+    """The configuration of a daemon whose one module is a directory."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "rsyncd.conf")
+        word = "yes" if read_only else "no"
+        path.write_text(_CONFIGURATION.format(fd=fd, read_only=word), encoding="utf-8")
+        yield path
 
 
 def _run(
-    module: int,
-    read_only: str,
-    options: Sequence[str],
-    *,
-    pulled: int | None = None,
-    pushed: int | None = None,
-    names: Sequence[bytes],
+    words: Sequence[str], module: Path, open_files: tuple[int, int], names: Sequence[bytes]
 ) -> None:
-    here = pulled if pulled is not None else pushed
-    assert here is not None
-    ours, theirs = f"/proc/self/fd/{here}/", "rsync://localhost/module/"
-    ends = [theirs, ours] if pulled is not None else [ours, theirs]
-    with tempfile.TemporaryDirectory() as folder:
-        configuration = Path(folder, "rsyncd.conf")
-        configuration.write_text(_CONFIGURATION.format(fd=module, read_only=read_only))
-        done = subprocess.run(
-            ["rsync", *_EVERYTHING, *options, *ends],
-            input=b"".join(name + b"\0" for name in names),
-            # RSYNC_CONNECT_PROG makes it talk to a program instead of a socket (rsync(1)).
-            env={
-                "PATH": os.environ.get("PATH", os.defpath),
-                "RSYNC_CONNECT_PROG": f"rsync --daemon --config={configuration} .",
-            },
-            pass_fds=(module, here),
-            capture_output=True,
-            check=False,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - no threads here
-        )
+    done = subprocess.run(
+        ["rsync", *_EVERYTHING, *words],
+        input=b"".join(name + b"\0" for name in names),
+        # Makes it talk to a program instead of to a host (rsync(1)).
+        env={
+            "PATH": os.environ.get("PATH", os.defpath),
+            "RSYNC_CONNECT_PROG": f"rsync --daemon --config={module} .",
+        },
+        pass_fds=open_files,
+        capture_output=True,
+        check=False,
+        preexec_fn=die_with_parent,
+    )
     if done.returncode not in {0, _VANISHED_STATUS}:
         said = done.stderr.decode(errors="replace").strip()[-500:]
         raise DataError(f"rsync ended with status {done.returncode}: {said}")
@@ -121,8 +128,7 @@ def _record(plan: Plan, built: Built, paths: list[bytes], *, last: bool) -> list
         for path, digest, size, moved in answers:
             parent, _, name = path.rpartition(b"/")
             listing = built.listings[parent]
-            at = listing.find(name)
-            assert at is not None
+            at = listing.index(name)
             if digest is None:
                 built.vanished.append(path)
                 del listing.names[at], listing.stats[at], listing.extras[at]
@@ -131,7 +137,7 @@ def _record(plan: Plan, built: Built, paths: list[bytes], *, last: bool) -> list
             if moved and not last:
                 again.append(path)
                 continue
-            built.how += How(copied=1, copied_bytes=size)
+            built.how = built.how.plus(How(copied=1, copied_bytes=size))
             if moved:
                 built.moved.append(path)
                 # No inode has this ctime: the next run takes the file for changed.
@@ -147,8 +153,7 @@ def _compare(
     for path in paths:
         parent, _, name = path.rpartition(b"/")
         listing = built.listings[parent]
-        at = listing.find(name)
-        assert at is not None
+        at = listing.index(name)
         try:
             fd = open_file(name, new(parent))
         except OSError as error:

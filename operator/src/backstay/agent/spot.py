@@ -6,14 +6,10 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
-from backstay.agent.listing import Listing, Stat
+from backstay.agent.listing import Known, Listing
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent
 from backstay.agent.scan import Scan
-
-Known = tuple[Stat, bytes, dict[str, Any]]
-"""What a manifest says of one entry: inode, extra, note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,7 @@ class Spot:
         at = self.before.find(name)
         if at is None:
             return None
-        return self.before.stats[at], self.before.extras[at], self.before.notes.get(name, {})
+        return self.before.known(at)
 
 
 @contextmanager

@@ -154,9 +154,9 @@ def _mend_links(folder: Folder) -> None:
         _link(folder, point)
     known = {point.stamp for point in points.found}
     for path in folder.path.iterdir():
-        if STAMP.fullmatch(path.name) and path.is_symlink() and path.name not in known:
-            if not points.damaged:
-                path.unlink()
+        lost = STAMP.fullmatch(path.name) and path.is_symlink() and path.name not in known
+        if lost and not points.damaged:
+            path.unlink()
 
 
 def _link(folder: Folder, point: RollingPoint) -> None:

@@ -91,11 +91,10 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The destination, and the series in it."""
+    """The destination, as the task knows it."""
 
     path: str
     id: str
-    series: Series | None
     lock_seconds: int
     same_file_system: bool
 
@@ -105,7 +104,6 @@ class Where:
         return cls(
             path=destination.text("path"),
             id=destination.text("id", ""),
-            series=Series.parse(task.raw("series")) if task.has("series") else None,
             lock_seconds=task.number("lockSeconds", 60),
             same_file_system=destination.flag("allowSameFilesystem"),
         )
@@ -126,6 +124,7 @@ class CopyTask:
     """What `copy` is asked for."""
 
     where: Where
+    series: Series
     run: str
     root: str
     path: str
@@ -141,11 +140,6 @@ class CopyTask:
     keep_inodes: int = 0
     limits: Limits = Limits()
 
-    @property
-    def series(self) -> Series:
-        assert self.where.series is not None
-        return self.where.series
-
     @classmethod
     def read(cls, task: Fields) -> CopyTask:
         source, shrink, free = task.child("source"), task.child("shrink"), task.child("keepFree")
@@ -153,7 +147,8 @@ class CopyTask:
         if len(json.dumps(record)) > RECORD_LIMIT:
             raise task.fail("record", f"it is larger than {RECORD_LIMIT} bytes")
         return cls(
-            where=with_series(task),
+            where=Where.read(task),
+            series=series_of(task),
             run=run_name(task, "run"),
             root=source.text("root"),
             path=source.text("path", ""),
@@ -167,16 +162,13 @@ class CopyTask:
             allow_shrink=shrink.flag("allow"),
             keep_bytes=free.number("bytes", 0),
             keep_inodes=free.number("inodes", 0),
-            limits=_limits(task.child("limits")),
+            limits=limits_of(task),
         )
 
 
-def with_series(task: Fields) -> Where:
-    """Given a task that is about one series, return where. Raise DataError if it names none."""
-    where = Where.read(task)
-    if where.series is None:
-        raise task.fail("series", "it is missing")
-    return where
+def series_of(task: Fields) -> Series:
+    """Given a task that is about one series, return that. Raise DataError if it names none."""
+    return Series.parse(task.raw("series"))
 
 
 def run_name(task: Fields, key: str) -> str:
@@ -203,7 +195,9 @@ def points(task: Fields) -> list[Fields]:
     return found
 
 
-def _limits(task: Fields) -> Limits:
+def limits_of(task: Fields) -> Limits:
+    """Given a task, return its limits. Raise DataError naming the field that is wrong."""
+    task = task.child("limits")
     io_class = task.text("ioClass", "")
     if io_class not in {"", "idle", "best-effort"}:
         raise task.fail("ioClass", "expected idle or best-effort")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 
 from backstay.agent.layout import TRASH, Folder
 from backstay.agent.linux import SUBVOLUME_INODE, drop_subvolume
@@ -82,10 +83,8 @@ def _clear_files(path: bytes) -> list[bytes]:
 
 
 def _unlink(path: bytes) -> None:
-    try:
+    with suppress(OSError):  # its directory will not go away then, which is reported
         os.unlink(path)
-    except OSError:
-        pass  # its directory will not go away, which is what is reported
 
 
 def _remove(top: bytes) -> list[str]:

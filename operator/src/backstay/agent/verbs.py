@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from backstay.agent.results import answer
-from backstay.agent.tasks import CopyTask, Fields, Where
+from backstay.agent.tasks import CopyTask, Fields, Where, series_of
+from backstay.domain.rolling import Series
 
 Tell = Callable[[dict[str, Any]], None]
 """Called once, with the result, as soon as that is certain."""
@@ -55,14 +56,54 @@ def _prune(task: Any, tell: Tell) -> None:
         sys.stderr.write(f"not removed: {left}\n")
 
 
-def _list(task: Where, tell: Tell) -> None:
+def _list(task: tuple[Where, Series | None], tell: Tell) -> None:
     from backstay.agent.points import list_points
 
-    for found in list_points(task):
+    for found in list_points(*task):
         if "ok" in found:
             tell(found)
         else:
             sys.stdout.write(json.dumps(found, separators=(",", ":")) + "\n")
+
+
+def _check(task: Any, tell: Tell) -> None:
+    from backstay.agent.check import check
+
+    tell(check(task))
+
+
+def _scrub(task: Any, tell: Tell) -> None:
+    from backstay.agent.scrub import scrub
+
+    tell(scrub(task))
+
+
+def _restore(task: Any, tell: Tell) -> None:
+    from backstay.agent.restore import restore
+
+    tell(restore(task, _now()))
+
+
+def _check_task(task: Fields) -> Any:
+    from backstay.agent.check import CheckTask
+
+    return CheckTask.read(task)
+
+
+def _scrub_task(task: Fields) -> Any:
+    from backstay.agent.scrub import ScrubTask
+
+    return ScrubTask.read(task)
+
+
+def _restore_task(task: Fields) -> Any:
+    from backstay.agent.restore import RestoreTask
+
+    return RestoreTask.read(task)
+
+
+def _list_task(task: Fields) -> tuple[Where, Series | None]:
+    return Where.read(task), series_of(task) if task.has("series") else None
 
 
 def _points_task(task: Fields) -> Any:
@@ -76,5 +117,8 @@ VERBS: Final[dict[str, tuple[Callable[[Fields], Any], Callable[[Any, Tell], None
     "copy": (CopyTask.read, _copy),
     "relabel": (_points_task, _relabel),
     "prune": (_points_task, _prune),
-    "list": (Where.read, _list),
+    "list": (_list_task, _list),
+    "verify-tree": (_check_task, _check),
+    "scrub": (_scrub_task, _scrub),
+    "restore": (_restore_task, _restore),
 }

@@ -85,7 +85,8 @@ class RollingPoint:
     annotations: Mapping[str, str]
     entries: int
     files: int
-    bytes: int
+    size: int
+    """Bytes of its regular files."""
     record: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -125,7 +126,7 @@ class RollingPoint:
             annotations=_texts(raw, "annotations"),
             entries=_number(raw, "entries"),
             files=_number(raw, "files"),
-            bytes=_number(raw, "bytes"),
+            size=_number(raw, "bytes"),
             record=record,
         )
 
@@ -142,7 +143,7 @@ class RollingPoint:
             "annotations": dict(self.annotations),
             "entries": self.entries,
             "files": self.files,
-            "bytes": self.bytes,
+            "bytes": self.size,
             "record": dict(self.record),
         }
 
