@@ -1,9 +1,8 @@
-"""Directories of the local cluster's nodes, which are directories of this machine, and their copies."""
+"""Directories of the local cluster's nodes, which are directories of this machine, and copies."""
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 from pathlib import Path
@@ -104,7 +103,7 @@ class Uploads:
         """Given a Backup that is done, return the directory of its only copy."""
         (entry,) = done["status"]["points"]
         for folder in self.folders(done["spec"]["policy"]):
-            link = folder / entry["rolling"]["stamp"]
+            link = folder / str(entry["rolling"]["stamp"])
             if link.is_symlink():
-                return link.parent / os.readlink(link)
+                return link.resolve()
         raise AssertionError(f"there is no copy {entry['rolling']['stamp']}")

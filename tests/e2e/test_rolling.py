@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 
 import pytest
 from tests.e2e.kube import Kube
-from tests.e2e.rolling import DESTINATION, NODE, OTHER_NODE, SOURCES, Uploads
+from tests.e2e.rolling import DESTINATION, NODE, SOURCES, Uploads
 
 from backstay.cli import main as kubectl_backstay
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module", autouse=True)
 def destination(kubectl: Kube) -> None:
     """Make the nodes' disk usable, as an administrator does it."""
     SOURCES.mkdir(parents=True, exist_ok=True)
@@ -21,9 +22,7 @@ def destination(kubectl: Kube) -> None:
 
 
 @pytest.fixture
-def uploads(kubectl: Kube, destination: None) -> Iterator[Uploads]:
-    import secrets
-
+def uploads(kubectl: Kube) -> Iterator[Uploads]:
     with Uploads(kubectl.within(f"e2e-{secrets.token_hex(4)}")) as found:
         yield found
 

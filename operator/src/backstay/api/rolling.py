@@ -212,7 +212,18 @@ class CopiesStatus(Model):
         "listed again.",
     )
     rot: int = Field(
-        default=0, ge=0, description="Files of the copies whose content the disk has changed."
+        default=0,
+        ge=0,
+        description="Files of the copies that were found changed when they were last read again.",
+    )
+    rot_parts_left: int = Field(
+        default=0,
+        ge=0,
+        description="Parts that are read until those files come again; only then the finding "
+        "can end.",
+    )
+    rot_message: str | None = Field(
+        default=None, description="What was found changed.", max_length=1024
     )
     message: str | None = Field(
         default=None, description="What the last look said, if it failed.", max_length=1024

@@ -32,7 +32,7 @@ and to lock rsync in (design note 0008). Pod Security's baseline allows all of t
 KEPT: Final = timedelta(hours=1)
 """A finished Job stays so long, for people to read its log."""
 TRIES: Final = 3
-"""Further Pods of one Job, after a Pod was deleted or its node restarted."""
+"""Further Pods of one Job, after a Pod was deleted or the agent failed."""
 NO_RETRY: Final = (2, 3)
 """Exit status of the agent for what another try cannot mend."""
 
@@ -49,6 +49,7 @@ def agent_job(
     deadline: timedelta,
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
+    tries: int = TRIES,
 ) -> Obj:
     """Given where to run what and the directories that it needs, return the Job.
 
@@ -61,7 +62,7 @@ def agent_job(
     return {
         "metadata": {"name": name, "namespace": namespace, **metadata},
         "spec": {
-            "backoffLimit": TRIES,
+            "backoffLimit": tries,
             "completions": 1,
             "parallelism": 1,
             # A second Pod beside one that is still ending would find the destination locked.

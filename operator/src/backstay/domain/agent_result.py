@@ -40,6 +40,12 @@ class AgentResult:
             if isinstance(o, dict)
         }
 
+    def examples(self, *keys: str) -> list[str]:
+        """Given keys of findings, return the names that they give as examples."""
+        found = [self.raw.get(key) for key in keys]
+        names = [f.get("examples") for f in found if isinstance(f, Mapping)]
+        return [str(name) for some in names if isinstance(some, list) for name in some]
+
     def number(self, *path: str) -> int | None:
         """Given keys, return the number there in whole, None if there is none."""
         here: Any = self.raw

@@ -22,7 +22,7 @@ from backstay.api.backup import (
 from backstay.api.common import changed, format_time
 from backstay.api.rolling import CopiesStatus, PlannedRolling
 from backstay.domain import labels, naming
-from backstay.domain.agent_result import Outcome
+from backstay.domain.agent_result import AgentResult, Outcome
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj
 from backstay.domain.records import Run
@@ -31,7 +31,7 @@ from backstay.domain.rolling_results import mirrored
 from backstay.domain.rolling_tasks import Change
 from backstay.domain.rolling_upkeep import Answer, Chore, Kept, Shown, Verb
 from backstay.domain.run import format_size
-from backstay.domain.run_status import with_point
+from backstay.domain.run_status import short, with_point
 from backstay.domain.times import parse_time
 
 _DONE: Final = "done"
@@ -108,10 +108,24 @@ def look_after(
     if chore.verb is Verb.LIST:
         return changed(look, listed_at=now, stale=False)
     if chore.verb is Verb.SCRUB and answer.result is not None:
-        rot = answer.result.number("rot", "count") or 0
-        told = answer.result.message[:1024] if rot else None
-        return changed(look, scrubbed_at=now, rot=rot, message=told)
+        return _scrubbed(
+            changed(look, scrubbed_at=now), answer.result, chore.kept.rolling.scrub.days
+        )
     return look
+
+
+def _scrubbed(look: CopiesStatus, result: AgentResult, days: int) -> CopiesStatus:
+    """What is known of rot after one more part was read. What was found is told until the same
+    part was read again and had nothing.
+    """
+    bad = sum(result.number(key, "count") or 0 for key in ("rot", "changed"))
+    if bad:
+        told = f"{result.message}: {', '.join(result.examples('rot', 'changed'))}"
+        return changed(look, rot=bad, rot_parts_left=days, rot_message=short(told))
+    left = max(look.rot_parts_left - 1, 0)
+    if left:
+        return changed(look, rot_parts_left=left)
+    return changed(look, rot=0, rot_parts_left=0, rot_message=None)
 
 
 def look_after_failure(
@@ -160,7 +174,7 @@ def _status(kept: Kept, point: RollingPoint) -> BackupStatus:
         started_at=point.taken,
         completed_at=point.taken,
         taken=point.taken,
-        size=format_size(point.bytes),
+        size=format_size(point.size),
         plan=RunPlan(
             zone=str(point.record.get("zone", "UTC")),
             claims=(),

@@ -5,8 +5,8 @@
        +-> Refused
 
 Invariants: what is restored and whereto is written down before anything is done; the Job is made
-only when the point carries the request's uid, so that nothing removes it meanwhile; a Job that is
-lost is made again, and the agent refuses a directory that is there already, but its own.
+only when the point carries the request's uid, so that nothing removes it meanwhile; the agent
+gives a new directory its name when it is whole, and refuses one that is there already.
 """
 
 from __future__ import annotations
@@ -53,11 +53,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The next status, whether the Job is to be made or deleted first, and when to look again."""
+    """The next status, whether the Job is to be made first, and when to look again."""
 
     status: RestoreStatus
     start: bool = False
-    forget: bool = False
     after: timedelta | None = None
 
 
@@ -73,9 +72,7 @@ def decide(seen: Seen) -> Decision:
     if seen.job.failed:
         return _end(seen, RestorePhase.FAILED, seen.job.message or "its Job failed")
     if seen.job.succeeded:
-        again = "its Job is done, but what it said is lost: it is made again"
-        status = _said(seen, seen.status, "Restoring", again)
-        return Decision(status, forget=True, after=POLL)
+        return _end(seen, RestorePhase.COMPLETED, "restored; what the Job said is lost")
     if seen.job.exists:
         known = changed(seen.status, directory=changed(entry, job=seen.job.name))
         what = seen.job.message or "the directory is being restored"

@@ -58,7 +58,7 @@ def mirrored(point: RollingPoint, old: PointStatus | None = None) -> PointStatus
         base,
         result=PointResult.GOOD,
         cut_at=point.taken,
-        bytes=point.bytes,
+        bytes=point.size,
         message=None,
         rolling=CopyStatus(
             stamp=point.stamp,

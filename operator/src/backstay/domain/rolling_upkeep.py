@@ -36,6 +36,7 @@ Planned: TypeAlias = tuple[PlannedCopy, Rolling]
 RHYTHM: Final = timedelta(hours=24)
 """Between two looks at a destination, and between two parts of a scrub."""
 ROT: Final = "Rot"
+_FINDINGS: Final = frozenset({"Rotten", "Changed"})
 NO_ROT: Final = Brake("NoneFound", "every file of the copies that was read again is unchanged")
 
 
@@ -117,8 +118,8 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether it did what it was made for."""
-        return self.result is not None and self.result.ok
+        """Whether it did what it was made for. A scrub that found something did."""
+        return self.result is not None and (self.result.ok or self.result.reason in _FINDINGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,5 +319,5 @@ def _rot(seen: Seen) -> Brake | None:
     rotten = [look for look in seen.looks.values() if look.rot]
     if not rotten:
         return None
-    told = "; ".join(f"{look.series}: {look.message or f'{look.rot} files'}" for look in rotten)
-    return Brake("RotFound", f"the disk has changed files of the copies: {told}"[:4096])
+    told = "; ".join(f"{look.series}: {look.rot_message}" for look in rotten)
+    return Brake("RotFound", f"files of the copies are not as they were copied: {told}"[:4096])

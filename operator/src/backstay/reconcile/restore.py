@@ -82,8 +82,6 @@ class RestoreReconciler:
         async with telling(self._client, RESTORE_REQUEST, subject.obj, subject.status):
             if decision.start:
                 await self._copies.start(subject)
-            if decision.forget:
-                await self._copies.forget(subject)
         await write_status(self._client, RESTORE_REQUEST, subject.obj, decision.status)
         await self._tell(subject, decision.status)
         if seen.policy and (decision.status.phase.final or not seen.held):

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from backstay.builders.rolling import CONTAINER, agent_job
+from backstay.builders.rolling import CONTAINER, TRIES, agent_job
 from backstay.domain import labels, objects
 from backstay.domain.agent_result import AgentResult, parse_points, parse_result
 from backstay.domain.errors import AlreadyExists, NotFound
@@ -42,6 +42,8 @@ class Work:
     mounts: Sequence[Mount]
     deadline: timedelta
     labels: Mapping[str, str]
+    tries: int = TRIES
+    """Further Pods after one that failed."""
 
 
 class AgentJobs:
@@ -73,6 +75,7 @@ class AgentJobs:
             deadline=work.deadline,
             labels=work.labels,
             annotations={labels.RUN: work.token},
+            tries=work.tries,
         )
         try:
             await self._client.create(JOB, body)

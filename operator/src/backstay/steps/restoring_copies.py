@@ -119,11 +119,6 @@ class CopyRestores:
             )
         )
 
-    async def forget(self, request: Request) -> None:
-        """Given a request, delete its Job: what it said is lost, and it is to be asked again."""
-        plan = await self._plan(request)
-        await self._jobs.delete(plan.site.namespace, _job_name(request))
-
     async def _see_job(self, request: Request, seen: Seen) -> Seen:
         for namespace in dict.fromkeys((request.namespace, self._copying.home)):
             job = await self._jobs.look(namespace, _job_name(request), request.uid)

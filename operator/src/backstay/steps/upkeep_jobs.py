@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from backstay.builders.rolling import TRIES
 from backstay.domain import naming, rolling_tasks
 from backstay.domain.rolling_sites import Site
 from backstay.domain.rolling_tasks import Step
@@ -78,12 +79,12 @@ def _work(chore: Chore, site: Site, node: str | None = None) -> Work:
         namespace=site.namespace,
         token=digest,
         node=node,
-        steps=[rolling_tasks.init(site.destination.at, site.marker), step]
-        if site.makes_marker
-        else [step],
+        steps=[*first, step],
         mounts=[site.destination],
         deadline=LONG if chore.verb is Verb.SCRUB else BRIEF,
         labels=job_labels(series),
+        # A scrub that finds something fails, and each one reads another part.
+        tries=0 if chore.verb is Verb.SCRUB else TRIES,
     )
 
 
