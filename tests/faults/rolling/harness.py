@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,6 @@ class Place:
     source: Path
     destination: Path
     series: Series = SERIES
-    more: dict[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> Folder:
@@ -62,7 +61,7 @@ class Place:
 
     def copy_task(self, run: str, **more: Any) -> dict[str, Any]:
         source = {"root": str(self.source.parent), "path": self.source.name}
-        return self.task(run=run, source=source, labels=KEEP, **{**self.more, **more})
+        return {**self.task(run=run, source=source, labels=KEEP), **more}
 
     def agent(self, verb: str, task: dict[str, Any]) -> Outcome:
         """Given a verb and a task, run the command and return what it answered."""
@@ -185,12 +184,13 @@ def fingerprint(top: Path) -> dict[bytes, tuple[Any, ...]]:
 
 def assert_links_add_up(top: Path) -> None:
     """Every file below a directory has exactly as many links as it has names there."""
-    names: dict[int, int] = {}
-    links: dict[int, int] = {}
+    names: dict[tuple[int, int], int] = {}
+    links: dict[tuple[int, int], int] = {}
     for _, one in walk(top):
         if not stat.S_ISDIR(one.st_mode):
-            names[one.st_ino] = names.get(one.st_ino, 0) + 1
-            links[one.st_ino] = one.st_nlink
+            inode = one.st_dev, one.st_ino  # btrfs snapshots repeat the numbers
+            names[inode] = names.get(inode, 0) + 1
+            links[inode] = one.st_nlink
     assert names == links
 
 

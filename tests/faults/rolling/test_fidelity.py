@@ -50,10 +50,10 @@ def fill(top: Path) -> None:
         file.truncate(20 << 20)
         file.seek(9 << 20)
         file.write(b"island")
-    for name in (b"new\nline", b"not-utf-8-\xff\xfe", b"tab\tand space ", b"-dash", b"quote'\"\\"):
-        path = os.path.join(os.fsencode(top), name)
+    for raw in (b"new\nline", b"not-utf-8-\xff\xfe", b"tab\tand space ", b"-dash", b"quote'\"\\"):
+        path = os.path.join(os.fsencode(top), raw)
         with open(path, "wb") as file:
-            file.write(name)
+            file.write(raw)
     os.mkdir(os.path.join(os.fsencode(top), b"dir-\xff\n"))
     (top / "owned").write_bytes(b"owned")
     os.chown(top / "owned", 1234, 5678)

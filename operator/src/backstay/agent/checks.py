@@ -6,8 +6,8 @@ import os
 
 from backstay.agent.files import BIG
 from backstay.agent.linux import reflink
-from backstay.agent.listing import Totals
-from backstay.agent.paths import is_mounted, same_file_system
+from backstay.agent.listing import Stat, Totals
+from backstay.agent.paths import Descent, is_mounted, same_file_system
 from backstay.agent.spot import Plan
 from backstay.agent.tasks import CopyTask
 from backstay.domain.errors import UserError
@@ -84,24 +84,38 @@ def check_room(task: CopyTask, plan: Plan) -> None:
 def _need(plan: Plan) -> tuple[int, int]:
     """Bytes and inodes that the tree takes at most."""
     shares = plan.old is not None and _shares_blocks(plan)
-    size = 0
-    inodes = len(plan.unchanged)
+    block = os.fstatvfs(plan.new).f_frsize
+    source = Descent(plan.source)
+    # A snapshot has its directories already, a tree of links makes each anew.
+    made = plan.scan.changed.keys() - (plan.before.keys() if plan.onto else set())
+    directories = len(made) + len(plan.unchanged)
+    size, files = 0, 0
     seen: set[int] = set()
     for path, listing in plan.scan.changed.items():
         before = plan.before.get(path)
         for name, one in zip(listing.names, listing.stats, strict=True):
             at = before.find(name) if before is not None else None
-            if at is not None and before is not None and before.stats[at] == one:
-                inodes += one.is_directory and not plan.onto
-                continue
-            inodes += 1
-            if not one.is_regular or (shares and at is not None and one.size >= BIG):
-                continue
-            if one.links > 1 and one.inode in seen:
+            kept = before is not None and at is not None and before.stats[at] == one
+            if kept or one.is_directory or (one.links > 1 and one.inode in seen):
                 continue
             seen.add(one.inode)
-            size += one.size
-    return size + _DIRECTORY_BYTES * len(plan.unchanged), inodes
+            files += 1
+            if one.is_regular and not (shares and at is not None and one.size >= BIG):
+                needed = _allocated(source, path, name, one)
+                size += -(-needed // block) * block
+    source.close()
+    return size + _DIRECTORY_BYTES * directories, files + directories
+
+
+def _allocated(source: Descent, path: bytes, name: bytes, one: Stat) -> int:
+    """How much of a file is no hole; looked up for big ones only."""
+    if one.size < BIG:
+        return one.size
+    try:
+        found = os.stat(name, dir_fd=source(path), follow_symlinks=False)
+    except OSError:
+        return one.size  # gone or hidden: the copy will tell
+    return min(one.size, found.st_blocks * 512)
 
 
 def _shares_blocks(plan: Plan) -> bool:
