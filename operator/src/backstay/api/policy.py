@@ -300,7 +300,8 @@ class PolicyStatus(Model):
     conditions: tuple[Condition, ...] = Field(
         default=(),
         description="Ready: the policy is valid and its runs can start. RetentionHeld: nothing is "
-        "marked or swept for now, and why.",
+        "marked or swept for now, and why. Shrunk: a dump is under half of the one before, and "
+        "nothing of that claim is marked or swept.",
         max_length=CONDITIONS_MAX,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

@@ -96,12 +96,12 @@ async def _by_file(
     place = namespace, file.name
     world = await read(client, place)
     # What is applied need not be valid to judge by the file; what a person let pass stays so.
-    applied = objects.annotations(world.policies.pop(place, {}))
+    notes = {**objects.annotations(world.policies.pop(place, {})), **file.notes}
     seen = replace(
         world.seen(place, SystemClock().now()),
         rules=file.rules,
-        released=released_plans(applied.get(labels.RELEASE_RETENTION)),
-        accepted=accepted_sizes(applied.get(labels.ACCEPT_SIZE)),
+        released=released_plans(notes.get(labels.RELEASE_RETENTION)),
+        accepted=accepted_sizes(notes.get(labels.ACCEPT_SIZE)),
     )
     return _shown(file.name, seen, moment)
 

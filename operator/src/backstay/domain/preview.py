@@ -16,10 +16,12 @@ from datetime import datetime
 from typing import Final
 
 from backstay.domain import labels, objects
+from backstay.domain.brakes import released_plans
 from backstay.domain.calendar import TIER_LABELS
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Rules, Verdict
+from backstay.domain.shrunk import accepted_sizes
 from backstay.domain.times import parse_time
 from backstay.domain.until import tiers_of
 from backstay.domain.upkeep import Seen, judged, labels_after
@@ -61,20 +63,30 @@ def of_pass(seen: Seen) -> list[Preview]:
     return _previews(seen, _of_verdict)
 
 
-def of_unwatched(snapshots: Sequence[Obj], rules: Rules | None, now: datetime) -> list[Preview]:
-    """Given snapshots of one policy without the runs and requests that they name, return what a
-    pass would do if those were still under way: a pending one is not touched, and one in use is
-    not deleted.
+def of_unwatched(
+    snapshots: Sequence[Obj],
+    rules: Rules | None,
+    now: datetime,
+    notes: Mapping[str, str] | None = None,
+) -> list[Preview]:
+    """Given snapshots of one policy without the runs and requests that they name, and the
+    annotations of the policy, return what a pass would do if those were still under way: a pending
+    one is not touched, and one in use is not deleted.
     """
-    notes = [objects.annotations(s) for s in snapshots]
+    let_pass = notes or {}
+    carried = [objects.annotations(s) for s in snapshots]
     return of_pass(
         Seen(
             now=now,
             rules=rules,
             snapshots=snapshots,
             contents={},
-            running=frozenset(n.get(labels.RUN, "") for n in notes),
-            requests=frozenset(u for n in notes for u in n.get(labels.IN_USE, "").split(",") if u),
+            running=frozenset(n.get(labels.RUN, "") for n in carried),
+            requests=frozenset(
+                u for n in carried for u in n.get(labels.IN_USE, "").split(",") if u
+            ),
+            released=released_plans(let_pass.get(labels.RELEASE_RETENTION)),
+            accepted=accepted_sizes(let_pass.get(labels.ACCEPT_SIZE)),
         )
     )
 

@@ -82,11 +82,9 @@ def _speaks(point: Point, accepted: Mapping[str, datetime]) -> bool:
 def freeze(verdict: Verdict, stopped: Shrunk) -> Verdict:
     """Given a verdict on a point of a frozen series, return it without its mark and its sweep."""
     if verdict.sweep:
-        return replace(
-            verdict,
-            sweep=False,
-            reasons=(*verdict.reasons, f"but its series is frozen: {stopped.why}"),
-        )
+        due = verdict.reasons[-1].removeprefix("swept: ")
+        why = f"{due}, but its series is frozen: {stopped.why}"
+        return replace(verdict, sweep=False, reasons=(*verdict.reasons[:-1], why))
     return withhold(verdict, f"its series is frozen: {stopped.why}")
 
 

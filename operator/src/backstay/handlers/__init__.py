@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -18,8 +18,9 @@ import kopf
 from backstay.api.backup import FINAL_PHASES
 from backstay.api.common import GROUP, VERSION
 from backstay.api.restore import FINAL_RESTORE_PHASES
-from backstay.domain import labels
+from backstay.domain import labels, objects
 from backstay.domain.carriers import identity
+from backstay.domain.objects import dig
 from backstay.engine.queue import Key
 from backstay.kube.login import Login
 from backstay.reconcile import keys
@@ -50,13 +51,13 @@ def registry(access: Login, enqueue: Enqueue) -> kopf.OperatorRegistry:
 
     @kopf.on.event(GROUP, VERSION, "backuppolicies", registry=found)
     def policy_event(
-        type: str | None, spec: kopf.Spec, namespace: str | None, name: str, **_: Any
+        type: str | None, body: kopf.Body, namespace: str | None, name: str, **_: Any
     ) -> None:
         enqueue(keys.policy(namespace or "", name))
-        if type is not None:  # The first listing: the resync plans for all of them at once.
+        if concerns_retention(type, body):
             enqueue(keys.retention(namespace or "", name))
-            if spec.get("rolling"):
-                enqueue(keys.copies(namespace or "", name))
+        if type is not None and dig(body, "spec", "rolling"):
+            enqueue(keys.copies(namespace or "", name))
 
     @kopf.on.event(GROUP, VERSION, "backups", registry=found)
     def backup_event(namespace: str | None, name: str, **_: Any) -> None:
@@ -73,6 +74,18 @@ def registry(access: Login, enqueue: Enqueue) -> kopf.OperatorRegistry:
             enqueue(keys.backup(namespace or "", backup))
 
     return found
+
+
+def concerns_retention(event: str | None, policy: Mapping[str, Any]) -> bool:
+    """Given the type of an event (None: of the first listing) and a policy, return whether its
+    retention is to be looked at: the spec changed, it went, or a person released something.
+
+    The resync plans for all that were there before; a status of ours is no news.
+    """
+    notes = objects.annotations(policy)
+    changed = dig(policy, "metadata", "generation") != dig(policy, "status", "observedGeneration")
+    released = labels.RELEASE_RETENTION in notes or labels.ACCEPT_SIZE in notes
+    return event is not None and (event == "DELETED" or changed or released)
 
 
 def settings() -> kopf.OperatorSettings:

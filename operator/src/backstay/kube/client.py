@@ -44,6 +44,8 @@ OnRequest = Callable[[str, str, int, float], None]
 BULK = 32
 """Requests of bulk work in flight at a time, of all passes together: what one process asks of the
 API server at most, and fewer than there are connections, so that other work never waits for it."""
+PAGE = 250
+"""Objects of one answer of a LIST: parsing it must not hold the loop up for long."""
 READ_TRIES = 4
 LONGEST_LOG = 16 * 1024 * 1024
 LONGEST_PAUSE = 10.0
@@ -91,8 +93,10 @@ class Client:
         self._on_request = on_request
         self._pool = login.pool()
         self.bulk = asyncio.Semaphore(BULK)
+        """To be held around each request of bulk work."""
         seconds = timeout.total_seconds()
         self._timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(10.0, seconds))
+        self._date_text = ""
         self._server_date: datetime | None = None
         self._skew: timedelta | None = None
 
@@ -141,7 +145,7 @@ class Client:
         *,
         labels: str | None = None,
         fields: str | None = None,
-        limit: int = 500,
+        limit: int = PAGE,
     ) -> AsyncIterator[Objs]:
         """Given a kind, a namespace (None: all) and selectors, yield its objects page by page.
 
@@ -319,9 +323,12 @@ class Client:
         return response.status, response.headers, await response.read()
 
     def _note_date(self, headers: Mapping[str, str]) -> None:
-        try:
-            date = parsedate_to_datetime(headers["Date"])
-        except (KeyError, ValueError):
-            return  # a proxy may drop it: then the last one stands
-        self._server_date = date.astimezone(UTC)
-        self._skew = self._clock.now() - self._server_date
+        text = headers.get("Date", "")
+        if text != self._date_text:  # It has whole seconds, and a pass many answers in each.
+            try:
+                self._server_date = parsedate_to_datetime(text).astimezone(UTC)
+            except ValueError:
+                return  # a proxy may drop it: then the last one stands
+            self._date_text = text
+        if self._server_date is not None:
+            self._skew = self._clock.now() - self._server_date

@@ -15,6 +15,7 @@ import os
 import ssl
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies
 
 import yaml
 from kubernetes.aio.client import Configuration
@@ -42,6 +43,8 @@ class Login:
         # refuses them by default; clusters have them, and chain and host name are still verified.
         configuration.disable_strict_ssl_verification = True
         configuration.connection_pool_maxsize = CONNECTIONS
+        # Where no proxy is set, aiohttp would still ask for one at each request, in a thread.
+        configuration.client_session_kwargs = {"trust_env": bool(getproxies())}
         self._configuration = configuration
         self._rest = RESTClientObject(configuration)
 

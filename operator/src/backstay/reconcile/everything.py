@@ -45,7 +45,7 @@ class Everything:
             # In a thread, policy by policy: planning all takes seconds, in which others go on.
             if await asyncio.to_thread(self._needs_pass, world, place, brake):
                 self._enqueue(keys.retention(*place))
-        if world.leaving():
+        if await asyncio.to_thread(world.leaving):
             self._enqueue(keys.sweeps())
 
     def _needs_pass(self, world: World, place: Place, brake: brakes.Brake | None) -> bool:

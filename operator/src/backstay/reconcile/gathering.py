@@ -9,9 +9,11 @@ taken for gone; a LIST that fails half way raises, and nothing is planned on the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from datetime import datetime
-from typing import TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
 from backstay.api.restore import FINAL_RESTORE_PHASES
 from backstay.domain import brakes, labels, naming, objects
@@ -22,6 +24,7 @@ from backstay.domain.objects import Obj, dig
 from backstay.domain.records import Run
 from backstay.domain.shrunk import accepted_sizes
 from backstay.domain.upkeep import Seen, is_leaving
+from backstay.engine.group import run_together
 from backstay.kube.client import Client
 from backstay.kube.resources import (
     BACKUP,
@@ -76,6 +79,13 @@ class World:
         """Given contents, of ours or of others, add them."""
         for obj in found:
             self._contents[objects.name(obj)] = obj
+
+    def forget_others(self) -> None:
+        """Forget contents that are not ours: neither named by anything nor labelled."""
+        named = {name for place in self.places() for name in self.content_names(place)}
+        for name, content in list(self._contents.items()):
+            if name not in named and labels.POLICY not in objects.labels(content):
+                del self._contents[name]
 
     def places(self) -> list[Place]:
         """Return every policy that exists or of which an artifact or a record speaks."""
@@ -160,8 +170,8 @@ async def gather(client: Client, clock: Clock, place: Place) -> Seen:
         world.add_contents([found] if found is not None else [])
 
     # By name: contents have no namespace, so a LIST would look at those of the whole cluster.
-    await each(client, (find(content) for content in sorted(world.content_names(place))))
-    return world.seen(place, clock.now(), brakes.clock(client.skew))
+    await each(client, (partial(find, name) for name in sorted(world.content_names(place))))
+    return await asyncio.to_thread(world.seen, place, clock.now(), brakes.clock(client.skew))
 
 
 async def read(client: Client, place: Place) -> World:
@@ -180,32 +190,56 @@ async def read(client: Client, place: Place) -> World:
 async def gather_all(client: Client) -> World:
     """Read everything that any pass rests on: one paged LIST per kind, trimmed page by page.
 
-    What is found is to be read again before anything is written on its strength.
+    Each LIST shows one moment, that of its first page. So a kind is begun when the first page of
+    the one before is there, and their pages come side by side. What is found is to be read again
+    before anything is written on its strength.
     """
     world = World()
-    async for page in client.pages(BACKUP_POLICY):
-        world.add_policies(map(trimmed, page))
-    async for page in client.pages(VOLUME_SNAPSHOT, labels=labels.POLICY):
-        world.add_snapshots(map(trimmed, page))
-    async for page in client.pages(BACKUP):
-        world.add_backups(map(_trimmed_backup, page))
-    async for page in client.pages(RESTORE_REQUEST, fields=UNFINISHED):
-        world.add_requests(map(trimmed, page))
-    named = {name for place in world.places() for name in world.content_names(place)}
-    async for page in client.pages(VOLUME_SNAPSHOT_CONTENT):
-        ours = (c for c in page if objects.name(c) in named or labels.POLICY in objects.labels(c))
-        world.add_contents(map(trimmed, ours))
+    begun = asyncio.Event()
+    begun.set()
+
+    def collect(
+        add: Callable[[Iterable[Obj]], None], pages: AsyncIterator[list[Obj]]
+    ) -> Coroutine[Any, Any, None]:
+        nonlocal begun
+        turn, begun = begun, asyncio.Event()
+        return _collect(add, pages, turn, begun)
+
+    await run_together(
+        collect(world.add_policies, client.pages(BACKUP_POLICY)),
+        collect(world.add_snapshots, client.pages(VOLUME_SNAPSHOT, labels=labels.POLICY)),
+        collect(world.add_backups, client.pages(BACKUP)),
+        collect(world.add_requests, client.pages(RESTORE_REQUEST, fields=UNFINISHED)),
+        collect(world.add_contents, client.pages(VOLUME_SNAPSHOT_CONTENT)),
+    )
+    await asyncio.to_thread(world.forget_others)
     return world
 
 
-def trimmed(obj: Obj) -> Obj:
-    """Given an object as read, return what of it is worth memory: all but who wrote it and how."""
-    metadata = objects.meta(obj)
+async def _collect(
+    add: Callable[[Iterable[Obj]], None],
+    pages: AsyncIterator[list[Obj]],
+    turn: asyncio.Event,
+    begun: asyncio.Event,
+) -> None:
+    await turn.wait()
+    async for page in pages:
+        begun.set()
+        for obj in page:
+            trim(obj)
+        add(page)
+
+
+def trim(obj: Obj) -> None:
+    """Given an object as read, take away what no plan rests on: who wrote it, and how; of a run
+    its dumps, and its plan but where that tells rolling copies.
+    """
+    metadata = obj["metadata"]
     metadata.pop("managedFields", None)
-    notes = objects.annotations(obj)
-    if notes.pop(LAST_APPLIED, None) is not None:
-        metadata["annotations"] = notes
-    return {**obj, "metadata": metadata}
+    metadata.get("annotations", {}).pop(LAST_APPLIED, None)
+    if obj["kind"] == BACKUP.kind:
+        for key in ("dumps",) if dig(obj, "status", "plan", "rolling") else ("plan", "dumps"):
+            obj.get("status", {}).pop(key, None)
 
 
 def _leaves(content: Obj) -> bool:
@@ -213,10 +247,3 @@ def _leaves(content: Obj) -> bool:
         return is_leaving(content)
     except DataError:
         return True  # Whoever finishes sweeps fails on it and tells.
-
-
-def _trimmed_backup(obj: Obj) -> Obj:
-    """A Backup without the plan and the dumps of its run, on which no pass over snapshots rests."""
-    without = {"dumps"} if dig(obj, "status", "plan", "rolling") else {"plan", "dumps"}
-    status = {k: v for k, v in (obj.get("status") or {}).items() if k not in without}
-    return {**trimmed(obj), "status": status}

@@ -46,7 +46,7 @@ def copies(namespace: str, policy_name: str) -> Key:
 
 def sweeps() -> Key:
     """Return the one key of all sweeps."""
-    return Key(SWEEPS, "", "")
+    return Key(SWEEPS, "", "all")
 
 
 def not_in(phases: Iterable[str]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, Final, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Final, TypeAlias
 
 from backstay.domain.errors import BackstayError, Conflict, Fatal, Transient
 from backstay.engine.group import run_together
@@ -18,17 +19,17 @@ _TOLD: Final = 5
 """Failures that one message names."""
 
 
-async def each(client: Client, coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Given coroutines that read or write, run them side by side within the slots of the client.
+async def each(client: Client, calls: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Given calls that read or write, make them side by side within the slots of the client.
 
     Raise what the first one that fails raises; the others are cancelled then.
     """
 
-    async def in_slot(coroutine: Coroutine[Any, Any, None]) -> None:
+    async def in_slot(call: Callable[[], Awaitable[None]]) -> None:
         async with client.bulk:
-            await coroutine
+            await call()
 
-    await run_together(*map(in_slot, coroutines))
+    await run_together(*map(in_slot, calls))
 
 
 class Work:
@@ -43,7 +44,7 @@ class Work:
 
     async def do(self, *items: Item) -> None:
         """Given items, do them all side by side; keep failures for later. Raise Fatal at once."""
-        await each(self._client, (self._attempt(*item) for item in items))
+        await each(self._client, (partial(self._attempt, *item) for item in items))
 
     async def _attempt(self, what: str, work: Callable[[], Awaitable[bool]]) -> None:
         try:
