@@ -58,7 +58,8 @@ class AgentJobs:
         job = await self._client.find(JOB, name, namespace)
         if job is None:
             return JobSeen()
-        selector = f"batch.kubernetes.io/job-name={name}"
+        # By uid: Pods of a Job that was deleted may be there for a while beside those of the next.
+        selector = f"batch.kubernetes.io/controller-uid={objects.uid(job)}"
         pods = await self._client.list(POD, namespace, labels=selector)
         return job_seen(job, pods, ours=objects.annotations(job).get(labels.RUN) == token)
 
