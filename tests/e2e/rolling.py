@@ -37,7 +37,8 @@ class Uploads:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.kubectl.run("delete", "namespace", self.name, "--wait=false", "--ignore-not-found")
+        if error is None:
+            self.kubectl.run("delete", "namespace", self.name, "--wait=false", "--ignore-not-found")
         shutil.rmtree(self.source, ignore_errors=True)
         shutil.rmtree(DESTINATION / self.name, ignore_errors=True)
 

@@ -31,6 +31,12 @@ class AgentResult:
         return None if found is None else RollingPoint.from_json(found)
 
     @property
+    def version(self) -> str:
+        """The version of the point that was made: an answer leaves out its record, which counts."""
+        found = self.raw.get("point")
+        return str(found.get("version", "")) if isinstance(found, dict) else ""
+
+    @property
     def outcomes(self) -> Mapping[str, Outcome]:
         """By stamp: what became of each point of a relabel or prune."""
         found = self.raw.get("points")

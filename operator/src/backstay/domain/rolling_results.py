@@ -41,6 +41,7 @@ def made_point(result: AgentResult, series: Series) -> PointStatus | None:
         shown,
         rolling=changed(
             shown.rolling or CopyStatus(stamp=point.stamp, uid=point.uid, version=point.version),
+            version=result.version or point.version,
             new_bytes=result.number("stats", "copiedBytes"),
             seconds=result.number("seconds"),
             note=_note(result.raw),

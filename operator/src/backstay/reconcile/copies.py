@@ -1,7 +1,7 @@
 """The pass over the rolling copies of one policy: retention, lists, scrubs, and what shows them.
 
 Invariants: Backups are read before the RestoreRequests that use their points; a Job is deleted only
-after what it said of points was written down; one series that fails is told and never blocks
+after all that it said was written down; one series that fails is told and never blocks
 another.
 """
 
@@ -79,12 +79,14 @@ class CopiesReconciler:
         await work.do(*((run.name, partial(self._remove, run)) for run in plan.removable))
         if not work.follows:
             # What was written just now is read again first: Jobs' answers go onto the same objects.
-            looks = dict(seen.looks)
+            looks, done = dict(seen.looks), list[Chore]()
             await work.do(
-                *((c.kept.series.key, partial(self._do, seen, c, looks)) for c in plan.chores)
+                *((c.kept.series.key, partial(self._do, seen, c, looks, done)) for c in plan.chores)
             )
             if seen.policy is not None and looks != seen.looks:
                 await work.do((key.name, partial(self._note, seen.policy, looks)))
+            if not work.failed:
+                await work.do(*((c.kept.series.key, partial(self._forget, c)) for c in done))
         if plan.removable or plan.shown:
             self._enqueue(keys.policy(key.namespace, key.name))
         work.raise_failures(key)
@@ -150,8 +152,12 @@ class CopiesReconciler:
         log.info("record %s removed: its last point is gone", run.name)
         return False
 
-    async def _do(self, seen: Seen, chore: Chore, looks: dict[str, CopiesStatus]) -> bool:
-        """Run a chore a step further; return whether to look again soon."""
+    async def _do(
+        self, seen: Seen, chore: Chore, looks: dict[str, CopiesStatus], done: list[Chore]
+    ) -> bool:
+        """Run a chore a step further, and add it to `done` at its end; return whether to look
+        again soon.
+        """
         answer = await self._jobs.run(chore)
         if answer is None:
             return True
@@ -172,6 +178,10 @@ class CopiesReconciler:
             # Nowhere to note that a list is needed: the Job stays a while, and with it the plan.
             return False
         looks[series] = rolling_answers.look_after(look, chore, answer, answered, seen.now)
+        done.append(chore)
+        return True
+
+    async def _forget(self, chore: Chore) -> bool:
         await self._jobs.forget(chore)
         return True
 

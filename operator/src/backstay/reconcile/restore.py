@@ -82,6 +82,8 @@ class RestoreReconciler:
         async with telling(self._client, RESTORE_REQUEST, subject.obj, subject.status):
             if decision.start:
                 await self._copies.start(subject)
+            if decision.status.directory is not None and decision.status.directory.safety:
+                await self._copies.record_safety(subject, seen.policy)
         await write_status(self._client, RESTORE_REQUEST, subject.obj, decision.status)
         await self._tell(subject, decision.status)
         if seen.policy and (decision.status.phase.final or not seen.held):

@@ -105,6 +105,7 @@ class Copying:
             return None
         try:
             site = self._site_of_run(backup, spec, status, entry.claim)
+            source_of(site.series, self._roots)
         except UserError as error:
             return CopySeen(problem=error.message)
         name, token = _job_name(backup, status, entry.claim), objects.uid(backup)

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
 from backstay.api.backup import BackupSpec, BackupStatus, CopyStatus, PointResult, PointStatus
+from backstay.api.common import changed
 from backstay.api.restore import DirectoryRestore, RestoredDirectory, RestoreSpec, RestoreStatus
 from backstay.api.rolling import PlannedCopy, PlannedRolling
 from backstay.domain import labels, naming, objects, rolling_tasks
@@ -23,10 +24,12 @@ from backstay.domain.rolling_roots import below, source_root
 from backstay.domain.rolling_sites import TARGET, Mount, Opened, Site, running_users
 from backstay.domain.subject import Subject, parse_subject
 from backstay.kube.client import Client
-from backstay.kube.resources import BACKUP, PERSISTENT_VOLUME_CLAIM, POD
+from backstay.kube.resources import BACKUP, BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM, POD
 from backstay.settings import RollingRoots
 from backstay.steps.agent_jobs import AgentJobs, Work
 from backstay.steps.copying import Copying, job_labels
+from backstay.steps.held import policy_status
+from backstay.steps.status import write_status
 
 Request: TypeAlias = Subject[RestoreSpec, RestoreStatus]
 
@@ -118,6 +121,21 @@ class CopyRestores:
                 labels=job_labels(plan.site.series),
             )
         )
+
+    async def record_safety(self, request: Request, policy: str) -> None:
+        """Given a request that made a copy of what was there, have the copies of its policy listed,
+        which gives that point a record. Raise Conflict if the policy changed meanwhile.
+        """
+        directory = request.status.directory
+        obj = await self._client.find(BACKUP_POLICY, policy, request.namespace)
+        if obj is None or directory is None:
+            return
+        status = policy_status(obj)
+        copies = tuple(
+            changed(look, listed_at=None) if look.series == directory.source else look
+            for look in status.copies
+        )
+        await write_status(self._client, BACKUP_POLICY, obj, changed(status, copies=copies))
 
     async def _see_job(self, request: Request, seen: Seen) -> Seen:
         for namespace in dict.fromkeys((request.namespace, self._copying.home)):
