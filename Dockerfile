@@ -1,9 +1,9 @@
-# Backstay's one image: the operator, and the pods that verify a restored claim.
+# Backstay's one image: the operator, the pods that verify a restored claim, the Jobs of rolling copies.
 # Builds with any engine and nothing but Debian's packages and PyPI: docker build -t backstay .
 
 FROM debian:trixie-slim AS python
 RUN apt-get update \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 rsync \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
 
 FROM python AS build

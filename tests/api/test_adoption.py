@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 from tests.support.killing import Killed, killing
 from tests.support.kubectl import Kubectl
-from tests.support.passes import retention_of, until_idle
+from tests.support.passes import copying_nothing, retention_of, until_idle
 from tests.support.stored import bind, store
 from tests.unit.cli.running import FOREIGN, foreign
 
@@ -386,7 +386,10 @@ async def test_a_snapshot_of_another_tool_fills_no_slot_of_the_schedule(
     made = await make_theirs(client, namespace, 0)
     await run_pass(client, namespace)
     clock = SystemClock()
-    policies = PolicyReconciler(client, EventPoster(client, clock, "test"), clock, lambda _: None)
+    events = EventPoster(client, clock, "test")
+    policies = PolicyReconciler(
+        client, events, clock, lambda _: None, copying=copying_nothing(client)
+    )
 
     await policies.reconcile(keys.policy(namespace, "shop"))
 

@@ -10,7 +10,7 @@ import pytest
 from tests.support.builders import SHA, record, snapshot
 from tests.support.killing import Killed, killing
 from tests.support.kubectl import Kubectl
-from tests.support.passes import retention_of, until_idle
+from tests.support.passes import copying_nothing, retention_of, until_idle
 from tests.support.stored import bind, store
 
 from backstay.api.common import format_time
@@ -208,7 +208,10 @@ async def test_a_slot_that_a_rebuilt_record_names_is_done(client: Client, namesp
         {"metadata": {**version, "annotations": {labels.RECORD: None}}},
     )
     clock = SystemClock()
-    policies = PolicyReconciler(client, EventPoster(client, clock, "test"), clock, lambda _: None)
+    events = EventPoster(client, clock, "test")
+    policies = PolicyReconciler(
+        client, events, clock, lambda _: None, copying=copying_nothing(client)
+    )
 
     await policies.reconcile(keys.policy(namespace, "shop"))
 

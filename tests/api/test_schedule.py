@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.support.passes import copying_nothing
 from tests.support.schedules import (
     MovedClock,
     make_policies,
@@ -18,12 +19,12 @@ from tests.support.schedules import (
     policy_body,
 )
 
-from backstay.api.common import format_duration
 from backstay.domain import objects
 from backstay.domain.errors import Conflict, Fatal
 from backstay.domain.objects import Obj
 from backstay.domain.times import parse_time
 from backstay.domain.timing import offset_of
+from backstay.durations import format_duration
 from backstay.engine.queue import Key, Queue
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
@@ -49,7 +50,11 @@ class Rig:
         self.expected = 1
         self.all_started = asyncio.Event()
         self.policies = PolicyReconciler(
-            client, EventPoster(client, clock, "test"), clock, self._note
+            client,
+            EventPoster(client, clock, "test"),
+            clock,
+            self._note,
+            copying=copying_nothing(client),
         )
 
     def _note(self, key: Key) -> None:

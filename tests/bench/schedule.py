@@ -20,6 +20,7 @@ from typing import Final
 
 from tests.bench.figure import Figure
 from tests.support.apiserver import running_api_server
+from tests.support.passes import copying_nothing
 from tests.support.schedules import (
     MovedClock,
     a_few_at_a_time,
@@ -31,11 +32,11 @@ from tests.support.schedules import (
     policy_body,
 )
 
-from backstay.api.common import format_duration
 from backstay.domain import objects
 from backstay.domain.admission import Limits
 from backstay.domain.objects import Obj
 from backstay.domain.timing import offset_of
+from backstay.durations import format_duration
 from backstay.engine.queue import Key, Queue
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
@@ -140,10 +141,11 @@ async def _operate(
         waiting[0].add(key)
 
     events = EventPoster(client, clock, "bench")
-    runs = BackupReconciler(client, streams, events, clock, enqueue)
+    copying = copying_nothing(client)
+    runs = BackupReconciler(client, streams, events, clock, enqueue, copying=copying)
     # No driver cuts here, so no slot is ever given back.
     admitter = Admitter(client, events, clock, Limits(POLICIES, POLICIES, POLICIES), enqueue)
-    schedules = PolicyReconciler(client, events, clock, enqueue)
+    schedules = PolicyReconciler(client, events, clock, enqueue, copying=copying)
 
     async def reconcile(key: Key) -> timedelta | None:
         if key.kind == keys.POLICY:

@@ -13,6 +13,15 @@ from backstay.kube.client import Client
 from backstay.reconcile import keys
 from backstay.reconcile.retention import RetentionReconciler
 from backstay.reconcile.sweeps import SweepReconciler
+from backstay.settings import RollingRoots
+from backstay.steps.agent_jobs import AgentImage, AgentJobs
+from backstay.steps.copying import Copying
+
+
+def copying_nothing(client: Client) -> Copying:
+    """Given a client, return what makes rolling copies where the administrator allows none."""
+    return Copying(client, AgentJobs(client, AgentImage("", "")), RollingRoots(), "backstay")
+
 
 Pass: TypeAlias = Callable[[], Awaitable[timedelta | None]]
 MOST = 10

@@ -31,6 +31,7 @@ from backstay.domain.errors import Conflict, Transient
 from backstay.domain.run_status import current_dump, dump_entry, dumps_on, point_entry
 from backstay.domain.run_values import (
     Action,
+    CancelCopy,
     CancelDump,
     CreateSnapshot,
     Decision,
@@ -40,6 +41,7 @@ from backstay.domain.run_values import (
     MarkGood,
     ReleaseHook,
     Seen,
+    StartCopy,
     StartDump,
     StartHook,
     with_seen,
@@ -329,6 +331,8 @@ class World:
                 return [lambda: self._retain(claim), lambda: self._mark_good(claim)]
             case MarkFailed(name):
                 return [lambda: self._mark_failed(name)]
+            case StartCopy() | CancelCopy():
+                raise AssertionError("a run of snapshots makes no copies")
 
     def _reach(self, what: Write) -> None:
         if self.pod_runs:

@@ -43,6 +43,17 @@ IMAGES = (
     Package("buildah", "buildah"),
     Package("debootstrap", "debootstrap"),
 )
+# What the tests and the bench of rolling copies use.
+ROLLING = (
+    Package("rsync", "rsync"),
+    Package("acl", "setfacl"),
+    Package("attr", "setfattr"),
+    Package("libcap2-bin", "setcap"),
+    Package("e2fsprogs", "mkfs.ext4"),
+    Package("xfsprogs", "mkfs.xfs"),
+    Package("btrfs-progs", "mkfs.btrfs"),
+    Package("mount", "losetup"),
+)
 VENV = Package("python3-venv", paths=[Path(os.__file__).parent / "ensurepip" / "__main__.py"])
 
 

@@ -31,14 +31,19 @@ from backstay.observe import metrics, ports
 from backstay.reconcile import keys
 from backstay.reconcile.admission import Admitter
 from backstay.reconcile.backup import BackupReconciler
+from backstay.reconcile.copies import CopiesReconciler
 from backstay.reconcile.everything import Everything
 from backstay.reconcile.policy import PolicyReconciler
 from backstay.reconcile.rebuild import RebuildReconciler
-from backstay.reconcile.restore import RestoreReconciler, VerifyImage
+from backstay.reconcile.restore import RestoreReconciler
 from backstay.reconcile.retention import RetentionReconciler
 from backstay.reconcile.sweeps import SweepReconciler
 from backstay.settings import Settings
+from backstay.steps.agent_jobs import AgentImage, AgentJobs
+from backstay.steps.copying import Copying
+from backstay.steps.restoring_copies import CopyRestores
 from backstay.steps.streams import Streams
+from backstay.steps.upkeep_jobs import UpkeepJobs
 
 log = logging.getLogger(__name__)
 
@@ -151,13 +156,36 @@ class Router:
     ) -> None:
         self._queue: Queue | None = None
         limits = Limits(settings.pool_global, settings.pool_node, settings.pool_driver)
-        image = VerifyImage(settings.agent_image, settings.agent_pull_policy)
+        image = AgentImage(settings.agent_image, settings.agent_pull_policy)
+        jobs = AgentJobs(client, image)
+        copying = Copying(client, jobs, settings.rolling, settings.namespace)
         self._reconcilers = {
-            keys.POLICY: PolicyReconciler(client, events, clock, self._enqueue).reconcile,
-            keys.BACKUP: BackupReconciler(client, streams, events, clock, self._enqueue).reconcile,
+            keys.POLICY: PolicyReconciler(
+                client, events, clock, self._enqueue, copying=copying
+            ).reconcile,
+            keys.BACKUP: BackupReconciler(
+                client, streams, events, clock, self._enqueue, copying=copying
+            ).reconcile,
             keys.ADMISSION.kind: Admitter(client, events, clock, limits, self._enqueue).reconcile,
-            keys.RESTORE: RestoreReconciler(client, events, clock, image).reconcile,
+            keys.RESTORE: RestoreReconciler(
+                client,
+                events,
+                clock,
+                image,
+                self._enqueue,
+                copies=CopyRestores(
+                    client, clock, jobs=jobs, copying=copying, roots=settings.rolling
+                ),
+            ).reconcile,
             keys.RETENTION: RetentionReconciler(client, clock, self._enqueue, events).reconcile,
+            keys.COPIES: CopiesReconciler(
+                client,
+                events,
+                clock,
+                self._enqueue,
+                copying=copying,
+                jobs=UpkeepJobs(jobs, copying),
+            ).reconcile,
             keys.SWEEPS: SweepReconciler(client, clock).reconcile,
             keys.REBUILD: RebuildReconciler(client, events, clock, self._enqueue).reconcile,
         }

@@ -3,9 +3,77 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import PurePosixPath
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+EVERY_NAMESPACE = "*"
+
+
+def _directory(text: str) -> str:
+    path = PurePosixPath(text)
+    if not path.is_absolute() or path == PurePosixPath("/") or str(path) != text or ".." in text:
+        raise ValueError(f"{text!r} is not the absolute path of a directory such as /srv/uploads")
+    return text
+
+
+Directory = Annotated[str, AfterValidator(_directory)]
+
+
+class _Allowed(BaseModel):
+    """Something of the nodes' that the administrator opens to namespaces."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    namespaces: tuple[str, ...] = Field(
+        min_length=1, description="Namespaces that may use it; `*` for all."
+    )
+    nodes: tuple[str, ...] = Field(default=(), description="Nodes that have it; none: all nodes.")
+
+    def open_to(self, namespace: str, node: str) -> bool:
+        """Given a namespace and a node, return whether it may be used by the one on the other."""
+        mine = EVERY_NAMESPACE in self.namespaces or namespace in self.namespaces
+        return mine and (not self.nodes or node in self.nodes)
+
+
+class SourceRoot(_Allowed):
+    """A directory of nodes that policies may copy from, and everything below it."""
+
+    path: Directory
+    restore: bool = Field(
+        default=False, description="Whether restores may write into it too, as root."
+    )
+
+
+class DestinationRoot(_Allowed):
+    """Where copies of directories of nodes may be kept: a directory of the node, or a claim of the
+    operator's namespace.
+    """
+
+    path: Directory | None = None
+    claim: str | None = None
+    sub_path: str | None = Field(default=None, alias="subPath", description="A directory in it.")
+    id: str | None = Field(
+        default=None,
+        description="Its marker's id: another disk that is mounted in its place is refused.",
+    )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.path is None) == (self.claim is None):
+            raise ValueError("needs exactly one of path and claim")
+        return self
+
+
+class RollingRoots(BaseModel):
+    """What the administrator opens to rolling copies. Nothing, by default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sources: tuple[SourceRoot, ...] = ()
+    destinations: tuple[DestinationRoot, ...] = ()
 
 
 class Settings(BaseSettings):
@@ -40,5 +108,9 @@ class Settings(BaseSettings):
     )
     resync_interval: timedelta = Field(
         default=timedelta(minutes=5), description="How often everything is looked at anew."
+    )
+    rolling: RollingRoots = Field(
+        default=RollingRoots(),
+        description="JSON: directories of nodes that policies may copy from and to.",
     )
     log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")

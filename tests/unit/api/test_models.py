@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus
 from backstay.api.common import (
     Condition,
-    format_duration,
     format_time,
     parse_duration,
     with_condition,
 )
 from backstay.api.policy import PolicySpec, Retention, Snapshot
 from backstay.api.restore import RestorePhase, RestoreSpec
+from backstay.durations import format_duration
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

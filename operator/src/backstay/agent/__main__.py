@@ -1,30 +1,92 @@
-"""`python -m backstay.agent VERB JSON`: the entry point of verify pods."""
+"""`python -m backstay.agent VERB [JSON]`: the entry point of Jobs and verify pods.
+
+The contract is docs/design/0008-rolling-agent.md; `verify` says its outcome in words (0006).
+"""
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
-from backstay.agent.verify import Task, verify
-from backstay.domain.errors import BackstayError
+from backstay.agent.results import LIMIT, answer, text_of
+from backstay.agent.tasks import Fields
+from backstay.agent.verbs import VERBS
+from backstay.domain.errors import BackstayError, DataError, Transient, UserError
 
 TERMINATION_LOG = Path("/dev/termination-log")
 """What is written here becomes the container's terminated.message (Kubernetes' default path)."""
+FAILED, USAGE, REFUSED, BUSY = 1, 2, 3, 75
 
 
 def main(argv: list[str]) -> int:
     """Given the arguments, run the verb; say the outcome on stdout and in the termination log."""
-    if len(argv) != 2 or argv[0] != "verify":
-        sys.stderr.write("usage: python -m backstay.agent verify JSON\n")
-        return 2
+    text = argv[1] if len(argv) == 2 else os.environ.get("BACKSTAY_TASK", "")
+    if not argv or len(argv) > 2 or not text or argv[0] not in {"verify", *VERBS}:
+        known = "|".join(("verify", *VERBS))
+        sys.stderr.write(f"usage: python -m backstay.agent {known} [JSON, or in BACKSTAY_TASK]\n")
+        return USAGE
+    return _verify(text) if argv[0] == "verify" else _rolling(argv[0], text)
+
+
+def _verify(text: str) -> int:
+    from backstay.agent.verify import Task, verify  # noqa: PLC0415 - a walk needs none of it
+
     try:
-        outcome, code = verify(Task.parse(argv[1])), 0
+        outcome, code = verify(Task.parse(text)), 0
     except BackstayError as error:
-        outcome, code = error.message, 1
-    sys.stdout.write(outcome + "\n")
-    if TERMINATION_LOG.exists():
-        TERMINATION_LOG.write_text(outcome[:4096], encoding="utf-8")
+        outcome, code = error.message, FAILED
+    _say(outcome)
     return code
+
+
+def _rolling(verb: str, text: str) -> int:
+    began = time.monotonic()
+    codes: list[int] = []
+
+    def tell(result: dict[str, Any]) -> None:
+        codes.append(0 if result["ok"] else FAILED)
+        seconds = round(time.monotonic() - began, 3)
+        _say(text_of({"verb": verb, **result, "seconds": seconds}))
+
+    try:
+        read, run = VERBS[verb]
+        try:
+            task = read(Fields.parse(text))
+        except (DataError, UserError) as error:
+            tell(answer("BadTask", error.message, ok=False))
+            return USAGE
+        run(task, tell)
+    except BackstayError as error:
+        tell(answer(_reason(error), error.message, ok=False))
+        return _code(error)
+    except OSError as error:
+        tell(answer("Failed", str(error), ok=False))
+        return FAILED
+    return max(codes)
+
+
+def _reason(error: BackstayError) -> str:
+    if isinstance(error, UserError):
+        return error.reason
+    if isinstance(error, Transient):
+        return "Busy"
+    return "Failed" if type(error) is DataError else type(error).__name__
+
+
+def _code(error: BackstayError) -> int:
+    if isinstance(error, UserError):
+        return REFUSED
+    return BUSY if isinstance(error, Transient) else FAILED
+
+
+def _say(outcome: str) -> None:
+    sys.stdout.write(outcome + "\n")
+    sys.stdout.flush()
+    if TERMINATION_LOG.exists():
+        TERMINATION_LOG.write_text(outcome[:LIMIT], encoding="utf-8")
 
 
 if __name__ == "__main__":

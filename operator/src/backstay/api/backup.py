@@ -12,6 +12,7 @@ from backstay.api.dumps import EngineChoice
 from backstay.api.hooks import HOOKS_MAX, HookStatus, PlannedHooks
 from backstay.api.meta import Column, CrdMeta
 from backstay.api.policy import CLAIMS_MAX, DUMPS_MAX
+from backstay.api.rolling import SERIES_MAX, PlannedRolling
 from backstay.api.shapes import NAME_MAX, ObjectName
 from backstay.api.target import Target
 
@@ -33,6 +34,7 @@ class BackupPhase(StrEnum):
     DUMPING = "Dumping"
     SNAPSHOTTING = "Snapshotting"
     UPLOADING = "Uploading"
+    COPYING = "Copying"
     COMPLETED = "Completed"
     PARTIALLY_FAILED = "PartiallyFailed"
     FAILED = "Failed"
@@ -86,6 +88,8 @@ class BackupSpec(Model):
 
 TierName = Annotated[str, Field(max_length=16)]
 PoolName = Annotated[str, Field(max_length=NAME_MAX + 16)]
+LabelText = Annotated[str, Field(max_length=253)]
+NoteText = Annotated[str, Field(max_length=1024)]
 VersionText = Annotated[str, Field(max_length=128)]
 
 
@@ -131,6 +135,9 @@ class RunPlan(Model):
     retries: int = Field(ge=0, description="Further attempts after the first.")
     keep_days: int | None = Field(
         default=None, ge=1, description="Days that the points of an ad-hoc run are kept."
+    )
+    rolling: PlannedRolling | None = Field(
+        default=None, description="Directories to copy; set, there are no snapshots."
     )
 
 
@@ -185,16 +192,52 @@ class PointResult(StrEnum):
     FAILED = "failed"
 
 
-class PointStatus(Model):
-    """One point: the snapshot of one claim."""
+class CopyStatus(Model):
+    """What a point has that is a rolling copy. The point itself carries it, at its destination."""
 
-    claim: str = Field(description="The claim.", max_length=NAME_MAX)
+    stamp: str = Field(description="Name of the point at its destination.", max_length=64)
+    uid: str = Field(description="Its uid.", max_length=64)
+    version: str = Field(
+        description="Digest of the point as it was seen last: it is changed only if it is still "
+        "that.",
+        max_length=128,
+    )
+    tree: str = Field(default="", description="The tree that it names.", max_length=256)
+    labels: dict[str, LabelText] = Field(
+        default_factory=dict, description="Its labels as they were seen last.", max_length=64
+    )
+    annotations: dict[str, NoteText] = Field(
+        default_factory=dict, description="Its annotations as they were seen last.", max_length=32
+    )
+    files: int | None = Field(default=None, ge=0, description="Entries of the copy.")
+    new_bytes: int | None = Field(
+        default=None, ge=0, description="Bytes that were copied because they had changed."
+    )
+    seconds: int | None = Field(default=None, ge=0, description="How long the copy took.")
+    gone: bool = Field(default=False, description="Whether it was removed from its destination.")
+    note: str | None = Field(
+        default=None,
+        description="What was not as usual, such as files that vanished meanwhile.",
+        max_length=1024,
+    )
+
+
+class PointStatus(Model):
+    """One point: the snapshot of one claim, or the copy of one directory."""
+
+    claim: str = Field(
+        description="What it is of: the claim, for a rolling copy NODE:PATH or CLAIM/PATH.",
+        max_length=SERIES_MAX,
+    )
     attempt: int = Field(ge=1, description="Attempt that made it.")
     snapshot: str | None = Field(
         default=None, description="The VolumeSnapshot.", max_length=NAME_MAX
     )
     content: str | None = Field(
         default=None, description="The VolumeSnapshotContent.", max_length=NAME_MAX
+    )
+    job: str | None = Field(
+        default=None, description="The Job that copies it.", max_length=NAME_MAX
     )
     result: PointResult = Field(description="pending, good or failed.")
     requested_at: Time | None = Field(default=None, description="When the snapshot was asked for.")
@@ -207,6 +250,16 @@ class PointStatus(Model):
         default=None, description="How long the point is kept.", max_length=64
     )
     message: str | None = Field(default=None, description="Why it failed.", max_length=4096)
+    rolling: CopyStatus | None = Field(
+        default=None, description="What it has besides if it is a rolling copy."
+    )
+
+    @property
+    def artifact(self) -> str | None:
+        """Return what names the artifact, of whatever store, among those of the policy."""
+        if self.rolling is not None:
+            return f"{self.claim}@{self.rolling.stamp}"
+        return self.snapshot
 
     @property
     def pending(self) -> bool:

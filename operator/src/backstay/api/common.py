@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from backstay.api.shapes import RULES, cel
+from backstay.durations import format_duration
 
 GROUP: Final = "backstay.dev"
 VERSION: Final = "v1alpha1"
@@ -52,17 +53,6 @@ def parse_duration(text: str) -> timedelta:
     if days + hours // 24 + minutes // 1440 + seconds // 86400 > 3660:
         raise ValueError(f"{text!r} is longer than 10 years")
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-
-
-def format_duration(value: timedelta) -> str:
-    """Given a duration, return its form in whole seconds, such as `1h30m` or `0s`."""
-    rest = int(value.total_seconds())
-    parts = []
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        count, rest = divmod(rest, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts) or "0s"
 
 
 Duration = Annotated[

@@ -12,13 +12,14 @@ from backstay.api.common import CONDITIONS_MAX, GROUP, Condition, Duration, Mode
 from backstay.api.dumps import Dump
 from backstay.api.hooks import Hooks
 from backstay.api.meta import Column, CrdMeta
+from backstay.api.rolling import POLICY_RULES, SERIES_MAX, CopiesStatus, HostPathSource, Rolling
 from backstay.api.schedule import MISSED_MAX, MissedSlots, Schedule
 from backstay.api.shapes import (
-    NAME_MAX,
     LabelKey,
     LabelPrefix,
     LabelValue,
     ObjectName,
+    RelativePath,
 )
 
 LIST_MAX: Final = 64
@@ -102,12 +103,29 @@ class ClaimSource(Model):
         description="The claims that the dumps are written to, in whatever pod each is taken: "
         "looked up at each run through the volumeMounts of the pod that target.prefer chooses.",
     )
+    sub_path: RelativePath | None = Field(
+        default=None,
+        description="The directory of each claim that a rolling copy is made of; left out, all of "
+        "it. A snapshot always holds the whole claim.",
+    )
 
 
 class Source(Model):
-    """What the policy protects."""
+    """What the policy protects: exactly one of its fields."""
 
-    claims: ClaimSource = Field(description="PersistentVolumeClaims of the policy's namespace.")
+    cel_rules: ClassVar = (
+        (
+            "has(self.claims) != has(self.hostPath)",
+            "source needs exactly one of claims and hostPath",
+        ),
+    )
+
+    claims: ClaimSource | None = Field(
+        default=None, description="PersistentVolumeClaims of the policy's namespace."
+    )
+    host_path: HostPathSource | None = Field(
+        default=None, description="Directories of one node, kept as rolling copies."
+    )
 
 
 class Snapshot(Model):
@@ -190,6 +208,7 @@ class PolicySpec(Model):
             "retention keeps no point of the schedule: set last, within, hourly, daily, weekly, "
             "monthly or yearly, or leave retention out to keep everything",
         ),
+        *POLICY_RULES,
     )
 
     suspend: bool = Field(
@@ -213,6 +232,10 @@ class PolicySpec(Model):
         description="How the claims are snapshotted.",
         json_schema_extra={"default": {}},
     )
+    rolling: Rolling | None = Field(
+        default=None,
+        description="Keep hard-link copies of the source's directories instead of snapshots.",
+    )
     retention: Retention | None = Field(
         default=None, description="How long points are kept; left out, everything is kept."
     )
@@ -229,7 +252,9 @@ class PolicySpec(Model):
 class SeriesStatus(Model):
     """What exists of one claim."""
 
-    claim: str = Field(description="The claim.", max_length=NAME_MAX)
+    claim: str = Field(
+        description="The claim; of a rolling copy NODE:PATH or CLAIM/PATH.", max_length=SERIES_MAX
+    )
     good: int = Field(ge=0, description="Good points that exist.")
     newest: Time | None = Field(default=None, description="When the newest good point was cut.")
 
@@ -287,6 +312,11 @@ class PolicyStatus(Model):
     good: int = Field(default=0, ge=0, description="Good points of all series.")
     series: tuple[SeriesStatus, ...] = Field(
         default=(), description="What exists of each claim.", max_length=CLAIMS_MAX
+    )
+    copies: tuple[CopiesStatus, ...] = Field(
+        default=(),
+        description="When the rolling copies of each directory were looked at, and what was found.",
+        max_length=CLAIMS_MAX,
     )
 
 

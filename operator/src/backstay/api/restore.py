@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
 from backstay.api.common import CONDITIONS_MAX, Condition, Model, Time
 from backstay.api.meta import Column, CrdMeta
-from backstay.api.shapes import NAME_MAX, ObjectName
+from backstay.api.rolling import SERIES_MAX
+from backstay.api.shapes import NAME_MAX, DirectoryPath, ObjectName, RelativePath
 
 
 class RestorePhase(StrEnum):
@@ -31,6 +32,13 @@ class RestorePhase(StrEnum):
 FINAL_RESTORE_PHASES: Final = frozenset(
     {RestorePhase.COMPLETED, RestorePhase.FAILED, RestorePhase.REFUSED}
 )
+
+
+SeriesName = Annotated[str, Field(min_length=1, max_length=SERIES_MAX)]
+
+
+class InPlace(Model):
+    """Has no fields yet."""
 
 
 class RestoreFrom(Model):
@@ -75,31 +83,102 @@ class ClaimRestore(Model):
     to: ClaimDestination = Field(description="Where its data goes.")
 
 
+class TargetClaim(Model):
+    """A directory in a claim that exists."""
+
+    name: ObjectName = Field(description="The claim.")
+    sub_path: RelativePath = Field(
+        description="The directory in it, to be made: it must not exist, or be empty."
+    )
+
+
+class DirectoryRestore(Model):
+    """A directory to restore from its rolling copy, and where to: one of path, claim, inPlace."""
+
+    cel_rules: ClassVar = (
+        (
+            "[has(self.path), has(self.claim), has(self.inPlace)].filter(x, x).size() == 1",
+            "directory needs exactly one of path, claim and inPlace",
+        ),
+    )
+
+    source: SeriesName | None = Field(
+        default=None,
+        description="Which of the Backup's directories, as its status.points[].claim names it; "
+        "may be left out when it has only one.",
+    )
+    path: DirectoryPath | None = Field(
+        default=None,
+        description="A directory of the node, to be made: it must not exist, or be empty. It "
+        "must lie below one that the administrator opens to restores (rolling.sources of the "
+        "chart, with restore: true).",
+    )
+    claim: TargetClaim | None = Field(
+        default=None, description="For copies of claims: a directory in a claim."
+    )
+    in_place: InPlace | None = Field(
+        default=None,
+        description="Over the source itself, after a copy of what is there now; whoever uses it "
+        "must be stopped before. Needs notAfter.",
+    )
+    node: ObjectName | None = Field(
+        default=None,
+        description="The node to restore on, where copies of a node are kept in a claim; left "
+        "out, the node that they are of.",
+    )
+    paths: tuple[RelativePath, ...] = Field(
+        default=(),
+        description="Files and directories of the copy to restore; left out, all of it.",
+        max_length=256,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
 class RestoreSpec(Model):
     """Spec of a RestoreRequest; immutable."""
 
     cel_rules: ClassVar = (
         ("self == oldSelf", "spec is immutable: create another RestoreRequest"),
         (
-            "self.claims.all(c, self.claims.exists_one(d, d.to.newClaim.name == "
-            "c.to.newClaim.name))",
+            "has(self.claims) != has(self.directory)",
+            "spec needs exactly one of claims and directory",
+        ),
+        (
+            "!has(self.directory) || has(self.from.backup)",
+            "a directory is restored from a Backup: set from.backup",
+        ),
+        (
+            "!has(self.directory) || !has(self.directory.inPlace) || has(self.notAfter)",
+            "notAfter is required in place: a request that is applied again later, as from Git, "
+            "must not overwrite newer data",
+        ),
+        (
+            "!has(self.claims) || self.claims.all(c, self.claims.exists_one(d, "
+            "d.to.newClaim.name == c.to.newClaim.name))",
             "two claims are restored into the same newClaim: give each its own name",
         ),
         (
-            "!has(self.from.volumeSnapshot) || size(self.claims) == 1",
+            "!has(self.from.volumeSnapshot) || !has(self.claims) || size(self.claims) == 1",
             "a volumeSnapshot holds one claim: restore exactly one from it",
         ),
     )
 
     from_: RestoreFrom = Field(alias="from", description="What to restore from.")
     claims: tuple[ClaimRestore, ...] = Field(
-        description="The claims to restore.",
+        default=(),
+        description="The claims to restore, from snapshots.",
         min_length=1,
         max_length=16,
         json_schema_extra={
             "x-kubernetes-list-type": "map",
             "x-kubernetes-list-map-keys": ["claim"],
         },
+    )
+    directory: DirectoryRestore | None = Field(
+        default=None, description="A directory to restore, from its rolling copy."
+    )
+    not_after: Time | None = Field(
+        default=None, description="A request that is first looked at later than this is refused."
     )
 
 
@@ -115,6 +194,22 @@ class RestoredClaim(Model):
     )
     verified: str | None = Field(
         default=None, description="What the verification found.", max_length=1024
+    )
+
+
+class RestoredDirectory(Model):
+    """The directory of a request and how far it is."""
+
+    source: str = Field(description="What was copied.", max_length=SERIES_MAX)
+    stamp: str = Field(description="The point it is restored from.", max_length=64)
+    node: str | None = Field(default=None, description="Where it is restored.", max_length=NAME_MAX)
+    into: str = Field(description="The directory that it goes into.", max_length=SERIES_MAX)
+    claimed_at: Time = Field(description="When the point was asked to be held for it.")
+    job: str | None = Field(
+        default=None, description="The Job that restores it.", max_length=NAME_MAX
+    )
+    safety: str | None = Field(
+        default=None, description="The point that was made of what was there.", max_length=64
     )
 
 
@@ -142,11 +237,14 @@ class RestoreStatus(Model):
     claims: tuple[RestoredClaim, ...] = Field(
         default=(), description="The claims that are made.", max_length=16
     )
+    directory: RestoredDirectory | None = Field(
+        default=None, description="The directory that is restored."
+    )
     into: str | None = Field(
         default=None,
-        description="The claims that are made, for printing, such as `data-restored +2`: a column "
-        "shows only the first item of a list.",
-        max_length=NAME_MAX + 8,
+        description="The claims that are made, for printing, such as `data-restored +2`, or the "
+        "directory: a column shows only the first item of a list.",
+        max_length=SERIES_MAX,
     )
 
 
@@ -155,11 +253,11 @@ RESTORE_META: Final = CrdMeta(
     plural="restorerequests",
     singular="restorerequest",
     short_names=("rr",),
-    description="Brings data of a backup back into new claims.",
+    description="Brings data of a backup back into new claims or directories.",
     columns=(
         Column("Backup", ".status.backup", "The Backup that the data is from."),
         Column("Phase", ".status.phase", "Where the restore is."),
-        Column("Into", ".status.into", "The claims that are made."),
+        Column("Into", ".status.into", "The claims that are made, or the directory."),
         Column("Age", ".metadata.creationTimestamp", "Age of the request.", "date"),
         Column("Message", ".status.message", "Why it is in this phase.", wide=True),
     ),

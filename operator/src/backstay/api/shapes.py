@@ -147,6 +147,37 @@ FilePath = Annotated[
 
 WORDS: Final = Shape(r"[^\x00-\x1f\x7f]+", "must not hold control characters")
 """Any text of one line; what becomes of it must treat it as data."""
+DirectoryPath = Annotated[
+    str,
+    Field(min_length=2, max_length=1024),
+    Shape(
+        rf"(/{_PART})+",
+        "must be the absolute path of a directory, such as /srv/uploads, without '..', '.', '//', "
+        "control characters and a '/' at the end",
+    ),
+]
+"""Absolute path of a directory other than `/`, in one way of writing it only."""
+
+RelativePath = Annotated[
+    str,
+    Field(min_length=1, max_length=1024),
+    Shape(
+        rf"{_PART}(/{_PART})*",
+        "must be a relative path such as data/uploads, without '..', '.', '//', control characters "
+        "and a '/' at its beginning or end",
+    ),
+]
+"""A path below something that is named beside it, in one way of writing it only."""
+
+Bytes = Annotated[
+    str,
+    Field(min_length=1, max_length=16),
+    Shape(
+        "[1-9][0-9]{0,11}(k|M|G|T|Ki|Mi|Gi|Ti)?",
+        "must be a number of bytes above 0, such as 500M or 20Mi",
+    ),
+]
+"""A number of bytes with or without a unit, decimal or binary."""
 
 DatabaseName = Annotated[
     str,

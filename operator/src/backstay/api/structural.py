@@ -19,8 +19,9 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from backstay.api.common import Model, format_duration
+from backstay.api.common import Model
 from backstay.api.shapes import RULES, cel
+from backstay.durations import format_duration
 
 Schema = dict[str, Any]
 

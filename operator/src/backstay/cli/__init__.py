@@ -1,6 +1,7 @@
 """`kubectl backstay`: what retention will do, what a policy would keep, and what was orphaned.
 
-Invariants: nothing here writes to a cluster; wrong use ends with exit code 2 and names the option
+Invariants: nothing here writes to a cluster, but for one Job by which init-destination prepares a
+disk; wrong use ends with exit code 2 and names the option
 that is wrong, anything else that fails with 1; commands that work on files alone never import the
 Kubernetes client, which takes longer to load than they take to run.
 """
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 
 import click
 
+from backstay.cli.destination import init_destination
 from backstay.cli.orphans import orphans
 from backstay.cli.retention import retention
 from backstay.cli.simulate import simulate
@@ -25,6 +27,7 @@ def program() -> None:
 program.add_command(retention)
 program.add_command(simulate)
 program.add_command(orphans)
+program.add_command(init_destination)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -59,7 +59,7 @@ def retention(
             return [await _by_policy(client, obj, moment)]
         return [await _frozen(client, namespace, policy, moment)]
 
-    return asyncio.run(_with_client(target, ask))
+    return asyncio.run(with_client(target, ask))
 
 
 def orphans(target: Target, *, everywhere: bool) -> list[Orphan]:
@@ -68,10 +68,11 @@ def orphans(target: Target, *, everywhere: bool) -> list[Orphan]:
     async def ask(client: Client, namespace: str) -> list[Orphan]:
         return await _orphans(client, None if everywhere else namespace)
 
-    return asyncio.run(_with_client(target, ask))
+    return asyncio.run(with_client(target, ask))
 
 
-async def _with_client(target: Target, ask: Callable[[Client, str], Coroutine[Any, Any, T]]) -> T:
+async def with_client(target: Target, ask: Callable[[Client, str], Coroutine[Any, Any, T]]) -> T:
+    """Given a cluster and a question to its client and namespace, return the answer."""
     credentials = await login(target.kubeconfig, target.context)
     namespace = target.namespace or default_namespace(target.kubeconfig, target.context)
     async with Client(credentials, SystemClock()) as client:

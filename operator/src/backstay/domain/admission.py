@@ -18,7 +18,7 @@ from typing import Final
 
 from backstay.api.backup import BackupPhase, BackupStatus, RunPlan
 
-HOLDING: Final = frozenset({BackupPhase.DUMPING, BackupPhase.SNAPSHOTTING})
+HOLDING: Final = frozenset({BackupPhase.DUMPING, BackupPhase.SNAPSHOTTING, BackupPhase.COPYING})
 """Phases that hold the run's claims, targets and slots; Uploading only waits for the driver."""
 
 GLOBAL: Final = "global"
@@ -64,15 +64,16 @@ class Run:
 
 
 def claimed(plan: RunPlan | None) -> frozenset[tuple[str, str]]:
-    """Given a plan, return what only one run of a namespace may have at a time: claims, and
-    targets of dumps and hooks.
+    """Given a plan, return what only one run of a namespace may have at a time: claims, targets
+    of dumps and hooks, and series of rolling copies.
     """
     if plan is None:
         return frozenset()
     hooks = (*plan.hooks.before, *plan.hooks.after) if plan.hooks else ()
     targets = [d.target for d in plan.dumps] + [h.target for h in hooks]
     claims = {("PersistentVolumeClaim", c.name) for c in plan.claims}
-    return frozenset(claims | {(t.kind.value, t.name) for t in targets})
+    copies = {("RollingCopy", c.series) for c in plan.rolling.copies} if plan.rolling else set()
+    return frozenset(claims | copies | {(t.kind.value, t.name) for t in targets})
 
 
 def admit(runs: Iterable[Run], limits: Limits, now: datetime) -> Mapping[tuple[str, str], str]:

@@ -50,6 +50,11 @@ ACCEPT_SIZE: Final = PREFIX + "accept-size"
 RESTORE_REQUEST: Final = PREFIX + "restore-request"
 """uid of the RestoreRequest that made a claim."""
 
+ALLOW_SHRUNKEN: Final = PREFIX + "allow-shrunken"
+"""On a Backup: `true` lets this run copy a source that has lost much, or all."""
+NAMESPACE: Final = PREFIX + "namespace"
+"""Label on Jobs: the namespace whose data they work on."""
+
 
 class Result(StrEnum):
     """What became of a point; written in one patch together with tiers or delete-after."""

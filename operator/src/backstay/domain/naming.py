@@ -16,11 +16,13 @@ LABEL_VALUE_LIMIT: Final = 63
 OBJECT_NAME_LIMIT: Final = 253
 BACKUP_NAME_LIMIT: Final = 200
 POD_NAME_LIMIT: Final = 63
+JOB_NAME_LIMIT: Final = 63
 
 _HASH_CHARS: Final = 10
 _SLOT_CHARS: Final = len("-20261122-0032")
 _ALTERNATIVE_CHARS: Final = len("-abcde")
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?", re.ASCII)
+_SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _SHORTENED: Final = re.compile(r".*-[0-9a-f]{10}", re.DOTALL)
 
 
@@ -101,8 +103,35 @@ def verify_pod_name(request_uid: str, claim: str) -> str:
     return prefix + shorten(claim, POD_NAME_LIMIT - len(prefix))
 
 
+def object_name(text: str) -> str:
+    """Given any text, return it where it can name an object, else what of it can."""
+    name = text if _SUBDOMAIN.fullmatch(text) else re.sub(r"[^a-z0-9]+", "-", text).strip("-")
+    return shorten(name, OBJECT_NAME_LIMIT)
+
+
+def run_name(backup: str, run_uid: str) -> str:
+    """Given a Backup's name and uid, return the name of its rolling copies' trees, at most 200
+    characters: a record made anew is another run.
+    """
+    return f"{shorten(backup, 190)}-{_of_uid(run_uid, 5)}"
+
+
+def agent_job_name(what: str, about: str, *identity: str) -> str:
+    """Given a word, a name for people and what tells the work apart, return the name of its Job;
+    at most 63 characters, so that its Pods can carry it as a label.
+    """
+    digest = _digest("\n".join((what, about, *identity)), 10)
+    suffix = f"-{what}-{digest}"
+    return shorten(about, JOB_NAME_LIMIT - len(suffix)) + suffix
+
+
 def _stamp(instant: datetime, zone: tzinfo) -> str:
     return instant.astimezone(zone).strftime("%Y%m%d-%H%M")
+
+
+def digest(text: str) -> str:
+    """Given any text, return 16 hex digits that stand for it in names."""
+    return _digest(text, 16)
 
 
 def _digest(text: str, chars: int) -> str:

@@ -7,8 +7,8 @@ so a point that they let go is marked like any other and has its whole grace.
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from backstay.api.common import format_duration
 from backstay.domain.points import Point, Rules
+from backstay.durations import format_duration
 
 
 class Recent:

@@ -36,14 +36,14 @@ class RecordSeen:
 
 
 def shown(record: Run, points: Mapping[str, tuple[Point, str]]) -> BackupStatus:
-    """Given a finished Backup and, by the names of their snapshots, the points that exist and how
+    """Given a finished Backup and, by the names of their artifacts, the points that exist and how
     long they are kept, return the status that tells so.
     """
     entries = []
     for entry in record.status.points:
-        point, until = points.get(entry.snapshot or "", (None, ""))
+        point, until = points.get(entry.artifact or "", (None, ""))
         if point is None:
-            entries.append(changed(entry, tiers=(), until="gone" if entry.snapshot else None))
+            entries.append(changed(entry, tiers=(), until="gone" if entry.artifact else None))
         else:
             entries.append(changed(entry, tiers=tiers_of(point), until=until or None))
     if tuple(entries) == record.status.points:

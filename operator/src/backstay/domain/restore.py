@@ -174,19 +174,25 @@ def _end(seen: Seen, status: RestoreStatus, phase: RestorePhase, message: str) -
 
 
 def _said(seen: Seen, status: RestoreStatus, reason: str, message: str) -> RestoreStatus:
-    """The status with message and the Ready condition saying the same."""
+    return said(status, reason, message, generation=seen.generation, now=seen.now)
+
+
+def said(
+    status: RestoreStatus, reason: str, message: str, *, generation: int, now: datetime
+) -> RestoreStatus:
+    """Given a status and what is to be told, return it with message and Ready saying the same."""
     conditions = with_condition(
         status.conditions,
         type="Ready",
         ok=status.phase is RestorePhase.COMPLETED,
         reason=reason,
         message=message,
-        generation=seen.generation,
-        now=seen.now,
+        generation=generation,
+        now=now,
     )
     return changed(
         status,
         message=message[:4096],
         conditions=conditions,
-        observed_generation=seen.generation,
+        observed_generation=generation,
     )

@@ -4,7 +4,8 @@
                  ^                                     |          PartiallyFailed
                  +------------- retry -----------------+          Failed
 
-Snapshotting is the hooks before, the cut, and the hooks after. Invariants:
+Snapshotting is the hooks before, the cut, and the hooks after. A run of rolling copies goes from
+Queued to Copying, and from there to its end. Invariants:
 
 - `decide` is total and pure. Every action is idempotent and has a deterministic name, so a
   process that dies after any of them is followed by one that decides the same again.
@@ -20,7 +21,7 @@ Snapshotting is the hooks before, the cut, and the hooks after. Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -34,7 +35,7 @@ from backstay.api.backup import (
     Trigger,
 )
 from backstay.api.common import changed
-from backstay.domain import run_dumps, run_hooks, run_points
+from backstay.domain import run_dumps, run_hooks, run_points, run_rolling
 from backstay.domain.run_status import (
     claims_left,
     claims_to_cut,
@@ -73,18 +74,8 @@ def decide(seen: Seen) -> Decision:
         return Decision(seen.status)  # Whoever made it writes its final status.
     if seen.deleting:
         return _let_go(seen)
-    match seen.status.phase:
-        case BackupPhase.PENDING:
-            return _freeze(seen)
-        case BackupPhase.QUEUED:
-            return _admit(seen)
-        case BackupPhase.DUMPING:
-            return run_dumps.follow(seen) or _leave_dumping(seen)
-        case BackupPhase.SNAPSHOTTING:
-            return _cut(seen)
-        case BackupPhase.UPLOADING:
-            return _finish_points(seen)
-    return Decision(seen.status)
+    step = _STEPS.get(seen.status.phase)
+    return step(seen) if step else Decision(seen.status)
 
 
 def due_order(spec: BackupSpec, status: BackupStatus, name: str) -> tuple[datetime, str]:
@@ -126,12 +117,16 @@ def _admit(seen: Seen) -> Decision:
         message=None,
         pools=plan_of(status).pools,
     )
+    if plan_of(begun).rolling is not None:
+        return Decision(run_rolling.begin(begun), after=AT_ONCE)
     if current_dump(begun):
         return Decision(changed(begun, phase=BackupPhase.DUMPING), after=AT_ONCE)
     return Decision(_begin_cut(seen, begun), after=AT_ONCE)
 
 
-def _leave_dumping(seen: Seen) -> Decision:
+def _dump(seen: Seen) -> Decision:
+    if step := run_dumps.follow(seen):
+        return step
     if claims_to_cut(seen.status):
         return Decision(_begin_cut(seen, seen.status), after=AT_ONCE)
     return _end_attempt(seen, seen.status)
@@ -174,6 +169,10 @@ def _let_go(seen: Seen) -> Decision:
     if seen.status.phase is BackupPhase.SNAPSHOTTING and (step := run_hooks.after(seen)):
         return step
     return Decision(seen.status, (FreeRecord(),) if seen.kept else ())
+
+
+def _copy(seen: Seen) -> Decision:
+    return run_rolling.follow(seen) or _end_attempt(seen, seen.status)
 
 
 def _finish_points(seen: Seen) -> Decision:
@@ -233,3 +232,13 @@ def size_of(status: BackupStatus, good: Sequence[PointStatus]) -> str | None:
     points = [p.bytes for p in good if p.bytes is not None]
     total = sum(dumps or points)
     return format_size(total) if dumps or points else None
+
+
+_STEPS: Final[Mapping[BackupPhase, Callable[[Seen], Decision]]] = {
+    BackupPhase.PENDING: _freeze,
+    BackupPhase.QUEUED: _admit,
+    BackupPhase.DUMPING: _dump,
+    BackupPhase.SNAPSHOTTING: _cut,
+    BackupPhase.UPLOADING: _finish_points,
+    BackupPhase.COPYING: _copy,
+}

@@ -66,9 +66,18 @@ def plan_of(status: BackupStatus) -> RunPlan:
 
 
 def claims_left(status: BackupStatus) -> tuple[str, ...]:
-    """Given a status, return the claims of its plan that have no good point yet."""
+    """Given a status, return the claims of its plan that have no good point yet; in a run of
+    rolling copies, the series.
+    """
     good = {p.claim for p in status.points if p.result is PointResult.GOOD}
-    return tuple(c.name for c in plan_of(status).claims if c.name not in good)
+    return tuple(name for name in series_of(plan_of(status)) if name not in good)
+
+
+def series_of(plan: RunPlan) -> tuple[str, ...]:
+    """Given a plan, return what it makes points of."""
+    if plan.rolling is not None:
+        return tuple(c.series for c in plan.rolling.copies)
+    return tuple(c.name for c in plan.claims)
 
 
 def claims_to_cut(status: BackupStatus) -> tuple[str, ...]:
@@ -119,8 +128,9 @@ def failures(status: BackupStatus) -> list[str]:
         if d.attempt == status.attempt and d.state is DumpState.FAILED
     ]
     hooks = [tell_hook(h) for h in status.hooks if h.attempt == status.attempt and counts(h)]
+    what = "copy" if status.plan and status.plan.rolling else "claim"
     points = [
-        f"claim {p.claim}: {p.message}"
+        f"{what} {p.claim}: {p.message}"
         for p in status.points
         if p.attempt == status.attempt and p.result is PointResult.FAILED
     ]

@@ -14,7 +14,7 @@ from typing import Final
 from backstay.api.backup import BackupSpec, BackupStatus, DumpStatus, PlannedDump, RunPlan
 from backstay.api.hooks import PlannedHook, Stage
 from backstay.domain.errors import UserError
-from backstay.domain.sights import DumpPlace, DumpSeen, HookPlace, HookSeen, PointSeen
+from backstay.domain.sights import CopySeen, DumpPlace, DumpSeen, HookPlace, HookSeen, PointSeen
 
 POLL: Final = timedelta(seconds=3)
 """Between two looks at something that nothing wakes us for."""
@@ -92,6 +92,20 @@ class MarkFailed:
     snapshot: str
 
 
+@dataclass(frozen=True, slots=True)
+class StartCopy:
+    """Make the Job that copies this series, or find that this was done."""
+
+    series: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelCopy:
+    """Delete the Job of this series."""
+
+    series: str
+
+
 Action = (
     StartDump
     | CancelDump
@@ -102,6 +116,8 @@ Action = (
     | CreateSnapshot
     | MarkGood
     | MarkFailed
+    | StartCopy
+    | CancelCopy
 )
 
 
@@ -133,6 +149,8 @@ class Seen:
     """By claim: the snapshot of the current attempt."""
     rechecks: Mapping[str, DumpSeen] = field(default_factory=dict)
     """By dump name: what its file says after the cut."""
+    copy: CopySeen | None = None
+    """The rolling copy that is under way."""
 
 
 def with_seen(seen: Seen, **found: object) -> Seen:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from backstay.api.backup import PointResult
+from backstay.api.backup import PointResult, PointStatus
+from backstay.domain.job_sights import JobSeen
 
 
 class DumpSight(StrEnum):
@@ -116,3 +117,20 @@ class PointSeen:
         if self.result is PointResult.FAILED:
             return "its VolumeSnapshot is labelled failed"
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class CopySeen:
+    """One look at the copy that is next or under way."""
+
+    job: JobSeen = field(default_factory=JobSeen)
+    waits: bool = False
+    """Its node is not ready or not known yet: no Job is made for now."""
+    problem: str = ""
+    """Why it can never be made as it is planned."""
+    result: PointStatus | None = None
+    """What its Job says that it published."""
+    lost: bool = False
+    """Its Job is done, but nobody can read any more what it said: asking again costs nothing."""
+    message: str = ""
+    """What it waits for, or why it failed."""

@@ -59,6 +59,8 @@ def registry(access: Login, enqueue: Enqueue) -> kopf.OperatorRegistry:
             enqueue(keys.retention(namespace or "", name))
         if is_asked(body):
             enqueue(keys.rebuild(namespace or "", name))
+        if type is not None and dig(body, "spec", "rolling"):
+            enqueue(keys.copies(namespace or "", name))
 
     @kopf.on.event(GROUP, VERSION, "backups", registry=found)
     def backup_event(namespace: str | None, name: str, **_: Any) -> None:

@@ -34,7 +34,7 @@ from backstay.domain.errors import DataError, NotFound
 from backstay.domain.objects import Obj
 from backstay.kube.errors import TRANSPORT_ERRORS, Busy, from_response, from_transport
 from backstay.kube.login import Login
-from backstay.kube.resources import Resource
+from backstay.kube.resources import POD, Resource
 
 Objs: TypeAlias = list[Obj]
 Fence = Callable[[], None]
@@ -47,6 +47,7 @@ API server at most, and fewer than there are connections, so that other work nev
 PAGE = 250
 """Objects of one answer of a LIST: parsing it must not hold the loop up for long."""
 READ_TRIES = 4
+LONGEST_LOG = 16 * 1024 * 1024
 LONGEST_PAUSE = 10.0
 """Seconds; a server that asks for more gets a requeue instead of a waiting worker."""
 
@@ -252,6 +253,17 @@ class Client:
             return False
         return True
 
+    async def pod_log(self, name: str, namespace: str, container: str) -> str:
+        """Given a Pod and a container of it, return its log, at most LONGEST_LOG bytes of it.
+
+        Raise NotFound if the Pod is gone, Transient if its node cannot be asked.
+        """
+        what = f"log of {POD.describe(namespace, name)}"
+        query: dict[str, str | int] = {"container": container, "limitBytes": LONGEST_LOG}
+        path = POD.path(namespace, name, "log")
+        body = await self._answer(_Request("GET", "get", POD, path, what, query))
+        return body.decode(errors="replace")
+
     async def _read(self, request: _Request) -> Obj:
         for attempt in range(1, READ_TRIES):
             try:
@@ -271,6 +283,17 @@ class Client:
 
     async def _send(self, request: _Request) -> Obj:
         """Send once; return the JSON object of a success, raise what the answer means."""
+        body = await self._answer(request)
+        try:
+            answer = json.loads(body)
+        except ValueError as error:
+            raise DataError(f"{request.what}: the answer is not JSON: {body[:100]!r}") from error
+        if not isinstance(answer, dict):
+            raise DataError(f"{request.what}: the answer is no object: {body[:100]!r}")
+        return answer
+
+    async def _answer(self, request: _Request) -> bytes:
+        """Send once; return the body of a success, raise what any other answer means."""
         started = self._clock.monotonic()
         status = 0
         try:
@@ -283,13 +306,7 @@ class Client:
                 self._on_request(request.verb, request.resource.plural, status, seconds)
         if not 200 <= status <= 299:
             raise from_response(status, body, headers, request.what)
-        try:
-            answer = json.loads(body)
-        except ValueError as error:
-            raise DataError(f"{request.what}: the answer is not JSON: {body[:100]!r}") from error
-        if not isinstance(answer, dict):
-            raise DataError(f"{request.what}: the answer is no object: {body[:100]!r}")
-        return answer
+        return body
 
     async def _exchange(self, request: _Request) -> tuple[int, Mapping[str, str], bytes]:
         query = f"?{urlencode(request.query)}" if request.query else ""

@@ -11,7 +11,7 @@ import logging
 from datetime import tzinfo
 
 from backstay.api.common import changed, with_condition
-from backstay.api.policy import PolicySpec
+from backstay.api.policy import ClaimSource, PolicySpec
 from backstay.builders.snapshot import metadata_patch
 from backstay.domain import adoption, labels, naming, objects, pruner, rebuild
 from backstay.domain.clock import Clock
@@ -89,9 +89,10 @@ class Adopter:
 
     async def _claims(self, namespace: str, spec: PolicySpec) -> frozenset[str]:
         """Those named, whether they are there or not, and those that the selector finds."""
-        names = set(spec.source.claims.names)
-        if spec.source.claims.selector is not None:
-            text = selector_text(spec.source.claims.selector)
+        source = spec.source.claims or ClaimSource()
+        names = set(source.names)
+        if source.selector is not None:
+            text = selector_text(source.selector)
             found = await self._client.list(PERSISTENT_VOLUME_CLAIM, namespace, labels=text)
             names |= {objects.name(c) for c in found}
         return frozenset(names)

@@ -17,6 +17,7 @@ from backstay.domain.clock import Clock
 from backstay.domain.records import Run
 from backstay.domain.run_values import (
     Action,
+    CancelCopy,
     CancelDump,
     CreateSnapshot,
     FreeRecord,
@@ -25,6 +26,7 @@ from backstay.domain.run_values import (
     MarkGood,
     ReleaseHook,
     Seen,
+    StartCopy,
     StartDump,
     StartHook,
 )
@@ -36,6 +38,7 @@ from backstay.kube.resources import BACKUP
 from backstay.reconcile import keys
 from backstay.reconcile.look import Looker
 from backstay.reconcile.runs import is_kept, is_leaving, parse, tell
+from backstay.steps.copying import Copying
 from backstay.steps.dumping import Dumping
 from backstay.steps.hooking import Hooking
 from backstay.steps.points import PointWriter
@@ -53,11 +56,14 @@ class BackupReconciler:
         events: EventPoster,
         clock: Clock,
         enqueue: Callable[[Key], None],
+        *,
+        copying: Copying,
     ) -> None:
         self._client = client
         self._dumping = Dumping(client, streams)
         self._hooking = Hooking(streams)
-        self._looker = Looker(client, self._dumping, self._hooking, clock)
+        self._copying = copying
+        self._looker = Looker(client, self._dumping, self._hooking, copying, clock)
         self._events = events
         self._enqueue = enqueue
         self._points = PointWriter(client)
@@ -91,6 +97,8 @@ class BackupReconciler:
             self._dumping.forget(subject.uid)
             self._enqueue(keys.policy(key.namespace, subject.spec.policy))
             self._enqueue(keys.retention(key.namespace, subject.spec.policy))
+            if status.plan is not None and status.plan.rolling is not None:
+                self._enqueue(keys.copies(key.namespace, subject.spec.policy))
         return decision.after
 
     async def _act(self, key: Key, subject: Run, seen: Seen, action: Action) -> None:
@@ -121,6 +129,10 @@ class BackupReconciler:
                 )
             case MarkFailed(snapshot):
                 await self._points.mark_failed(namespace, snapshot, subject.uid)
+            case StartCopy(series):
+                await self._copying.start(subject.obj, subject.spec, subject.status, series)
+            case CancelCopy(series):
+                await self._copying.cancel(subject.obj, subject.spec, subject.status, series)
 
     def _act_on_hook(self, key: Key, subject: Run, action: StartHook | ReleaseHook) -> None:
         def wake() -> None:

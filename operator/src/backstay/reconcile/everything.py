@@ -56,6 +56,8 @@ class Everything:
                 self._enqueue(keys.policy(*place))
                 if is_asked(policy):
                     self._enqueue(keys.rebuild(*place))
+            if world.keeps_copies(place):
+                self._enqueue(keys.copies(*place))
             # In a thread, policy by policy: planning all takes seconds, in which others go on.
             if await asyncio.to_thread(self._needs_pass, world, place, brake):
                 self._enqueue(keys.retention(*place))

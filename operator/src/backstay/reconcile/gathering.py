@@ -22,6 +22,7 @@ from backstay.domain.clock import Clock
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.orphans import Census
+from backstay.domain.records import Run
 from backstay.domain.shrunk import accepted_sizes
 from backstay.domain.upkeep import Seen, is_leaving
 from backstay.engine.group import run_together
@@ -91,6 +92,13 @@ class World:
         """Return every policy that exists or of which an artifact or a record speaks."""
         return sorted({*self.policies, *self._snapshots, *self.backups})
 
+    def keeps_copies(self, place: Place) -> bool:
+        """Given a policy, return whether it keeps rolling copies, or has records of some."""
+        return bool(
+            dig(self.policies.get(place), "spec", "rolling")
+            or any(dig(b, "status", "plan", "rolling") for b in self.backups.get(place, ()))
+        )
+
     def content_names(self, place: Place) -> set[str]:
         """Given a policy, return the contents that its snapshots and its finished runs name."""
         bound = {
@@ -148,10 +156,16 @@ class World:
             released=brakes.released_plans(notes.get(labels.RELEASE_RETENTION)),
             accepted=accepted_sizes(notes.get(labels.ACCEPT_SIZE)),
             clock=brake,
-            policy=policy,
+            # Of a policy of rolling copies their own pass tells, which has the same conditions.
+            policy=policy if not dig(policy, "spec", "rolling") else None,
             conditions=policy_status(policy).conditions if policy is not None else (),
-            finished=[r for r in runs if r.status.phase.final],
+            finished=[r for r in runs if r.status.phase.final and not makes_copies(r)],
         )
+
+
+def makes_copies(run: Run) -> bool:
+    """Given a Backup, return whether its points are rolling copies, which have their own pass."""
+    return run.status.plan is not None and run.status.plan.rolling is not None
 
 
 async def gather(client: Client, clock: Clock, place: Place) -> Seen:
@@ -228,13 +242,13 @@ async def _collect(
 
 def trim(obj: Obj) -> None:
     """Given an object as read, take away what no plan rests on: who wrote it, and how; of a run
-    its plan and its dumps.
+    its dumps, and its plan but where that tells rolling copies.
     """
     metadata = obj["metadata"]
     metadata.pop("managedFields", None)
     metadata.get("annotations", {}).pop(LAST_APPLIED, None)
     if obj["kind"] == BACKUP.kind:
-        for key in ("plan", "dumps"):
+        for key in ("dumps",) if dig(obj, "status", "plan", "rolling") else ("plan", "dumps"):
             obj.get("status", {}).pop(key, None)
 
 

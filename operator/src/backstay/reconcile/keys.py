@@ -14,6 +14,8 @@ RETENTION: Final = "Retention"
 """The retention pass over all points of one policy, whether the policy exists or not."""
 REBUILD: Final = "Rebuild"
 """The records of one policy, to be made anew from its artifacts."""
+COPIES: Final = "Copies"
+"""The pass over all rolling copies of one policy, whether the policy exists or not."""
 
 SWEEPS: Final = "Sweeps"
 """The ends of all sweeps of the cluster, in one."""
@@ -46,6 +48,11 @@ def retention(namespace: str, policy_name: str) -> Key:
 def rebuild(namespace: str, policy_name: str) -> Key:
     """Given a policy's address, return the key of the rebuild of its records."""
     return Key(REBUILD, namespace, policy_name)
+
+
+def copies(namespace: str, policy_name: str) -> Key:
+    """Given a policy's address, return the key of the pass over its rolling copies."""
+    return Key(COPIES, namespace, policy_name)
 
 
 def sweeps() -> Key:

@@ -23,7 +23,8 @@ from backstay.dumps.hooks import HookTask
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM
 from backstay.reconcile.runs import is_leaving, parse_policy_spec, sighted
-from backstay.steps import places, resolve, snapshots
+from backstay.steps import places, snapshots
+from backstay.steps.copying import Copying, make_plan
 from backstay.steps.dumping import Dumping
 from backstay.steps.hooking import Hooking
 
@@ -31,10 +32,13 @@ from backstay.steps.hooking import Hooking
 class Looker:
     """Looks at the cluster for one Backup at a time."""
 
-    def __init__(self, client: Client, dumping: Dumping, hooking: Hooking, clock: Clock) -> None:
+    def __init__(
+        self, client: Client, dumping: Dumping, hooking: Hooking, copying: Copying, clock: Clock
+    ) -> None:
         self._client = client
         self._dumping = dumping
         self._hooking = hooking
+        self._copying = copying
         self._clock = clock
 
     async def gather(self, subject: Run) -> Seen:
@@ -50,6 +54,9 @@ class Looker:
                 if turn is not None:
                     return with_seen(seen, hook=await self._see_hook(subject, turn))
                 return await self._see_points(subject, seen, recheck=True)
+            case BackupPhase.COPYING:
+                copy = await self._copying.look(subject.obj, subject.spec, subject.status)
+                return with_seen(seen, copy=copy)
             case BackupPhase.UPLOADING:
                 return await self._see_points(subject, seen, recheck=False)
         return seen
@@ -68,8 +75,8 @@ class Looker:
             spec = parse_policy_spec(obj)
             if spec.schedule:
                 load_zone(spec.schedule.time_zone)
-            plan = await resolve.make_plan(
-                self._client, subject.namespace, spec, self._ask(subject)
+            plan = await make_plan(
+                self._client, self._copying, (subject.namespace, name), spec, self._ask(subject)
             )
         except UserError as error:
             return with_seen(seen, problem=error)

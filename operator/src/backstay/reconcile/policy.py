@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
-from backstay.api.backup import Trigger
+from backstay.api.backup import PointResult, Trigger
 from backstay.api.common import format_time
 from backstay.api.policy import PolicySpec, PolicyStatus
 from backstay.api.schedule import MissedSlots, MissReason
@@ -25,7 +25,7 @@ from backstay.kube.resources import BACKUP, BACKUP_POLICY
 from backstay.observe import metrics
 from backstay.reconcile import keys
 from backstay.reconcile.runs import parse, parse_policy_spec
-from backstay.steps import resolve
+from backstay.steps.copying import Copying, make_plan
 from backstay.steps.held import policy_status
 from backstay.steps.series import policy_snapshots
 from backstay.steps.status import write_status
@@ -44,9 +44,16 @@ class PolicyReconciler:
     """Brings one BackupPolicy up to date at each call."""
 
     def __init__(
-        self, client: Client, events: EventPoster, clock: Clock, enqueue: Callable[[Key], None]
+        self,
+        client: Client,
+        events: EventPoster,
+        clock: Clock,
+        enqueue: Callable[[Key], None],
+        *,
+        copying: Copying,
     ) -> None:
         self._client = client
+        self._copying = copying
         self._events = events
         self._clock = clock
         self._enqueue = enqueue
@@ -73,13 +80,10 @@ class PolicyReconciler:
         spec, problem = None, None
         try:
             spec = parse_policy_spec(obj)
-            await resolve.make_plan(self._client, namespace, spec)
+            await make_plan(self._client, self._copying, (namespace, name), spec)
         except UserError as error:
             problem = error
-        runs = [
-            _run_seen(r)
-            for r in await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
-        ]
+        backups = await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
         snapshots = await policy_snapshots(self._client, namespace, name)
         return policy.Seen(
             namespace=namespace,
@@ -91,13 +95,14 @@ class PolicyReconciler:
             status=policy_status(obj),
             spec=spec,
             problem=problem,
-            runs=runs,
+            runs=[_run_seen(backup) for backup in backups],
             slots=_slots(snapshots),
             points=[
                 policy.GoodPoint(claim=p.claim, taken=p.taken)
                 for p in map(point_of, snapshots)
                 if is_good(p)
-            ],
+            ]
+            + [point for backup in backups for point in _copies(backup)],
         )
 
     async def _create_run(self, obj: Obj, spec: PolicySpec, slot: datetime) -> None:
@@ -176,6 +181,15 @@ def _edited(obj: Obj) -> datetime | None:
     entries = dig(obj, "metadata", "managedFields", default=[])
     times = [e["time"] for e in entries if e.get("time") and "f:spec" in e.get("fieldsV1", {})]
     return max(map(parse_time, times), default=None)
+
+
+def _copies(obj: Obj) -> list[policy.GoodPoint]:
+    """The rolling copies that a Backup shows as good and there."""
+    return [
+        policy.GoodPoint(claim=p.claim, taken=p.cut_at)
+        for p in parse(obj).status.points
+        if p.result is PointResult.GOOD and p.cut_at and p.rolling and not p.rolling.gone
+    ]
 
 
 def _slots(snapshots: Sequence[Obj]) -> list[datetime]:

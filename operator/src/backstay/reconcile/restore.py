@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeAlias
 
 from backstay.api.restore import RestoredClaim, RestorePhase, RestoreSpec, RestoreStatus
 from backstay.builders.restore import claim_from_snapshot, verify_pod
-from backstay.domain import labels, naming, objects, restore
+from backstay.domain import labels, naming, objects, restore, rolling_restore
 from backstay.domain.clock import Clock
 from backstay.domain.errors import (
     AlreadyExists,
@@ -26,31 +27,35 @@ from backstay.kube.resources import (
     RESTORE_REQUEST,
     VOLUME_SNAPSHOT,
 )
+from backstay.reconcile import keys
+from backstay.steps.agent_jobs import AgentImage
 from backstay.steps.hold import hold, release
+from backstay.steps.restoring_copies import CopyRestores
 from backstay.steps.sources import Source, find_snapshots, read_source
 from backstay.steps.status import telling, write_status
 
 Request: TypeAlias = Subject[RestoreSpec, RestoreStatus]
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyImage:
-    """The image of verify pods and when it is pulled."""
-
-    name: str
-    pull_policy: str
-
-
 class RestoreReconciler:
     """Brings one RestoreRequest a step further at each call."""
 
     def __init__(
-        self, client: Client, events: EventPoster, clock: Clock, image: VerifyImage
+        self,
+        client: Client,
+        events: EventPoster,
+        clock: Clock,
+        image: AgentImage,
+        enqueue: Callable[[Key], None],
+        *,
+        copies: CopyRestores,
     ) -> None:
         self._client = client
         self._events = events
         self._clock = clock
         self._image = image
+        self._enqueue = enqueue
+        self._copies = copies
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given a RestoreRequest's key, take its next step; return when to look again."""
@@ -60,12 +65,30 @@ class RestoreReconciler:
         subject = parse_subject("RestoreRequest", obj, RestoreSpec, RestoreStatus)
         if subject.status.phase.final:
             return None
+        if subject.spec.directory is not None:
+            return await self._restore_directory(subject)
         decision = restore.decide(await self._gather(subject))
         async with telling(self._client, RESTORE_REQUEST, obj, subject.status):
             for action in decision.actions:
                 await self._act(subject, decision.status, action)
         await write_status(self._client, RESTORE_REQUEST, obj, decision.status)
         await self._tell(subject, decision.status)
+        return decision.after
+
+    async def _restore_directory(self, subject: Request) -> timedelta | None:
+        """Take the next step of a request for a directory."""
+        seen = await self._copies.see(subject)
+        decision = rolling_restore.decide(seen)
+        async with telling(self._client, RESTORE_REQUEST, subject.obj, subject.status):
+            if decision.start:
+                await self._copies.start(subject)
+            if decision.status.directory is not None and decision.status.directory.safety:
+                await self._copies.record_safety(subject, seen.policy)
+        await write_status(self._client, RESTORE_REQUEST, subject.obj, decision.status)
+        await self._tell(subject, decision.status)
+        if seen.policy and (decision.status.phase.final or not seen.held):
+            # Their pass holds the point for the request, and lets go of it afterwards.
+            self._enqueue(keys.copies(subject.namespace, seen.policy))
         return decision.after
 
     async def _gather(self, subject: Request) -> restore.Seen:
@@ -79,6 +102,8 @@ class RestoreReconciler:
             claims = {c.claim: await self._see_claim(subject, c) for c in status.claims}
             return replace(seen, claims=claims)
         try:
+            if (late := rolling_restore.too_late(subject.spec, seen.now)) is not None:
+                raise late
             sources = await self._sources(subject)
         except UserError as error:
             return replace(seen, refusal=error)

@@ -16,7 +16,7 @@ from backstay.api.hooks import (
     PlannedHooks,
     Stage,
 )
-from backstay.api.policy import CLAIMS_MAX, PolicySpec
+from backstay.api.policy import CLAIMS_MAX, ClaimSource, PolicySpec
 from backstay.domain import admission, objects, sourcing
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj
@@ -42,8 +42,9 @@ async def make_plan(
         )
         for d in dumps
     }
-    claims = await _claims(client, namespace, spec)
-    if spec.source.claims.of_dumps:
+    wanted = spec.source.claims or ClaimSource()
+    claims = await find_claims(client, namespace, wanted)
+    if wanted.of_dumps:
         for dump in dumps:
             name = await _claim_of(dump, pods[dump.name], ask)
             claims[name] = claims.get(name) or await _claim(
@@ -130,9 +131,11 @@ def _planned_after(hook: AfterHook) -> PlannedHook:
     )
 
 
-async def _claims(client: Client, namespace: str, spec: PolicySpec) -> dict[str, Obj]:
-    """The union of names and selector, by name; a selector has to find something."""
-    wanted = spec.source.claims
+async def find_claims(client: Client, namespace: str, wanted: ClaimSource) -> dict[str, Obj]:
+    """Given a namespace and a policy's source, return the union of names and selector, by name.
+
+    Raise UserError if a claim does not exist, or if the selector finds none.
+    """
     found = {
         name: await _claim(client, namespace, name, "spec.source.claims.names")
         for name in wanted.names

@@ -42,6 +42,11 @@ class Work:
         self._failures: list[str] = []
         self._lost_race = False
 
+    @property
+    def failed(self) -> bool:
+        """Whether any item failed or lost a race."""
+        return bool(self._failures) or self._lost_race
+
     async def do(self, *items: Item) -> None:
         """Given items, do them all side by side; keep failures for later. Raise Fatal at once."""
         await each(self._client, (partial(self._attempt, *item) for item in items))

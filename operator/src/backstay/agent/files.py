@@ -1,0 +1,262 @@
+"""Copy one file with everything that it has, and say what was copied.
+
+Invariants: the source is opened without following a symlink and without blocking on a pipe; the
+hash is of the bytes that were read; a file that moved while it was read is read again, and if it
+never stands still, that is reported and its record is such that the next run reads it anew; what is
+written to is always an inode that no older tree has.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from backstay.agent.linux import reflink, write_small_extents
+from backstay.agent.listing import Stat, stat_of
+
+BLOCK: Final = 1 << 20
+PAGE: Final = 4096
+BIG: Final = 8 << 20
+"""From this size on, a changed file starts from its predecessor where it can be reflinked."""
+_TRIES: Final = 3
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_WRITE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_XATTRS: Final = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+# The kernel makes these anew or forbids them; none is data of the file.
+_SKIPPED_XATTRS: Final = {
+    *("security.selinux", "security.ima", "security.evm", "system.nfs4_acl"),
+    *("trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"),  # XFS's second view of an ACL
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What became of one file."""
+
+    stat: Stat
+    """The source as it was when its content was read."""
+    digest: bytes
+    moved: bool = False
+    """It changed while it was read, each time."""
+    delta: bool = False
+    copied: int = 0
+    """Bytes written."""
+
+
+def open_file(name: bytes, directory: int) -> int:
+    """Given a name and its directory's descriptor, open a regular file for reading.
+
+    Raise OSError: ENOENT where it is gone, ELOOP where it is no regular file any more.
+    """
+    fd = os.open(name, _READ, dir_fd=directory)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.ELOOP, "no regular file any more", name)
+    return fd
+
+
+def copy_file(name: bytes, source: int, target: int, base: int | None, *, onto: bool) -> Copied:
+    """Given a name, the directories that it is copied from and to, and the directory with its
+    predecessor (None: there is none), copy it. `onto`: the target has a private copy of the
+    predecessor (a snapshot) under this name already, to be turned into the new one.
+    """
+    read = open_file(name, source)
+    try:
+        size = os.fstat(read).st_size
+        write, delta = _open_target(name, target, base, size, onto=onto)
+        try:
+            copied = _copy_still(read, write, delta=delta)
+            dress(write, copied.stat, read, fresh=not onto)
+        finally:
+            os.close(write)
+    finally:
+        os.close(read)
+    return copied
+
+
+def _open_target(
+    name: bytes, target: int, base: int | None, size: int, *, onto: bool
+) -> tuple[int, bool]:
+    if onto:
+        try:
+            there = os.lstat(name, dir_fd=target)
+        except FileNotFoundError:
+            there = None
+        if there is not None:
+            if stat.S_ISREG(there.st_mode) and there.st_nlink == 1 and size >= BIG:
+                return os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target), True
+            os.unlink(name, dir_fd=target)
+        base = None
+    write = os.open(name, _WRITE, 0o600, dir_fd=target)
+    if base is None or size < BIG:
+        return write, False
+    write_small_extents(write)
+    try:
+        old = open_file(name, base)
+    except OSError as error:
+        if error.errno in {errno.ENOENT, errno.ELOOP}:
+            return write, False
+        raise
+    try:
+        return write, reflink(old, write)
+    finally:
+        os.close(old)
+
+
+def _copy_still(read: int, write: int, *, delta: bool) -> Copied:
+    """Copy until the source stood still from the first byte to the last."""
+    for last in range(1, _TRIES + 1):
+        before = os.fstat(read)
+        digest, copied = _copy(read, write, before, delta=delta)
+        after = stat_of(os.fstat(read))
+        seen = stat_of(before)
+        if (seen.size, seen.mtime, seen.ctime) == (after.size, after.mtime, after.ctime):
+            return Copied(seen, digest, delta=delta, copied=copied)
+        if last == _TRIES:
+            # No inode has this ctime: the next run takes the file for changed.
+            size = os.fstat(write).st_size
+            unsettled = seen._replace(ctime=0, size=size)
+            return Copied(unsettled, digest, moved=True, delta=delta, copied=copied)
+        if not delta:
+            os.ftruncate(write, 0)
+        os.lseek(read, 0, os.SEEK_SET)
+    raise AssertionError("unreachable")
+
+
+def _copy(read: int, write: int, before: os.stat_result, *, delta: bool) -> tuple[bytes, int]:
+    digest = hashlib.sha256()
+    size = before.st_size
+    copied = 0
+    if not delta and size <= BLOCK and before.st_blocks * 512 >= size:
+        data = os.read(read, size + 1)
+        if len(data) == size:
+            digest.update(data)
+            _write_all(write, data, 0)
+            return digest.digest(), size
+        os.lseek(read, 0, os.SEEK_SET)
+    at = 0
+    for data, hole in _pieces(read, before):
+        digest.update(data)
+        if delta:
+            copied += _write_difference(write, data, at)
+        elif not hole:
+            _write_all(write, data, at)
+            copied += len(data)
+        at += len(data)
+    os.ftruncate(write, at)
+    return digest.digest(), copied
+
+
+def _pieces(read: int, before: os.stat_result) -> Iterator[tuple[bytes, bool]]:
+    """Yield the content in blocks, and for each whether it is a hole."""
+    sparse = before.st_blocks * 512 < before.st_size
+    zeros = bytes(BLOCK)
+    at = 0
+    end = before.st_size
+    while at < end:
+        data_at = _seek(read, at, os.SEEK_DATA, end) if sparse else at
+        while at < data_at:
+            size = min(BLOCK, data_at - at)
+            yield zeros[:size], True
+            at += size
+        data_end = _seek(read, at, os.SEEK_HOLE, end) if sparse and at < end else end
+        while at < data_end:
+            data = os.pread(read, min(BLOCK, data_end - at), at)
+            if not data:
+                return  # it was cut meanwhile
+            yield data, False
+            at += len(data)
+
+
+def _seek(fd: int, at: int, whence: int, end: int) -> int:
+    try:
+        return min(end, os.lseek(fd, at, whence))
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return end  # only a hole is left
+        raise
+
+
+def _write_difference(write: int, data: bytes, at: int) -> int:
+    """Write the pages that differ from what is there, and return how many bytes that were."""
+    old = os.pread(write, len(data), at)
+    if old == data:
+        return 0
+    written = 0
+    start = None
+    for page in range(0, len(data) + PAGE, PAGE):
+        differs = page < len(data) and old[page : page + PAGE] != data[page : page + PAGE]
+        if differs and start is None:
+            start = page
+        elif not differs and start is not None:
+            _write_all(write, data[start:page], at + start)
+            written += min(page, len(data)) - start
+            start = None
+    return written
+
+
+def _write_all(fd: int, data: bytes, at: int) -> None:
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(fd, view, at)
+        view = view[done:]
+        at += done
+
+
+def dress(target: int | str, wanted: Stat, source: int | str, *, fresh: bool) -> bool:
+    """Given a file or directory, its wanted inode and the original, set owner, attributes, mode
+    and time; `fresh`: it has no attributes yet. Return whether it has extended attributes.
+    """
+    # In this order: chown drops capabilities, an ACL sets mode bits, all of it moves the time.
+    if (wanted.uid, wanted.gid) != (0, 0) or os.geteuid() != 0:
+        os.chown(target, wanted.uid, wanted.gid)
+    attributed = copy_xattrs(source, target, fresh=fresh)
+    os.chmod(target, stat.S_IMODE(wanted.mode))
+    os.utime(target, ns=(wanted.mtime, wanted.mtime))
+    return attributed
+
+
+def xattrs(path: int | str) -> dict[str, bytes]:
+    """Given a descriptor or a path (not followed), return its extended attributes, ACLs among
+    them.
+    """
+    follow = isinstance(path, int)
+    try:
+        names = os.listxattr(path, follow_symlinks=follow)
+        return {
+            name: os.getxattr(path, name, follow_symlinks=follow)
+            for name in names
+            if name not in _SKIPPED_XATTRS
+        }
+    except OSError as error:
+        if error.errno in _NO_XATTRS:
+            return {}
+        raise
+
+
+def copy_xattrs(source: int | str, target: int | str, *, fresh: bool) -> bool:
+    """Given two inodes, give the second the extended attributes of the first, and unless it is
+    fresh take away what it has besides; return whether there are any.
+    """
+    wanted = xattrs(source)
+    follow = isinstance(target, int)
+    for name in () if fresh else xattrs(target).keys() - wanted.keys():
+        os.removexattr(target, name, follow_symlinks=follow)
+    for name, value in wanted.items():
+        os.setxattr(target, name, value, follow_symlinks=follow)
+    return bool(wanted)
+
+
+def hash_file(fd: int) -> tuple[bytes, int]:
+    """Given an open file, return the sha256 and the size of its content."""
+    digest = hashlib.sha256()
+    size = 0
+    while data := os.read(fd, BLOCK):
+        digest.update(data)
+        size += len(data)
+    return digest.digest(), size

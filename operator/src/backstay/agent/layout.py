@@ -1,0 +1,179 @@
+"""A destination: its marker, its lock, and the folders of a series in it.
+
+Invariants: nothing is written to a place without our marker, which is what an unmounted disk looks
+like; whoever works there holds the lock; only names that are ours are ever touched.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from backstay.agent.paths import DIRECTORY
+from backstay.agent.tasks import Where
+from backstay.domain.errors import Transient, UserError
+from backstay.domain.rolling import Series
+
+MARKER: Final = ".backstay.json"
+LOCK: Final = ".backstay.lock"
+FORMAT: Final = 1
+PARTIAL: Final = ".partial-"
+TRASH: Final = ".trash-"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Where a series lies."""
+
+    path: Path
+
+    @property
+    def trees(self) -> Path:
+        return self.path / "trees"
+
+    @property
+    def points(self) -> Path:
+        return self.path / "points"
+
+    def data(self, run: str) -> Path:
+        """Given a tree's name, return where its files are."""
+        return self.trees / run / "data"
+
+    def manifest(self, run: str) -> Path:
+        """Given a tree's name, return where its manifest is."""
+        return self.trees / run / "manifest"
+
+
+def folder_of(destination: str, series: Series) -> Folder:
+    """Given a destination and a series, return the series' folder, whether or not it is there."""
+    return Folder(Path(destination, series.folder))
+
+
+def make_folder(destination: str, series: Series) -> Folder:
+    """Given a destination and a series, make the series' folder where it is not there yet."""
+    found = folder_of(destination, series)
+    # Other users of the node must not read, or run, what somebody's files let them.
+    Path(destination, series.namespace).mkdir(mode=0o700, exist_ok=True)
+    for path in (found.trees, found.points):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return found
+
+
+def initialise(path: str, identity: str) -> str:
+    """Given a directory and an id, mark it as a destination; return the id that it has.
+
+    Raise UserError if there is no such directory, or it is marked with another id.
+    """
+    marker = Path(path, MARKER)
+    if not Path(path).is_dir():
+        raise UserError("DestinationNotFound", f"destination.path: {path} is no directory")
+    if marker.exists():
+        found = _identity(marker)
+        if found != identity:
+            raise UserError(
+                "DestinationMismatch",
+                f"destination.id: {path} is marked {found} already; use that id",
+            )
+        return found
+    (marker.parent / LOCK).touch(mode=0o600)
+    write_durably(marker, json.dumps({"format": FORMAT, "id": identity}) + "\n")
+    return identity
+
+
+def known_identity(path: str) -> str | None:
+    """Given a directory, return the id that it is marked with, None if it is not marked."""
+    marker = Path(path, MARKER)
+    return _identity(marker) if marker.exists() else None
+
+
+def check_destination(where: Where) -> str:
+    """Given where, return the destination's id. Raise UserError if it is not ours or not there."""
+    marker = Path(where.path, MARKER)
+    if not marker.is_file():
+        raise UserError(
+            "DestinationNotInitialised",
+            f"destination.path: {where.path} has no {MARKER}; mount the disk that belongs there,"
+            " or make it a destination with the verb init",
+        )
+    found = _identity(marker)
+    if where.id and found != where.id:
+        raise UserError(
+            "DestinationMismatch",
+            f"destination.id: the disk at {where.path} is {found}, not {where.id};"
+            " mount the right one",
+        )
+    return found
+
+
+def _identity(marker: Path) -> str:
+    try:
+        raw = json.loads(marker.read_text(encoding="utf-8"))
+        if raw["format"] != FORMAT or not isinstance(raw["id"], str):
+            raise ValueError("another format")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError("DestinationMismatch", f"{marker} cannot be read: {error}") from error
+    return str(raw["id"])
+
+
+@contextmanager
+def locked(where: Where, *, exclusive: bool) -> Iterator[str]:
+    """Given where, hold the destination's lock and yield its id.
+
+    Raise Transient if it is not free within where.lock_seconds, UserError if there is none.
+    """
+    identity = check_destination(where)
+    fd = os.open(Path(where.path, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _lock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH, where)
+        yield identity
+    finally:
+        os.close(fd)
+
+
+def _lock(fd: int, kind: int, where: Where) -> None:
+    busy = Transient(
+        f"another job works on {where.path}; its lock was not free for {where.lock_seconds} s"
+    )
+
+    def give_up(*_: object) -> None:
+        raise busy
+
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if where.lock_seconds == 0:
+            raise busy from None
+        before = signal.signal(signal.SIGALRM, give_up)
+        signal.alarm(where.lock_seconds)
+        try:
+            fcntl.flock(fd, kind)
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before)
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Given a file and its text, have it there whole or not at all, also after a power cut."""
+    fresh = path.with_name(f".{path.name.removeprefix('.')}.new")
+    with fresh.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.rename(path)
+    flush(path.parent)
+
+
+def flush(folder: Path) -> None:
+    """Given a directory, make its names durable."""
+    fd = os.open(folder, DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,85 @@
+"""Work spread over processes: Python's threads would take turns.
+
+Invariants: the workers are forked for one call, so they see everything that their parent has in
+memory; they die with it, so a killed run writes nothing more; the first error ends the call.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from backstay.agent.linux import die_with_parent
+from backstay.domain.errors import BackstayError, UserError
+
+Unit = TypeVar("Unit")
+Answer = TypeVar("Answer")
+
+_task: tuple[Callable[[Any], Any], Sequence[Any]] | None = None
+
+
+def spread(
+    function: Callable[[Unit], Answer], units: Sequence[Unit], processes: int
+) -> Iterator[Answer]:
+    """Given a function, what to call it with and the number of processes, yield the answers as
+    they come. Raise what the function raises; an error of ours keeps its kind.
+    """
+    global _task  # noqa: PLW0603 - the way into a forked process that needs no copying
+    count = min(processes, len(units))
+    if count <= 1:
+        yield from map(function, units)
+        return
+    _task = (function, units)
+    try:
+        with multiprocessing.get_context("fork").Pool(count, _begin, (os.getpid(),)) as pool:
+            for error, answer in pool.imap_unordered(_call, range(len(units))):
+                if error is not None:
+                    raise error.rebuilt()
+                yield answer
+    finally:
+        _task = None
+
+
+class _Failure:
+    """An error on its way between processes: ours do not survive pickling by themselves."""
+
+    def __init__(self, error: BackstayError) -> None:
+        self.kind = type(error)
+        self.reason = error.reason if isinstance(error, UserError) else None
+        self.message = error.message
+
+    def rebuilt(self) -> BackstayError:
+        if self.reason is not None:
+            return UserError(self.reason, self.message)
+        return self.kind(self.message)
+
+
+def _begin(parent: int) -> None:
+    die_with_parent()
+    if os.getppid() != parent:
+        os._exit(1)  # it died before we asked
+
+
+def _call(index: int) -> tuple[_Failure | None, Any]:
+    if _task is None:
+        raise RuntimeError("not a process of spread()")
+    function, units = _task
+    try:
+        return None, function(units[index])
+    except BackstayError as error:
+        return _Failure(error), None
+
+
+def batches(items: Iterable[tuple[Unit, int]], weight: int) -> list[list[Unit]]:
+    """Given items with their weights, return lists of them in order, each of about `weight`."""
+    found: list[list[Unit]] = []
+    total = weight
+    for item, own in items:
+        if total >= weight:
+            found.append([])
+            total = 0
+        found[-1].append(item)
+        total += own
+    return found

@@ -1,0 +1,233 @@
+"""Put one entry of the source into a new tree: keep, link, or copy it.
+
+Invariants: an entry is linked only to an older copy that was made of the same inode state (equal
+down to ctime), or whose content and attributes were compared with it; and only where no other
+inode of the source can claim that older copy too. Everything else is copied.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from backstay.agent.database import SIBLINGS, copy_database, is_database, is_live
+from backstay.agent.files import copy_file, copy_xattrs, hash_file, open_file, xattrs
+from backstay.agent.listing import NO_HASH, Known, Stat, stat_of
+from backstay.agent.paths import VANISHED
+from backstay.agent.spot import Spot
+
+UNLINKABLE: Final = {errno.EMLINK, errno.EPERM, errno.EXDEV}
+DEVICE: Final = struct.Struct("<Q")
+
+
+class How(NamedTuple):
+    """What was done with entries, as counts."""
+
+    linked: int = 0
+    copied: int = 0
+    copied_bytes: int = 0
+    deltas: int = 0
+    not_linked: int = 0
+    """Older copies that refused another link (65,000 on ext4, immutable files)."""
+
+    def plus(self, other: How) -> How:
+        return How(*map(sum, zip(self, other, strict=True)))
+
+
+NOTHING: Final = How()
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One entry of the new tree."""
+
+    extra: bytes
+    stat: Stat
+    note: dict[str, Any] = field(default_factory=dict)
+    how: How = NOTHING
+    moved: bool = False
+    deferred: bool = False
+    """Its content is still to be copied, by rsync."""
+
+
+def place(spot: Spot, name: bytes, one: Stat) -> Placed | None:
+    """Given a directory at work and one entry that is no directory, put it into the new tree.
+
+    Return what it is there, None if it has vanished.
+    """
+    try:
+        if not one.is_regular:
+            return _place_special(spot, name, one)
+        return _place_regular(spot, name, one)
+    except OSError as error:
+        if error.errno in VANISHED:
+            discard(name, spot.new)
+            return None
+        raise
+
+
+def discard(name: bytes, directory: int) -> None:
+    """Given a name that may be there, remove it."""
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=directory)
+
+
+def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
+    family = _family_of(spot, name)
+    if family is not None and family != name:
+        discard(name, spot.new)
+        return Placed(NO_HASH, one, {"omitted": True})
+    known = spot.old_entry(name)
+    refused = 0
+    if known is not None and (
+        _is_unchanged(spot, name, one, known, live=family is not None)
+        or (family is None and _is_the_same(spot, name, one, known))
+    ):
+        kept = _keep(spot, name, one, known)
+        if kept is not None:
+            return kept
+        refused = 1
+    if family is not None:
+        return _place_database(spot, name, one)
+    if spot.defer:
+        return Placed(NO_HASH, one, how=How(not_linked=refused), deferred=True)
+    copied = copy_file(name, spot.source, spot.new, spot.old if known else None, onto=spot.onto)
+    if copied.moved and is_database(name, spot.source):
+        return _place_database(spot, name, one)
+    how = How(0, 1, copied.copied, int(copied.delta), refused)
+    return Placed(copied.digest, copied.stat, how=how, moved=copied.moved)
+
+
+def _family_of(spot: Spot, name: bytes) -> bytes | None:
+    """The live database that a file belongs to: its own name, or that of which it is the log."""
+    for suffix in (b"", *SIBLINGS):
+        base = name.removesuffix(suffix)
+        if suffix and (base == name or spot.now.find(base) is None):
+            continue
+        logs = (base + b"-wal", base + b"-journal")
+        found = {log: spot.now.find(log) for log in logs}
+        sizes = {log: spot.now.stats[at].size for log, at in found.items() if at is not None}
+        if is_live(base, sizes) and is_database(base, spot.source):
+            return base
+    return None
+
+
+def _is_unchanged(spot: Spot, name: bytes, one: Stat, known: Known, *, live: bool) -> bool:
+    if known[0] != one or known[2].get("omitted", False):
+        return False
+    if bool(known[2]) != live:
+        return False  # it was copied as a live database and is none now, or the other way round
+    if not live:
+        return True
+    for suffix in SIBLINGS:
+        before, at = spot.old_entry(name + suffix), spot.now.find(name + suffix)
+        if (before and before[0]) != (None if at is None else spot.now.stats[at]):
+            return False
+    return True
+
+
+def _is_the_same(spot: Spot, name: bytes, one: Stat, known: Known) -> bool:
+    """Whether an inode that is another, or was touched, has the content and the attributes that
+    the old tree has. Reads the source.
+    """
+    before, digest, notes = known
+    claimed_by_one = before.links == 1 or before.inode == one.inode
+    if notes or not claimed_by_one or not before.same_but_moved(one) or spot.old is None:
+        return False
+    fd = open_file(name, spot.source)
+    try:
+        if hash_file(fd)[0] != digest or stat_of(os.fstat(fd)) != one:
+            return False
+        old = open_file(name, spot.old)
+        try:
+            return xattrs(fd) == xattrs(old)
+        finally:
+            os.close(old)
+    finally:
+        os.close(fd)
+
+
+def _keep(spot: Spot, name: bytes, one: Stat, known: Known) -> Placed | None:
+    """Have an entry that the old tree has as it is in the new one too; None if it cannot be
+    linked (or is missing there), and must be made from the source again.
+    """
+    if not spot.onto:
+        if spot.old is None:
+            return None
+        try:
+            link(name, spot.old, name, spot.new)
+        except OSError as error:
+            if error.errno not in {*UNLINKABLE, errno.ENOENT}:
+                raise
+            return None
+    return Placed(known[1], one, known[2], How(linked=1))
+
+
+def link(old: bytes, old_directory: int, new: bytes, new_directory: int) -> None:
+    """Given a name and its directory, and a second one, make a hard link; of a symlink too."""
+    os.link(old, new, src_dir_fd=old_directory, dst_dir_fd=new_directory, follow_symlinks=False)
+
+
+def _place_database(spot: Spot, name: bytes, one: Stat) -> Placed:
+    discard(name, spot.new)
+    copy_database(name, spot.source, spot.new)
+    fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=spot.new)
+    try:
+        os.chown(fd, one.uid, one.gid)
+        os.chmod(fd, stat.S_IMODE(one.mode))
+        original = open_file(name, spot.source)
+        try:
+            copy_xattrs(original, fd, fresh=True)
+        finally:
+            os.close(original)
+        digest, size = hash_file(fd)
+        os.utime(fd, ns=(one.mtime, one.mtime))
+    finally:
+        os.close(fd)
+    note = {"size": size, "database": True}
+    return Placed(digest, one, note, How(copied=1, copied_bytes=size))
+
+
+def _place_special(spot: Spot, name: bytes, one: Stat) -> Placed:
+    known = spot.old_entry(name)
+    refused = 0
+    if known is not None and known[0] == one:
+        kept = _keep(spot, name, one, known)
+        if kept is not None:
+            return kept
+        refused = 1
+    discard(name, spot.new)
+    extra = _make_special(name, spot.source, spot.new, one)
+    return Placed(extra, one, how=How(copied=1, not_linked=refused))
+
+
+def _make_special(name: bytes, source: int, target: int, one: Stat) -> bytes:
+    """Make a symlink, pipe, socket or device like the source's, and return its extra."""
+    extra = b""
+    if stat.S_ISLNK(one.mode):
+        extra = os.fsencode(os.readlink(name, dir_fd=source))
+        os.symlink(extra, name, dir_fd=target)
+    else:
+        found = os.stat(name, dir_fd=source, follow_symlinks=False)
+        if stat.S_IFMT(found.st_mode) != stat.S_IFMT(one.mode):
+            raise OSError(errno.ENOENT, "it is something else now", name)
+        os.mknod(name, stat.S_IFMT(one.mode) | 0o600, found.st_rdev, dir_fd=target)
+        if stat.S_ISCHR(one.mode) or stat.S_ISBLK(one.mode):
+            extra = DEVICE.pack(found.st_rdev)
+    dress_special(name, target, one)
+    original = f"/proc/self/fd/{source}/{os.fsdecode(name)}"
+    copy_xattrs(original, f"/proc/self/fd/{target}/{os.fsdecode(name)}", fresh=True)
+    os.utime(name, ns=(one.mtime, one.mtime), dir_fd=target, follow_symlinks=False)
+    return extra
+
+
+def dress_special(name: bytes, directory: int, one: Stat) -> None:
+    """Given an entry that cannot be opened, set its owner and mode."""
+    os.chown(name, one.uid, one.gid, dir_fd=directory, follow_symlinks=False)
+    if not stat.S_ISLNK(one.mode):
+        os.chmod(name, stat.S_IMODE(one.mode), dir_fd=directory)

@@ -1,0 +1,148 @@
+"""The verbs relabel, prune and list: what is done with points that are there.
+
+Invariants: a point is changed or removed only if it still is what the caller saw; one that is held,
+in use or the newest good one is never removed, whatever the caller says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from backstay.agent import tasks
+from backstay.agent.layout import Folder, folder_of, locked
+from backstay.agent.results import answer, point_json
+from backstay.agent.store import finish, read_points, remove_point, write_point
+from backstay.agent.tasks import Fields, Where
+from backstay.domain.errors import DataError
+from backstay.domain.rolling import STAMP, RollingPoint, Series, why_kept
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is wanted of one point. Patches are merged; None takes a key away."""
+
+    stamp: str
+    version: str
+    labels: Mapping[str, str | None]
+    annotations: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PointsTask:
+    """What `relabel` and `prune` are asked for."""
+
+    where: Where
+    folder: Folder
+    changes: tuple[Change, ...]
+
+    @classmethod
+    def read(cls, task: Fields) -> PointsTask:
+        changes = []
+        for point in tasks.points(task):
+            patches = {key: _patch(point, key) for key in ("labels", "annotations")}
+            change = Change(tasks.stamp(point), point.text("version"), **patches)
+            changes.append(change)
+        where = Where.read(task)
+        return cls(where, folder_of(where.path, tasks.series_of(task)), tuple(changes))
+
+
+def relabel(task: PointsTask) -> dict[str, Any]:
+    """Given changes of labels and annotations, make those whose version holds."""
+    with locked(task.where, exclusive=True):
+        finish(task.folder)
+        outcomes = [_relabel_one(task.folder, change) for change in task.changes]
+    return _answer(outcomes)
+
+
+def prune(task: PointsTask) -> dict[str, Any]:
+    """Given points, remove those whose version holds and that may go. The space of trees that no
+    point names any more is for trash.reclaim().
+    """
+    with locked(task.where, exclusive=True):
+        finish(task.folder)
+        outcomes = [_prune_one(task.folder, change) for change in task.changes]
+    return _answer(outcomes)
+
+
+def _relabel_one(folder: Folder, change: Change) -> dict[str, str]:
+    point = read_points(folder).by_stamp(change.stamp)
+    if point is None or point.version != change.version:
+        return _outcome(change.stamp, point, "gone" if point is None else "conflict")
+    changed = replace(
+        point,
+        labels=_merged(point.labels, change.labels),
+        annotations=_merged(point.annotations, change.annotations),
+    )
+    if changed != point:
+        write_point(folder, changed)
+    return _outcome(change.stamp, changed, "done")
+
+
+def _prune_one(folder: Folder, change: Change) -> dict[str, str]:
+    points = read_points(folder)
+    point = points.by_stamp(change.stamp)
+    if point is None or point.version != change.version:
+        return _outcome(change.stamp, point, "gone" if point is None else "conflict")
+    why = why_kept(point, points.found)
+    if why is not None:
+        return {**_outcome(change.stamp, point, "kept"), "why": why}
+    remove_point(folder, point)
+    return _outcome(change.stamp, None, "done")
+
+
+def _outcome(stamp: str, point: RollingPoint | None, word: str) -> dict[str, str]:
+    return {"stamp": stamp, "outcome": word, **({"version": point.version} if point else {})}
+
+
+def _answer(outcomes: list[dict[str, str]]) -> dict[str, Any]:
+    words = [outcome["outcome"] for outcome in outcomes]
+    counts = ", ".join(f"{words.count(word)} {word}" for word in sorted(set(words)))
+    return answer("Done", f"{len(words)} points: {counts or 'none'}", points=outcomes)
+
+
+def _merged(old: Mapping[str, str], patch: Mapping[str, str | None]) -> dict[str, str]:
+    merged = {**old, **patch}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def _patch(point: Fields, key: str) -> dict[str, str | None]:
+    found = point.mapping(key)
+    if not all(value is None or isinstance(value, str) for value in found.values()):
+        raise point.fail(key, "expected an object of texts and nulls")
+    return found
+
+
+def list_points(where: Where, series: Series | None) -> Iterator[dict[str, Any]]:
+    """Given where and a series (None: all of the destination), yield every point, and last the
+    result. Raise DataError after that if some cannot be read.
+    """
+    count = 0
+    damaged: list[str] = []
+    with locked(where, exclusive=False):
+        for folder in _folders(where, series):
+            points = read_points(folder)
+            damaged += [f"{folder.path.relative_to(where.path)}/{why}" for why in points.damaged]
+            for point in points.found:
+                if folder.path != folder_of(where.path, point.series).path:
+                    damaged.append(f"{folder.path}/{point.stamp}: it is of another series")
+                    continue
+                count += 1
+                yield point_json(point, record=True)
+    if damaged:
+        shown = "; ".join(damaged[:5])
+        raise DataError(f"{len(damaged)} points cannot be read, {count} can: {shown}")
+    yield answer("Listed", f"{count} points", count=count)
+
+
+def _folders(where: Where, series: Series | None) -> list[Folder]:
+    if series is not None:
+        return [folder_of(where.path, series)]
+    found = sorted(Path(where.path).glob("*/*/*/points"))
+    return [Folder(path.parent) for path in found if _is_ours(path)]
+
+
+def _is_ours(points: Path) -> bool:
+    return any(STAMP.fullmatch(path.stem) for path in points.glob("*.json"))

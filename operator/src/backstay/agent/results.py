@@ -1,0 +1,56 @@
+"""What a command answers, small enough for a container's termination message."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any, Final
+
+from backstay.domain.rolling import RollingPoint
+
+LIMIT: Final = 4096
+_EXAMPLES: Final = 5
+_NAME_LIMIT: Final = 200
+
+
+def answer(reason: str, message: str, *, ok: bool = True, **more: Any) -> dict[str, Any]:
+    """Given a reason, a sentence and what else there is to say, return the result."""
+    point = more.get("point")
+    if isinstance(point, RollingPoint):
+        more["point"] = point_json(point)
+    return {"ok": ok, "reason": reason, "message": message, **more}
+
+
+def point_json(point: RollingPoint, *, record: bool = False) -> dict[str, Any]:
+    """Given a point, return it as answers have it: with its version, without its record."""
+    found = {"version": point.version, **point.to_json()}
+    if not record:
+        del found["record"]
+    return found
+
+
+def examples(names: Sequence[bytes]) -> dict[str, Any]:
+    """Given names, return how many there are and the first ones."""
+    shown = [os.fsdecode(name)[:_NAME_LIMIT] for name in sorted(names)[:_EXAMPLES]]
+    return {"count": len(names), "examples": shown}
+
+
+def text_of(result: dict[str, Any]) -> str:
+    """Given a result, return its line, at most LIMIT bytes: lists are cut, and that is said."""
+    text = json.dumps(result, separators=(",", ":"))
+    if len(text) <= LIMIT:
+        return text
+    result = {**result, "truncated": True}
+    for key in ("notes", "differences", "rot", "changed", "points", "point", "message"):
+        if key == "message":
+            result[key] = str(result[key])[:500]
+        elif isinstance(result.get(key), list):
+            while result[key] and len(json.dumps(result, separators=(",", ":"))) > LIMIT:
+                result[key] = result[key][:-1]
+        else:
+            result.pop(key, None)
+        text = json.dumps(result, separators=(",", ":"))
+        if len(text) <= LIMIT:
+            return text
+    return json.dumps({key: result[key] for key in ("verb", "ok", "reason", "truncated")})

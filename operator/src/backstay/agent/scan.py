@@ -1,0 +1,199 @@
+"""Walk a source and tell what differs from the last manifest.
+
+Invariants: nothing is read but names and inodes, and no symlink is followed; a directory is
+reported only if it is new or its digest changed, and then with all its entries as they were at that
+moment; what vanishes between two calls is left out and named.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from backstay.agent.exclude import Excluded
+from backstay.agent.listing import ROOT, STAT, Listing, Stat, digest_of
+from backstay.agent.parallel import spread
+from backstay.agent.paths import DIRECTORY, VANISHED, open_beneath, printable
+from backstay.domain.errors import DataError, UserError
+
+_UNITS = 256  # subtrees to hand out: enough that the last ones to end are small
+
+
+class Linked(NamedTuple):
+    """An entry that shares its inode with others."""
+
+    device: int
+    inode: int
+    directory: bytes
+    name: bytes
+
+
+@dataclass(slots=True)
+class Scan:
+    """What a walk found."""
+
+    changed: dict[bytes, Listing] = field(default_factory=dict)
+    """By path below the source, b"" being itself."""
+    linked: list[Linked] = field(default_factory=list)
+    vanished: list[bytes] = field(default_factory=list)
+    directories: int = 0
+
+    def add(self, other: Scan) -> None:
+        self.changed.update(other.changed)
+        self.linked += other.linked
+        self.vanished += other.vanished
+        self.directories += other.directories
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """How to walk: what is known of last time, what to leave out, what must not be met."""
+
+    source: int
+    known: Mapping[bytes, bytes]
+    """Digests of directories by path."""
+    excluded: Excluded | None = None
+    forbidden: tuple[int, int] | None = None
+    """Device and inode of the destination: a copy of itself would never end."""
+
+
+def scan(walk: Walk, processes: int) -> Scan:
+    """Given how to walk, return what differs. Raise UserError if the destination is inside, and
+    DataError if a directory cannot be read.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard > soft else soft, hard))
+    found = Scan()
+    todo = [b""]
+    at = 0
+    while at < len(todo) and len(todo) - at < _UNITS:
+        todo += _one(walk, todo[at], found)
+        at += 1
+    for part in spread(lambda path: _subtree(walk, path), todo[at:], processes):
+        found.add(part)
+    return found
+
+
+def _one(walk: Walk, path: bytes, found: Scan) -> list[bytes]:
+    """Scan one directory and return the paths of those in it."""
+    try:
+        fd = open_beneath(walk.source, path)
+    except OSError as error:
+        _gone(path, error, found)
+        return []
+    try:
+        names = _directory(walk, fd, path, found)
+    finally:
+        os.close(fd)
+    return [path + b"/" + name if path else name for name in names]
+
+
+def _subtree(walk: Walk, top: bytes) -> Scan:
+    found = Scan()
+    try:
+        fd = open_beneath(walk.source, top)
+    except OSError as error:
+        _gone(top, error, found)
+        return found
+    # (descriptor, path, names still to visit): depth is the tenant's choice, so no recursion.
+    stack = [(fd, top, _directory(walk, fd, top, found))]
+    while stack:
+        fd, path, names = stack[-1]
+        if not names:
+            os.close(fd)
+            stack.pop()
+            continue
+        name = names.pop()
+        below = path + b"/" + name
+        try:
+            child = os.open(name, DIRECTORY, dir_fd=fd)
+        except OSError as error:
+            _gone(below, error, found)
+            continue
+        stack.append((child, below, _directory(walk, child, below, found)))
+    return found
+
+
+def _gone(path: bytes, error: OSError, found: Scan) -> None:
+    if error.errno not in VANISHED:
+        raise DataError(f"{printable(path)} cannot be opened: {error.strerror}") from error
+    found.vanished.append(path)
+
+
+def _directory(walk: Walk, fd: int, path: bytes, found: Scan) -> list[bytes]:
+    """Read one directory, report it if it differs, and return the names of those in it."""
+    rows = []
+    below = []
+    if not path:
+        rows.append((ROOT, _packed(os.fstat(fd))))
+    try:
+        with os.scandir(fd) as entries:
+            for entry in entries:
+                name = os.fsencode(entry.name)
+                try:
+                    one = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    found.vanished.append(path + b"/" + name if path else name)
+                    continue
+                mode = one.st_mode
+                directory = mode & 0o170000 == 0o040000
+                if walk.excluded is not None and walk.excluded(
+                    path + b"/" + name if path else name, directory
+                ):
+                    continue
+                if directory:
+                    below.append(name)
+                    if (one.st_dev, one.st_ino) == walk.forbidden:
+                        raise UserError(
+                            "DestinationInSource",
+                            f"destination: it lies inside the source, at {printable(path)}/"
+                            f"{printable(name)}; exclude it or move it",
+                        )
+                elif one.st_nlink > 1:
+                    found.linked.append(Linked(one.st_dev, one.st_ino, path, name))
+                rows.append(
+                    (
+                        name,
+                        STAT.pack(
+                            mode,
+                            one.st_uid,
+                            one.st_gid,
+                            one.st_nlink,
+                            one.st_size,
+                            one.st_mtime_ns,
+                            one.st_ctime_ns,
+                            one.st_ino,
+                        ),
+                    )
+                )
+    except OSError as error:
+        raise DataError(f"{printable(path) or '.'} cannot be read: {error.strerror}") from error
+    rows.sort()
+    names = [row[0] for row in rows]
+    stats = b"".join([row[1] for row in rows])
+    found.directories += 1
+    if walk.known.get(path) != digest_of(stats, names):
+        found.changed[path] = Listing(names, [Stat(*row) for row in STAT.iter_unpack(stats)])
+    return below
+
+
+def _packed(one: os.stat_result) -> bytes:
+    return STAT.pack(
+        one.st_mode,
+        one.st_uid,
+        one.st_gid,
+        one.st_nlink,
+        one.st_size,
+        one.st_mtime_ns,
+        one.st_ctime_ns,
+        one.st_ino,
+    )
+
+
+def is_link(one: Stat) -> bool:
+    """Given an inode, return whether it is a symlink."""
+    return stat.S_ISLNK(one.mode)

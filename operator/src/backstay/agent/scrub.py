@@ -1,0 +1,176 @@
+"""The verb scrub: read every distinct inode of a series once in so many days.
+
+Thirty copies of an unchanged file are one inode, so reading one name of it checks all. Content that
+differs from the manifest while the time does not is rot; if the time differs as well, somebody
+wrote into the copy. Where it goes on is in scrub.json: a slice is the inodes whose number
+has that remainder, so nothing else has to be remembered.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from backstay.agent import tasks
+from backstay.agent.check import difference, hash_from_disk
+from backstay.agent.layout import Folder, folder_of, locked, write_durably
+from backstay.agent.listing import Known
+from backstay.agent.manifest import Manifest
+from backstay.agent.parallel import batches, spread
+from backstay.agent.paths import DIRECTORY, VANISHED, Descent
+from backstay.agent.results import answer, examples
+from backstay.agent.store import read_points
+from backstay.agent.tasks import Fields, Limits, Where
+from backstay.domain.rolling import Series
+
+_STATE = "scrub.json"
+_BATCH = 512
+_FILES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubTask:
+    """What `scrub` is asked for."""
+
+    where: Where
+    series: Series
+    days: int
+    limits: Limits
+
+    @classmethod
+    def read(cls, task: Fields) -> ScrubTask:
+        days = task.number("days", 7)
+        if not 1 <= days <= 366:
+            raise task.fail("days", "expected a number from 1 to 366")
+        return cls(Where.read(task), tasks.series_of(task), days, tasks.limits_of(task))
+
+
+class _File(NamedTuple):
+    """One name of an inode, and what is recorded of it."""
+
+    tree: str
+    directory: bytes
+    name: bytes
+    known: Known
+
+
+Inode = tuple[int, int]
+"""Number and ctime: names of a hard link have both in common, and so have btrfs snapshots."""
+
+
+def scrub(task: ScrubTask) -> dict[str, Any]:
+    """Given a task, check the next slice and return what was found."""
+    folder = folder_of(task.where.path, task.series)
+    with locked(task.where, exclusive=False):
+        done = _done(folder)
+        files: dict[Inode, _File] = {}
+        for tree in dict.fromkeys(p.tree for p in reversed(read_points(folder).found)):
+            for part in _in_slice(folder, tree, done % task.days, task):
+                for inode, file in part:
+                    files.setdefault(inode, file)
+    # Without the lock: a copy must not wait for hours of reading.
+    found = _Found()
+    units = batches([(file, 1) for file in sorted(files.values())], _FILES)
+    for one in spread(lambda unit: _check(folder, unit), units, task.limits.processes):
+        found.add(one)
+    write_durably(folder.path / _STATE, json.dumps({"done": done + 1}) + "\n")
+    return _told(found, len(files), done, task.days)
+
+
+@dataclass(slots=True)
+class _Found:
+    size: int = 0
+    rot: tuple[bytes, ...] = ()
+    changed: tuple[bytes, ...] = ()
+
+    def add(self, other: _Found) -> None:
+        self.size += other.size
+        self.rot += other.rot
+        self.changed += other.changed
+
+
+def _told(found: _Found, checked: int, done: int, days: int) -> dict[str, Any]:
+    bad = len(found.rot) + len(found.changed)
+    more = {
+        **({"rot": examples(found.rot)} if found.rot else {}),
+        **({"changed": examples(found.changed)} if found.changed else {}),
+    }
+    message = f"slice {done % days + 1} of {days}: {checked} files, {bad} not as recorded"
+    return answer(
+        "Rotten" if found.rot else "Changed" if found.changed else "Scrubbed",
+        message,
+        ok=not bad,
+        checked=checked,
+        bytes=found.size,
+        cycle=done // days,
+        **more,
+    )
+
+
+def _done(folder: Folder) -> int:
+    try:
+        return int(json.loads((folder.path / _STATE).read_text(encoding="utf-8"))["done"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0  # a lost state costs reading some files again
+
+
+def _in_slice(
+    folder: Folder, tree: str, part: int, task: ScrubTask
+) -> Iterator[list[tuple[Inode, _File]]]:
+    """Yield the files of a tree in a slice."""
+    listings = Manifest.load(folder.manifest(tree)).listings()
+    root = os.open(folder.data(tree), DIRECTORY)
+
+    def look(unit: list[bytes]) -> list[tuple[Inode, _File]]:
+        descent = Descent(root)
+        found = []
+        for path in unit:
+            listing = listings[path]
+            for at, name in enumerate(listing.names):
+                if not listing.stats[at].is_regular or listing.known(at)[2].get("omitted"):
+                    continue
+                try:
+                    now = os.stat(name, dir_fd=descent(path), follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # verify-tree tells of what is missing
+                if now.st_ino % task.days == part:
+                    file = _File(tree, path, name, listing.known(at))
+                    found.append(((now.st_ino, now.st_ctime_ns), file))
+        descent.close()
+        return found
+
+    units = batches([(path, len(one.names) + 4) for path, one in listings.items()], _BATCH)
+    try:
+        yield from spread(look, units, task.limits.processes)
+    finally:
+        os.close(root)
+
+
+def _check(folder: Folder, unit: list[_File]) -> _Found:
+    found = _Found()
+    for file in unit:
+        path = os.path.join(os.fsencode(folder.data(file.tree)), file.directory)
+        shown = os.path.join(os.fsencode(file.tree), file.directory, file.name)
+        try:
+            directory = os.open(path, DIRECTORY)
+        except OSError as error:
+            if error.errno in VANISHED:
+                continue  # pruned meanwhile
+            raise
+        try:
+            why = difference(directory, file.name, file.known, hashes=False)
+            if hash_from_disk(file.name, directory) != file.known[1]:
+                if why == "another time":
+                    found.changed += (shown,)
+                else:
+                    found.rot += (shown,)
+            found.size += file.known[2].get("size", file.known[0].size)
+        except OSError as error:
+            if error.errno not in VANISHED:
+                found.rot += (shown,)  # the disk cannot read it
+        finally:
+            os.close(directory)
+    return found

@@ -1,0 +1,98 @@
+"""What building a tree works from, and one directory of it at work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from backstay.agent.listing import Known, Listing
+from backstay.agent.paths import DIRECTORY, VANISHED, Descent
+from backstay.agent.scan import Scan
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where a tree is built, and from what."""
+
+    source: int
+    new: int
+    old: int | None
+    onto: bool
+    """`new` began as a snapshot of `old`."""
+    scan: Scan
+    before: Mapping[bytes, Listing]
+    """What the last manifest says: of all directories, or `onto` of those that matter."""
+    unchanged: frozenset[bytes] = frozenset()
+    """Directories to be linked as they are; none `onto`."""
+    defer: bool = False
+    processes: int = 2
+
+    def now(self, path: bytes) -> Listing:
+        """Given a directory, return what the source has there."""
+        return self.scan.changed.get(path) or self.before[path]
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One directory at work: descriptors of it in the source, the new tree and the old one."""
+
+    source: int
+    new: int
+    old: int | None
+    now: Listing
+    before: Listing | None
+    onto: bool
+    defer: bool = False
+    """Copying content is left to rsync."""
+
+    def old_entry(self, name: bytes) -> Known | None:
+        """Given a name, return what the last manifest says of it."""
+        if self.before is None or self.old is None:
+            return None
+        at = self.before.find(name)
+        if at is None:
+            return None
+        return self.before.known(at)
+
+
+@contextmanager
+def at_work(plan: Plan, path: bytes, source: Descent, *, defer: bool) -> Iterator[Spot]:
+    """Given a directory, make it in the new tree if it is not there, and open it everywhere.
+
+    Raise OSError (one of paths.VANISHED) if the source does not have it any more.
+    """
+    before = plan.before.get(path)
+    new = _made(plan.new, path)
+    old = None
+    try:
+        if plan.old is not None and before is not None:
+            old = _opened(plan.old, path)
+        yield Spot(source(path), new, old, plan.now(path), before, plan.onto, defer)
+    finally:
+        os.close(new)
+        if old is not None:
+            os.close(old)
+
+
+def _opened(root: int, path: bytes) -> int | None:
+    """None where an older tree has lost a directory: its files are copied then."""
+    try:
+        return os.open(path or b".", DIRECTORY, dir_fd=root)
+    except OSError as error:
+        if error.errno in VANISHED:
+            return None
+        raise
+
+
+def _made(root: int, path: bytes) -> int:
+    try:
+        if path:
+            os.mkdir(path, 0o700, dir_fd=root)
+    except FileNotFoundError:
+        os.close(_made(root, os.path.dirname(path)))
+        return _made(root, path)
+    except FileExistsError:
+        pass  # on the way to another one, or by the snapshot
+    return os.open(path or b".", DIRECTORY, dir_fd=root)

@@ -1,0 +1,170 @@
+"""The points of a series on disk, and what a killed command leaves to be finished.
+
+Invariants: a point is there whole or not at all; a point that is there has a tree; a tree goes
+only when no point names it, and while any point cannot be read none goes. A removal is decided by
+one rename (to `.pruned-`), everything after it can be done again.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from backstay.agent.layout import PARTIAL, TRASH, Folder, flush, write_durably
+from backstay.domain.errors import DataError
+from backstay.domain.rolling import RUN, STAMP, RollingPoint
+
+_PRUNED: Final = ".pruned-"
+_POINT: Final = "point.json"
+
+
+@dataclass(slots=True)
+class Points:
+    """What the points folder has."""
+
+    found: list[RollingPoint] = field(default_factory=list)
+    """Ordered by stamp."""
+    damaged: list[str] = field(default_factory=list)
+    """Files that should be points and cannot be read, with why."""
+
+    def by_stamp(self, stamp: str) -> RollingPoint | None:
+        return next((p for p in self.found if p.stamp == stamp), None)
+
+    def by_run(self, run: str) -> RollingPoint | None:
+        return next((p for p in self.found if p.run == run), None)
+
+    @property
+    def newest(self) -> RollingPoint | None:
+        return self.found[-1] if self.found else None
+
+
+def read_points(folder: Folder) -> Points:
+    """Given a series' folder, return its points."""
+    points = Points()
+    if not folder.points.is_dir():
+        return points
+    for path in sorted(folder.points.iterdir()):
+        if path.suffix != ".json" or not STAMP.fullmatch(path.stem):
+            continue
+        try:
+            point = RollingPoint.parse(path.read_bytes())
+            if point.stamp != path.stem:
+                raise DataError(f"it says that it is {point.stamp}")
+            points.found.append(point)
+        except (DataError, OSError) as error:
+            points.damaged.append(f"{path.name}: {error}")
+    return points
+
+
+def write_point(folder: Folder, point: RollingPoint) -> None:
+    """Given a series' folder and a point, write it, new or changed, and its symlink."""
+    write_durably(folder.points / f"{point.stamp}.json", point.text())
+    _link(folder, point)
+
+
+def stage_point(tree: Path, point: RollingPoint) -> None:
+    """Given a tree that is being made and the point that it is for, put the point into it, so
+    that the tree can be published by whoever finds it.
+    """
+    (tree / _POINT).write_text(point.text(), encoding="utf-8")
+
+
+def staged_point(tree: Path) -> RollingPoint:
+    """Given a tree, return the point that it was made for. Raise DataError if it has none."""
+    try:
+        return RollingPoint.parse((tree / _POINT).read_bytes())
+    except OSError as error:
+        raise DataError(f"{tree / _POINT}: {error.strerror}") from error
+
+
+def remove_point(folder: Folder, point: RollingPoint) -> None:
+    """Given a series' folder and a point that is there, remove it, and its tree if no other point
+    names that.
+    """
+    there = folder.points / f"{point.stamp}.json"
+    decided = folder.points / f"{_PRUNED}{point.stamp}.json"
+    there.rename(decided)
+    flush(folder.points)
+    _finish_removal(folder, decided)
+
+
+def _finish_removal(folder: Folder, decided: Path) -> None:
+    point = RollingPoint.parse(decided.read_bytes())
+    (folder.path / point.stamp).unlink(missing_ok=True)
+    points = read_points(folder)
+    if not points.damaged and all(p.tree != point.tree for p in points.found):
+        _to_trash(folder, folder.trees / point.tree)
+    decided.unlink()
+    flush(folder.points)
+
+
+def _to_trash(folder: Folder, tree: Path) -> None:
+    trash = folder.trees / f"{TRASH}{tree.name.removeprefix(PARTIAL)}"
+    at = 0
+    while trash.exists():  # what an earlier one of that name left
+        at += 1
+        trash = trash.with_name(f"{trash.name.partition('~')[0]}~{at}")
+    try:
+        tree.rename(trash)
+    except FileNotFoundError:
+        return  # by a removal that was killed after it
+    flush(folder.trees)
+
+
+def finish(folder: Folder) -> list[str]:
+    """Given a series' folder, finish what was killed: decided removals, trees that were not
+    published yet, symlinks. What was being made goes to trash. Return the stamps it published.
+
+    Only names are changed; reclaiming the trash is the caller's.
+    """
+    if not folder.points.is_dir():
+        return []
+    for path in folder.points.glob(".*.new"):
+        path.unlink()
+    for path in folder.trees.glob(f"{PARTIAL}*"):
+        _to_trash(folder, path)
+    for path in sorted(folder.points.glob(f"{_PRUNED}*.json")):
+        _finish_removal(folder, path)
+    published = _publish_lost(folder)
+    _mend_links(folder)
+    return published
+
+
+def _publish_lost(folder: Folder) -> list[str]:
+    points = read_points(folder)
+    if points.damaged:
+        return []  # one of them may be the one that a tree seems to lack
+    named = {point.tree for point in points.found}
+    published = []
+    for tree in sorted(folder.trees.iterdir()):
+        if not RUN.fullmatch(tree.name) or tree.name in named or not (tree / _POINT).is_file():
+            continue
+        point = staged_point(tree)
+        if points.by_stamp(point.stamp) is None:
+            write_point(folder, point)
+            published.append(point.stamp)
+    return published
+
+
+def _mend_links(folder: Folder) -> None:
+    points = read_points(folder)
+    for point in points.found:
+        _link(folder, point)
+    known = {point.stamp for point in points.found}
+    for path in folder.path.iterdir():
+        lost = STAMP.fullmatch(path.name) and path.is_symlink() and path.name not in known
+        if lost and not points.damaged:
+            path.unlink()
+
+
+def _link(folder: Folder, point: RollingPoint) -> None:
+    path = folder.path / point.stamp
+    wanted = f"trees/{point.tree}/data"
+    if path.is_symlink() and os.readlink(path) == wanted:
+        return
+    if path.exists() and not path.is_symlink():
+        return  # not ours
+    path.unlink(missing_ok=True)
+    path.symlink_to(wanted)

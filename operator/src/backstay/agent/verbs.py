@@ -1,0 +1,124 @@
+"""The verbs by name: how each reads its task, and what it does with it.
+
+Each imports its own modules when it runs: an unchanged source is walked in a second, so the time
+that imports take counts.
+"""
+
+# ruff: noqa: PLC0415
+
+from __future__ import annotations
+
+import json
+import sys
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from backstay.agent.results import answer
+from backstay.agent.tasks import CopyTask, Fields, Where, series_of
+from backstay.domain.rolling import Series
+
+Tell = Callable[[dict[str, Any]], None]
+"""Called once, with the result, as soon as that is certain."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - the agent's one clock; everything else is handed it
+
+
+def _init(task: Where, tell: Tell) -> None:
+    from backstay.agent.layout import initialise, known_identity
+
+    known = known_identity(task.path)
+    found = initialise(task.path, task.id or known or str(uuid.uuid4()))
+    tell(answer("Initialised", f"{task.path} is the destination {found}", id=found))
+
+
+def _copy(task: CopyTask, tell: Tell) -> None:
+    from backstay.agent.copy import copy
+
+    tell(copy(task, _now()))
+
+
+def _relabel(task: Any, tell: Tell) -> None:
+    from backstay.agent.points import relabel
+
+    tell(relabel(task))
+
+
+def _prune(task: Any, tell: Tell) -> None:
+    from backstay.agent.points import prune
+    from backstay.agent.trash import reclaim
+
+    tell(prune(task))
+    for left in reclaim(task.folder):
+        sys.stderr.write(f"not removed: {left}\n")
+
+
+def _list(task: tuple[Where, Series | None], tell: Tell) -> None:
+    from backstay.agent.points import list_points
+
+    for found in list_points(*task):
+        if "ok" in found:
+            tell(found)
+        else:
+            sys.stdout.write(json.dumps(found, separators=(",", ":")) + "\n")
+
+
+def _check(task: Any, tell: Tell) -> None:
+    from backstay.agent.check import check
+
+    tell(check(task))
+
+
+def _scrub(task: Any, tell: Tell) -> None:
+    from backstay.agent.scrub import scrub
+
+    tell(scrub(task))
+
+
+def _restore(task: Any, tell: Tell) -> None:
+    from backstay.agent.restore import restore
+
+    tell(restore(task, _now()))
+
+
+def _check_task(task: Fields) -> Any:
+    from backstay.agent.check import CheckTask
+
+    return CheckTask.read(task)
+
+
+def _scrub_task(task: Fields) -> Any:
+    from backstay.agent.scrub import ScrubTask
+
+    return ScrubTask.read(task)
+
+
+def _restore_task(task: Fields) -> Any:
+    from backstay.agent.restore import RestoreTask
+
+    return RestoreTask.read(task)
+
+
+def _list_task(task: Fields) -> tuple[Where, Series | None]:
+    return Where.read(task), series_of(task) if task.has("series") else None
+
+
+def _points_task(task: Fields) -> Any:
+    from backstay.agent.points import PointsTask
+
+    return PointsTask.read(task)
+
+
+VERBS: Final[dict[str, tuple[Callable[[Fields], Any], Callable[[Any, Tell], None]]]] = {
+    "init": (Where.read, _init),
+    "copy": (CopyTask.read, _copy),
+    "relabel": (_points_task, _relabel),
+    "prune": (_points_task, _prune),
+    "list": (_list_task, _list),
+    "verify-tree": (_check_task, _check),
+    "scrub": (_scrub_task, _scrub),
+    "restore": (_restore_task, _restore),
+}

@@ -1,0 +1,96 @@
+"""What a Job of ours says: pure readings of a Job and its Pods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from backstay.domain import objects
+from backstay.domain.objects import Obj, dig
+
+
+@dataclass(frozen=True, slots=True)
+class JobSeen:
+    """One look at a Job. The default: there is none."""
+
+    name: str = ""
+    exists: bool = False
+    ours: bool = True
+    """False: the name is taken by a Job that was made for something else."""
+    started: bool = False
+    """A container of it runs or has run."""
+    succeeded: bool = False
+    failed: bool = False
+    pod: str = ""
+    """The newest Pod: its log ends with the result."""
+    said: str = ""
+    """The termination message of the newest Pod that has one."""
+    message: str = ""
+    """Why it failed, or what it waits for."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing of it runs any more, nor ever will."""
+        return self.succeeded or self.failed
+
+
+def job_seen(job: Obj | None, pods: Sequence[Obj], *, ours: bool = True) -> JobSeen:
+    """Given a Job as read (None: there is none) and its Pods, return what they say."""
+    if job is None or dig(job, "metadata", "deletionTimestamp"):
+        return JobSeen()
+    newest_first = sorted(pods, key=_age, reverse=True)
+    ended = {c.get("type"): c for c in dig(job, "status", "conditions", default=[]) if _is_true(c)}
+    failure = ended.get("Failed")
+    words = next((w for w in map(_waits_for, newest_first) if w), "")
+    if not newest_first and not ended:
+        words = "no Pod was made for it yet"
+    if failure is not None:
+        words = f"{failure.get('reason', '')}: {failure.get('message', '')}".strip(": ")
+    return JobSeen(
+        name=objects.name(job),
+        exists=True,
+        ours=ours,
+        started=any(map(_started, pods)) or bool(ended),
+        succeeded="Complete" in ended,
+        failed=failure is not None,
+        pod=objects.name(newest_first[0]) if newest_first else "",
+        said=next((s for s in map(_said, newest_first) if s), ""),
+        message=words,
+    )
+
+
+def _age(pod: Obj) -> tuple[str, str]:
+    return str(dig(pod, "metadata", "creationTimestamp", default="")), objects.name(pod)
+
+
+def _is_true(condition: Obj) -> bool:
+    return condition.get("status") == "True"
+
+
+def _started(pod: Obj) -> bool:
+    return any(
+        dig(c, "state", "running") or dig(c, "state", "terminated")
+        for c in dig(pod, "status", "containerStatuses", default=[])
+    )
+
+
+def _said(pod: Obj) -> str:
+    for container in dig(pod, "status", "containerStatuses", default=[]):
+        message = dig(container, "state", "terminated", "message")
+        if message:
+            return str(message).strip()
+    return ""
+
+
+def _waits_for(pod: Obj) -> str:
+    """What keeps a Pod from starting, "" if it runs or nothing is known."""
+    for container in dig(pod, "status", "containerStatuses", default=[]):
+        waiting = dig(container, "state", "waiting")
+        if waiting and waiting.get("reason") == "ContainerCreating":
+            return f"its container is being made: see the Events of Pod {objects.name(pod)}"
+        if waiting and waiting.get("reason"):
+            return f"{waiting['reason']}: {waiting.get('message', '')}".strip(": ")
+    for condition in dig(pod, "status", "conditions", default=[]):
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return str(condition.get("message", ""))
+    return ""

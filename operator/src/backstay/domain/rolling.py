@@ -1,0 +1,218 @@
+"""Rolling copies: what a series is called, and the points of it as files say them.
+
+Invariants: a series has one folder for ever, and no two series share one; `points/STAMP.json` is
+the only copy of a point's labels, and its version is a digest of what it says, so that an edit by
+hand makes every older version fail. Nothing here looks at a file's time.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from backstay.domain import labels
+from backstay.domain.errors import DataError
+from backstay.domain.naming import shorten
+from backstay.domain.points import Point
+from backstay.domain.times import parse_time
+
+KINDS: Final = ("hostPath", "claim")
+STAMP_FORMAT: Final = "%Y-%m-%dT%H%M%SZ"
+STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z", re.ASCII)
+RUN: Final = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,199}", re.ASCII)
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
+_HOLDER_LIMIT: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The points of one path of one policy."""
+
+    namespace: str
+    policy: str
+    kind: str
+    """hostPath or claim."""
+    holder: str
+    """The node or the claim."""
+    path: str
+    """On the node, or the subPath in the claim ("" is all of it)."""
+
+    @classmethod
+    def parse(cls, raw: object) -> "Series":
+        """Given a JSON object, return the series. Raise DataError naming the field."""
+        if not isinstance(raw, dict):
+            raise DataError("series: expected an object")
+        found = cls(*(_text(raw, key, "series") for key in cls.__slots__))
+        for key in ("namespace", "policy", "holder"):
+            if not _NAME.fullmatch(getattr(found, key)):
+                raise DataError(f"series.{key}: {getattr(found, key)!r} is no Kubernetes name")
+        if found.kind not in KINDS:
+            raise DataError(f"series.kind: {found.kind!r} is none of {', '.join(KINDS)}")
+        return found
+
+    def to_json(self) -> dict[str, str]:
+        """Return the series as JSON has it."""
+        return {key: getattr(self, key) for key in self.__slots__}
+
+    @property
+    def key(self) -> str:
+        """One text for the series, the `claim` of its points."""
+        return f"{self.kind}:{self.holder}:{self.path}"
+
+    @property
+    def folder(self) -> str:
+        """Where it lies below the destination: `namespace/policy/holder-hash`."""
+        digest = hashlib.sha256(self.key.encode("utf-8", "surrogateescape")).hexdigest()[:10]
+        return f"{self.namespace}/{self.policy}/{shorten(self.holder, _HOLDER_LIMIT)}-{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class RollingPoint:
+    """One point, as `points/STAMP.json` says it."""
+
+    uid: str
+    stamp: str
+    run: str
+    tree: str
+    """The run that made the tree; an unchanged source makes points on an older tree."""
+    taken: datetime
+    """When the walk of the source began. Aware, UTC."""
+    series: Series
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    entries: int
+    files: int
+    size: int
+    """Bytes of its regular files."""
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> "RollingPoint":
+        """Given a file's text, return the point. Raise DataError if it cannot be understood."""
+        try:
+            raw = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"the point is no JSON: {error}") from error
+        return cls.from_json(raw)
+
+    @classmethod
+    def from_json(cls, raw: object) -> "RollingPoint":
+        """Given the JSON of a point, as a file or an answer of the agent has it, return it.
+
+        Raise DataError naming the field that cannot be understood.
+        """
+        if not isinstance(raw, dict):
+            raise DataError("the point is no object")
+        stamp, run, tree = (_text(raw, key, "point") for key in ("stamp", "run", "tree"))
+        if not STAMP.fullmatch(stamp):
+            raise DataError(f"point.stamp: {stamp!r} is none")
+        for key, value in (("run", run), ("tree", tree)):
+            if not RUN.fullmatch(value):
+                raise DataError(f"point.{key}: {value!r} is no name of a run")
+        record = raw.get("record", {})
+        if not isinstance(record, dict):
+            raise DataError("point.record: expected an object")
+        return cls(
+            uid=_text(raw, "uid", "point"),
+            stamp=stamp,
+            run=run,
+            tree=tree,
+            taken=parse_time(_text(raw, "taken", "point")),
+            series=Series.parse(raw.get("series")),
+            labels=_texts(raw, "labels"),
+            annotations=_texts(raw, "annotations"),
+            entries=_number(raw, "entries"),
+            files=_number(raw, "files"),
+            size=_number(raw, "bytes"),
+            record=record,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the point as JSON has it, without its version."""
+        return {
+            "uid": self.uid,
+            "stamp": self.stamp,
+            "run": self.run,
+            "tree": self.tree,
+            "taken": self.taken.astimezone(UTC).isoformat(),
+            "series": self.series.to_json(),
+            "labels": dict(self.labels),
+            "annotations": dict(self.annotations),
+            "entries": self.entries,
+            "files": self.files,
+            "bytes": self.size,
+            "record": dict(self.record),
+        }
+
+    def text(self) -> str:
+        """Return what its file holds: indented, for people edit labels there."""
+        return json.dumps(self.to_json(), indent=2, sort_keys=True) + "\n"
+
+    @property
+    def version(self) -> str:
+        """A digest of what it says; whitespace does not matter."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def point_of(point: RollingPoint) -> Point:
+    """Given a rolling point, return it as retention judges it: a published tree is ready."""
+    return Point(
+        namespace=point.series.namespace,
+        name=point.stamp,
+        uid=point.uid,
+        resource_version=point.version,
+        claim=point.series.key,
+        taken=point.taken,
+        ready=True,
+        labels=point.labels,
+        marked_at=point.annotations.get(labels.MARKED_AT),
+        in_use=point.annotations.get(labels.IN_USE),
+    )
+
+
+def point_uid(destination: str, series: Series, run: str, stamp: str) -> str:
+    """Given the marker's id, the series, the run and the stamp, return the point's uid: the same
+    for a run that is killed and published later, and of no other point.
+    """
+    text = json.dumps([destination, series.to_json(), run, stamp], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def why_kept(point: RollingPoint, series: list[RollingPoint]) -> str | None:
+    """Given a point and all of its series, return why it must not be removed whatever a caller
+    decided; None where it may go.
+    """
+    judged = point_of(point)
+    if judged.is_held:
+        return "held"
+    if judged.in_use is not None:
+        return "in use"
+    good = [p for p in map(point_of, series) if p.result is labels.Result.GOOD]
+    if good and judged.uid == max(good, key=lambda p: p.order).uid:
+        return "newest good"
+    return None
+
+
+def _text(raw: Mapping[str, Any], key: str, where: str) -> str:
+    value = raw.get(key)
+    if not isinstance(value, str):
+        raise DataError(f"{where}.{key}: expected text")
+    return value
+
+
+def _number(raw: Mapping[str, Any], key: str) -> int:
+    value = raw.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise DataError(f"point.{key}: expected a number from 0")
+    return value
+
+
+def _texts(raw: Mapping[str, Any], key: str) -> dict[str, str]:
+    value = raw.get(key)
+    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+        raise DataError(f"point.{key}: expected an object of texts")
+    return value

@@ -1,0 +1,106 @@
+"""From what the agent answers to what a Backup shows, and back to the points that are judged.
+
+Invariant: a Backup mirrors, it decides nothing: labels and versions are taken over as told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from backstay.api.backup import CopyStatus, PointResult, PointStatus
+from backstay.api.common import changed
+from backstay.domain import labels
+from backstay.domain.agent_result import AgentResult
+from backstay.domain.errors import DataError
+from backstay.domain.points import Point
+from backstay.domain.rolling import RollingPoint, Series
+from backstay.domain.run_status import short
+
+_NOTES = (
+    ("vanished", "{} entries vanished meanwhile"),
+    ("changedWhileRead", "{} files changed while they were read"),
+    ("databases", "{} SQLite databases were copied consistently"),
+)
+
+
+def made_point(result: AgentResult, series: Series) -> PointStatus | None:
+    """Given the result of a copy and the series that it is of, return the good point that a Backup
+    shows; None if there is none.
+
+    Raise DataError if what it published cannot be understood, or is of another series.
+    """
+    point = result.point if result.ok else None
+    if point is None:
+        return None
+    if point.series != series:
+        raise DataError(f"the copy's Job answers for {point.series.key}, not for {series.key}")
+    if point.labels.get(labels.RESULT) != labels.Result.GOOD.value:
+        raise DataError(f"the copy's Job answers with point {point.stamp}, which is not good")
+    shown = mirrored(point)
+    return changed(
+        shown,
+        rolling=changed(
+            shown.rolling or CopyStatus(stamp=point.stamp, uid=point.uid, version=point.version),
+            version=result.version or point.version,
+            new_bytes=result.number("stats", "copiedBytes"),
+            seconds=result.number("seconds"),
+            note=_note(result.raw),
+        ),
+    )
+
+
+def mirrored(point: RollingPoint, old: PointStatus | None = None) -> PointStatus:
+    """Given a point as the agent tells it, and what a Backup showed of it so far, return what it
+    shows now.
+    """
+    base = old or PointStatus(claim=point.series.key, attempt=1, result=PointResult.GOOD)
+    before = base.rolling
+    return changed(
+        base,
+        result=PointResult.GOOD,
+        cut_at=point.taken,
+        bytes=point.size,
+        message=None,
+        rolling=CopyStatus(
+            stamp=point.stamp,
+            uid=point.uid,
+            version=point.version,
+            tree=point.tree,
+            labels=dict(point.labels),
+            annotations=dict(point.annotations),
+            files=point.entries,
+            new_bytes=before.new_bytes if before else None,
+            seconds=before.seconds if before else None,
+            note=before.note if before else None,
+        ),
+    )
+
+
+def judged_point(series: Series, shown: PointStatus) -> Point | None:
+    """Given a point as a Backup shows it, return it as retention judges it, None if it is none."""
+    copy, taken = shown.rolling, shown.cut_at
+    if copy is None or taken is None:
+        return None
+    return Point(
+        namespace=series.namespace,
+        name=copy.stamp,
+        uid=copy.uid,
+        resource_version=copy.version,
+        claim=series.key,
+        taken=taken,
+        ready=True,
+        labels=copy.labels,
+        marked_at=copy.annotations.get(labels.MARKED_AT),
+        in_use=copy.annotations.get(labels.IN_USE),
+    )
+
+
+def _note(raw: Mapping[str, object]) -> str | None:
+    """What was not as usual, in words."""
+    notes = raw.get("notes")
+    told = []
+    for key, words in _NOTES:
+        found = notes.get(key) if isinstance(notes, Mapping) else None
+        if isinstance(found, Mapping) and found.get("count"):
+            told.append(words.format(found["count"]))
+    return short("; ".join(told)) or None

@@ -1,0 +1,323 @@
+"""The pass over a policy's rolling copies: what is to be changed at their destinations, and when.
+
+Retention is the one of snapshots (`retention.judge` and its brakes) over the points as the Backups
+mirror them. What it wants is carried out by Jobs, one at a time per series, in which the agent
+compares versions under its lock: a point that is not as it was seen is left alone, and listed.
+
+Invariants: nothing is decided on a series while a run copies it; no Job is made when there is
+nothing to do; a plan of one series never waits for another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from backstay.api.backup import BackupStatus, PointResult, PointStatus
+from backstay.api.common import Condition
+from backstay.api.rolling import CopiesStatus, PlannedCopy, Rolling
+from backstay.domain import brakes, labels, objects, records
+from backstay.domain.agent_result import AgentResult
+from backstay.domain.brakes import Brake, Held, brake_marks, with_brake, withhold
+from backstay.domain.objects import Obj, dig
+from backstay.domain.points import Point, Rules, Verdict
+from backstay.domain.records import Run
+from backstay.domain.retention import judge
+from backstay.domain.rolling import RollingPoint, Series
+from backstay.domain.rolling_results import judged_point
+from backstay.domain.rolling_tasks import POINTS_MAX, Change
+from backstay.domain.until import until
+
+Planned: TypeAlias = tuple[PlannedCopy, Rolling]
+"""A directory that a policy names, and how it is kept."""
+RHYTHM: Final = timedelta(hours=24)
+"""Between two looks at a destination, and between two parts of a scrub."""
+ROT: Final = "Rot"
+_FINDINGS: Final = frozenset({"Rotten", "Changed"})
+NO_ROT: Final = Brake("NoneFound", "every file of the copies that was read again is unchanged")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A point as a Backup mirrors it."""
+
+    run: Run
+    entry: PointStatus
+    point: Point
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The copies of one directory at one destination."""
+
+    series: Series
+    copy: PlannedCopy
+    rolling: Rolling
+    shown: Sequence[Shown] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that a pass rests on."""
+
+    now: datetime
+    rules: Rules | None
+    """None: the policy is gone."""
+    kept: Sequence[Kept]
+    finished: Sequence[Run] = ()
+    """The Backups that are final."""
+    copying: frozenset[str] = frozenset()
+    """Keys of the series that runs are working on."""
+    requests: frozenset[str] = frozenset()
+    """uids of the RestoreRequests that are not final."""
+    wanted: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    """By Backup and directory: uids of the requests that are to hold its point."""
+    released: frozenset[str] = frozenset()
+    clock: Brake | None = None
+    policy: Obj | None = None
+    conditions: tuple[Condition, ...] = ()
+    looks: Mapping[str, CopiesStatus] = field(default_factory=dict)
+    """By series: what the policy's status says of earlier looks."""
+    rebuilt_at: datetime | None = None
+
+
+class Verb(StrEnum):
+    """What a Job of upkeep does; the agent's words."""
+
+    RELABEL = "relabel"
+    PRUNE = "prune"
+    LIST = "list"
+    SCRUB = "scrub"
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """The next Job of one series."""
+
+    kept: Kept
+    verb: Verb
+    changes: Sequence[Change] = ()
+    occasion: str = ""
+    """What tells one list or scrub from the next."""
+    imports: bool = False
+    """Points without a record get one."""
+    reasons: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a finished Job of upkeep said. `result` is None if nobody can read it any more."""
+
+    result: AgentResult | None
+    message: str
+    points: Sequence[RollingPoint] | None = None
+    """Of a list: all of its points; None if they cannot be had."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it did what it was made for. A scrub that found something did."""
+        return self.result is not None and (self.result.ok or self.result.reason in _FINDINGS)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One chore per series at most, and what the policy and the records are to show."""
+
+    chores: Sequence[Chore]
+    conditions: tuple[Condition, ...] | None
+    """Those of the policy; None: as they stand."""
+    shown: Sequence[tuple[Run, BackupStatus]]
+    removable: Sequence[Run]
+
+
+def plan(seen: Seen) -> Plan:
+    """Given what was read of one policy, return what to do."""
+    chores, held, told = [], list[Held](), dict[str, tuple[Point, str]]()
+    for kept in seen.kept:
+        verdicts, stopped = judged(seen, kept)
+        held += [stopped] if stopped else []
+        for shown, verdict in zip(kept.shown, verdicts, strict=True):
+            after = _after(shown.point, verdict)
+            text = until(after, seen.rules, seen.now, last=verdict.last)
+            told[shown.entry.artifact or ""] = after, text
+        if (chore := _chore(seen, kept, verdicts)) is not None:
+            chores.append(chore)
+    statuses = ((run, records.shown(run, told)) for run in seen.finished)
+    alive = {shown.run.uid for kept in seen.kept for shown in kept.shown}
+    return Plan(
+        chores,
+        _conditions(seen, held),
+        [(run, status) for run, status in statuses if status is not run.status],
+        records.removable(seen.finished, alive, seen.rules, seen.now),
+    )
+
+
+def judged(seen: Seen, kept: Kept) -> tuple[list[Verdict], Held | None]:
+    """Given what was read and one series, return a verdict for each of its points, and what a
+    brake holds back.
+    """
+    points = [_as_it_counts(shown, seen) for shown in kept.shown]
+    verdicts = judge(points, seen.rules, seen.now)
+    if seen.clock is not None:
+        verdicts = [withhold(v, seen.clock.message) for v in verdicts]
+    return brake_marks(verdicts, seen.released)
+
+
+def kept_of(
+    namespace: str, policy: str, runs: Sequence[Run], planned: Sequence[Planned]
+) -> list[Kept]:
+    """Given a policy's address, its Backups, and the directories that it names now and how they
+    are kept, return the series of all of them with the points that the Backups show.
+    """
+    found: dict[tuple[str, str], Kept] = {}
+    shown: dict[tuple[str, str], list[Shown]] = {}
+    for copy, rolling in planned:
+        found[_place(copy, rolling)] = Kept(series_of(namespace, policy, copy), copy, rolling)
+    for run in sorted(runs, key=lambda r: r.name):
+        rolling_plan = run.status.plan.rolling if run.status.plan else None
+        for copy in rolling_plan.copies if rolling_plan else ():
+            place = _place(copy, rolling_plan.settings) if rolling_plan else ("", "")
+            series = series_of(namespace, policy, copy)
+            if rolling_plan and place not in found:
+                found[place] = Kept(series, copy, rolling_plan.settings)
+            entry = next((p for p in run.status.points if p.claim == copy.series), None)
+            point = _living(series, entry)
+            if entry is not None and point is not None:
+                shown.setdefault(place, []).append(Shown(run, entry, point))
+    return [replace(kept, shown=tuple(shown.get(place, ()))) for place, kept in found.items()]
+
+
+def series_of(namespace: str, policy: str, copy: PlannedCopy) -> Series:
+    """Given a policy's address and a directory of its plan, return the series of its points."""
+    if copy.node is not None:
+        return Series(namespace, policy, "hostPath", copy.node, copy.path)
+    return Series(namespace, policy, "claim", copy.claim or "", copy.path)
+
+
+def _place(copy: PlannedCopy, rolling: Rolling) -> tuple[str, str]:
+    return copy.series, rolling.destination.model_dump_json()
+
+
+def _living(series: Series, entry: PointStatus | None) -> Point | None:
+    if entry is None or entry.result is not PointResult.GOOD:
+        return None
+    if entry.rolling is None or entry.rolling.gone:
+        return None
+    return judged_point(series, entry)
+
+
+def _as_it_counts(shown: Shown, seen: Seen) -> Point:
+    """The point with the requests that restore from it, and without those that are over."""
+    users = {u for u in (shown.point.in_use or "").split(",") if u in seen.requests}
+    users |= seen.wanted.get((shown.run.name, shown.entry.claim), frozenset())
+    return replace(shown.point, in_use=",".join(sorted(users)) or None)
+
+
+def _after(point: Point, verdict: Verdict) -> Point:
+    """The point as it will be labelled."""
+    carried = {**point.labels, **verdict.set_labels}
+    for key in verdict.remove_labels:
+        carried.pop(key, None)
+    marked_at = verdict.set_annotations.get(labels.MARKED_AT, point.marked_at)
+    if labels.MARKED_AT in verdict.remove_annotations:
+        marked_at = None
+    return replace(point, labels=carried, marked_at=marked_at)
+
+
+def _chore(seen: Seen, kept: Kept, verdicts: Sequence[Verdict]) -> Chore | None:
+    """What is next for one series; labels before removals, both before what has time."""
+    if kept.series.key in seen.copying:
+        return None
+    look = seen.looks.get(kept.copy.series, CopiesStatus(series=kept.copy.series))
+    if seen.policy is not None and (first := _list_first(seen, kept, look)) is not None:
+        return first
+    pairs = [
+        (shown, verdict)
+        for shown, verdict in zip(kept.shown, verdicts, strict=True)
+        # A run that is not over still writes its Backup itself.
+        if shown.run.status.phase.final
+    ]
+    relabel = [(_change(shown, v), v) for shown, v in pairs if _changes(shown, v)]
+    if relabel:
+        return _with(kept, Verb.RELABEL, relabel)
+    sweep = [(Change(v.point.name, v.point.resource_version), v) for _, v in pairs if v.sweep]
+    if sweep and seen.clock is None:
+        return _with(kept, Verb.PRUNE, sweep)
+    if seen.policy is None or not kept.shown:
+        return None
+    today = seen.now.date().isoformat()
+    if _is_due(look.listed_at, seen.now):
+        return Chore(kept, Verb.LIST, occasion=today)
+    if kept.rolling.scrub.days and _is_due(look.scrubbed_at, seen.now):
+        return Chore(kept, Verb.SCRUB, occasion=today)
+    return None
+
+
+def _list_first(seen: Seen, kept: Kept, look: CopiesStatus) -> Chore | None:
+    """The list that is needed before anything is changed, if one is."""
+    if _is_unknown(seen, look):
+        since = seen.rebuilt_at.isoformat() if seen.rebuilt_at else "first"
+        return Chore(kept, Verb.LIST, occasion=f"rebuild {since}", imports=True)
+    if look.stale:
+        return Chore(kept, Verb.LIST, occasion=f"stale since {look.listed_at}")
+    return None
+
+
+def _is_unknown(seen: Seen, look: CopiesStatus) -> bool:
+    """Whether the points of a series were never listed, or are to be recorded anew."""
+    if look.listed_at is None:
+        return True
+    return seen.rebuilt_at is not None and look.listed_at < seen.rebuilt_at
+
+
+def _is_due(at: datetime | None, now: datetime) -> bool:
+    return at is None or now - at >= RHYTHM
+
+
+def _with(kept: Kept, verb: Verb, found: Sequence[tuple[Change, Verdict]]) -> Chore:
+    chosen = found[:POINTS_MAX]
+    reasons = [f"{c.stamp}: {'; '.join(v.reasons)}" for c, v in chosen]
+    return Chore(kept, verb, [c for c, _ in chosen], reasons=reasons)
+
+
+def _changes(shown: Shown, verdict: Verdict) -> bool:
+    return verdict.patches or verdict.point.in_use != shown.point.in_use
+
+
+def _change(shown: Shown, verdict: Verdict) -> Change:
+    notes: dict[str, str | None] = {**verdict.set_annotations}
+    notes |= dict.fromkeys(verdict.remove_annotations)
+    if verdict.point.in_use != shown.point.in_use:
+        notes[labels.IN_USE] = verdict.point.in_use
+    return Change(
+        stamp=verdict.point.name,
+        version=verdict.point.resource_version,
+        labels={**verdict.set_labels, **dict.fromkeys(verdict.remove_labels)},
+        annotations=notes,
+    )
+
+
+def _conditions(seen: Seen, held: Sequence[Held]) -> tuple[Condition, ...] | None:
+    """What the policy is to say of brakes and of rot; None where it says so already."""
+    if seen.policy is None:
+        return None
+    place = objects.namespace(seen.policy), objects.name(seen.policy)
+    generation = int(dig(seen.policy, "metadata", "generation", default=0))
+    told = seen.conditions
+    for kind, brake, otherwise in (
+        (brakes.CONDITION, seen.clock or brakes.mass_mark(held, *place), brakes.NOT_HELD),
+        (ROT, _rot(seen), NO_ROT),
+    ):
+        told = with_brake(told, kind, brake, otherwise, generation=generation, now=seen.now)
+    return told if told != seen.conditions else None
+
+
+def _rot(seen: Seen) -> Brake | None:
+    rotten = [look for look in seen.looks.values() if look.rot]
+    if not rotten:
+        return None
+    told = "; ".join(f"{look.series}: {look.rot_message}" for look in rotten)
+    return Brake("RotFound", f"files of the copies are not as they were copied: {told}"[:4096])

@@ -1,0 +1,230 @@
+"""The pass over the rolling copies of one policy: retention, lists, scrubs, and what shows them.
+
+Invariants: Backups are read before the RestoreRequests that use their points; a Job is deleted only
+after all that it said was written down; one series that fails is told and never blocks
+another.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from backstay.api.backup import BackupStatus
+from backstay.api.common import Condition, changed
+from backstay.api.policy import PolicySpec
+from backstay.api.rolling import CopiesStatus
+from backstay.domain import brakes, labels, objects, rolling_answers, rolling_upkeep
+from backstay.domain.carriers import rules_of
+from backstay.domain.clock import Clock
+from backstay.domain.errors import Transient, UserError
+from backstay.domain.objects import Obj, dig
+from backstay.domain.records import Run
+from backstay.domain.rolling import RollingPoint
+from backstay.domain.rolling_answers import Answered
+from backstay.domain.rolling_upkeep import Answer, Chore, Seen, Verb, kept_of
+from backstay.engine.queue import Key
+from backstay.kube.client import Client
+from backstay.kube.events import EventPoster
+from backstay.kube.resources import BACKUP, BACKUP_POLICY, RESTORE_REQUEST
+from backstay.reconcile import keys
+from backstay.reconcile.gathering import UNFINISHED, makes_copies
+from backstay.reconcile.runs import parse, parse_policy_spec
+from backstay.steps.copying import Copying
+from backstay.steps.held import policy_status, tell_held
+from backstay.steps.status import write_status
+from backstay.steps.upkeep_jobs import UpkeepJobs
+from backstay.steps.work import Work
+
+log = logging.getLogger(__name__)
+
+POLL: Final = timedelta(seconds=3)
+
+
+class CopiesReconciler:
+    """Carries the upkeep of one policy's rolling copies a step further at each call."""
+
+    def __init__(
+        self,
+        client: Client,
+        events: EventPoster,
+        clock: Clock,
+        enqueue: Callable[[Key], None],
+        *,
+        copying: Copying,
+        jobs: UpkeepJobs,
+    ) -> None:
+        self._client = client
+        self._events = events
+        self._clock = clock
+        self._enqueue = enqueue
+        self._copying = copying
+        self._jobs = jobs
+
+    async def reconcile(self, key: Key) -> timedelta | None:
+        """Given a policy's key, take the next step for each series of its copies."""
+        try:
+            seen = await self._gather(key.namespace, key.name)
+        except UserError as error:
+            log.warning("%s: nothing is changed: %s", key, error.message)
+            return None
+        plan = rolling_upkeep.plan(seen)
+        work = Work(self._client)
+        if seen.policy is not None and plan.conditions is not None:
+            await work.do((key.name, partial(self._tell, seen.policy, plan.conditions)))
+        await work.do(*((run.name, partial(self._show, run, to)) for run, to in plan.shown))
+        await work.do(*((run.name, partial(self._remove, run)) for run in plan.removable))
+        if not work.follows:
+            # What was written just now is read again first: Jobs' answers go onto the same objects.
+            looks, done = dict(seen.looks), list[Chore]()
+            await work.do(
+                *((c.kept.series.key, partial(self._do, seen, c, looks, done)) for c in plan.chores)
+            )
+            if seen.policy is not None and looks != seen.looks:
+                await work.do((key.name, partial(self._note, seen.policy, looks)))
+            if not work.failed:
+                await work.do(*((c.kept.series.key, partial(self._forget, c)) for c in done))
+        if plan.removable or plan.shown:
+            self._enqueue(keys.policy(key.namespace, key.name))
+        work.raise_failures(key)
+        return POLL if work.follows else None
+
+    async def _gather(self, namespace: str, name: str) -> Seen:
+        policy = await self._client.find(BACKUP_POLICY, name, namespace)
+        spec = parse_policy_spec(policy) if policy is not None else None
+        runs = [
+            parse(b)
+            for b in await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
+        ]
+        runs = [r for r in runs if makes_copies(r)]
+        requests = await self._client.list(RESTORE_REQUEST, namespace, fields=UNFINISHED)
+        status = policy_status(policy) if policy is not None else None
+        notes = objects.annotations(policy or {})
+        return Seen(
+            now=self._clock.now(),
+            rules=rules_of(spec) if spec is not None else None,
+            kept=kept_of(namespace, name, runs, await self._planned(namespace, name, spec)),
+            finished=[r for r in runs if r.status.phase.final],
+            copying=frozenset(
+                rolling_upkeep.series_of(namespace, name, copy).key
+                for r in runs
+                if not r.status.phase.final and r.status.plan and r.status.plan.rolling
+                for copy in r.status.plan.rolling.copies
+            ),
+            requests=frozenset(map(objects.uid, requests)),
+            wanted=_wanted(requests),
+            released=brakes.released_plans(notes.get(labels.RELEASE_RETENTION)),
+            clock=brakes.clock(self._client.skew),
+            policy=policy,
+            conditions=status.conditions if status else (),
+            looks={look.series: look for look in status.copies} if status else {},
+            rebuilt_at=status.rebuilt_at if status else None,
+        )
+
+    async def _planned(
+        self, namespace: str, name: str, spec: PolicySpec | None
+    ) -> list[rolling_upkeep.Planned]:
+        """The directories that the policy names now; none while it cannot run as it stands."""
+        if spec is None or spec.rolling is None:
+            return []
+        try:
+            plan = await self._copying.make_plan(namespace, name, spec)
+        except UserError:
+            return []  # The policy's own look tells it.
+        return [(copy, spec.rolling) for copy in plan.rolling.copies] if plan.rolling else []
+
+    async def _tell(self, policy: Obj, conditions: tuple[Condition, ...]) -> bool:
+        await tell_held(self._client, self._events, policy, conditions)
+        return True
+
+    async def _show(self, run: Run, status: BackupStatus) -> bool:
+        await write_status(self._client, BACKUP, run.obj, status)
+        return True
+
+    async def _remove(self, run: Run) -> bool:
+        """Remove a record whose points are known to be gone, or that never had any."""
+        await self._client.delete(
+            BACKUP, run.name, run.namespace, uid=run.uid, resource_version=objects.version(run.obj)
+        )
+        log.info("record %s removed: its last point is gone", run.name)
+        return False
+
+    async def _do(
+        self, seen: Seen, chore: Chore, looks: dict[str, CopiesStatus], done: list[Chore]
+    ) -> bool:
+        """Run a chore a step further, and add it to `done` at its end; return whether to look
+        again soon.
+        """
+        answer = await self._jobs.run(chore)
+        if answer is None:
+            return True
+        series = chore.kept.copy.series
+        look = looks.get(series, CopiesStatus(series=series))
+        if not answer.ok:
+            log.warning("%s of %s: %s", chore.verb, chore.kept.series.key, answer.message)
+            looks[series] = rolling_answers.look_after_failure(
+                look, chore, answer.message, seen.now
+            )
+            return False
+        answered = await self._take(chore, answer)
+        for run, status in answered.shown:
+            await write_status(self._client, BACKUP, run.obj, status)
+        for reason in chore.reasons:
+            log.info("%s: %s %s", chore.kept.series.key, chore.verb, reason)
+        if answered.again and seen.policy is None:
+            # Nowhere to note that a list is needed: the Job stays a while, and with it the plan.
+            return False
+        looks[series] = rolling_answers.look_after(look, chore, answer, answered, seen.now)
+        done.append(chore)
+        return True
+
+    async def _forget(self, chore: Chore) -> bool:
+        await self._jobs.forget(chore)
+        return True
+
+    async def _take(self, chore: Chore, answer: Answer) -> Answered:
+        """What the Backups are to show after a Job has done its work."""
+        kept, outcomes = chore.kept, answer.result.outcomes if answer.result else {}
+        match chore.verb:
+            case Verb.RELABEL:
+                return rolling_answers.after_relabel(kept, chore.changes, outcomes)
+            case Verb.PRUNE:
+                return rolling_answers.after_prune(kept, chore.changes, outcomes)
+            case Verb.SCRUB:
+                return Answered(())
+        if answer.points is None:
+            raise Transient(f"list of {kept.series.key}: its log is lost")
+        answered, strangers = rolling_answers.after_list(kept, answer.points)
+        if chore.imports and strangers:
+            await self._import(chore, strangers)
+        return answered
+
+    async def _import(self, chore: Chore, strangers: Sequence[RollingPoint]) -> None:
+        """Make a record for each point that has none."""
+        namespace = chore.kept.series.namespace
+        names = {objects.name(b) for b in await self._client.list(BACKUP, namespace)}
+        for body, status in rolling_answers.imported(chore.kept, strangers, names):
+            stored = await self._client.create(BACKUP, body)
+            await write_status(self._client, BACKUP, stored, status)
+            log.info("record %s made from its artifacts", objects.name(body))
+
+    async def _note(self, policy: Obj, looks: Mapping[str, CopiesStatus]) -> bool:
+        """Write on the policy what was seen at the destinations."""
+        copies = tuple(looks[series] for series in sorted(looks))
+        status = changed(policy_status(policy), copies=copies)
+        await write_status(self._client, BACKUP_POLICY, policy, status)
+        return True
+
+
+def _wanted(requests: Sequence[Obj]) -> dict[tuple[str, str], frozenset[str]]:
+    """By Backup and directory: the requests under way that restore from it."""
+    found: dict[tuple[str, str], frozenset[str]] = {}
+    for request in requests:
+        source = dig(request, "status", "directory", "source")
+        if source is not None:
+            place = str(dig(request, "status", "backup", default="")), str(source)
+            found[place] = found.get(place, frozenset()) | {objects.uid(request)}
+    return found

@@ -1,0 +1,121 @@
+"""Run the agent in a Job and read what it said.
+
+Invariants: a Job's name is a function of what it does, and its annotation says which work it is, so
+making it again is finding it; a name that is taken by other work is told and never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from backstay.builders.rolling import CONTAINER, TRIES, agent_job
+from backstay.domain import labels, objects
+from backstay.domain.agent_result import AgentResult, parse_points, parse_result
+from backstay.domain.errors import AlreadyExists, NotFound
+from backstay.domain.job_sights import JobSeen, job_seen
+from backstay.domain.rolling import RollingPoint
+from backstay.domain.rolling_sites import Mount
+from backstay.domain.rolling_tasks import Step
+from backstay.kube.client import Client
+from backstay.kube.resources import JOB, POD
+
+
+@dataclass(frozen=True, slots=True)
+class AgentImage:
+    """The image of pods that run the agent, and when it is pulled."""
+
+    name: str
+    pull_policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One Job to be: `token` says which work it is."""
+
+    name: str
+    namespace: str
+    token: str
+    node: str | None
+    steps: Sequence[Step]
+    mounts: Sequence[Mount]
+    deadline: timedelta
+    labels: Mapping[str, str]
+    tries: int = TRIES
+    """Further Pods after one that failed."""
+
+
+class AgentJobs:
+    """Makes, reads and deletes the Jobs of the agent."""
+
+    def __init__(self, client: Client, image: AgentImage) -> None:
+        self._client = client
+        self._image = image
+
+    async def look(self, namespace: str, name: str, token: str) -> JobSeen:
+        """Given a Job's address and its work, return what is seen of it."""
+        job = await self._client.find(JOB, name, namespace)
+        if job is None:
+            return JobSeen()
+        # By uid: Pods of a Job that was deleted may be there for a while beside those of the next.
+        selector = f"batch.kubernetes.io/controller-uid={objects.uid(job)}"
+        pods = await self._client.list(POD, namespace, labels=selector)
+        return job_seen(job, pods, ours=objects.annotations(job).get(labels.RUN) == token)
+
+    async def start(self, work: Work) -> None:
+        """Given work, make its Job, or find that there is one: the next look tells whose."""
+        body = agent_job(
+            name=work.name,
+            namespace=work.namespace,
+            node=work.node,
+            image=self._image.name,
+            pull_policy=self._image.pull_policy,
+            steps=work.steps,
+            mounts=work.mounts,
+            deadline=work.deadline,
+            labels=work.labels,
+            annotations={labels.RUN: work.token},
+            tries=work.tries,
+        )
+        try:
+            await self._client.create(JOB, body)
+        except AlreadyExists:
+            return
+
+    async def result(self, namespace: str, seen: JobSeen) -> AgentResult | None:
+        """Given a finished Job as seen, return its result, None if nothing of it is left.
+
+        Raise Transient if the node that has the log cannot be asked.
+        """
+        found = parse_result(seen.said)
+        if found is not None and not found.truncated:
+            return found
+        lines = await self._log(namespace, seen)
+        return (parse_result(lines[-1]) if lines else None) or found
+
+    async def points(self, namespace: str, seen: JobSeen) -> list[RollingPoint] | None:
+        """Given a finished `list` as seen, return its points, None if its log is lost.
+
+        Raise Transient if the node that has the log cannot be asked, DataError for a broken log.
+        """
+        *lines, last = await self._log(namespace, seen) or [""]
+        result = parse_result(last)
+        return parse_points(lines) if result is not None and result.ok else None
+
+    async def delete(self, namespace: str, name: str) -> None:
+        """Given a Job's address, delete it with its Pods, if it is there."""
+        job = await self._client.find(JOB, name, namespace)
+        if job is not None:
+            await self._client.delete(
+                JOB, name, namespace, uid=objects.uid(job), propagation="Background"
+            )
+
+    async def _log(self, namespace: str, seen: JobSeen) -> list[str]:
+        if not seen.pod:
+            return []
+        try:
+            text = await self._client.pod_log(seen.pod, namespace, CONTAINER)
+        except NotFound:
+            return []
+        return text.strip().splitlines()

@@ -1,0 +1,322 @@
+"""The rolling copies of a run: planned, started, looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from backstay.api.backup import BackupSpec, BackupStatus, PlannedClaim, RunPlan, Trigger
+from backstay.api.common import format_time
+from backstay.api.policy import CLAIMS_MAX, ClaimSource, PolicySpec
+from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling
+from backstay.domain import admission, labels, naming, objects, rolling_tasks
+from backstay.domain.carriers import rules_of
+from backstay.domain.errors import Transient, UserError
+from backstay.domain.job_sights import JobSeen
+from backstay.domain.objects import Obj, dig
+from backstay.domain.points import Rules
+from backstay.domain.rolling import Series
+from backstay.domain.rolling_results import made_point
+from backstay.domain.rolling_sites import Site, node_of_claims, node_trouble, site_of, source_of
+from backstay.domain.rolling_tasks import CopyWish
+from backstay.domain.run_rolling import current
+from backstay.domain.run_status import plan_of
+from backstay.domain.sights import CopySeen
+from backstay.kube.client import Client
+from backstay.kube.resources import (
+    BACKUP_POLICY,
+    NAMESPACE,
+    NODE,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+)
+from backstay.settings import RollingRoots
+from backstay.steps import resolve
+from backstay.steps.agent_jobs import AgentJobs, Work
+from backstay.steps.places import Ask
+
+
+class Copying:
+    """Makes the copies of runs. `home` is the operator's namespace."""
+
+    def __init__(self, client: Client, jobs: AgentJobs, roots: RollingRoots, home: str) -> None:
+        self._client = client
+        self._jobs = jobs
+        self._roots = roots
+        self.home = home
+
+    async def make_plan(self, namespace: str, policy: str, spec: PolicySpec) -> RunPlan:
+        """Given a policy of rolling copies, return the plan of a run started now.
+
+        Raise UserError, naming the field and the remedy, if the policy cannot be run as it stands.
+        """
+        rolling = spec.rolling
+        if rolling is None:
+            raise ValueError("the policy keeps no rolling copies")
+        source = spec.source.host_path
+        claims: tuple[PlannedClaim, ...] = ()
+        if source is not None:
+            copies = tuple(PlannedCopy(node=source.node, path=p) for p in source.directories)
+        else:
+            wanted = spec.source.claims or ClaimSource()
+            claims = await self._claims(namespace, wanted, rolling)
+            copies = tuple(PlannedCopy(claim=c.name, path=wanted.sub_path or "") for c in claims)
+        for copy in copies:
+            site = self.site(copy, rolling, namespace, policy)
+            source_of(site.series, self._roots)
+        pools = [admission.GLOBAL]
+        if source is not None:
+            await self._check_node(source.node)
+            pools.append(admission.node_pool(source.node))
+        return RunPlan(
+            zone=spec.schedule.time_zone if spec.schedule else "UTC",
+            claims=claims,
+            pools=tuple(sorted(pools)),
+            cut_timeout=spec.snapshot.cut_timeout,
+            ready_timeout=spec.snapshot.ready_timeout,
+            retries=spec.retries,
+            rolling=PlannedRolling(copies=copies, settings=rolling),
+        )
+
+    def site(self, copy: PlannedCopy, rolling: Rolling, namespace: str, policy: str) -> Site:
+        """Given a directory of a plan and its policy, return where its copies are kept, as the
+        administrator allows it now. Raise UserError if that is not so any more.
+        """
+        return site_of(
+            copy,
+            rolling,
+            namespace=namespace,
+            policy=policy,
+            home=self.home,
+            roots=self._roots,
+        )
+
+    async def ready_node(self, site: Site) -> str | None:
+        """Given a site, return the node for a Job of it, None if any will do.
+
+        Raise Transient if it is missing or not ready.
+        """
+        node = await self._node(site)
+        trouble, _ = await self.trouble(node)
+        if trouble:
+            raise Transient(trouble)
+        return node
+
+    async def look(self, backup: Obj, spec: BackupSpec, status: BackupStatus) -> CopySeen | None:
+        """Given a run that copies, return what is seen of the copy that is next or under way."""
+        entry = current(status)
+        if entry is None:
+            return None
+        try:
+            site = self._site_of_run(backup, spec, status, entry.claim)
+            source_of(site.series, self._roots)
+        except UserError as error:
+            return CopySeen(problem=error.message)
+        name, token = _job_name(backup, status, entry.claim), objects.uid(backup)
+        job = await self._jobs.look(site.namespace, name, token)
+        if not job.ours:
+            return CopySeen(problem=f"Job {site.namespace}/{name} was made by somebody else")
+        if job.finished:
+            return await self._judge(site, job)
+        if job.started:
+            return CopySeen(job)
+        if not job.exists:
+            try:
+                node = await self._node(site)
+            except UserError as error:
+                return CopySeen(problem=error.message)
+            trouble, for_good = await self.trouble(node)
+            if trouble:
+                return CopySeen(waits=True, problem=trouble if for_good else "", message=trouble)
+        return CopySeen(job, message=job.message)
+
+    async def start(self, backup: Obj, spec: BackupSpec, status: BackupStatus, series: str) -> None:
+        """Given a run and the series that is next, make the Job of its copy."""
+        rolling = _rolling(status)
+        site = self._site_of_run(backup, spec, status, series)
+        source = source_of(site.series, self._roots)
+        wish = await self._wish(backup, spec, status)
+        before = [rolling_tasks.init(site.destination.at, site.marker)] if site.makes_marker else []
+        await self._jobs.start(
+            Work(
+                name=_job_name(backup, status, series),
+                namespace=site.namespace,
+                token=objects.uid(backup),
+                node=await self._node(site),
+                steps=[*before, rolling_tasks.copy(site, source, rolling, wish)],
+                mounts=[source.mount, site.destination],
+                deadline=rolling.max_duration,
+                labels=job_labels(site.series),
+            )
+        )
+
+    async def cancel(
+        self, backup: Obj, spec: BackupSpec, status: BackupStatus, series: str
+    ) -> None:
+        """Given a run and a series, delete the Job of its copy; the destination is as it was."""
+        site = self._site_of_run(backup, spec, status, series)
+        await self._jobs.delete(site.namespace, _job_name(backup, status, series))
+
+    async def _judge(self, site: Site, job: JobSeen) -> CopySeen:
+        """Read what a finished Job says."""
+        result = await self._jobs.result(site.namespace, job)
+        if result is None:
+            return CopySeen(job, lost=job.succeeded, message=job.message)
+        return CopySeen(job, result=made_point(result, site.series), message=result.message)
+
+    def _site_of_run(
+        self, backup: Obj, spec: BackupSpec, status: BackupStatus, series: str
+    ) -> Site:
+        plan = plan_of(status).rolling
+        if plan is None:
+            raise ValueError("the run makes no rolling copies")
+        copy = next(c for c in plan.copies if c.series == series)
+        return self.site(copy, plan.settings, objects.namespace(backup), spec.policy)
+
+    async def _wish(self, backup: Obj, spec: BackupSpec, status: BackupStatus) -> CopyWish:
+        plan, name = plan_of(status), objects.name(backup)
+        adhoc = spec.trigger is Trigger.AD_HOC
+        carried = {
+            labels.POLICY: spec.policy,
+            labels.BACKUP: name,
+            labels.TYPE: (labels.RunType.ADHOC if adhoc else labels.RunType.CRONJOB).value,
+            labels.RETAIN: labels.Retain.DAILY_WEEKLY_MONTHLY.value,
+        }
+        if plan.keep_days is not None:
+            carried[labels.RETAIN] = labels.Retain.DAYS.value
+            carried[labels.RETAIN_DAYS] = str(plan.keep_days)
+        home = await self._client.get(NAMESPACE, objects.namespace(backup))
+        return CopyWish(
+            run=naming.run_name(name, objects.uid(backup)),
+            labels=carried,
+            annotations={labels.RUN: objects.uid(backup)},
+            record=_record(spec, status, objects.uid(home)),
+            rules=await self._rules(objects.namespace(backup), spec.policy),
+            allow_shrunken=objects.annotations(backup).get(labels.ALLOW_SHRUNKEN) == "true",
+        )
+
+    async def _rules(self, namespace: str, policy: str) -> Rules | None:
+        """Retention as it stands now; None where the policy cannot be read: the next pass that can
+        read it gives the tiers.
+        """
+        obj = await self._client.find(BACKUP_POLICY, policy, namespace)
+        try:
+            return rules_of(PolicySpec.model_validate(obj.get("spec") or {})) if obj else None
+        except (UserError, ValueError):
+            return None
+
+    async def _claims(
+        self, namespace: str, wanted: ClaimSource, rolling: Rolling
+    ) -> tuple[PlannedClaim, ...]:
+        """The claims to copy; all of them and the destination exist and are file systems."""
+        target = rolling.destination.claim
+        claims = await resolve.find_claims(self._client, namespace, wanted)
+        found = [claims[name] for name in sorted(claims)]
+        if len(found) > CLAIMS_MAX:
+            raise UserError("TooManyClaims", "spec.source.claims: split the policy")
+        if target is not None:
+            kept = await self._client.find(PERSISTENT_VOLUME_CLAIM, target.name, namespace)
+            if kept is None:
+                raise UserError(
+                    "DestinationNotFound",
+                    f"spec.rolling.destination.claim: there is no PersistentVolumeClaim "
+                    f"{target.name} in namespace {namespace}",
+                )
+            found = [*found, kept]
+        for claim in found:
+            if dig(claim, "spec", "volumeMode") == "Block":
+                raise UserError(
+                    "ClaimNotFiles",
+                    f"spec.source.claims: claim {objects.name(claim)} is a block volume; rolling "
+                    "copies are of files, take snapshots of it",
+                )
+        sources = found[:-1] if target is not None else found
+        if target is not None and target.name in {objects.name(c) for c in sources}:
+            raise UserError(
+                "DestinationIsSource",
+                f"spec.rolling.destination.claim: {target.name} is also a source; copies on the "
+                "claim itself are lost with it, choose another claim",
+            )
+        return tuple(
+            PlannedClaim(name=objects.name(c), uid=objects.uid(c), class_name="") for c in sources
+        )
+
+    async def _check_node(self, name: str) -> None:
+        trouble, for_good = await self.trouble(name)
+        if for_good:
+            raise UserError("NodeNotFound", f"spec.source.hostPath.node: {trouble}")
+
+    async def trouble(self, node: str | None) -> tuple[str, bool]:
+        """Given a node (None: any), return what keeps Jobs from it, and whether for good."""
+        return node_trouble(node, await self._client.find(NODE, node)) if node else ("", False)
+
+    async def _node(self, site: Site) -> str | None:
+        """The one node for a Job of this site: the directory's, or that of the claims' Pods."""
+        if site.node is not None:
+            return site.node
+        claims = {site.series.holder, site.destination.claim or ""}
+        return await self.node_of(site.series.namespace, claims)
+
+    async def node_of(self, namespace: str, names: Collection[str]) -> str | None:
+        """Given claims that one Job needs ("" is none), return the node that has them, None if any
+        will do. Raise UserError if they are in use on different nodes.
+        """
+        claims = [
+            claim
+            for name in sorted(filter(None, names))
+            if (claim := await self._client.find(PERSISTENT_VOLUME_CLAIM, name, namespace))
+        ]
+        return node_of_claims(claims, await self._client.list(POD, namespace))
+
+
+async def make_plan(
+    client: Client,
+    copying: Copying,
+    address: tuple[str, str],
+    spec: PolicySpec,
+    ask: Ask | None = None,
+) -> RunPlan:
+    """Given a policy's address and spec, and a way to ask databases for their role, return the
+    plan of a run started now.
+
+    Raise UserError, naming the field and the remedy, if the policy cannot be run as it stands.
+    """
+    namespace, policy = address
+    if spec.rolling is not None:
+        return await copying.make_plan(namespace, policy, spec)
+    return await resolve.make_plan(client, namespace, spec, ask)
+
+
+def job_labels(series: Series) -> Mapping[str, str]:
+    """Given a series, return the labels by which people find its Jobs."""
+    return {
+        "app.kubernetes.io/managed-by": "backstay",
+        labels.POLICY: naming.label_value(series.policy),
+        labels.NAMESPACE: naming.label_value(series.namespace),
+    }
+
+
+def _rolling(status: BackupStatus) -> Rolling:
+    plan = plan_of(status).rolling
+    if plan is None:
+        raise ValueError("the run makes no rolling copies")
+    return plan.settings
+
+
+def _job_name(backup: Obj, status: BackupStatus, series: str) -> str:
+    return naming.agent_job_name(
+        "copy", objects.name(backup), objects.uid(backup), str(status.attempt), series
+    )
+
+
+def _record(spec: BackupSpec, status: BackupStatus, namespace_uid: str) -> Mapping[str, Any]:
+    """What it takes to make the Backup anew from the point alone."""
+    when = spec.scheduled_for or status.started_at
+    return {
+        "policy": spec.policy,
+        "trigger": spec.trigger.value,
+        "slot": format_time(when) if when else "",
+        "zone": plan_of(status).zone,
+        "attempt": status.attempt,
+        "namespaceUid": namespace_uid,
+    }

@@ -1,0 +1,215 @@
+"""The agent as a Job runs it, on real directories and real file systems."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backstay.agent.check import differences
+from backstay.agent.layout import Folder, folder_of
+from backstay.agent.manifest import Manifest
+from backstay.agent.store import read_points
+from backstay.domain.rolling import RollingPoint, Series
+
+ROOT = Path(__file__).resolve().parents[3]
+SERIES = Series("shop", "uploads", "hostPath", "worker-1", "/srv/uploads")
+KEEP = {"backstay.dev/retain": "daily_weekly_monthly"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a command answered."""
+
+    code: int
+    result: dict[str, Any]
+    lines: list[str]
+
+    @property
+    def reason(self) -> str:
+        return str(self.result["reason"])
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A source and a destination, and the agent that works on them."""
+
+    source: Path
+    destination: Path
+    series: Series = SERIES
+
+    @property
+    def folder(self) -> Folder:
+        return folder_of(str(self.destination), self.series)
+
+    def task(self, **more: Any) -> dict[str, Any]:
+        return {
+            "destination": {"path": str(self.destination), "allowSameFilesystem": True},
+            "series": self.series.to_json(),
+            "lockSeconds": 5,
+            **more,
+        }
+
+    def copy_task(self, run: str, **more: Any) -> dict[str, Any]:
+        source = {"root": str(self.source.parent), "path": self.source.name}
+        return {**self.task(run=run, source=source, labels=KEEP), **more}
+
+    def agent(self, verb: str, task: dict[str, Any]) -> Outcome:
+        """Given a verb and a task, run the command and return what it answered."""
+        done = subprocess.run(
+            [sys.executable, "-m", "backstay.agent", verb],
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(ROOT / "operator/src"),
+                "BACKSTAY_TASK": json.dumps(task),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout, done.stderr
+        lines = done.stdout.splitlines()
+        assert len(lines[-1]) <= 4096
+        return Outcome(done.returncode, json.loads(lines[-1]), lines[:-1])
+
+    def init(self) -> None:
+        assert self.agent("init", {"destination": {"path": str(self.destination)}}).code == 0
+
+    def copy(self, run: str, **more: Any) -> dict[str, Any]:
+        """Given a run, copy; insist that it works, and that the tree is what rsync and the
+        manifest say.
+        """
+        outcome = self.agent("copy", self.copy_task(run, **more))
+        assert outcome.code == 0, outcome
+        return outcome.result
+
+    def data(self, run: str) -> Path:
+        return self.folder.data(run)
+
+    def points(self) -> list[RollingPoint]:
+        found = read_points(self.folder)
+        assert found.damaged == []
+        return found.found
+
+    def point(self, run: str) -> RollingPoint:
+        return next(point for point in self.points() if point.run == run)
+
+    def seen(self, run: str) -> dict[str, str]:
+        """Given a run, return its point as a caller of relabel and prune names it."""
+        point = self.point(run)
+        return {"stamp": point.stamp, "version": point.version}
+
+    def assert_trees_are_whole(self) -> None:
+        """Whatever looks like a tree is what its manifest says, to the byte."""
+        for point in self.points():
+            assert self.data(point.tree).is_dir(), f"{point.stamp} has no tree"
+        for tree in self.folder.trees.iterdir() if self.folder.trees.is_dir() else ():
+            if not tree.name.startswith("."):
+                assert tree_differences(tree) == []
+
+    def assert_settled(self) -> None:
+        """Nothing half-done lies about, and people find every point."""
+        self.assert_trees_are_whole()
+        named = {point.tree for point in self.points()}
+        assert {tree.name for tree in self.folder.trees.iterdir()} == named
+        stamps = {point.stamp for point in self.points()}
+        assert {path.name for path in self.folder.points.iterdir()} == {
+            f"{stamp}.json" for stamp in stamps
+        }
+        links = {path.name: path for path in self.folder.path.iterdir() if path.is_symlink()}
+        assert links.keys() == stamps
+        assert all(path.is_dir() for path in links.values())
+
+
+def tree_differences(tree: Path) -> list[bytes]:
+    """Given a tree's folder, return what is not as its manifest says."""
+    listings = Manifest.load(tree / "manifest").listings()
+    fd = os.open(tree / "data", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return list(differences(fd, listings, hashes=True, processes=1))
+    finally:
+        os.close(fd)
+
+
+def assert_equal_to_rsync(one: Path, other: Path) -> None:
+    """Two trees have nothing that rsync would change: content, owners, ACLs, attributes, links."""
+    options = ["-aHAXS", "--numeric-ids", "--modify-window=-1", "-n", "-c", "-i", "--delete"]
+    options.append("--filter=-x trusted.SGI_ACL_*")  # what XFS shows of an ACL besides the ACL
+    done = subprocess.run(
+        ["rsync", *options, f"{one}/", f"{other}/"], capture_output=True, check=True
+    )
+    assert done.stdout == b"", done.stdout
+    assert link_groups(one) == link_groups(other)
+
+
+def link_groups(top: Path) -> set[frozenset[bytes]]:
+    """Given a tree, return the sets of names that share an inode."""
+    groups: dict[int, set[bytes]] = {}
+    for path, one in walk(top):
+        if not stat.S_ISDIR(one.st_mode):
+            groups.setdefault(one.st_ino, set()).add(path)
+    return {frozenset(names) for names in groups.values() if len(names) > 1}
+
+
+def walk(top: Path) -> Iterator[tuple[bytes, os.stat_result]]:
+    """Given a directory, yield every path below it with its inode."""
+    root = os.fsencode(top)
+    for folder, directories, files in os.walk(root):
+        for name in (*directories, *files):
+            path = os.path.join(folder, name)
+            yield os.path.relpath(path, root), os.lstat(path)
+
+
+def fingerprint(top: Path) -> dict[bytes, tuple[Any, ...]]:
+    """Given a tree, return everything that must not change in it."""
+    found: dict[bytes, tuple[Any, ...]] = {}
+    for path, one in walk(top):
+        content = b""
+        if stat.S_ISREG(one.st_mode):
+            content = hashlib.sha256(
+                (Path(os.fsdecode(os.fsencode(top))) / os.fsdecode(path)).read_bytes()
+            ).digest()
+        found[path] = (one.st_mode, one.st_uid, one.st_gid, one.st_size, one.st_mtime_ns, content)
+    return found
+
+
+def assert_links_add_up(top: Path) -> None:
+    """Every file below a directory has exactly as many links as it has names there."""
+    names: dict[tuple[int, int], int] = {}
+    links: dict[tuple[int, int], int] = {}
+    for _, one in walk(top):
+        if not stat.S_ISDIR(one.st_mode):
+            inode = one.st_dev, one.st_ino  # btrfs snapshots repeat the numbers
+            names[inode] = names.get(inode, 0) + 1
+            links[inode] = one.st_nlink
+    assert names == links
+
+
+@contextmanager
+def disk(folder: Path, kind: str, size: str = "400M") -> Iterator[Path]:
+    """Given an empty folder and a kind of file system, mount a new one of it and yield where."""
+    image, mount = folder / "disk.img", folder / "disk"
+    mount.mkdir()
+    subprocess.run(["truncate", "-s", size, image], check=True)
+    subprocess.run([f"mkfs.{kind}", "-q", image], check=True, capture_output=True)
+    subprocess.run(["mount", "-o", "loop,noatime", image, mount], check=True)
+    try:
+        yield mount
+    finally:
+        subprocess.run(["umount", mount], check=True)
+        image.unlink()
+
+
+def same_as(one: Path, other: Path) -> None:
+    """Given a directory and one that is not there yet, copy it there with all its links."""
+    shutil.rmtree(other, ignore_errors=True)
+    subprocess.run(["cp", "-a", one, other], check=True)
