@@ -131,6 +131,7 @@ def rolling(changes: dict[str, Any], field: str, message: str) -> Row:
         "spec.source": HOST,
         "spec.dumps": GONE,
         "spec.snapshot": GONE,
+        "spec.hooks": GONE,
         "spec.rolling": {"destination": {"hostPath": "/backup"}, "scrub": {"days": 30}},
     }
     return Row("BackupPolicy", copy.deepcopy(good) | changes, field, message)
