@@ -12,11 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import idle
+from tests.bench import idle, rolling
 from tests.bench.figure import Figure
 
 OUTPUT = Path(__file__).resolve().parents[2] / "build/bench.json"
-BENCHES: dict[str, Callable[[], list[Figure]]] = {"idle": idle.measure}
+BENCHES: dict[str, Callable[[], list[Figure]]] = {
+    "idle": idle.measure,
+    "rolling": rolling.measure,
+}
 
 
 def main(names: Sequence[str]) -> int:
