@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ series = st.builds(Series, names, names, st.sampled_from(["hostPath", "claim"]),
 texts = st.dictionaries(st.text(max_size=10), st.text(max_size=10), max_size=3)
 
 
-def point(day: int, **more: object) -> RollingPoint:
+def point(day: int, **more: Any) -> RollingPoint:
     made = RollingPoint(
         uid=f"uid-{day}",
         stamp=f"2026-11-{day:02}T003205Z",
