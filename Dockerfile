@@ -1,9 +1,10 @@
-# Backstay's one image: the operator, and the pods that verify a restored claim.
+# Backstay's one image: the operator, the pods that verify a restored claim, and the Jobs that make
+# and restore rolling copies (they use rsync).
 # Builds with any engine and nothing but Debian's packages and PyPI: docker build -t backstay .
 
 FROM debian:trixie-slim AS python
 RUN apt-get update \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 rsync \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
 
 FROM python AS build
