@@ -14,13 +14,14 @@ import pytest
 from tests.faults.rolling.harness import Place, assert_equal_to_rsync
 
 WRITER = """
-import random, sqlite3, sys
+import os, random, sqlite3, sys
+parent = os.getppid()
 path, mode = sys.argv[1:]
 c = sqlite3.connect(path, timeout=30, isolation_level=None)
 c.execute(f"PRAGMA journal_mode={mode}")
 print(flush=True)
 n = 0
-while True:
+while os.getppid() == parent:
     n += 1
     c.execute("BEGIN IMMEDIATE")
     c.execute("UPDATE seen SET n = ?", (n,))
@@ -29,11 +30,12 @@ while True:
     c.execute("COMMIT")
 """
 GROWER = """
-import sys
+import os, sys
+parent = os.getppid()
 file = open(sys.argv[1], "ab", buffering=0)
 print(flush=True)
-while True:
-    file.write(b"a line of a log\\n" * 500)
+while os.getppid() == parent and file.tell() < 256 << 20:
+    file.write(b"a line of a log\\n")
 """
 
 
@@ -48,7 +50,9 @@ def place(memory: Path) -> Place:
 
 @contextmanager
 def running(code: str, *arguments: str | Path) -> Iterator[None]:
-    """Given a program, have it at work as long as the block lasts."""
+    """Given a program, have it at work as long as the block lasts, or its parent lives: one that
+    is left behind would fill the memory.
+    """
     process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
@@ -174,9 +178,10 @@ def test_a_file_that_grows_under_the_copy_is_reported_and_read_again_next_time(
 
 CHURN = """
 import os, sys
+parent = os.getppid()
 os.chdir(sys.argv[1])
 print(flush=True)
-while True:
+while os.getppid() == parent:
     for n in range(60):
         os.makedirs(f"d{n}/e", exist_ok=True)
         open(f"d{n}/e/f", "w").write("x")

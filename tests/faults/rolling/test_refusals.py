@@ -140,8 +140,9 @@ def test_a_directory_that_becomes_a_symlink_under_the_copy_leads_nowhere(
     (place.source / "swapped").mkdir()
     (place.source / "swapped/secret").write_text("own")
     swap = (
-        "import os, sys\nos.chdir(sys.argv[1])\nos.symlink('../other', 'link')\nprint(flush=True)\n"
-        "while True:\n"
+        "import os, sys\nparent = os.getppid()\n"
+        "os.chdir(sys.argv[1])\nos.symlink('../other', 'link')\nprint(flush=True)\n"
+        "while os.getppid() == parent:\n"
         "    os.rename('swapped', 'aside'); os.rename('link', 'swapped')\n"
         "    os.rename('swapped', 'link'); os.rename('aside', 'swapped')\n"
     )
