@@ -32,7 +32,7 @@ unit: $(VENV) ## Run the unit and property tests (seconds)
 	$(BIN)/pytest --numprocesses auto tests/unit
 	$(BIN)/pytest --numprocesses auto tests/property
 
-faults: $(VENV) ## Run the dump scripts against a real PostgreSQL, killed at every step (minutes)
+faults: $(VENV) ## Run dumps and rolling copies for real, killed at every step (minutes)
 	$(BIN)/pytest tests/faults
 
 api: $(VENV) ## Run the tests against a real API server (minutes)

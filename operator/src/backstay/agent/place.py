@@ -131,9 +131,12 @@ def _is_unchanged(spot: Spot, name: bytes, one: Stat, known: Known, *, live: boo
         return False  # it was copied as a live database and is none now, or the other way round
     if not live:
         return True
-    for suffix in LOGS:  # its -shm is an index that readers touch too
+    # Not by ctime: SQLite gives its logs the owner of the database whenever root opens that.
+    for suffix in LOGS:
         before, at = spot.old_entry(name + suffix), spot.now.find(name + suffix)
-        if (before and before[0]) != (None if at is None else spot.now.stats[at]):
+        if (before is None) != (at is None):
+            return False
+        if before and at is not None and not before[0].same_but_moved(spot.now.stats[at]):
             return False
     return True
 
