@@ -52,7 +52,10 @@ DURATION: Final = "must be a duration such as 90s, 10m, 1h30m or 2d, longer than
 OBJECT: Final = "must be the name of a Kubernetes object"
 ABSOLUTE: Final = "must be the absolute path of a file"
 DATABASE: Final = "must be the name of a database, without control characters"
+PREFIX: Final = "must be the prefix of labels, without its slash, such as backup-ns.sh"
 SCHEDULE: Final = "spec.schedule"
+WINDOW: Final = "spec.schedule.blackouts[0]"
+OFFICE: Final = {"start": "0 8 * * mon-fri", "duration": "10h"}
 CLAIMS: Final = "spec.source.claims"
 DUMPS: Final = "spec.dumps[0]"
 
@@ -94,6 +97,10 @@ def policy(path: str, value: Any, field: str, message: str) -> Row:
     return Row("BackupPolicy", {path: value}, field, message)
 
 
+def window(value: dict[str, Any], field: str, message: str) -> Row:
+    return policy("spec.schedule.blackouts", [value], field, message)
+
+
 def backup(changes: dict[str, Any], field: str, message: str) -> Row:
     return Row("Backup", changes, field, message)
 
@@ -113,6 +120,14 @@ BAD: Final = [
     policy("spec.schedule.startingDeadline", "6 hours", f"{SCHEDULE}.startingDeadline", DURATION),
     policy("spec.schedule.startingDeadline", "-6h", f"{SCHEDULE}.startingDeadline", DURATION),
     policy("spec.schedule.startingDeadline", "", f"{SCHEDULE}.startingDeadline", DURATION),
+    policy("spec.schedule.jitter", "0s", f"{SCHEDULE}.jitter", DURATION),
+    policy("spec.schedule.jitter", "ten", f"{SCHEDULE}.jitter", DURATION),
+    window({"duration": "1h"}, f"{WINDOW}.start", "Required value"),
+    window({"start": "@daily"}, f"{WINDOW}.duration", "Required value"),
+    window({"start": "08:00", "duration": "1h"}, f"{WINDOW}.start", FIVE_FIELDS),
+    window({"start": "@daily", "duration": "till 8"}, f"{WINDOW}.duration", DURATION),
+    window({"start": "@daily", "duration": "1h", "end": "@daily"}, STRICT, f'"{WINDOW}.end"'),
+    policy("spec.schedule.blackouts", [OFFICE] * 9, f"{SCHEDULE}.blackouts", "at most 8 items"),
     policy("spec.snapshot.cutTimeout", "1h5", "spec.snapshot.cutTimeout", DURATION),
     policy("spec.snapshot.readyTimeout", "5000d", "spec.snapshot.readyTimeout", DURATION),
     policy("spec.snapshot.className", "Fast", "spec.snapshot.className", OBJECT),
@@ -203,6 +218,11 @@ BAD: Final = [
     policy("spec.dumps.0.maxDuration", "0h0m", f"{DUMPS}.maxDuration", DURATION),
     policy("spec.source.hostPath", {"path": "/srv"}, STRICT, 'unknown field "spec.source.hostP'),
     policy("spec.retention.minutely", 3, STRICT, 'unknown field "spec.retention.minutely"'),
+    policy("spec.adopt", {}, "spec.adopt.labelPrefix", "Required value"),
+    policy("spec.adopt", {"labelPrefix": ""}, "spec.adopt.labelPrefix", "at least 1 chars long"),
+    policy("spec.adopt", {"labelPrefix": "backup-ns.sh/"}, "spec.adopt.labelPrefix", PREFIX),
+    policy("spec.adopt", {"labelPrefix": "Backup NS"}, "spec.adopt.labelPrefix", PREFIX),
+    policy("spec.adopt", {"labelPrefix": "backstay.dev"}, "spec.adopt", "the other tool's"),
     policy("spec", GONE, "spec", "Required value"),
     backup({"spec.policy": GONE}, "spec.policy", "Required value"),
     backup({"spec.policy": "Shop"}, "spec.policy", OBJECT),
@@ -211,7 +231,7 @@ BAD: Final = [
     backup(
         {"spec.scheduledFor": "2026-11-22T00:32:00Z"},
         "spec",
-        "scheduledFor is set by the operator, for trigger Scheduled only",
+        "scheduledFor is set by the operator, for trigger Scheduled or Imported only",
     ),
     backup({"spec.scheduledFor": "tomorrow"}, "spec.scheduledFor", "must be of type date-time"),
     backup({"spec.keepDays": 0}, "spec.keepDays", "greater than or equal to 1"),
@@ -332,10 +352,13 @@ def test_long_names_of_policies_and_claims_are_accepted(kubectl: Kubectl, length
         {"spec.retention": {"yearly": 100}},
         {"spec.retention": {"last": 1000}},
         {"spec.retention": {"within": "1d12h"}},
+        {"spec.adopt": {"labelPrefix": "backup-ns.sh"}},
         {"spec.schedule.cron": "@weekly"},
         {"spec.schedule.cron": "*/15 8-18 * * mon-fri"},
         {"spec.schedule.timeZone": "America/Argentina/Buenos_Aires"},
         {"spec.schedule.startingDeadline": "1d12h"},
+        {"spec.schedule.jitter": "10m"},
+        {"spec.schedule.blackouts": [OFFICE] * 8},
         {"spec.source.claims": {"selector": {"matchLabels": {"example.com/backup": ""}}}},
         {
             "spec.source.claims": {

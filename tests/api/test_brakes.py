@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from tests.support.kubectl import Kubectl
+from tests.support.passes import retention_of, until_idle
 
 from backstay.api.common import format_time
 from backstay.domain import labels, objects
-from backstay.domain.errors import Conflict
 from backstay.domain.objects import Obj
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
@@ -21,7 +21,6 @@ from backstay.kube.login import Login
 from backstay.kube.resources import BACKUP_POLICY, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 from backstay.reconcile import keys
 from backstay.reconcile.policy import PolicyReconciler
-from backstay.reconcile.retention import RetentionReconciler
 
 DAYS = 8
 
@@ -71,20 +70,8 @@ class Off(SystemClock):
         return super().now() + self.by
 
 
-async def run_passes(client: Client, namespace: str, clock: SystemClock | None = None) -> None:
-    """Passes until one has nothing to do, as the queue would repeat them."""
-    reconciler = RetentionReconciler(client, clock or SystemClock(), lambda _: None)
-    await until_idle(reconciler, namespace)
-
-
-async def until_idle(reconciler: RetentionReconciler, namespace: str) -> None:
-    for _ in range(10):
-        try:
-            if await reconciler.reconcile(keys.retention(namespace, "shop")) is None:
-                return
-        except Conflict:
-            continue
-    raise AssertionError("the passes never came to an end")
+async def run_passes(client: Client, namespace: str) -> None:
+    await until_idle(retention_of(client, SystemClock(), namespace, "shop"))
 
 
 async def marked(client: Client, namespace: str) -> set[str]:
@@ -167,11 +154,11 @@ async def test_nothing_is_marked_or_swept_until_the_clocks_agree(
         for day in range(4):
             await make_point(client, namespace, day, "2020-01-01" if day == 3 else None)
         lost = await make_lost_content(client, namespace)
-        reconciler = RetentionReconciler(client, clock, lambda _: None)
+        passes = retention_of(client, clock, namespace, "shop")
 
         with caplog.at_level("INFO", logger="backstay.reconcile.retention"):
-            await until_idle(reconciler, namespace)
-            await until_idle(reconciler, namespace)
+            await until_idle(passes)
+            await until_idle(passes)
 
             assert await marked(client, namespace) == set()
             assert await names(client, namespace) == {f"day-{day}" for day in range(4)}
@@ -181,7 +168,7 @@ async def test_nothing_is_marked_or_swept_until_the_clocks_agree(
             assert (held["status"], held["reason"]) == ("True", "ClockSkew")
 
             clock.by = timedelta(0)
-            await until_idle(reconciler, namespace)
+            await until_idle(passes)
 
         told = [r.message for r in caplog.records if "clock" in r.message]
         assert [text.partition(" (")[0] for text in told] == [

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.support.builders import SHA, content, record, snapshot
+from tests.support.stored import store
 
 from backstay.cli import main
 from backstay.domain import labels, objects
@@ -62,23 +63,6 @@ def run(kubeconfig: Path, capsys: pytest.CaptureFixture[str]) -> Run:
         return Ran(code, captured.out, captured.err)
 
     return run
-
-
-async def store(client: Client, namespace: str, made: Obj) -> Obj:
-    """Create a VolumeSnapshot as its controller would leave it."""
-    metadata = {k: v for k, v in made["metadata"].items() if k in ("name", "labels", "annotations")}
-    status = made["status"]
-    stored = await client.create(
-        VOLUME_SNAPSHOT, {"metadata": {**metadata, "namespace": namespace}, "spec": made["spec"]}
-    )
-    version = {"resourceVersion": objects.version(stored)}
-    return await client.patch(
-        VOLUME_SNAPSHOT,
-        objects.name(made),
-        namespace,
-        {"metadata": version, "status": status},
-        subresource="status",
-    )
 
 
 async def policy(client: Client, namespace: str, name: str = "shop", **retention: int) -> Obj:

@@ -12,13 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import idle, rolling
+from tests.bench import idle, retention, rolling, schedule
 from tests.bench.figure import Figure
 
 OUTPUT = Path(__file__).resolve().parents[2] / "build/bench.json"
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "idle": idle.measure,
+    "retention": retention.measure,
     "rolling": rolling.measure,
+    "schedule": schedule.measure,
 }
 
 

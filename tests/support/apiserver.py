@@ -38,6 +38,8 @@ SNAPSHOT_MODULE = "github.com/kubernetes-csi/external-snapshotter/client/v8@v8.6
 CRD = Resource(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False
 )
+ETCD_URL = "etcd-url"
+"""File in the server's folder: where its etcd listens, for who has to fill it fast."""
 START_TIMEOUT = 60.0
 """Seconds; 2 to 5 are usual."""
 
@@ -101,6 +103,7 @@ def _start_etcd(stack: contextlib.ExitStack, tools: Tools, folder: Path) -> str:
     log = folder / "etcd.log"
     process = stack.enter_context(_running(command, log))
     _await_ready(process, log, f"{clients}/health")
+    (folder / ETCD_URL).write_text(clients)
     return clients
 
 

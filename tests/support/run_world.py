@@ -272,7 +272,7 @@ class World:
                 return [lambda: self._create(claim, name, dumps)]
             case MarkGood(claim):
                 return [lambda: self._retain(claim), lambda: self._mark_good(claim)]
-            case MarkFailed(name, _):
+            case MarkFailed(name):
                 return [lambda: self._mark_failed(name)]
 
     def _write_status(self, status: BackupStatus) -> None:

@@ -31,8 +31,10 @@ from backstay.reconcile import keys
 from backstay.reconcile.backup import BackupReconciler
 from backstay.reconcile.everything import Everything
 from backstay.reconcile.policy import PolicyReconciler
+from backstay.reconcile.rebuild import RebuildReconciler
 from backstay.reconcile.restore import RestoreReconciler, VerifyImage
 from backstay.reconcile.retention import RetentionReconciler
+from backstay.reconcile.sweeps import SweepReconciler
 from backstay.settings import Settings
 from backstay.steps.dumping import Dumping
 
@@ -121,7 +123,7 @@ class Operator:
             router.wire(queue)
             host = Host(access, queue.add_threadsafe, _die, self._settings.identity)
             host.start()
-            everything = Everything(client, queue.add)
+            everything = Everything(client, self._clock, queue.add)
             resync = Resync(
                 self._clock, self._settings.resync_interval, RESYNC_JITTER, everything.look
             )
@@ -151,7 +153,9 @@ class _Router:
             keys.POLICY: PolicyReconciler(client, events, clock, self._enqueue).reconcile,
             keys.BACKUP: BackupReconciler(client, dumping, events, clock, self._enqueue).reconcile,
             keys.RESTORE: RestoreReconciler(client, events, clock, image).reconcile,
-            keys.RETENTION: RetentionReconciler(client, clock, self._enqueue).reconcile,
+            keys.RETENTION: RetentionReconciler(client, clock, self._enqueue, events).reconcile,
+            keys.SWEEPS: SweepReconciler(client, clock).reconcile,
+            keys.REBUILD: RebuildReconciler(client, events, clock, self._enqueue).reconcile,
         }
 
     def wire(self, queue: Queue) -> None:

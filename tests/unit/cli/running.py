@@ -69,7 +69,7 @@ class Cli:
         return str(self._folder / name)
 
 
-def manifest(spec: Obj, **metadata: str) -> Obj:
+def manifest(spec: Obj, **metadata: Any) -> Obj:
     metadata = {"name": "shop"} | metadata
     return {
         "apiVersion": "backstay.dev/v1alpha1",

@@ -37,6 +37,8 @@ BAD_COUNT = {**SPEC, "retention": {"daily": "many"}}
         ({"kind": "Backup"}, "found: Backup"),
         ({"kind": "BackupPolicy", "spec": SPEC}, "metadata.name"),
         (manifest({}), "spec.source"),
+        (manifest(SPEC, annotations=["a"]), "metadata.annotations"),
+        (manifest(SPEC, annotations={"a": 1}), "metadata.annotations"),
         (manifest(BAD_ZONE), "spec.schedule.timeZone"),
         (manifest(BAD_COUNT), "spec.retention.daily"),
     ],

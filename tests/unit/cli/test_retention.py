@@ -6,10 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from tests.support.builders import snapshot
+from tests.support.builders import record, snapshot
 from tests.unit.cli.running import Cli, foreign, manifest
 
 from backstay.domain import labels
+from backstay.domain.record import DumpRecord
 
 P = labels.PREFIX
 NOW = "2026-11-22T03:00:00+01:00"
@@ -80,6 +81,32 @@ def test_a_point_saved_by_hand_becomes_held_and_a_kept_one_is_unmarked(cli: Cli)
     assert f"annotation {P}marked-at is removed" in found["saved"]["reasons"]
     assert found["new"]["remove"] == [P + "delete-after"]
     assert "newest good" in found["new"]["reasons"]
+
+
+def test_a_shrunken_series_is_frozen_until_the_policy_in_the_file_accepts_it(cli: Cli) -> None:
+    large, small = ({"record": dumped(size)} for size in (1000, 400))
+    cli.snapshots(
+        [
+            snapshot("new", TODAY, extra={"daily": "2026-11-22"}, notes=small),
+            snapshot("marked", OLD, extra=MARKED, notes={**MARKED_AT, **large}),
+        ]
+    )
+    cli.policy(daily=1)
+    frozen = cli.judge(NOW).by_name["marked"]
+    assert frozen["delete"] is False
+    why = "its series is frozen: dump shop has 400, under half of the 1000 before"
+    assert frozen["reasons"] == [f"past its date 2026-11-20, but {why}"]
+
+    accepted = {P + "accept-size": f"data@{TODAY}"}
+    spec = {"source": {"claims": {"names": ["data"]}}, "retention": {"daily": 1}}
+    cli.write("policy.yaml", manifest(spec, annotations=accepted))
+    assert cli.judge(NOW).by_name["marked"]["delete"] is True
+
+
+def dumped(size: int) -> str:
+    return record(
+        dumps=(DumpRecord("shop", "postgres", "/d/shop", "shop", "a" * 64, size, 999, 999),)
+    )
 
 
 def test_pending_points_are_taken_for_running(cli: Cli) -> None:

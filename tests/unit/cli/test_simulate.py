@@ -132,6 +132,26 @@ def test_a_policy_without_a_schedule_is_refused(cli: Cli) -> None:
     assert "spec.schedule is missing" in ran.err
 
 
+def test_runs_start_after_jitter_and_blackouts_as_the_operators_do(cli: Cli) -> None:
+    # given hourly runs; those from 08:00 to 17:00 wait for 18:00, which has one of its own
+    schedule = {
+        "cron": "@hourly",
+        "timeZone": "Europe/Vienna",
+        "jitter": "20m",
+        "blackouts": [{"start": "0 8 * * mon-fri", "duration": "10h"}],
+    }
+    spec = {"source": CLAIMS, "schedule": schedule}
+    path = cli.write("policy.yaml", manifest(spec, namespace="shop"))
+    arguments = ("--policy", path, "--from", "2026-11-20", "--days", "2", "-o", "json")
+    # when a Friday and a Saturday are simulated
+    found = cli.run("simulate", *arguments).json
+    # then each starts at the policy's own moment
+    taken = [p["taken"] for p in reversed(found["points"])]
+    hours = [*range(8), *range(18, 24), *range(24)]
+    assert [int(t[11:13]) for t in taken] == hours
+    assert {t[14:19] for t in taken} == {"00:53"}
+
+
 @pytest.mark.parametrize(("cron", "code"), [("*/10 * * * *", 2), ("@monthly", 0)])
 def test_more_runs_than_can_be_simulated_are_refused(cli: Cli, cron: str, code: int) -> None:
     spec = {"source": CLAIMS, "schedule": {"cron": cron}, "retention": {"monthly": 2}}

@@ -10,6 +10,8 @@ from tests.unit.domain.series import at, patched, point
 from backstay.api.common import Condition
 from backstay.domain import labels
 from backstay.domain.brakes import (
+    CONDITION,
+    NOT_HELD,
     Brake,
     Held,
     brake_marks,
@@ -186,9 +188,10 @@ def test_the_condition_comes_with_the_first_brake_and_turns_false_after_it() -> 
         type="Ready", status="True", reason="Valid", message="", last_transition_time=NOW
     )
     later = NOW + timedelta(hours=1)
+    why = Brake("MassMark", "why")
 
-    assert with_brake((ready,), None, generation=1, now=NOW) == (ready,)
-    held = with_brake((ready,), Brake("MassMark", "why"), generation=1, now=NOW)
+    assert with_brake((ready,), CONDITION, None, NOT_HELD, generation=1, now=NOW) == (ready,)
+    held = with_brake((ready,), CONDITION, why, NOT_HELD, generation=1, now=NOW)
     assert held[0] == ready
     assert (held[1].type, held[1].status, held[1].reason, held[1].message) == (
         "RetentionHeld",
@@ -196,7 +199,7 @@ def test_the_condition_comes_with_the_first_brake_and_turns_false_after_it() -> 
         "MassMark",
         "why",
     )
-    assert with_brake(held, Brake("MassMark", "why"), generation=1, now=later) == held
-    let_go = with_brake(held, None, generation=1, now=later)
+    assert with_brake(held, CONDITION, why, NOT_HELD, generation=1, now=later) == held
+    let_go = with_brake(held, CONDITION, None, NOT_HELD, generation=1, now=later)
     assert (let_go[1].status, let_go[1].reason) == ("False", "NotHeld")
     assert let_go[1].last_transition_time == later.astimezone(UTC)

@@ -1,13 +1,12 @@
 """Slots fall where a person expects them, on clock-change nights as well."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 
 import pytest
 
 from backstay.domain.errors import UserError
-from backstay.domain.schedule import COUNT_LIMIT, Due, Schedule, due
+from backstay.domain.schedule import Schedule
 
 
 def at(text: str) -> datetime:
@@ -122,20 +121,33 @@ def test_an_unknown_zone_is_refused_with_the_remedy(zone: str) -> None:
     assert caught.value.reason == "InvalidTimeZone"
 
 
-def test_the_newest_slot_is_found_exactly_and_older_ones_are_counted() -> None:
-    schedule = Schedule.parse("0 * * * *", "UTC")
-    newest, older = schedule.latest_at_or_before(at("2026-11-22T05:10Z"), at("2026-11-22T01:00Z"))
-    assert (newest, older) == (at("2026-11-22T05:00Z"), 3)
+def test_a_schedule_of_a_field_is_refused_with_that_field() -> None:
+    with pytest.raises(UserError, match=r"^spec\.schedule\.blackouts\[1\]\.start: '61 "):
+        Schedule.parse("61 * * * *", "UTC", "spec.schedule.blackouts[1].start")
 
 
-def test_the_window_is_open_at_its_start_and_closed_at_its_end() -> None:
+def test_two_ways_of_writing_one_schedule_mean_the_same() -> None:
+    daily = Schedule.parse("@daily", "Europe/Vienna").meaning
+    assert daily == Schedule.parse(" 0  0 * * * ", "Europe/Vienna").meaning
+    assert daily != Schedule.parse("@daily", "Europe/Berlin").meaning
+    assert daily != Schedule.parse("@hourly", "Europe/Vienna").meaning
+
+
+@pytest.mark.parametrize(
+    ("after", "until", "found"),
+    [
+        ("2026-11-22T01:00Z", "2026-11-22T05:10Z", "2026-11-22T05:00Z"),
+        ("2026-11-22T01:00Z", "2026-11-22T02:00Z", "2026-11-22T02:00Z"),
+        ("2026-11-22T01:00Z", "2026-11-22T01:59Z", None),
+        ("2026-11-22T01:00Z", "2026-11-22T01:00Z", None),
+        ("2026-11-22T05:00Z", "2026-11-22T01:00Z", None),
+    ],
+)
+def test_the_newest_slot_lies_after_the_start_and_not_after_the_end(
+    after: str, until: str, found: str | None
+) -> None:
     schedule = Schedule.parse("0 * * * *", "UTC")
-    found = schedule.latest_at_or_before(at("2026-11-22T02:00Z"), at("2026-11-22T01:00Z"))
-    assert found == (at("2026-11-22T02:00Z"), 0)
-    assert schedule.latest_at_or_before(at("2026-11-22T01:59Z"), at("2026-11-22T01:00Z")) == (
-        None,
-        0,
-    )
+    assert schedule.newest_in(at(after), at(until)) == (at(found) if found else None)
 
 
 def test_sixteen_years_of_minutes_are_not_walked_through(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,66 +160,9 @@ def test_sixteen_years_of_minutes_are_not_walked_through(monkeypatch: pytest.Mon
         return real(self, instant)
 
     monkeypatch.setattr(Schedule, "next_after", counting)
-    found = schedule.latest_at_or_before(at("2026-11-22T05:10:30Z"), at("2010-01-01T00:00Z"))
-    assert found == (at("2026-11-22T05:10Z"), COUNT_LIMIT)
+    found = schedule.newest_in(at("2010-01-01T00:00Z"), at("2026-11-22T05:10:30Z"))
+    assert found == at("2026-11-22T05:10Z")
     assert len(asked) < 40
-
-
-def test_one_slot_is_caught_up_after_downtime() -> None:
-    assert _due(now="2026-11-22T05:10Z", last_slot="2026-11-22T01:00Z") == Due(
-        slot=at("2026-11-22T05:00Z"),
-        missed=3,
-        passed=at("2026-11-22T05:00Z"),
-        next_run=at("2026-11-22T06:00Z"),
-    )
-
-
-def test_a_slot_past_its_starting_deadline_is_missed() -> None:
-    found = _due(
-        now="2026-11-22T05:40Z", last_slot="2026-11-22T03:00Z", deadline=timedelta(minutes=30)
-    )
-    assert found == Due(None, 2, at("2026-11-22T05:00Z"), at("2026-11-22T06:00Z"))
-
-
-DONE = "2026-11-22T05:00Z"
-
-
-@pytest.mark.parametrize(
-    "found",
-    [
-        lambda: _due(now="2026-11-22T05:10Z", last_slot=DONE),
-        lambda: _due(now="2026-11-22T05:10Z", created=DONE),
-        lambda: _due(now="2026-11-22T05:10Z", resumed=DONE),
-        lambda: _due(now="2026-11-22T05:10Z", newest_recorded=DONE),
-    ],
-)
-def test_a_slot_is_done_up_to_the_newest_of_what_is_known(found: Callable[[], Due]) -> None:
-    assert found() == Due(None, 0, None, at("2026-11-22T06:00Z"))
-
-
-def test_a_clock_set_back_does_not_announce_a_slot_that_is_done() -> None:
-    found = _due(now="2026-11-22T03:10Z", last_slot="2026-11-22T05:00Z")
-    assert found == Due(None, 0, None, at("2026-11-22T06:00Z"))
-
-
-def _due(
-    *,
-    now: str,
-    last_slot: str | None = None,
-    created: str = "2026-11-01T00:00Z",
-    resumed: str | None = None,
-    newest_recorded: str | None = None,
-    deadline: timedelta | None = None,
-) -> Due:
-    return due(
-        Schedule.parse("@hourly", "Europe/Vienna"),
-        now=at(now),
-        last_slot=at(last_slot) if last_slot else None,
-        created=at(created),
-        resumed=at(resumed) if resumed else None,
-        newest_recorded=at(newest_recorded) if newest_recorded else None,
-        starting_deadline=deadline,
-    )
 
 
 def test_slots_are_utc() -> None:

@@ -338,3 +338,33 @@ def test_adding_after_the_loop_is_closed_is_harmless() -> None:
 )
 def test_keys_print_as_people_write_them(key: Key, text: str) -> None:
     assert str(key) == text
+
+
+async def test_a_key_whose_time_has_come_waits_for_one_of_many_that_were_added_before(
+    clock: VirtualClock, script: Script
+) -> None:
+    # given a worker that is busy, and what a resync found
+    many = [Key("Backup", "shop", f"found-{number}") for number in range(10)]
+    timely = [A, B]
+    script.gate = asyncio.Event()
+    queue = Queue(script, clock, workers=1)
+    async with running(queue):
+        for key in timely:
+            queue.add_after(key, timedelta(seconds=5))
+        for key in many:
+            queue.add(key)
+        await settle()
+        # when their time comes, and one of them was found by the resync as well
+        queue.add(B)
+        await clock.advance(5)
+        assert len(queue) == len(many) - 1 + len(timely)
+        script.gate.set()
+        await settle()
+    # then the worker takes from both in turn, and each key once
+    order = [key for _, key in script.runs]
+    assert order[:5] in (
+        [many[0], A, many[1], B, many[2]],
+        [many[0], many[1], A, many[2], B],
+    )
+    assert sorted(order) == sorted([*many, *timely])
+    assert len(queue) == 0

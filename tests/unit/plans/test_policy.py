@@ -6,53 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.unit.plans.policies import NOW, SLOT, YESTERDAY, at, ran, ready, seen, spec
 
 from backstay.api.common import changed
-from backstay.api.policy import PolicySpec, PolicyStatus, Schedule
+from backstay.api.policy import PolicyStatus
 from backstay.domain import policy
 from backstay.domain.errors import UserError
-
-
-def at(day_hour: str) -> datetime:
-    return datetime.fromisoformat(f"2026-11-{day_hour}Z")
-
-
-NOW = at("22T01:00")
-SLOT = at("22T00:32")
-YESTERDAY = at("21T00:32")
-
-
-def spec(cron: str | None = "32 0 * * *", zone: str = "UTC", **values: Any) -> PolicySpec:
-    # Not validated: an older server may hold what today's rules refuse.
-    schedule = Schedule.model_construct(
-        cron=cron or "", time_zone=zone, starting_deadline=timedelta(hours=6)
-    )
-    wanted = PolicySpec.model_validate({"source": {"claims": {"names": ["data"]}}, **values})
-    return changed(wanted, schedule=schedule if cron else None)
-
-
-def seen(wanted: PolicySpec | None, **values: Any) -> policy.Seen:
-    defaults: dict[str, Any] = {
-        "now": NOW,
-        "created": at("01T12:00"),
-        "generation": 3,
-        "status": PolicyStatus(last_slot=YESTERDAY),
-        "spec": wanted,
-        "problem": None,
-    }
-    return policy.Seen(**defaults | values)
-
-
-def ran(
-    slot: datetime | None, *, finished: bool, started: datetime | None = None
-) -> policy.RunSeen:
-    return policy.RunSeen("r", slot, finished, started)
-
-
-def ready(decision: policy.Decision) -> tuple[str, str, str]:
-    (condition,) = decision.status.conditions
-    assert (condition.type, condition.observed_generation) == ("Ready", 3)
-    return condition.status, condition.reason, condition.message
 
 
 def test_a_slot_that_is_due_is_run_and_the_next_one_told() -> None:
@@ -163,9 +122,9 @@ def test_a_suspended_policy_runs_nothing_and_tells_no_next_run() -> None:
 def test_an_unsuspended_policy_catches_nothing_up() -> None:
     suspended = PolicyStatus(last_slot=YESTERDAY, suspended=True)
 
-    decision = policy.decide(seen(spec(), status=suspended))
+    decision = policy.decide(seen(spec(), status=suspended, edited=NOW))
 
-    assert decision.slot is None
+    assert (decision.slot, decision.missed) == (None, ())
     assert (decision.status.suspended, decision.status.resumed_at) == (False, NOW)
     later = policy.decide(seen(spec(), status=decision.status, now=at("23T00:32")))
     assert later.slot == at("23T00:32")
@@ -175,7 +134,7 @@ def test_an_unsuspended_policy_catches_nothing_up() -> None:
 def test_suspend_is_remembered_also_while_there_is_no_schedule_to_stop(cron: str | None) -> None:
     stopped = policy.decide(seen(spec(cron, suspend=True))).status
 
-    decision = policy.decide(seen(spec(), status=stopped))
+    decision = policy.decide(seen(spec(), status=stopped, edited=NOW))
 
     assert stopped.suspended
     assert (decision.slot, decision.status.resumed_at) == (None, NOW)

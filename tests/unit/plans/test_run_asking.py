@@ -149,7 +149,7 @@ def test_a_create_that_is_refused_until_the_deadline_fails_the_point_with_what_w
     why = "not created within cutTimeout (0:10:00): exceeded quota: snapshots"
     assert the_point(decision) == changed(entry, result=PointResult.FAILED, message=why)
     assert decision.status.phase is BackupPhase.QUEUED
-    assert decision.actions == (MarkFailed("data-1", why),)
+    assert decision.actions == (MarkFailed("data-1"),)
 
 
 def test_a_create_that_went_through_at_last_clears_what_was_said() -> None:

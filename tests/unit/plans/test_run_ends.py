@@ -59,7 +59,7 @@ def test_an_attempt_that_failed_is_repeated_after_a_growing_wait(attempt: int, w
     assert (again.phase, again.attempt) == (BackupPhase.QUEUED, attempt)
     assert (again.retry_at, decision.after) == (NOW + pause, pause)
     assert again.message == f"attempt {attempt} failed: claim logs: {LOST}"
-    assert decision.actions == (MarkGood("data"), MarkFailed("logs-1", LOST))
+    assert decision.actions == (MarkGood("data"), MarkFailed("logs-1"))
 
 
 def test_the_last_attempt_keeps_what_is_good_and_says_what_is_not() -> None:
@@ -71,7 +71,7 @@ def test_the_last_attempt_keeps_what_is_good_and_says_what_is_not() -> None:
     assert decision.status.message == f"claim logs: {LOST}"
     assert decision.status.taken == NOW - minutes(2)
     assert [p.result for p in decision.status.points] == [PointResult.GOOD, PointResult.FAILED]
-    assert decision.actions == (MarkGood("data"), MarkFailed("logs-1", LOST))
+    assert decision.actions == (MarkGood("data"), MarkFailed("logs-1"))
 
 
 def test_a_run_without_any_good_point_failed() -> None:
@@ -81,7 +81,7 @@ def test_a_run_without_any_good_point_failed() -> None:
 
     ended = decision.status
     assert (ended.phase, ended.taken, ended.size) == (BackupPhase.FAILED, None, None)
-    assert decision.actions == (MarkFailed("data-1", LOST), MarkFailed("logs-1", LOST))
+    assert decision.actions == (MarkFailed("data-1"), MarkFailed("logs-1"))
     assert decision.after is None
 
 
@@ -114,7 +114,7 @@ def test_only_the_snapshots_of_this_attempt_are_marked_failed() -> None:
 
     decision = run.decide(seen(second, points={}))
 
-    assert decision.actions == (MarkFailed("logs-2", LOST),)
+    assert decision.actions == (MarkFailed("logs-2"),)
 
 
 def test_the_message_names_every_dump_and_point_that_failed() -> None:

@@ -67,14 +67,14 @@ def test_a_point_that_is_lost_fails(phase: BackupPhase, point: PointSeen, why: s
     assert the_point(decision).result is PointResult.FAILED
     assert why in (the_point(decision).message or "")
     assert decision.status.phase is BackupPhase.QUEUED
-    assert decision.actions == (MarkFailed("data-1", the_point(decision).message or ""),)
+    assert decision.actions == (MarkFailed("data-1"),)
 
 
 def test_a_snapshot_that_is_gone_while_it_becomes_ready_fails_its_point() -> None:
     decision = run.decide(seen(UPLOADING, points={"data": PointSeen()}))
 
     assert the_point(decision).message == PointSeen().lost()
-    assert decision.actions == (MarkFailed("data-1", PointSeen().lost()),)
+    assert decision.actions == (MarkFailed("data-1"),)
 
 
 def test_a_foreign_snapshot_is_never_counted_even_if_it_is_labelled_good() -> None:

@@ -12,10 +12,11 @@ from tests.support.builders import NOW, content, record, snapshot
 
 from backstay.domain import labels, objects, upkeep
 from backstay.domain.brakes import Brake
+from backstay.domain.mirror import MIRRORED_NOTES, Patch
 from backstay.domain.objects import Obj
 from backstay.domain.points import Rules
 from backstay.domain.sweep import Step
-from backstay.domain.upkeep import Patch, Seen
+from backstay.domain.upkeep import Seen
 
 RULES = Rules(zone=UTC, daily=2, failed=1)
 PREFIX = labels.PREFIX
@@ -46,7 +47,7 @@ def planned(world: Seen) -> dict[str, upkeep.Item]:
 def mirrored(of: Obj, *, policy: str = "Retain", **notes: str) -> Obj:
     """Its content as an earlier pass left it."""
     made = content(of, policy=policy, **notes)
-    carried = {k: v for k, v in objects.annotations(of).items() if k in upkeep.MIRRORED_NOTES}
+    carried = {k: v for k, v in objects.annotations(of).items() if k in MIRRORED_NOTES}
     if labels.MARKED_AT in objects.annotations(of):
         carried[labels.MARKED_AT] = objects.annotations(of)[labels.MARKED_AT]
     made["metadata"]["annotations"] |= carried
@@ -318,7 +319,9 @@ def test_each_pass_changes_only_what_the_last_one_left_over_time() -> None:
     """Day after day: what is marked is swept after its grace, and the rest stays as it is."""
     points = [snapshot(str(day), f"2026-11-{day}T00:32:00Z") for day in range(16, 23)]
     first = seen(*points)
-    world = after(replace(first, released=frozenset(h.plan for h in upkeep.plan(first).held)))
+    world = after(
+        replace(first, released=frozenset(h.plan for h in upkeep.plan(first).stopped.held))
+    )
     later = replace(world, now=NOW + timedelta(days=2))
 
     swept = {n for n, i in planned(later).items() if i.sweep and i.sweep.step is not Step.NOTHING}
@@ -339,7 +342,7 @@ def test_a_series_that_is_held_gets_its_tiers_but_no_mark_and_others_go_on() -> 
 
     plan = upkeep.plan(world)
 
-    (held,) = plan.held
+    (held,) = plan.stopped.held
     assert (held.claim, held.marks, held.size) == ("data", 5, 7)
     done = [i for i in plan.items if i.snapshot is not None]
     assert {i.point.name for i in done if labels.DELETE_AFTER in i.point.labels} == {
@@ -353,9 +356,9 @@ def test_a_series_that_is_held_gets_its_tiers_but_no_mark_and_others_go_on() -> 
         "b-22",
     }
     again = upkeep.plan(after(world))
-    assert again.held == plan.held
+    assert again.stopped.held == plan.stopped.held
     assert writes(after(world)) == []
-    assert upkeep.plan(replace(world, released=frozenset({held.plan}))).held == []
+    assert upkeep.plan(replace(world, released=frozenset({held.plan}))).stopped.held == []
 
 
 def test_while_our_clock_is_off_nothing_is_marked_or_swept_and_tiers_go_on() -> None:
@@ -378,4 +381,4 @@ def test_while_our_clock_is_off_nothing_is_marked_or_swept_and_tiers_go_on() -> 
     assert stopped["unkept"].reasons == ("kept by no rule, but not marked: the clock is off",)
     assert stopped["22"].snapshot is not None
     assert stopped["22"].snapshot.labels == {PREFIX + "daily": "2026-11-22"}
-    assert upkeep.plan(off).held == []
+    assert upkeep.plan(off).stopped.held == []

@@ -1,4 +1,4 @@
-"""What a pass says of contents without a snapshot and of records whose points are gone."""
+"""What a pass says of contents, and of the records of finished runs."""
 
 from __future__ import annotations
 
@@ -6,19 +6,10 @@ from datetime import UTC, datetime
 
 from tests.support.builders import content, snapshot
 
-from backstay.domain import objects, upkeep
-from backstay.domain.upkeep import RecordSeen
+from backstay.domain import mirror
+from backstay.domain.records import RecordSeen, records_to_remove
 
 TODAY = "2026-11-22T00:32:00Z"
-
-
-def test_contents_whose_snapshot_is_not_there_are_named() -> None:
-    a, b = snapshot("a", TODAY), snapshot("b", TODAY)
-    anew = snapshot("b", TODAY, uid="uid-b-anew")
-
-    lost = upkeep.unbound([content(a), content(b)], [a, anew])
-
-    assert [objects.name(c) for c in lost] == ["content-b"]
 
 
 def test_the_handle_of_a_content_is_read_also_where_it_was_given() -> None:
@@ -26,7 +17,7 @@ def test_the_handle_of_a_content_is_read_also_where_it_was_given() -> None:
     del given["status"]
     given["spec"]["source"] = {"snapshotHandle": "h1"}
 
-    read = upkeep.content_of(given)
+    read = mirror.content_of(given)
 
     assert (read.handle, read.sweep_intent, read.ref_uid) == ("h1", "uid-a", "uid-a")
 
@@ -45,11 +36,11 @@ def test_a_record_goes_with_its_last_artifact_and_empty_ones_by_number() -> None
         finished("found", 6, promised=False, artifacts=True),
     ]
 
-    assert upkeep.records_to_remove(records, 2) == ["gone", "empty-old"]
-    assert upkeep.records_to_remove(records, 0) == [
+    assert records_to_remove(records, 2) == ["gone", "empty-old"]
+    assert records_to_remove(records, 0) == [
         "gone",
         "empty-new",
         "empty-mid",
         "empty-old",
     ]
-    assert upkeep.records_to_remove([], 0) == []
+    assert records_to_remove([], 0) == []

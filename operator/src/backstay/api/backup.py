@@ -18,6 +18,8 @@ class Trigger(StrEnum):
 
     SCHEDULED = "Scheduled"
     AD_HOC = "AdHoc"
+    IMPORTED = "Imported"
+    """Made from artifacts that were there already: never executed."""
 
 
 class BackupPhase(StrEnum):
@@ -53,8 +55,8 @@ class BackupSpec(Model):
             "scheduledFor is required when trigger is Scheduled",
         ),
         (
-            "self.trigger == 'Scheduled' || !has(self.scheduledFor)",
-            "scheduledFor is set by the operator, for trigger Scheduled only",
+            "self.trigger != 'AdHoc' || !has(self.scheduledFor)",
+            "scheduledFor is set by the operator, for trigger Scheduled or Imported only",
         ),
         (
             "self.trigger == 'AdHoc' || !has(self.keepDays)",
@@ -65,7 +67,8 @@ class BackupSpec(Model):
     policy: ObjectName = Field(description="BackupPolicy of the same namespace to run.")
     trigger: Trigger = Field(
         default=Trigger.AD_HOC,
-        description="AdHoc for a run that a person asks for; Scheduled is set by the operator.",
+        description="AdHoc for a run that a person asks for; Scheduled and Imported (the record "
+        "of artifacts that exist already, never executed) are set by the operator.",
     )
     scheduled_for: Time | None = Field(
         default=None, description="The slot of the schedule, set by the operator."

@@ -8,18 +8,18 @@ from typing import ClassVar, Final
 
 from pydantic import Field
 
-from backstay.api.common import CONDITIONS_MAX, Condition, Duration, Model, Time
+from backstay.api.common import CONDITIONS_MAX, GROUP, Condition, Duration, Model, Time
 from backstay.api.meta import Column, CrdMeta
+from backstay.api.schedule import MISSED_MAX, MissedSlots, Schedule
 from backstay.api.shapes import (
     NAME_MAX,
-    Cron,
     DatabaseName,
     FilePath,
     LabelKey,
     LabelName,
+    LabelPrefix,
     LabelValue,
     ObjectName,
-    ZoneName,
 )
 
 LIST_MAX: Final = 64
@@ -30,25 +30,6 @@ DUMPS_MAX: Final = 16
 
 CLAIMS_MAX: Final = 256
 """Claims of one run, those that selectors choose included."""
-
-
-class Schedule(Model):
-    """When runs start."""
-
-    cron: Cron = Field(
-        description="Five fields (minute hour day-of-month month day-of-week) or a macro such as "
-        "@daily; read in timeZone."
-    )
-    time_zone: ZoneName = Field(
-        default="UTC",
-        description="IANA name of the zone that the schedule is read in and that decides the "
-        "dates in labels, such as Europe/Vienna.",
-    )
-    starting_deadline: Duration = Field(
-        default=timedelta(hours=6),
-        description="How late a run may still start, after the operator was down or an earlier "
-        "run took long. Only the newest slot within it is caught up.",
-    )
 
 
 class SelectorOperator(StrEnum):
@@ -216,6 +197,24 @@ class Retention(Model):
     )
 
 
+class Adopt(Model):
+    """Snapshots of another tool that the policy takes over."""
+
+    cel_rules: ClassVar = (
+        (
+            f"self.labelPrefix != '{GROUP}' && !self.labelPrefix.endsWith('.{GROUP}')",
+            f"labelPrefix is the other tool's, such as backup-ns.sh: {GROUP} is our own",
+        ),
+    )
+
+    label_prefix: LabelPrefix = Field(
+        description="Prefix of that tool's labels, without its slash, such as backup-ns.sh. "
+        "Snapshots in the policy's namespace with its labels retain and pvc, of a claim of this "
+        "policy, get the same labels with our prefix; theirs stay. Refused while that tool's "
+        "pruner runs: condition Adopted says so."
+    )
+
+
 class PolicySpec(Model):
     """Spec of a BackupPolicy."""
 
@@ -259,6 +258,11 @@ class PolicySpec(Model):
     retries: int = Field(
         default=2, ge=0, le=10, description="Further attempts of a run after the first failed."
     )
+    adopt: Adopt | None = Field(
+        default=None,
+        description="Take over the snapshots of another tool; what was taken over stays so when "
+        "this is left out again.",
+    )
 
 
 class SeriesStatus(Model):
@@ -275,7 +279,9 @@ class PolicyStatus(Model):
     conditions: tuple[Condition, ...] = Field(
         default=(),
         description="Ready: the policy is valid and its runs can start. RetentionHeld: nothing is "
-        "marked or swept for now, and why.",
+        "marked or swept for now, and why. Shrunk: a dump is under half of the one before, and "
+        "nothing of that claim is marked or swept. Adopted: whether the snapshots that spec.adopt "
+        "speaks of are taken over.",
         max_length=CONDITIONS_MAX,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
@@ -283,18 +289,39 @@ class PolicyStatus(Model):
         default=0, ge=0, description="The metadata.generation that this status speaks of."
     )
     last_slot: Time | None = Field(
-        default=None, description="Newest slot of the schedule that has its Backup."
+        default=None,
+        description="Newest slot of the schedule that has its Backup or was missed.",
+    )
+    schedule: str | None = Field(
+        default=None,
+        description="The schedule and zone that were seen last: when they change, no slot before "
+        "the change runs.",
+        max_length=256,
     )
     resumed_at: Time | None = Field(
-        default=None, description="When the policy was last unsuspended: no slot before it runs."
+        default=None,
+        description="When the policy was last unsuspended or its schedule changed: no slot before "
+        "it runs.",
     )
     suspended: bool = Field(default=False, description="Whether suspend was seen set.")
     next_run: str | None = Field(
-        default=None, description="When the next run starts, in the policy's zone.", max_length=64
+        default=None,
+        description="When the next run starts, in the policy's zone, jitter and blackouts "
+        "included. A time that is past: it waits for the run before it.",
+        max_length=64,
+    )
+    missed: tuple[MissedSlots, ...] = Field(
+        default=(),
+        description="What the schedule asked for and did not get, oldest first; the newest "
+        "entries. Slots of a suspended policy are not missed.",
+        max_length=MISSED_MAX,
     )
     last_run: Time | None = Field(default=None, description="When the newest run started.")
     last_success: Time | None = Field(
         default=None, description="When the newest Completed run took its points."
+    )
+    rebuilt_at: Time | None = Field(
+        default=None, description="When the records were last made anew from the artifacts."
     )
     good: int = Field(default=0, ge=0, description="Good points of all series.")
     series: tuple[SeriesStatus, ...] = Field(

@@ -90,6 +90,13 @@ LabelKey = Annotated[
 ]
 """Key of a label, with or without a prefix."""
 
+LabelPrefix = Annotated[
+    str,
+    Field(min_length=1, max_length=NAME_MAX),
+    Shape(_SUBDOMAIN, "must be the prefix of labels, without its slash, such as backup-ns.sh"),
+]
+"""Prefix of the keys of labels (RFC 1123 subdomain)."""
+
 LabelValue = Annotated[
     str,
     Field(max_length=LABEL_MAX),

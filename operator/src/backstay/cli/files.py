@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -16,11 +17,12 @@ import click
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from backstay.api.policy import POLICY_META, PolicySpec, Retention, Schedule
+from backstay.api.policy import POLICY_META, PolicySpec, Retention
+from backstay.api.schedule import Schedule
 from backstay.domain import objects
 from backstay.domain.carriers import rules_of
 from backstay.domain.errors import UserError
-from backstay.domain.objects import Obj
+from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Rules
 
 POLICY: Final = "--policy"
@@ -37,6 +39,8 @@ class PolicyFile:
     """"" where the file leaves it to kubectl."""
     spec: PolicySpec
     rules: Rules
+    notes: Mapping[str, str]
+    """Its annotations: what a person released in it."""
 
 
 def read_policy(path: str) -> PolicyFile:
@@ -63,7 +67,10 @@ def read_policy(path: str) -> PolicyFile:
         rules = rules_of(spec)
     except UserError as error:
         raise _bad(POLICY, path, error.message) from error
-    return PolicyFile(name, objects.namespace(policy), spec, rules)
+    notes = dig(policy, "metadata", "annotations", default={})
+    if not isinstance(notes, dict) or not all(isinstance(v, str) for v in notes.values()):
+        raise _bad(POLICY, path, "metadata.annotations must be texts by name")
+    return PolicyFile(name, objects.namespace(policy), spec, rules, notes)
 
 
 def read_snapshots(path: str) -> list[Obj]:

@@ -8,36 +8,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from backstay.api.restore import RestorePhase
 from backstay.cli.files import PolicyFile
 from backstay.cli.options import Moment, Target
-from backstay.cli.retention import Shown, own
+from backstay.cli.retention import Shown
 from backstay.domain import labels, objects, preview
 from backstay.domain import orphans as lost
 from backstay.domain.brakes import released_plans
 from backstay.domain.calendar import load_zone
-from backstay.domain.carriers import rules_of
 from backstay.domain.errors import NotFound
 from backstay.domain.objects import Obj, dig
 from backstay.domain.orphans import Orphan
-from backstay.domain.points import Rules
+from backstay.domain.shrunk import accepted_sizes
 from backstay.domain.upkeep import Seen
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.contexts import default_namespace
 from backstay.kube.login import login
 from backstay.kube.resources import (
-    BACKUP,
     BACKUP_POLICY,
     NAMESPACE,
-    RESTORE_REQUEST,
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CONTENT,
 )
-from backstay.reconcile.backup import parse, parse_policy_spec
-from backstay.steps.series import policy_snapshots
+from backstay.reconcile.gathering import read
 
 T = TypeVar("T")
 
@@ -83,62 +79,44 @@ async def _with_client(target: Target, ask: Callable[[Client, str], Coroutine[An
 
 
 async def _by_policy(client: Client, policy: Obj, moment: Moment) -> Shown:
-    name, namespace = objects.name(policy), objects.namespace(policy)
-    rules = rules_of(parse_policy_spec(policy))
-    snapshots = await policy_snapshots(client, namespace, name)
-    notes = objects.annotations(policy)
-    released = released_plans(notes.get(labels.RELEASE_RETENTION))
-    return await _shown(
-        client, namespace, name, snapshots, rules=rules, moment=moment, released=released
-    )
+    place = objects.namespace(policy), objects.name(policy)
+    seen = (await read(client, place)).seen(place, SystemClock().now())
+    return _shown(place[1], seen, moment)
 
 
 async def _by_file(
     client: Client, namespace: str, file: PolicyFile, moment: Moment, prefix: str | None
 ) -> Shown:
-    now = moment.at(file.rules.zone)
     if prefix is not None:
+        now = moment.at(file.rules.zone)
         found = await client.list(VOLUME_SNAPSHOT, namespace)
         lines = preview.of_adopted(found, file.rules, now, prefix)
         return Shown(file.name, now, file.rules.zone, lines)
-    snapshots = own(await policy_snapshots(client, namespace, file.name), file, namespace)
-    return await _shown(client, namespace, file.name, snapshots, rules=file.rules, moment=moment)
+    place = namespace, file.name
+    world = await read(client, place)
+    # What is applied need not be valid to judge by the file; what a person let pass stays so.
+    notes = {**objects.annotations(world.policies.pop(place, {})), **file.notes}
+    seen = replace(
+        world.seen(place, SystemClock().now()),
+        rules=file.rules,
+        released=released_plans(notes.get(labels.RELEASE_RETENTION)),
+        accepted=accepted_sizes(notes.get(labels.ACCEPT_SIZE)),
+    )
+    return _shown(file.name, seen, moment)
 
 
 async def _frozen(client: Client, namespace: str, name: str, moment: Moment) -> Shown:
-    snapshots = await policy_snapshots(client, namespace, name)
-    if not snapshots:
+    place = namespace, name
+    seen = (await read(client, place)).seen(place, SystemClock().now())
+    if not seen.snapshots:
         raise NotFound(f"there is no BackupPolicy {namespace}/{name}, and no snapshot of it")
-    return await _shown(client, namespace, name, snapshots, rules=None, moment=moment)
+    return _shown(name, seen, moment)
 
 
-async def _shown(
-    client: Client,
-    namespace: str,
-    name: str,
-    snapshots: list[Obj],
-    *,
-    rules: Rules | None,
-    moment: Moment,
-    released: frozenset[str] = frozenset(),
-) -> Shown:
-    zone = rules.zone if rules is not None else load_zone("UTC")
+def _shown(policy: str, seen: Seen, moment: Moment) -> Shown:
+    zone = seen.rules.zone if seen.rules is not None else load_zone("UTC")
     now = moment.at(zone)
-    backups = [parse(b) for b in await client.list(BACKUP, namespace, fields=f"spec.policy={name}")]
-    final = {phase.value for phase in RestorePhase if phase.final}
-    requests = await client.list(RESTORE_REQUEST, namespace)
-    seen = Seen(
-        now=now,
-        rules=rules,
-        snapshots=snapshots,
-        contents={},
-        running=frozenset(b.uid for b in backups if not b.status.phase.final),
-        requests=frozenset(
-            objects.uid(r) for r in requests if dig(r, "status", "phase") not in final
-        ),
-        released=released,
-    )
-    return Shown(name, now, zone, preview.of_pass(seen))
+    return Shown(policy, now, zone, preview.of_pass(replace(seen, now=now)))
 
 
 async def _orphans(client: Client, namespace: str | None) -> list[Orphan]:

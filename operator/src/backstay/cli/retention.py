@@ -121,7 +121,7 @@ def _offline(
     if prefix is not None:
         lines = preview.of_adopted(found, file.rules, now, prefix)
     else:
-        lines = preview.of_unwatched(own(found, file, namespace), file.rules, now)
+        lines = preview.of_unwatched(own(found, file, namespace), file.rules, now, file.notes)
     return Shown(file.name, now, file.rules.zone, lines)
 
 

@@ -13,9 +13,9 @@ from backstay.cli.files import PolicyFile, read_policy
 from backstay.cli.options import MOMENT, Moment, output_option
 from backstay.cli.output import print_json, print_table, short_duration, short_time
 from backstay.domain.errors import UserError
-from backstay.domain.schedule import Schedule
 from backstay.domain.simulation import Outcome
 from backstay.domain.simulation import simulate as run_simulation
+from backstay.domain.timing import Timing
 from backstay.domain.until import tiers_of, until
 
 RUNS_MAX: Final = 10_000
@@ -56,9 +56,9 @@ def simulate(
     One claim is simulated; every claim of the policy goes the same way.
     """
     file = read_policy(policy_file)
-    begin, slots, end = _plan(file, start, days)
+    begin, starts, end = _plan(file, start, days)
     chance = random.Random(seed)  # noqa: S311 - no secret
-    outcome = run_simulation(slots, file.rules, end, lambda: chance.random() < fail)
+    outcome = run_simulation(starts, file.rules, end, lambda: chance.random() < fail)
     if output == "json":
         print_json(_as_json(outcome, file, begin))
     else:
@@ -66,26 +66,26 @@ def simulate(
 
 
 def _plan(file: PolicyFile, start: Moment, days: int) -> tuple[datetime, list[datetime], datetime]:
-    """The beginning, the slots and the end, each in UTC."""
+    """The beginning, the starts of the runs and the end, each in UTC."""
     if file.spec.schedule is None:
         raise click.BadParameter(
             "spec.schedule is missing: nothing would run", param_hint="--policy"
         )
     try:
-        schedule = Schedule.parse(file.spec.schedule.cron, file.spec.schedule.time_zone)
+        timing = Timing.of(file.spec.schedule, file.namespace, file.name)
     except UserError as error:
         raise click.BadParameter(error.message, param_hint="--policy") from error
     begin = start.at(file.rules.zone)
     # On the zone's calendar: midnight stays midnight when clocks change on the way.
     end = (begin.astimezone(file.rules.zone) + timedelta(days=days)).astimezone(UTC)
-    coming = schedule.after(begin - timedelta(microseconds=1))
-    slots = list(islice(takewhile(lambda slot: slot < end, coming), RUNS_MAX + 1))
-    if len(slots) > RUNS_MAX:
+    coming = (start for _, start in timing.runs(begin - timedelta(microseconds=1)))
+    starts = list(islice(takewhile(lambda start: start < end, coming), RUNS_MAX + 1))
+    if len(starts) > RUNS_MAX:
         raise click.BadParameter(
             f"{days} days of this schedule are more than {RUNS_MAX} runs: give fewer",
             param_hint="--days",
         )
-    return begin, slots, end
+    return begin, starts, end
 
 
 def _as_json(outcome: Outcome, file: PolicyFile, begin: datetime) -> dict[str, Any]:

@@ -53,6 +53,9 @@ class Brake:
     message: str
 
 
+NOT_HELD: Final = Brake("NotHeld", "retention marks and sweeps as the policy says")
+
+
 def marks(verdict: Verdict) -> bool:
     """Given a verdict, return whether it marks its point anew."""
     return labels.MARKED_AT in verdict.set_annotations
@@ -131,20 +134,28 @@ def released_plans(annotation: str | None) -> frozenset[str]:
 
 
 def with_brake(
-    conditions: tuple[Condition, ...], brake: Brake | None, *, generation: int, now: datetime
+    conditions: tuple[Condition, ...],
+    type: str,
+    brake: Brake | None,
+    otherwise: Brake,
+    *,
+    generation: int,
+    now: datetime,
 ) -> tuple[Condition, ...]:
-    """Given a policy's conditions and the brake of this pass, return them with RetentionHeld.
+    """Given a policy's conditions, the type of one, the brake of this pass and what is to be told
+    where there is none, return them with that condition.
 
-    A policy that never was held gets no condition.
+    A policy that never was held back gets no condition.
     """
-    if brake is None and all(c.type != CONDITION for c in conditions):
+    if brake is None and all(c.type != type for c in conditions):
         return conditions
+    told = brake or otherwise
     return with_condition(
         conditions,
-        type=CONDITION,
+        type=type,
         ok=brake is not None,
-        reason=brake.reason if brake else "NotHeld",
-        message=brake.message if brake else "retention marks and sweeps as the policy says",
+        reason=told.reason,
+        message=told.message,
         generation=generation,
         now=now,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from backstay.api.policy import PolicySpec
 from backstay.domain import labels, objects
@@ -10,8 +11,10 @@ from backstay.domain.calendar import load_zone
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point, Rules
-from backstay.domain.record import Record, parse_record
+from backstay.domain.record import Record, dump_sizes, parse_record
 from backstay.domain.times import parse_time
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def identity(obj: Obj, key: str) -> str:
@@ -40,7 +43,37 @@ def point_of(snapshot: Obj) -> Point:
         marked_at=notes.get(labels.MARKED_AT),
         in_use=notes.get(labels.IN_USE),
         deleting=bool(dig(snapshot, "metadata", "deletionTimestamp")),
+        sizes=dump_sizes(notes[labels.RECORD]) if labels.RECORD in notes else {},
     )
+
+
+def cut_of(snapshot: Obj) -> datetime | None:
+    """Given any snapshot, return when it was cut, else made; None if it tells no readable time."""
+    taken = dig(snapshot, "status", "creationTime") or dig(
+        snapshot, "metadata", "creationTimestamp"
+    )
+    try:
+        return parse_time(str(taken)) if taken else None
+    except DataError:
+        return None
+
+
+def cut_of_content(content: Obj) -> datetime | None:
+    """Given a content, return when its snapshot was cut: contents tell nanoseconds since 1970."""
+    nanoseconds = dig(content, "status", "creationTime")
+    if not isinstance(nanoseconds, int):
+        return None
+    try:
+        return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
+    except OverflowError:
+        return None
+
+
+def is_adopted(obj: Obj) -> bool:
+    """Given a snapshot or content of ours, return whether another tool made it: it is of no slot
+    of our schedules.
+    """
+    return labels.ADOPTED in objects.annotations(obj)
 
 
 def is_good(point: Point) -> bool:

@@ -8,6 +8,7 @@ lands on another's.
 
 import hashlib
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Final
 
@@ -67,6 +68,21 @@ def backup_name_alternative(policy: str, slot: datetime, zone: tzinfo) -> str:
     """
     instant = slot.astimezone(UTC).isoformat(timespec="seconds")
     return f"{backup_name(policy, slot, zone)}-{_digest(instant, 5)}"
+
+
+def imported_name(policy: str, taken: datetime, zone: tzinfo, snapshot_uid: str) -> str:
+    """Given a policy's name, when a snapshot of another tool was cut (aware), the policy's zone
+    and the snapshot's uid, return the name of its Backup: as backup_name, `-` and 5 of the uid.
+    """
+    return f"{backup_name(policy, taken, zone)}-{_of_uid(snapshot_uid, 5)}"
+
+
+def identity_labels(full: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Given identities by label key, return the labels, and the annotations of the same keys for
+    those that are no label values as they stand.
+    """
+    values = {key: label_value(text) for key, text in full.items()}
+    return values, {key: text for key, text in full.items() if values[key] != text}
 
 
 def snapshot_name(claim: str, slot: datetime, zone: tzinfo, run_uid: str, attempt: int) -> str:

@@ -6,19 +6,22 @@ snapshot known to be gone): nobody decided that its disk may go, so a person has
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
 
 from backstay.domain import labels, objects
-from backstay.domain.carriers import identity
+from backstay.domain.carriers import cut_of_content, identity
 from backstay.domain.errors import DataError
+from backstay.domain.mirror import content_of
 from backstay.domain.objects import Obj, dig
 from backstay.domain.record import DumpRecord, Record, parse_record
 from backstay.domain.sweep import Step, plan_sweep
-from backstay.domain.upkeep import content_of
 
+NAMESPACES_MAX: Final = 100
+OTHERS: Final = "*"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -41,6 +44,52 @@ class Orphan:
     dumps: tuple[DumpRecord, ...] = ()
     problem: str = ""
     """Why the record could not be read."""
+
+
+class Census:
+    """Counts orphans while pages of contents and snapshots go by, in any order.
+
+    Only those that the policy's label finds are seen: whether a suspect has lost its snapshot,
+    or the snapshot its label, is to be asked by name.
+    """
+
+    def __init__(self) -> None:
+        self._suspects: dict[str, Suspect] = {}
+        self._snapshots: set[str] = set()
+
+    def see_content(self, content: Obj) -> None:
+        """Given a content of ours, remember it if it could be an orphan."""
+        uid = dig(content, "spec", "volumeSnapshotRef", "uid")
+        if uid is not None and _is_lost(content, {}):
+            self._suspects[str(uid)] = Suspect(*_address(content), str(uid))
+
+    def see_snapshot(self, snapshot: Obj) -> None:
+        """Given a snapshot, remember that it is there."""
+        self._snapshots.add(objects.uid(snapshot))
+
+    def suspects(self) -> list[Suspect]:
+        """Return the snapshots that contents speak of and that were not seen, in order."""
+        return sorted(s for uid, s in self._suspects.items() if uid not in self._snapshots)
+
+
+class Suspect(NamedTuple):
+    """A snapshot that a content speaks of."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+def per_namespace(lost: Iterable[Suspect]) -> dict[str, int]:
+    """Given orphans, return how many there are of each namespace. Those of the fewest share the
+    name OTHERS where there are more namespaces than NAMESPACES_MAX: a metric's labels are bounded.
+    """
+    counts = Counter(s.namespace for s in lost)
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    found = dict(ranked[:NAMESPACES_MAX])
+    if rest := sum(count for _, count in ranked[NAMESPACES_MAX:]):
+        found[OTHERS] = rest
+    return found
 
 
 def orphans(
@@ -80,7 +129,7 @@ def _orphan(
         policy=identity(content, labels.POLICY) or (record.policy if record else ""),
         claim=identity(content, labels.PVC) or (record.claim.name if record else ""),
         backup=identity(content, labels.BACKUP) or (record.backup if record else ""),
-        taken=_taken(content) or (record.slot if record else None),
+        taken=cut_of_content(content) or (record.slot if record else None),
         driver=str(dig(content, "spec", "driver", default="")),
         handle=content_of(content).handle or "",
         deletion_policy=str(dig(content, "spec", "deletionPolicy", default="")),
@@ -119,17 +168,6 @@ def _record(content: Obj) -> tuple[Record | None, str]:
         return parse_record(text), ""
     except DataError as error:
         return None, error.message
-
-
-def _taken(content: Obj) -> datetime | None:
-    """The cut: on contents a number of nanoseconds since 1970."""
-    nanoseconds: Any = dig(content, "status", "creationTime")
-    if not isinstance(nanoseconds, int):
-        return None
-    try:
-        return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
-    except OverflowError:
-        return None
 
 
 def _address(content: Obj) -> tuple[str, str]:

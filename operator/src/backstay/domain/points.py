@@ -42,6 +42,8 @@ class Point:
     """The annotation as it stands: the uid of the request that restores from it."""
     deleting: bool = False
     """metadata.deletionTimestamp is set: it counts in nothing any more."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of what the run put into it, by name: its dumps. {} where nothing says so."""
 
     def __post_init__(self) -> None:
         if self.taken.tzinfo is None:

@@ -1,8 +1,9 @@
 """The plan of a policy: is it valid, which slot runs now, what does its status say.
 
 Invariants: at most one scheduled run of a policy is unfinished; `lastSlot` moves only over slots
-that have their Backup or can have none any more; a suspended policy runs nothing, and slots that
-passed while it was suspended are never caught up.
+that have their Backup or can have none any more, and `missed` with it; a suspended policy runs
+nothing; slots that passed while it was suspended, or before its schedule was changed, are never
+caught up.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from typing import Final
 
 from backstay.api.common import changed, with_condition
 from backstay.api.policy import PolicySpec, PolicyStatus, SeriesStatus
+from backstay.api.schedule import MissedSlots
 from backstay.domain.carriers import rules_of
 from backstay.domain.density import density_warning
+from backstay.domain.due import Due, Known, continues, due, with_missed
 from backstay.domain.errors import UserError
-from backstay.domain.schedule import Due, Schedule, due
+from backstay.domain.timing import Timing, jitter_warning
 
-OVERLAP_POLL: Final = timedelta(seconds=5)
+OVERLAP_POLL: Final = timedelta(minutes=1)
+"""The end of a run wakes its policy; this is for an end that nobody saw."""
 LONGEST_WAIT: Final = timedelta(hours=1)
 """A clock that is set while we wait must not cost more than this."""
 
@@ -57,6 +61,10 @@ class Seen:
     slots: Sequence[datetime] = ()
     """Slots of the schedule that the records on artifacts name."""
     points: Sequence[GoodPoint] = ()
+    namespace: str = ""
+    name: str = ""
+    edited: datetime | None = None
+    """No edit of the spec is younger, by the API server's word; None if it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +74,23 @@ class Decision:
     status: PolicyStatus
     slot: datetime | None = None
     after: timedelta | None = None
+    missed: tuple[MissedSlots, ...] = ()
+    """What this status counts and the one before did not."""
+    news: tuple[MissedSlots, ...] = ()
+    """Those of `missed` that begin an entry of status.missed: people are to be told."""
 
 
 def decide(seen: Seen) -> Decision:
     """Given what was seen of a policy, return what to do next. Never raises."""
     status = _describe(seen)
-    schedule, problem = _schedule(seen)
+    timing, problem = _timing(seen)
+    if seen.spec is not None:
+        status = _begin(seen, status, timing)
+    wanted = None
+    if timing is not None and not status.suspended:
+        wanted = _due(seen, status, timing)
+        if wanted.next_run is None:
+            problem = problem or _never(timing)
     problem = seen.problem or problem
     status = changed(
         status,
@@ -80,68 +99,104 @@ def decide(seen: Seen) -> Decision:
             type="Ready",
             ok=problem is None,
             reason=problem.reason if problem else "Valid",
-            message=problem.message if problem else _valid(seen.spec, schedule),
+            message=problem.message if problem else _valid(seen.spec, timing),
             generation=seen.generation,
             now=seen.now,
         ),
         observed_generation=seen.generation,
+        next_run=None,
     )
-    if seen.spec is None:
-        return Decision(changed(status, next_run=None))
-    # Before the schedule: one that cannot be read today may be mended while suspended.
-    if seen.spec.suspend:
-        return Decision(changed(status, suspended=True, next_run=None))
-    if status.suspended:
-        status = changed(status, suspended=False, resumed_at=seen.now)
-    if schedule is None:
-        return Decision(changed(status, next_run=None))
-    wanted = _due(seen, status, schedule)
-    status = changed(status, next_run=_local(wanted.next_run, schedule))
-    if wanted.slot is not None and any(r.slot and not r.finished for r in seen.runs):
-        return Decision(status, after=OVERLAP_POLL)
-    if wanted.passed is not None:
-        status = changed(status, last_slot=wanted.passed)
-    wait = max(wanted.next_run - seen.now, timedelta(0))
-    return Decision(status, wanted.slot, min(wait, LONGEST_WAIT))
+    if timing is None or wanted is None:
+        return Decision(status)
+    return _carry_out(seen, status, timing, wanted)
 
 
-def _schedule(seen: Seen) -> tuple[Schedule | None, UserError | None]:
+def _begin(seen: Seen, status: PolicyStatus, timing: Timing | None) -> PolicyStatus:
+    """The status with what was seen of suspend and schedule, and since when they stand.
+
+    Also where there is no schedule to be read: one may be mended while suspended.
+    """
+    suspended = seen.spec is not None and seen.spec.suspend
+    meaning = timing.schedule.meaning if timing else None
+    since = status.resumed_at
+    if (status.suspended and not suspended) or status.schedule != meaning:
+        # Not now: what was due between the edit and this look, while nobody ran, is caught up.
+        since = max(seen.edited or seen.now, since or seen.created)
+    return changed(status, suspended=suspended, schedule=meaning, resumed_at=since)
+
+
+def _carry_out(seen: Seen, status: PolicyStatus, timing: Timing, wanted: Due) -> Decision:
+    told = seen.status.missed
+    news = wanted.missed
+    if continues(told, news, status.last_slot):
+        news = news[1:]
+    after = LONGEST_WAIT
+    if wanted.waits:
+        after = OVERLAP_POLL
+    elif wanted.next_run is not None:
+        after = min(max(wanted.next_run - seen.now, timedelta(0)), LONGEST_WAIT)
+    return Decision(
+        status=changed(
+            status,
+            next_run=_local(wanted.next_run, timing) if wanted.next_run else None,
+            missed=with_missed(told, wanted.missed, status.last_slot),
+            last_slot=wanted.passed or status.last_slot,
+        ),
+        slot=wanted.slot,
+        after=after,
+        missed=wanted.missed,
+        news=news,
+    )
+
+
+def _timing(seen: Seen) -> tuple[Timing | None, UserError | None]:
     wanted = seen.spec.schedule if seen.spec else None
     if wanted is None:
         return None, None
     try:
-        return Schedule.parse(wanted.cron, wanted.time_zone), None
+        return Timing.of(wanted, seen.namespace, seen.name), None
     except UserError as error:
         return None, error
 
 
-def _due(seen: Seen, status: PolicyStatus, schedule: Schedule) -> Due:
-    wanted = seen.spec.schedule if seen.spec else None
-    deadline = wanted.starting_deadline if wanted else None
-    recorded = [r.slot for r in seen.runs if r.slot] + list(seen.slots)
-    return due(
-        schedule,
-        now=seen.now,
+def _due(seen: Seen, status: PolicyStatus, timing: Timing) -> Due:
+    known = Known(
+        begin=max(seen.created, status.resumed_at or seen.created),
         last_slot=status.last_slot,
-        created=seen.created,
-        resumed=status.resumed_at,
-        newest_recorded=max(recorded, default=None),
-        starting_deadline=deadline,
+        recorded=frozenset(seen.slots) | {r.slot for r in seen.runs if r.slot},
+    )
+    unfinished = [r.slot for r in seen.runs if r.slot and not r.finished]
+    return due(timing, known, now=seen.now, busy=min(unfinished, default=None))
+
+
+def _never(timing: Timing) -> UserError:
+    return UserError(
+        "NothingCanStart",
+        f"spec.schedule.blackouts: no slot of {timing.schedule.cron!r} in sight can start, as "
+        "windows outlast its startingDeadline each time; shorten a window, or set a longer "
+        "startingDeadline",
     )
 
 
-def _local(moment: datetime, schedule: Schedule) -> str:
+def _local(moment: datetime, timing: Timing) -> str:
     """A string, not a date: kubectl prints <invalid> for dates in the future."""
-    return moment.astimezone(schedule.zone).strftime("%Y-%m-%d %H:%M")
+    local = moment.astimezone(timing.schedule.zone)
+    return local.strftime("%Y-%m-%d %H:%M:%S" if local.second else "%Y-%m-%d %H:%M")
 
 
-def _valid(spec: PolicySpec | None, schedule: Schedule | None) -> str:
-    """What Ready says of a policy that can run, with a warning where there is one."""
+def _valid(spec: PolicySpec | None, timing: Timing | None) -> str:
+    """What Ready says of a policy that can run, with warnings where there are any."""
     if spec is None:
         return "the policy is valid"
     said = "the policy is valid and suspended" if spec.suspend else "the policy is valid"
-    warning = density_warning(schedule, rules_of(spec)) if schedule is not None else None
-    return f"{said}, but {warning}" if warning else said
+    if timing is None or spec.schedule is None:
+        return said
+    warnings = (
+        density_warning(timing.schedule, rules_of(spec)),
+        jitter_warning(timing.schedule, spec.schedule.jitter),
+    )
+    told = "; and ".join(w for w in warnings if w)
+    return f"{said}, but {told}" if told else said
 
 
 def _describe(seen: Seen) -> PolicyStatus:

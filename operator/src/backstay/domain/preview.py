@@ -12,28 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Final
+from datetime import datetime, tzinfo
 
-from backstay.domain import labels, objects
-from backstay.domain.calendar import TIER_LABELS
+from backstay.domain import adoption, labels, objects
+from backstay.domain.brakes import released_plans
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Rules, Verdict
+from backstay.domain.shrunk import accepted_sizes
 from backstay.domain.times import parse_time
 from backstay.domain.until import tiers_of
 from backstay.domain.upkeep import Seen, judged, labels_after
-
-ADOPTED_LABELS: Final = (
-    labels.PVC,
-    labels.TYPE,
-    labels.RETAIN,
-    labels.RETAIN_DAYS,
-    labels.DELETE_AFTER,
-    labels.HOLD,
-    *TIER_LABELS.values(),
-)
-"""Labels that are read under a foreign prefix, by our name of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +50,30 @@ def of_pass(seen: Seen) -> list[Preview]:
     return _previews(seen, _of_verdict)
 
 
-def of_unwatched(snapshots: Sequence[Obj], rules: Rules | None, now: datetime) -> list[Preview]:
-    """Given snapshots of one policy without the runs and requests that they name, return what a
-    pass would do if those were still under way: a pending one is not touched, and one in use is
-    not deleted.
+def of_unwatched(
+    snapshots: Sequence[Obj],
+    rules: Rules | None,
+    now: datetime,
+    notes: Mapping[str, str] | None = None,
+) -> list[Preview]:
+    """Given snapshots of one policy without the runs and requests that they name, and the
+    annotations of the policy, return what a pass would do if those were still under way: a pending
+    one is not touched, and one in use is not deleted.
     """
-    notes = [objects.annotations(s) for s in snapshots]
+    let_pass = notes or {}
+    carried = [objects.annotations(s) for s in snapshots]
     return of_pass(
         Seen(
             now=now,
             rules=rules,
             snapshots=snapshots,
             contents={},
-            running=frozenset(n.get(labels.RUN, "") for n in notes),
-            requests=frozenset(u for n in notes for u in n.get(labels.IN_USE, "").split(",") if u),
+            running=frozenset(n.get(labels.RUN, "") for n in carried),
+            requests=frozenset(
+                u for n in carried for u in n.get(labels.IN_USE, "").split(",") if u
+            ),
+            released=released_plans(let_pass.get(labels.RELEASE_RETENTION)),
+            accepted=accepted_sizes(let_pass.get(labels.ACCEPT_SIZE)),
         )
     )
 
@@ -90,21 +89,19 @@ def of_adopted(snapshots: Sequence[Obj], rules: Rules, now: datetime, prefix: st
         line = _of_labels(snapshot, verdict)
         return replace(
             line,
-            set_labels={_renamed(k, prefix): v for k, v in line.set_labels.items()},
-            remove_labels=tuple(_renamed(k, prefix) for k in line.remove_labels),
+            set_labels={adoption.renamed(k, prefix): v for k, v in line.set_labels.items()},
+            remove_labels=tuple(adoption.renamed(k, prefix) for k in line.remove_labels),
         )
 
     lines: list[Preview | None] = []
     taken_over = []
     for snapshot in snapshots:
-        carried = objects.labels(snapshot)
-        missing = [k for k in ("retain", "pvc") if prefix + k not in carried]
-        if missing:
-            reason = f"no label {prefix}{missing[0]}: not touched"
-            lines.append(_untouched(snapshot, reason, carried.get(prefix + "pvc", "")))
+        if (missing := adoption.missing_label(snapshot, prefix)) is not None:
+            reason = f"no label {missing}: not touched"
+            lines.append(_untouched(snapshot, reason, adoption.claim_of(snapshot, prefix)))
         else:
             lines.append(None)
-            taken_over.append(_adopted(snapshot, prefix))
+            taken_over.append(_adopted(snapshot, prefix, rules.zone))
     seen = Seen(
         now=now,
         rules=rules,
@@ -189,19 +186,10 @@ def _untouched(snapshot: Obj, reason: str, claim: str) -> Preview:
     )
 
 
-def _adopted(snapshot: Obj, prefix: str) -> Obj:
-    """The snapshot as if the other tool's labels were ours, and ours were not there."""
-    carried = objects.labels(snapshot)
-    ours = {
-        k: carried[_renamed(k, prefix)] for k in ADOPTED_LABELS if _renamed(k, prefix) in carried
-    }
-    # Readiness is read from the status: good and not ready is kept, and counts in nothing.
-    ours[labels.RESULT] = labels.Result.GOOD.value
+def _adopted(snapshot: Obj, prefix: str, zone: tzinfo) -> Obj:
+    """The snapshot as adoption would label it, as if no labels of ours were there."""
+    ours = adoption.labels_from(snapshot, prefix, zone)
     return {
         **snapshot,
         "metadata": {**objects.meta(snapshot), "labels": ours, "annotations": {}},
     }
-
-
-def _renamed(key: str, prefix: str) -> str:
-    return prefix + key.removeprefix(labels.PREFIX)

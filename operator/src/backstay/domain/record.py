@@ -109,6 +109,19 @@ def parse_record(text: str) -> Record:
     )
 
 
+def dump_sizes(text: str) -> dict[str, int]:
+    """Given the annotation's text, return the bytes of its dumps by name.
+
+    What cannot be read has no size: the record as a whole is told elsewhere. A pass reads this of
+    every point, so it looks at nothing else.
+    """
+    try:
+        dumps = json.loads(text)["dumps"]
+        return {dump["name"]: dump["bytes"] for dump in dumps if isinstance(dump["bytes"], int)}
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return {}
+
+
 def _without_labels(record: Record) -> Record:
     claim = replace(record.claim, labels={})
     return replace(record, claim=claim, dropped=(*record.dropped, "claim.labels"))

@@ -14,7 +14,7 @@ Invariants:
 - A point becomes good only by `MarkGood`, and only when its snapshot is ready, every dump on its
   claim is done, and that dump was read again unchanged after the cut.
 - A dump that failed before its claim was known stands for every claim of the run.
-- A final phase is never left.
+- A final phase is never left, and an Imported Backup never executed.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from backstay.api.backup import (
     PointResult,
     PointStatus,
     RunPlan,
+    Trigger,
 )
 from backstay.api.common import changed
 from backstay.domain import run_dumps, run_points
@@ -55,6 +56,8 @@ def decide(seen: Seen) -> Decision:
 
     Raise DataError if the status contradicts itself.
     """
+    if seen.spec.trigger is Trigger.IMPORTED:
+        return Decision(seen.status)  # Whoever made it writes its final status.
     match seen.status.phase:
         case BackupPhase.PENDING:
             return _freeze(seen)
@@ -154,7 +157,7 @@ def _end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = (
     """The attempt has nothing left to do: complete, retry or fail the run."""
     plan = plan_of(status)
     marks = tuple(
-        MarkFailed(p.snapshot, p.message or "the attempt failed")
+        MarkFailed(p.snapshot)
         for p in status.points
         if p.attempt == status.attempt and p.result is PointResult.FAILED and p.snapshot
     )
@@ -180,13 +183,15 @@ def _end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = (
         message=why if left else None,
         completed_at=seen.now,
         taken=min((p.cut_at for p in good if p.cut_at), default=None),
-        size=_size(status, good),
+        size=size_of(status, good),
     )
     return Decision(ended, actions)
 
 
-def _size(status: BackupStatus, good: Sequence[PointStatus]) -> str | None:
-    """Dumps say more than volumes do: their size if there are any, else the restore size."""
+def size_of(status: BackupStatus, good: Sequence[PointStatus]) -> str | None:
+    """Given a status and its good points, return their size for printing: that of their dumps,
+    which say more than volumes do, else the restore size.
+    """
     kept = {p.claim for p in good}
     dumps = [d.bytes for d in status.dumps if d.claim in kept and d.bytes is not None]
     points = [p.bytes for p in good if p.bytes is not None]

@@ -60,7 +60,6 @@ class MarkFailed:
     """Write result=failed onto the snapshot if it is there and still pending."""
 
     snapshot: str
-    reason: str
 
 
 Action = StartDump | CancelDump | CreateSnapshot | MarkGood | MarkFailed

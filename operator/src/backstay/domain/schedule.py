@@ -9,14 +9,12 @@ What happens when clocks change:
   it runs in both passes through a doubled hour, and an hour that does not exist has no run.
   Where clocks move by half an hour a minute may be skipped or doubled: such a run comes once.
 
-Invariant: slots are whole minutes in UTC and strictly increasing. All is pure; work is bounded
-even after years of downtime with a schedule of every minute.
+Invariant: slots are whole minutes in UTC and strictly increasing.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from types import MappingProxyType
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -25,9 +23,6 @@ from cronsim import CronSim, CronSimError
 
 from backstay.domain.calendar import load_zone
 from backstay.domain.errors import UserError
-
-COUNT_LIMIT: Final = 500
-"""Skipped slots are counted one by one up to here; this number means "at least so many"."""
 
 _LENGTH_LIMIT: Final = 200
 _HOURS_A_DAY: Final = 24
@@ -66,12 +61,22 @@ class Schedule:
     """What cronsim is given: macros spelled out, stars adjusted as the module's text says."""
 
     @classmethod
-    def parse(cls, cron: str, zone: str) -> "Schedule":
-        """Given five-field cron or a macro, and an IANA zone, return the schedule.
+    def parse(cls, cron: str, zone: str, field: str = "spec.schedule.cron") -> "Schedule":
+        """Given five-field cron or a macro, an IANA zone, and the field that the cron stands in,
+        return the schedule.
 
         Raise UserError (InvalidTimeZone, InvalidSchedule) naming the field and the remedy.
         """
-        return cls(cron, load_zone(zone), _expression(cron))
+        known = load_zone(zone)
+        try:
+            return cls(cron, known, _expression(cron))
+        except ValueError as error:
+            raise UserError("InvalidSchedule", f"{field}: {error}") from error
+
+    @property
+    def meaning(self) -> str:
+        """What the schedule says, in one line: equal for two ways of writing the same."""
+        return f"{self._expression} {self.zone.key}"
 
     def after(self, instant: datetime) -> Iterator[datetime]:
         """Given an aware instant, yield every slot (UTC) strictly after it, in order."""
@@ -87,82 +92,35 @@ class Schedule:
         """Given an aware instant, return the first slot (UTC) strictly after it."""
         return next(self.after(instant))
 
-    def latest_at_or_before(self, now: datetime, after: datetime) -> tuple[datetime | None, int]:
-        """Given now and the last slot that is done, return the newest slot in (after, now], or
-        None, and how many older ones lie in that window: exact below COUNT_LIMIT, which means
-        "that many or more".
+    def newest_in(self, after: datetime, until: datetime) -> datetime | None:
+        """Given two aware instants, return the newest slot in (after, until], or None.
 
-        The newest slot is found by bisection, so the window may span years.
+        Found by bisection, so that they may lie years apart.
         """
         newest = self.next_after(after)
-        if newest > now:
-            return None, 0
-        # Invariant: newest is a slot in the window; no slot is in (beyond, now].
-        beyond = now
+        if newest > until:
+            return None
+        # Invariant: newest is a slot in the range; no slot is in (beyond, until].
+        beyond = until
         while beyond - newest >= timedelta(minutes=1):  # slots are at least a minute apart
             middle = newest + (beyond - newest) / 2
             found = self.next_after(middle)
-            if found <= now:
+            if found <= until:
                 newest = found
             else:
                 beyond = middle
-        older = 0
-        for slot in islice(self.after(after), COUNT_LIMIT):
-            if slot >= newest:
-                break
-            older += 1
-        return newest, older
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """What a policy's schedule asks for at one moment."""
-
-    slot: datetime | None
-    """To be run now; None if nothing is due."""
-    missed: int
-    """Slots that will never run: older than `slot`, or past their starting deadline."""
-    passed: datetime | None
-    """The newest slot that was looked at. Written as lastSlot it keeps `missed` from being
-    counted again where `slot` is None."""
-    next_run: datetime
-
-
-def due(
-    schedule: Schedule,
-    *,
-    now: datetime,
-    last_slot: datetime | None,
-    created: datetime,
-    resumed: datetime | None,
-    newest_recorded: datetime | None,
-    starting_deadline: timedelta | None,
-) -> Due:
-    """Given a schedule, the times up to which its slots are done (design section 2: lastSlot,
-    newest scheduledFor on records and carriers, the policy's creation, the last unsuspend) and
-    how late a run may start, return what is due.
-
-    At most one slot is caught up, however long nobody looked.
-    """
-    done = max(t for t in (last_slot, created, resumed, newest_recorded) if t is not None)
-    newest, missed = schedule.latest_at_or_before(now, done)
-    # Slots up to `done` do not come again, not even when the clock was set back.
-    next_run = schedule.next_after(max(now, done))
-    if newest is None:
-        return Due(None, 0, None, next_run)
-    if starting_deadline is not None and now - newest > starting_deadline:
-        return Due(None, missed + 1, newest, next_run)
-    return Due(newest, missed, newest, next_run)
+        return newest
 
 
 def _expression(cron: str) -> str:
+    """Raise ValueError saying what is wrong with it, and the remedy."""
     text = cron.strip()
     if len(text) > _LENGTH_LIMIT:
         raise _refusal(cron[:40] + "...", f"is longer than {_LENGTH_LIMIT} characters")
     if text.startswith("@"):
         if text.lower() not in _MACROS:
             raise _refusal(cron, f"is no known macro; use one of {', '.join(_MACROS)}")
-        return _MACROS[text.lower()]
+        text = _MACROS[text.lower()]
     fields = text.split()
     if len(fields) != len(_RANGES):
         raise _refusal(
@@ -189,5 +147,5 @@ def _expression(cron: str) -> str:
     return " ".join(fields)
 
 
-def _refusal(cron: str, what: str) -> UserError:
-    return UserError("InvalidSchedule", f"spec.schedule.cron: {cron!r} {what}")
+def _refusal(cron: str, what: str) -> ValueError:
+    return ValueError(f"{cron!r} {what}")

@@ -59,20 +59,20 @@ class Outcome:
 
 
 def simulate(
-    slots: Iterable[datetime], rules: Rules, end: datetime, fails: Callable[[], bool]
+    starts: Iterable[datetime], rules: Rules, end: datetime, fails: Callable[[], bool]
 ) -> Outcome:
     """Given the moments of the runs (aware, increasing, before `end`), the policy's rules and
     whether the next run fails, return what exists at `end`.
     """
     world = _World(rules)
     runs = failed = 0
-    for slot in slots:
-        world.pass_until(slot)
+    for start in starts:
+        world.pass_until(start)
         runs += 1
         good = not fails()
         failed += not good
-        world.run(slot, runs, good=good)
-        world.make_pass(slot)
+        world.run(start, runs, good=good)
+        world.make_pass(start)
     world.pass_until(end)
     points = sorted(world.points, key=lambda p: p.order, reverse=True)
     kept = tuple(p for p in points if p.result is Result.GOOD)

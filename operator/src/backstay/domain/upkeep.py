@@ -1,40 +1,39 @@
 """The retention pass over one policy: everything that was read in, patches and sweeps out.
 
 Invariants: each item of the result stands for itself, so one that fails never blocks another;
-a pass over a world that needs nothing returns nothing; a content is known to have lost its
-snapshot only when the snapshot was asked for by name and was not there.
+a pass over a world that needs nothing returns an idle plan; a content that seems to have lost its
+snapshot is only waited for here, because that is to be asked by name (`reconcile.sweeps`).
+
+The resync plans on one look at everything and the pass of a policy plans anew on what it reads
+itself, both with `plan`; `kubectl backstay retention` shows what `judged` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
-from backstay.domain import labels, objects
-from backstay.domain.brakes import Brake, Held, brake_marks, withhold
+from backstay.api.backup import BackupStatus
+from backstay.api.common import Condition
+from backstay.domain import brakes, labels, objects, records, shrunk
+from backstay.domain.brakes import Brake, Held, brake_marks, with_brake, withhold
 from backstay.domain.carriers import point_of
+from backstay.domain.mirror import Patch, carrier, content_of, difference, mirror
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point, Rules, Verdict
+from backstay.domain.records import Run
 from backstay.domain.retention import judge
-from backstay.domain.sweep import Action, Carrier, Content, DeletionPolicy, plan_sweep
+from backstay.domain.shrunk import Shrunk
+from backstay.domain.sweep import Action, Step, plan_sweep
+from backstay.domain.times import parse_time
 from backstay.domain.until import until
 
-MIRRORED_NOTES = (labels.PVC, labels.POLICY, labels.BACKUP, labels.RUN, labels.RECORD)
-"""Annotations of a snapshot that its content carries too, to rebuild everything from it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """Labels and annotations (None removes) and spec fields to write onto an object as read."""
-
-    obj: Obj
-    labels: Mapping[str, str | None] = field(default_factory=dict)
-    annotations: Mapping[str, str | None] = field(default_factory=dict)
-    spec: Mapping[str, str] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.labels or self.annotations or self.spec)
+POLL: Final = timedelta(seconds=2)
+LONGEST_POLL: Final = timedelta(minutes=5)
+"""A deletion that takes long, such as one that a restore holds up, is looked at less often."""
+IDLE_STEPS: Final = frozenset({Step.NOTHING, Step.FROZEN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +45,17 @@ class Item:
     snapshot: Patch | None = None
     content: Patch | None = None
     sweep: Action | None = None
+    due: bool = False
+    """A sweep follows, or goes on: another pass has to come soon."""
     until: str = ""
     """How long it is kept, for the Until column."""
     reasons: tuple[str, ...] = ()
+
+    @property
+    def acts(self) -> bool:
+        """Whether anything is to be written."""
+        stepping = self.sweep is not None and self.sweep.step not in IDLE_STEPS
+        return stepping or self.snapshot is not None or self.content is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,48 +67,103 @@ class Seen:
     """None: the policy is gone."""
     snapshots: Sequence[Obj]
     contents: Mapping[str, Obj]
-    """By name: those bound to the snapshots, whether they carry our labels or not."""
+    """By name: those bound to the snapshots, whether they carry our labels or not, and those that
+    finished Backups name."""
     running: frozenset[str]
     """uids of the Backups that are not final."""
     requests: frozenset[str]
     """uids of the RestoreRequests that are not final."""
     released: frozenset[str] = frozenset()
     """Hashes of the plans that a person released."""
+    accepted: Mapping[str, datetime] = field(default_factory=dict)
+    """Since when a person accepts the sizes of dumps, by claim."""
     clock: Brake | None = None
     """Set: our clock is off, and nothing is marked or swept."""
+    policy: Obj | None = None
+    """As read; None: nobody can be told."""
+    conditions: tuple[Condition, ...] = ()
+    """Of the policy."""
+    finished: Sequence[Run] = ()
+    """The Backups that are final."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The series of a policy in which a brake takes hold."""
+
+    held: Sequence[Held] = ()
+    """Nothing is marked for now."""
+    shrunk: Sequence[Shrunk] = ()
+    """Nothing is marked or swept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One item per snapshot, and the series in which nothing is marked for now."""
+    """One item per snapshot, and what the policy and the records are to show."""
 
     items: Sequence[Item]
-    held: Sequence[Held]
+    stopped: Stopped
+    conditions: tuple[Condition, ...] | None = None
+    """Those of the policy; None: as they stand."""
+    shown: Sequence[tuple[Run, BackupStatus]] = ()
+    """Finished Backups whose status differs, and what it should be."""
+    removable: Sequence[Run] = ()
+    """Backups without any artifact, each of which is to be asked for by name before."""
+    wait: timedelta | None = None
+    """When to look again although nothing is to be written: something is on its way out."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to write and nothing to wait for."""
+        writes = self.conditions is not None or self.shown or self.removable
+        return not writes and self.wait is None and not any(item.acts for item in self.items)
 
 
 def plan(seen: Seen) -> Plan:
-    """Given what was read of one policy, return what to do."""
-    found, held = judged(seen)
-    return Plan([_item(snapshot, verdict, seen) for snapshot, verdict in found], held)
+    """Given what was read of one policy, return what to do. Raise DataError if something that was
+    read cannot be understood: then nothing is to be changed.
+    """
+    found, stopped = judged(seen)
+    items = [_item(snapshot, verdict, seen) for snapshot, verdict in found]
+    points = {item.point.name: (item.point, item.until) for item in items}
+    statuses = ((record, records.shown(record, points)) for record in seen.finished)
+    alive = {
+        objects.annotations(obj).get(labels.RUN)
+        for obj in (*seen.snapshots, *seen.contents.values())
+    }
+    return Plan(
+        items,
+        stopped,
+        conditions=_conditions(seen, stopped),
+        shown=[(record, status) for record, status in statuses if status is not record.status],
+        removable=records.removable(
+            seen.finished, {uid for uid in alive if uid}, seen.rules, seen.now
+        ),
+        wait=_wait(seen),
+    )
 
 
-def judged(seen: Seen) -> tuple[list[tuple[Obj, Verdict]], list[Held]]:
+def judged(seen: Seen) -> tuple[list[tuple[Obj, Verdict]], Stopped]:
     """Given what was read, return each snapshot with its verdict, series by series, and the
-    series that a brake holds. The pass acts on it and `kubectl backstay retention` shows it.
+    series that a brake stops. The pass acts on it and `kubectl backstay retention` shows it.
     """
     by_series: dict[tuple[str, str], list[tuple[Obj, Point]]] = {}
     for snapshot in seen.snapshots:
         point = _as_it_counts(snapshot, seen)
         by_series.setdefault((point.namespace, point.claim), []).append((snapshot, point))
-    found, held = [], []
+    found, held, small = [], [], []
     for series in by_series.values():
-        verdicts = judge([point for _, point in series], seen.rules, seen.now)
+        points = [point for _, point in series]
+        verdicts = judge(points, seen.rules, seen.now)
         if seen.clock is not None:
             verdicts = [withhold(v, seen.clock.message) for v in verdicts]
+        if (frozen := shrunk.shrunk(points, seen.accepted)) is not None:
+            small.append(frozen)
+            verdicts = [shrunk.freeze(v, frozen) for v in verdicts]
         verdicts, stopped = brake_marks(verdicts, seen.released)
         held += [stopped] if stopped else []
         found += [(snapshot, v) for (snapshot, _), v in zip(series, verdicts, strict=True)]
-    return found, held
+    return found, Stopped(held, small)
 
 
 def labels_after(verdict: Verdict) -> dict[str, str]:
@@ -110,6 +172,21 @@ def labels_after(verdict: Verdict) -> dict[str, str]:
     for key in verdict.remove_labels:
         after.pop(key, None)
     return after
+
+
+def is_leaving(content: Obj) -> bool:
+    """Given a content that seems to have lost its snapshot, return whether it is on its way out:
+    a sweep of ours took the snapshot, and the disk is to follow. Raise DataError if it cannot be
+    understood.
+    """
+    if dig(content, "metadata", "deletionTimestamp"):
+        return False  # Its driver is removing the disk.
+    return plan_sweep(None, content_of(content), (), due=False).step is not Step.FROZEN
+
+
+def poll_after(deleted: str, now: datetime) -> timedelta:
+    """Given an object's deletionTimestamp and now, return when to look whether it is gone."""
+    return max(POLL, min((now - parse_time(deleted)) / 4, LONGEST_POLL))
 
 
 def _as_it_counts(snapshot: Obj, seen: Seen) -> Point:
@@ -130,7 +207,7 @@ def _item(snapshot: Obj, verdict: Verdict, seen: Seen) -> Item:
     notes |= dict.fromkeys(verdict.remove_annotations)
     if point.in_use != objects.annotations(snapshot).get(labels.IN_USE):
         notes[labels.IN_USE] = point.in_use
-    changes = Patch(snapshot, _difference(objects.labels(snapshot), after), notes)
+    changes = Patch(snapshot, difference(objects.labels(snapshot), after), notes)
     labelled = replace(
         point,
         labels=after,
@@ -139,103 +216,54 @@ def _item(snapshot: Obj, verdict: Verdict, seen: Seen) -> Item:
     )
     bound = dig(snapshot, "status", "boundVolumeSnapshotContentName", default="")
     content = seen.contents.get(bound)
-    shown = until(labelled, seen.rules, seen.now, last=verdict.last)
-    item = Item(labelled, changes or None, until=shown, reasons=verdict.reasons)
+    item = Item(
+        labelled,
+        changes or None,
+        due=verdict.sweep and seen.clock is None,
+        until=until(labelled, seen.rules, seen.now, last=verdict.last),
+        reasons=verdict.reasons,
+    )
     if content and dig(content, "spec", "volumeSnapshotRef", "uid") == objects.uid(snapshot):
-        mirror = _mirror(snapshot, after, content, labelled, due=verdict.sweep)
-        if mirror:
+        patch = mirror(snapshot, after, content, labelled, due=verdict.sweep)
+        if patch:
             # The sweep waits for the mirror: a content that loses its snapshot must be found.
-            return replace(item, content=mirror)
+            return replace(item, content=patch)
     if changes or seen.clock is not None:
         return item
     mine = content_of(content) if content else None
     return replace(item, sweep=plan_sweep(carrier(snapshot), mine, (), due=verdict.sweep))
 
 
-def _mirror(
-    snapshot: Obj, after: Mapping[str, str], content: Obj, point: Point, *, due: bool
-) -> Patch:
-    """All our labels of the snapshot, its identity and record, and Retain for good points.
-
-    An intent that is not due goes at once: should the snapshot be lost, it would take the disk.
-    """
-    wanted = {k: v for k, v in after.items() if k.startswith(labels.PREFIX)}
-    found = {k: v for k, v in objects.labels(content).items() if k.startswith(labels.PREFIX)}
-    theirs, ours = objects.annotations(content), objects.annotations(snapshot)
-    notes: dict[str, str | None] = {
-        k: ours[k] for k in MIRRORED_NOTES if k in ours and theirs.get(k) != ours[k]
-    }
-    if point.marked_at != theirs.get(labels.MARKED_AT):
-        notes[labels.MARKED_AT] = point.marked_at
-    dropped = not due and labels.SWEEP in theirs
-    if dropped:
-        notes[labels.SWEEP] = None
-    retained = dig(content, "spec", "deletionPolicy") == DeletionPolicy.RETAIN.value
-    spec = {}
-    if not retained and (dropped or point.result is labels.Result.GOOD):
-        spec = {"deletionPolicy": DeletionPolicy.RETAIN.value}
-    return Patch(content, _difference(found, wanted), notes, spec)
+def _conditions(seen: Seen, stopped: Stopped) -> tuple[Condition, ...] | None:
+    """What the policy is to say of its brakes; None where it says so already."""
+    if seen.policy is None:
+        return None
+    place = objects.namespace(seen.policy), objects.name(seen.policy)
+    generation = int(dig(seen.policy, "metadata", "generation", default=0))
+    held = seen.clock or brakes.mass_mark(stopped.held, *place)
+    small = shrunk.told(stopped.shrunk, seen.accepted, *place)
+    told = seen.conditions
+    for kind, brake, otherwise in (
+        (brakes.CONDITION, held, brakes.NOT_HELD),
+        (shrunk.CONDITION, small, shrunk.NOT_SHRUNK),
+    ):
+        told = with_brake(told, kind, brake, otherwise, generation=generation, now=seen.now)
+    return told if told != seen.conditions else None
 
 
-def _difference(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str | None]:
-    changes: dict[str, str | None] = {k: v for k, v in wanted.items() if found.get(k) != v}
-    changes |= {k: None for k in found if k.startswith(labels.PREFIX) and k not in wanted}
-    return changes
-
-
-def carrier(snapshot: Obj) -> Carrier:
-    """Given a snapshot as read, return what a sweep looks at."""
-    return Carrier(
-        name=objects.name(snapshot),
-        uid=objects.uid(snapshot),
-        resource_version=objects.version(snapshot),
-        deleting=bool(dig(snapshot, "metadata", "deletionTimestamp")),
-    )
-
-
-def content_of(content: Obj) -> Content:
-    """Given a content as read, return what a sweep looks at."""
-    return Content(
-        name=objects.name(content),
-        uid=objects.uid(content),
-        resource_version=objects.version(content),
-        driver=str(dig(content, "spec", "driver", default="")),
-        handle=dig(content, "status", "snapshotHandle")
-        or dig(content, "spec", "source", "snapshotHandle"),
-        deletion_policy=DeletionPolicy(dig(content, "spec", "deletionPolicy")),
-        sweep_intent=objects.annotations(content).get(labels.SWEEP),
-        ref_uid=dig(content, "spec", "volumeSnapshotRef", "uid"),
-    )
-
-
-def unbound(contents: Iterable[Obj], snapshots: Iterable[Obj]) -> list[Obj]:
-    """Given a policy's contents and snapshots, return the contents whose snapshot is not among
-    them: they may have lost it, which is to be asked by name.
-    """
-    there = {objects.uid(s) for s in snapshots}
-    return [c for c in contents if dig(c, "spec", "volumeSnapshotRef", "uid") not in there]
-
-
-@dataclass(frozen=True, slots=True)
-class RecordSeen:
-    """A finished Backup and which of its artifacts still exist."""
-
-    name: str
-    finished_at: datetime
-    promised: bool
-    """It had at least one good point."""
-    artifacts: bool
-    """Any snapshot or content of it exists."""
-
-
-def records_to_remove(records: Sequence[RecordSeen], keep_failed: int) -> list[str]:
-    """Given finished Backups, return those whose last point is gone, and all but the newest
-    `keep_failed` of those that never had one: they say why.
-    """
-    gone = [r.name for r in records if r.promised and not r.artifacts]
-    empty = sorted(
-        (r for r in records if not r.promised and not r.artifacts),
-        key=lambda r: (r.finished_at, r.name),
-        reverse=True,
-    )
-    return gone + [r.name for r in empty[keep_failed:]]
+def _wait(seen: Seen) -> timedelta | None:
+    """When to look again at what is on its way out."""
+    snapshots = {objects.uid(s) for s in seen.snapshots}
+    lost = [
+        content
+        for content in seen.contents.values()
+        if dig(content, "spec", "volumeSnapshotRef", "uid") not in snapshots
+    ]
+    waits = [
+        poll_after(deleted, seen.now)
+        for obj in (*seen.snapshots, *lost)
+        if (deleted := dig(obj, "metadata", "deletionTimestamp"))
+    ]
+    if seen.clock is None and any(is_leaving(content) for content in lost):
+        waits.append(POLL)
+    return min(waits, default=None)

@@ -7,6 +7,8 @@ Invariants:
   once more afterwards, so that what happened during the run is never missed.
 - A wake-up is never lost. A key has at most one delayed wake-up, the earliest asked for; it
   stays when the key runs before (an idle look is cheap, a missed one is not).
+- A key whose time has come does not wait behind all that a resync added at once, nor the other
+  way round: workers take from both in turn.
 - A key that fails waits longer each time, whatever other keys do; success forgets its failures.
 - `Fatal` ends `run()`; nothing else does but cancellation and `stop()`.
 
@@ -88,6 +90,9 @@ class Queue:
         self._on_done = on_done
         self._loop = asyncio.get_running_loop()
         self._ready: deque[Key] = deque()
+        self._timely: deque[Key] = deque()
+        """Keys whose time has come; they may stand in `_ready` as well."""
+        self._turn = False
         self._queued: set[Key] = set()
         self._running: set[Key] = set()
         self._again: set[Key] = set()
@@ -101,7 +106,7 @@ class Queue:
 
     def __len__(self) -> int:
         """Return how many keys wait for a worker now; delayed ones do not count."""
-        return len(self._ready) + len(self._again)
+        return len(self._queued) + len(self._again)
 
     def add(self, key: Key) -> None:
         """Given a key, have it processed as soon as a worker is free, once."""
@@ -110,6 +115,14 @@ class Queue:
         elif key not in self._queued:
             self._queued.add(key)
             self._ready.append(key)
+            self._work.set()
+
+    def _add_timely(self, key: Key) -> None:
+        if key in self._running:
+            self._again.add(key)
+        else:
+            self._queued.add(key)
+            self._timely.append(key)
             self._work.set()
 
     def add_after(self, key: Key, delay: timedelta) -> None:
@@ -146,12 +159,11 @@ class Queue:
 
     async def _work_on(self) -> None:
         while not self._stopping:
-            if not self._ready:
+            key = self._take()
+            if key is None:
                 self._work.clear()
                 await self._work.wait()
                 continue
-            key = self._ready.popleft()
-            self._queued.discard(key)
             self._running.add(key)
             try:
                 await self._process(key)
@@ -160,6 +172,18 @@ class Queue:
                 if key in self._again:
                     self._again.discard(key)
                     self.add(key)
+
+    def _take(self) -> Key | None:
+        """The next key, from the other line than the one before if there is any."""
+        self._turn = not self._turn
+        lines = (self._timely, self._ready)
+        for line in lines if self._turn else reversed(lines):
+            while line:
+                key = line.popleft()
+                if key in self._queued:  # else the other line had it too
+                    self._queued.discard(key)
+                    return key
+        return None
 
     async def _process(self, key: Key) -> None:
         started = self._clock.monotonic()
@@ -227,7 +251,7 @@ class Queue:
                 due, _, key = heapq.heappop(self._heap)
                 if self._due.get(key) == due:  # else an earlier wish has replaced it
                     del self._due[key]
-                    self.add(key)
+                    self._add_timely(key)
             self._earlier.clear()
             if self._heap:
                 await self._sleep_or_earlier(self._heap[0][0] - now)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -18,8 +18,10 @@ import kopf
 from backstay.api.backup import FINAL_PHASES
 from backstay.api.common import GROUP, VERSION
 from backstay.api.restore import FINAL_RESTORE_PHASES
-from backstay.domain import labels
+from backstay.domain import adoption, labels, objects
 from backstay.domain.carriers import identity
+from backstay.domain.objects import dig
+from backstay.domain.rebuild import is_asked
 from backstay.engine.queue import Key
 from backstay.kube.login import Login
 from backstay.reconcile import keys
@@ -49,9 +51,14 @@ def registry(access: Login, enqueue: Enqueue) -> kopf.OperatorRegistry:
         return kopf.AiohttpSession(server=access.host, aiohttp_session=session)
 
     @kopf.on.event(GROUP, VERSION, "backuppolicies", registry=found)
-    def policy_event(namespace: str | None, name: str, **_: Any) -> None:
+    def policy_event(
+        type: str | None, body: kopf.Body, namespace: str | None, name: str, **_: Any
+    ) -> None:
         enqueue(keys.policy(namespace or "", name))
-        enqueue(keys.retention(namespace or "", name))
+        if concerns_retention(type, body) or (type and adoption.is_asked(body)):
+            enqueue(keys.retention(namespace or "", name))
+        if is_asked(body):
+            enqueue(keys.rebuild(namespace or "", name))
 
     @kopf.on.event(GROUP, VERSION, "backups", registry=found)
     def backup_event(namespace: str | None, name: str, **_: Any) -> None:
@@ -68,6 +75,18 @@ def registry(access: Login, enqueue: Enqueue) -> kopf.OperatorRegistry:
             enqueue(keys.backup(namespace or "", backup))
 
     return found
+
+
+def concerns_retention(event: str | None, policy: Mapping[str, Any]) -> bool:
+    """Given the type of an event (None: of the first listing) and a policy, return whether its
+    retention is to be looked at: the spec changed, it went, or a person released something.
+
+    The resync plans for all that were there before; a status of ours is no news.
+    """
+    notes = objects.annotations(policy)
+    changed = dig(policy, "metadata", "generation") != dig(policy, "status", "observedGeneration")
+    released = labels.RELEASE_RETENTION in notes or labels.ACCEPT_SIZE in notes
+    return event is not None and (event == "DELETED" or changed or released)
 
 
 def settings() -> kopf.OperatorSettings:

@@ -16,6 +16,7 @@ they do not know.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -40,6 +41,11 @@ Fence = Callable[[], None]
 OnRequest = Callable[[str, str, int, float], None]
 """Told after each request: verb, plural, HTTP status (0: no answer), seconds."""
 
+BULK = 32
+"""Requests of bulk work in flight at a time, of all passes together: what one process asks of the
+API server at most, and fewer than there are connections, so that other work never waits for it."""
+PAGE = 250
+"""Objects of one answer of a LIST: parsing it must not hold the loop up for long."""
 READ_TRIES = 4
 LONGEST_PAUSE = 10.0
 """Seconds; a server that asks for more gets a requeue instead of a waiting worker."""
@@ -85,8 +91,11 @@ class Client:
         self._fence = fence
         self._on_request = on_request
         self._pool = login.pool()
+        self.bulk = asyncio.Semaphore(BULK)
+        """To be held around each request of bulk work."""
         seconds = timeout.total_seconds()
         self._timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(10.0, seconds))
+        self._date_text = ""
         self._server_date: datetime | None = None
         self._skew: timedelta | None = None
 
@@ -135,7 +144,7 @@ class Client:
         *,
         labels: str | None = None,
         fields: str | None = None,
-        limit: int = 500,
+        limit: int = PAGE,
     ) -> AsyncIterator[Objs]:
         """Given a kind, a namespace (None: all) and selectors, yield its objects page by page.
 
@@ -297,9 +306,12 @@ class Client:
         return response.status, response.headers, await response.read()
 
     def _note_date(self, headers: Mapping[str, str]) -> None:
-        try:
-            date = parsedate_to_datetime(headers["Date"])
-        except (KeyError, ValueError):
-            return  # a proxy may drop it: then the last one stands
-        self._server_date = date.astimezone(UTC)
-        self._skew = self._clock.now() - self._server_date
+        text = headers.get("Date", "")
+        if text != self._date_text:  # It has whole seconds, and a pass many answers in each.
+            try:
+                self._server_date = parsedate_to_datetime(text).astimezone(UTC)
+            except ValueError:
+                return  # a proxy may drop it: then the last one stands
+            self._date_text = text
+        if self._server_date is not None:
+            self._skew = self._clock.now() - self._server_date

@@ -15,6 +15,7 @@ import os
 import ssl
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies
 
 import yaml
 from kubernetes.aio.client import Configuration
@@ -25,6 +26,8 @@ from backstay.domain.errors import UserError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 KUBECONFIG = "~/.kube/config"
+CONNECTIONS = 48
+"""Of one pool. A bulk pass has a part of them: see `client.BULK`."""
 
 # The loader stumbles over a file of another shape with whatever comes first.
 UNREADABLE = (
@@ -39,7 +42,9 @@ class Login:
         # Go clients accept certificates without an authority key identifier, Python >= 3.13
         # refuses them by default; clusters have them, and chain and host name are still verified.
         configuration.disable_strict_ssl_verification = True
-        configuration.connection_pool_maxsize = 16
+        configuration.connection_pool_maxsize = CONNECTIONS
+        # Where no proxy is set, aiohttp would still ask for one at each request, in a thread.
+        configuration.client_session_kwargs = {"trust_env": bool(getproxies())}
         self._configuration = configuration
         self._rest = RESTClientObject(configuration)
 

@@ -96,4 +96,5 @@ STORAGE_CLASS = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass
 DEPLOYMENT = Resource(*_APPS, "deployments", "Deployment", namespaced=True)
 STATEFUL_SET = Resource(*_APPS, "statefulsets", "StatefulSet", namespaced=True)
 LEASE = Resource("coordination.k8s.io", "v1", "leases", "Lease", namespaced=True)
+CRON_JOB = Resource("batch", "v1", "cronjobs", "CronJob", namespaced=True)
 JOB = Resource("batch", "v1", "jobs", "Job", namespaced=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from prometheus_client import (
@@ -35,7 +36,27 @@ REQUESTS: Final = Counter(
     ("verb", "resource", "status"),
     registry=REGISTRY,
 )
+MISSED: Final = Counter(
+    "backstay_missed_slots",
+    "Slots of schedules that have no run, by policy and reason (status.missed of the policy).",
+    ("namespace", "policy", "reason"),
+    registry=REGISTRY,
+)
 LEADER: Final = Gauge("backstay_leader", "1 while this process holds the Lease.", registry=REGISTRY)
+
+ORPHANS: Final = Gauge(
+    "backstay_orphans",
+    "Contents that outlived their snapshot or namespace, by the namespace that they speak of.",
+    ("namespace",),
+    registry=REGISTRY,
+)
+
+
+def on_orphans(counts: Mapping[str, int]) -> None:
+    """Given how many orphans there are by namespace, show that and nothing else."""
+    ORPHANS.clear()
+    for namespace, count in counts.items():
+        ORPHANS.labels(namespace).set(count)
 
 
 def on_request(verb: str, plural: str, status: int, seconds: float) -> None:
@@ -48,6 +69,16 @@ def on_reconciled(kind: str, seconds: float, outcome: str) -> None:
     """Given one finished work item, count and time it."""
     RECONCILES.labels(kind, outcome).inc()
     RECONCILE_SECONDS.labels(kind).observe(seconds)
+
+
+def on_missed(namespace: str, policy: str, reason: str, count: int) -> None:
+    """Given a policy, a reason and a number of slots, count them as missed."""
+    MISSED.labels(namespace, policy, reason).inc(count)
+
+
+def forget_missed(namespace: str, policy: str) -> None:
+    """Given a policy that is gone, drop its counters: names come and go for years."""
+    MISSED.remove_by_labels({"namespace": namespace, "policy": policy})
 
 
 def exposition() -> bytes:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeAlias
 
 from pydantic import ValidationError
 
@@ -28,7 +28,7 @@ from backstay.api.policy import PolicySpec
 from backstay.domain import objects, run
 from backstay.domain.calendar import load_zone
 from backstay.domain.clock import Clock
-from backstay.domain.errors import DataError, Transient, UserError
+from backstay.domain.errors import Transient, UserError
 from backstay.domain.objects import Obj
 from backstay.domain.run_status import current_dump, dump_entry, dumps_on
 from backstay.domain.run_values import (
@@ -42,6 +42,7 @@ from backstay.domain.run_values import (
     with_seen,
 )
 from backstay.domain.sights import DumpSeen, DumpSight, PointSeen
+from backstay.domain.subject import Subject, parse_subject
 from backstay.domain.times import parse_time
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
@@ -57,33 +58,12 @@ HOLDING = frozenset({BackupPhase.DUMPING, BackupPhase.SNAPSHOTTING})
 """Phases that hold the run's claims and targets; Uploading only waits for the driver."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A Backup as read."""
-
-    obj: Obj
-    spec: BackupSpec
-    status: BackupStatus
-
-    @property
-    def namespace(self) -> str:
-        """Its namespace."""
-        return objects.namespace(self.obj)
-
-    @property
-    def uid(self) -> str:
-        """Its uid, the identity of the run."""
-        return objects.uid(self.obj)
+Run: TypeAlias = Subject[BackupSpec, BackupStatus]
 
 
-def parse(obj: Obj) -> Subject:
+def parse(obj: Obj) -> Run:
     """Given a Backup as read, return it parsed. Raise DataError if it cannot be understood."""
-    try:
-        spec = BackupSpec.model_validate(obj.get("spec") or {})
-        status = BackupStatus.model_validate(obj.get("status") or {})
-    except ValidationError as error:
-        raise DataError(f"Backup {objects.name(obj)} cannot be read: {error}") from error
-    return Subject(obj, spec, status)
+    return parse_subject("Backup", obj, BackupSpec, BackupStatus)
 
 
 class BackupReconciler:
@@ -111,14 +91,14 @@ class BackupReconciler:
         if obj is None or objects.dig(obj, "metadata", "deletionTimestamp"):
             return None
         subject = parse(obj)
-        if subject.status.phase.final:
+        if subject.status.phase.final or subject.spec.trigger is Trigger.IMPORTED:
             return None
         if subject.status.phase is BackupPhase.QUEUED:
             async with self._admission:
                 return await self._step(key, subject)
         return await self._step(key, subject)
 
-    async def _step(self, key: Key, subject: Subject) -> timedelta | None:
+    async def _step(self, key: Key, subject: Run) -> timedelta | None:
         seen = await self._gather(subject)
         decision = run.decide(seen)
         async with telling(self._client, BACKUP, subject.obj, subject.status):
@@ -132,7 +112,7 @@ class BackupReconciler:
             self._enqueue(keys.retention(key.namespace, subject.spec.policy))
         return decision.after
 
-    async def _gather(self, subject: Subject) -> Seen:
+    async def _gather(self, subject: Run) -> Seen:
         status = subject.status
         seen = Seen(
             name=objects.name(subject.obj),
@@ -155,7 +135,7 @@ class BackupReconciler:
                 return await self._see_points(subject, seen, recheck=False)
         return seen
 
-    async def _see_policy(self, subject: Subject, seen: Seen) -> Seen:
+    async def _see_policy(self, subject: Run, seen: Seen) -> Seen:
         """Make the plan from the policy; what is wrong with it ends the run."""
         name = subject.spec.policy
         obj = await self._client.find(BACKUP_POLICY, name, subject.namespace)
@@ -174,7 +154,7 @@ class BackupReconciler:
             return with_seen(seen, problem=error)
         return with_seen(seen, plan=with_retention(plan, spec, subject.spec))
 
-    async def _blockers(self, subject: Subject) -> tuple[str, ...]:
+    async def _blockers(self, subject: Run) -> tuple[str, ...]:
         """Runs of the namespace that share a claim or target and hold it or wait longer."""
         now = self._clock.now()
         found = []
@@ -194,7 +174,7 @@ class BackupReconciler:
                 found.append(objects.name(obj))
         return tuple(sorted(found))
 
-    async def _see_dump(self, subject: Subject) -> DumpSeen | None:
+    async def _see_dump(self, subject: Run) -> DumpSeen | None:
         """Look at the dump that is next or under way, where it was started or would be."""
         status = subject.status
         dump = current_dump(status)
@@ -220,7 +200,7 @@ class BackupReconciler:
             return DumpSeen(DumpSight.UNREACHABLE, place)
         return await self._dumping.look(subject.namespace, subject.uid, dump, place, status.attempt)
 
-    async def _see_points(self, subject: Subject, seen: Seen, *, recheck: bool) -> Seen:
+    async def _see_points(self, subject: Run, seen: Seen, *, recheck: bool) -> Seen:
         """Look at this attempt's snapshots and, once one is cut, at its dumps again."""
         points: dict[str, PointSeen] = {}
         rechecks: dict[str, DumpSeen] = {}
@@ -236,14 +216,14 @@ class BackupReconciler:
                 rechecks |= await self._recheck(subject, entry.claim)
         return with_seen(seen, points=points, rechecks=rechecks)
 
-    async def _claim_gone(self, subject: Subject, name: str) -> bool:
+    async def _claim_gone(self, subject: Run, name: str) -> bool:
         """Whether the claim of the plan is not there any more, or is another of that name."""
         plan = subject.status.plan
         claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, name, subject.namespace)
         planned = {c.name: c.uid for c in plan.claims} if plan else {}
         return claim is None or objects.uid(claim) != planned.get(name)
 
-    async def _recheck(self, subject: Subject, claim: str) -> dict[str, DumpSeen]:
+    async def _recheck(self, subject: Run, claim: str) -> dict[str, DumpSeen]:
         """Read the results of a claim's dumps once more, where they ran or in whatever pod has
         the claim now. A pod with another claim, such as a replica's, says nothing about them.
         """
@@ -270,7 +250,7 @@ class BackupReconciler:
             )
         return found
 
-    async def _act(self, key: Key, subject: Subject, seen: Seen, action: Action) -> None:
+    async def _act(self, key: Key, subject: Run, seen: Seen, action: Action) -> None:
         namespace = subject.namespace
         match action:
             case StartDump(dump, place, attempt):
@@ -290,10 +270,10 @@ class BackupReconciler:
                 await self._points.mark_good(
                     subject.obj, subject.spec, subject.status, claim, seen.now
                 )
-            case MarkFailed(snapshot, _):
+            case MarkFailed(snapshot):
                 await self._points.mark_failed(namespace, snapshot, subject.uid)
 
-    async def _tell(self, subject: Subject, status: BackupStatus) -> None:
+    async def _tell(self, subject: Run, status: BackupStatus) -> None:
         """One Event for each change of phase; the attempt tells repeated phases apart."""
         if status.phase is subject.status.phase:
             return

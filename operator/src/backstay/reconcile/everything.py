@@ -1,60 +1,62 @@
 """Look at everything: the keys of all work that there could be, for the resync.
 
-One paged LIST per kind. Finished Backups and RestoreRequests are left to the server to skip;
-policies that are gone are found by what their artifacts say.
+One paged LIST per kind. Retention is planned here on what was read, and only the policies whose
+plan is not idle get a pass, which reads anew: so what is stale here costs a look and no more.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from backstay.api.backup import FINAL_PHASES
-from backstay.api.restore import FINAL_RESTORE_PHASES
-from backstay.domain import labels, objects
-from backstay.domain.carriers import identity
+from backstay.domain import adoption, brakes, objects, upkeep
+from backstay.domain.clock import Clock
+from backstay.domain.errors import DataError, UserError
 from backstay.domain.objects import dig
+from backstay.domain.rebuild import is_asked
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
-from backstay.kube.resources import (
-    BACKUP,
-    BACKUP_POLICY,
-    RESTORE_REQUEST,
-    VOLUME_SNAPSHOT,
-    VOLUME_SNAPSHOT_CONTENT,
-)
 from backstay.reconcile import keys
+from backstay.reconcile.gathering import Place, World, gather_all
+from backstay.reconcile.orphans import count_orphans
 
 
 class Everything:
-    """Enqueues every key that may need work."""
+    """Enqueues every key that needs work, and counts the orphans on the way."""
 
-    def __init__(self, client: Client, enqueue: Callable[[Key], None]) -> None:
+    def __init__(self, client: Client, clock: Clock, enqueue: Callable[[Key], None]) -> None:
         self._client = client
+        self._clock = clock
         self._enqueue = enqueue
 
     async def look(self) -> None:
         """List all kinds and enqueue what they name. Raise what the reads raise."""
-        found: set[Key] = set()
-        async for page in self._client.pages(BACKUP_POLICY):
-            for obj in page:
-                place = objects.namespace(obj), objects.name(obj)
-                found |= {keys.policy(*place), keys.retention(*place)}
-        async for page in self._client.pages(BACKUP, fields=keys.not_in(FINAL_PHASES)):
-            found |= {keys.backup(objects.namespace(o), objects.name(o)) for o in page}
-        unfinished = keys.not_in(FINAL_RESTORE_PHASES)
-        async for page in self._client.pages(RESTORE_REQUEST, fields=unfinished):
-            found |= {keys.restore(objects.namespace(o), objects.name(o)) for o in page}
-        async for page in self._client.pages(VOLUME_SNAPSHOT, labels=labels.POLICY):
-            found |= {
-                keys.retention(objects.namespace(o), identity(o, labels.POLICY)) for o in page
-            }
-        async for page in self._client.pages(VOLUME_SNAPSHOT_CONTENT, labels=labels.POLICY):
-            found |= {
-                keys.retention(
-                    str(dig(o, "spec", "volumeSnapshotRef", "namespace", default="")),
-                    identity(o, labels.POLICY),
-                )
-                for o in page
-            }
-        for key in sorted(found):
-            self._enqueue(key)
+        world = await gather_all(self._client)
+        brake = brakes.clock(self._client.skew)
+        for backup in (b for found in world.backups.values() for b in found):
+            if dig(backup, "status", "phase") not in FINAL_PHASES:
+                self._enqueue(keys.backup(objects.namespace(backup), objects.name(backup)))
+        for request in world.requests:
+            self._enqueue(keys.restore(objects.namespace(request), objects.name(request)))
+        for place in world.places():
+            if (policy := world.policies.get(place)) is not None:
+                self._enqueue(keys.policy(*place))
+                if is_asked(policy):
+                    self._enqueue(keys.rebuild(*place))
+            # In a thread, policy by policy: planning all takes seconds, in which others go on.
+            if await asyncio.to_thread(self._needs_pass, world, place, brake):
+                self._enqueue(keys.retention(*place))
+        if await asyncio.to_thread(world.leaving):
+            self._enqueue(keys.sweeps())
+        await count_orphans(self._client, world.census())
+
+    def _needs_pass(self, world: World, place: Place, brake: brakes.Brake | None) -> bool:
+        if adoption.is_asked(world.policies.get(place, {})):
+            return True  # Snapshots of other tools are none of what was read.
+        try:
+            return not upkeep.plan(world.seen(place, self._clock.now(), brake)).idle
+        except UserError:
+            return False  # The policy's own look tells it.
+        except DataError:
+            return True  # The pass fails in the same way, is told of and tried again.

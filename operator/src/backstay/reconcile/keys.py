@@ -12,6 +12,11 @@ BACKUP: Final = "Backup"
 RESTORE: Final = "RestoreRequest"
 RETENTION: Final = "Retention"
 """The retention pass over all points of one policy, whether the policy exists or not."""
+REBUILD: Final = "Rebuild"
+"""The records of one policy, to be made anew from its artifacts."""
+
+SWEEPS: Final = "Sweeps"
+"""The ends of all sweeps of the cluster, in one."""
 
 
 def policy(namespace: str, name: str) -> Key:
@@ -32,6 +37,16 @@ def restore(namespace: str, name: str) -> Key:
 def retention(namespace: str, policy_name: str) -> Key:
     """Given a policy's address, return the key of its retention pass."""
     return Key(RETENTION, namespace, policy_name)
+
+
+def rebuild(namespace: str, policy_name: str) -> Key:
+    """Given a policy's address, return the key of the rebuild of its records."""
+    return Key(REBUILD, namespace, policy_name)
+
+
+def sweeps() -> Key:
+    """Return the one key of all sweeps."""
+    return Key(SWEEPS, "", "all")
 
 
 def not_in(phases: Iterable[str]) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final
 
 from backstay.api.backup import Trigger
 from backstay.api.common import format_time
 from backstay.api.policy import PolicySpec, PolicyStatus
+from backstay.api.schedule import MissedSlots, MissReason
 from backstay.domain import labels, naming, objects, policy
 from backstay.domain.calendar import load_zone
-from backstay.domain.carriers import is_good, point_of, record_of
+from backstay.domain.carriers import is_adopted, is_good, point_of, record_of
 from backstay.domain.clock import Clock
 from backstay.domain.errors import AlreadyExists, DataError, UserError
 from backstay.domain.objects import Obj, dig
@@ -19,12 +22,22 @@ from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP, BACKUP_POLICY
+from backstay.observe import metrics
 from backstay.reconcile import keys
 from backstay.reconcile.backup import parse, parse_policy_spec
 from backstay.steps import resolve
 from backstay.steps.held import policy_status
 from backstay.steps.series import policy_snapshots
 from backstay.steps.status import write_status
+
+WHY: Final[Mapping[MissReason, str]] = MappingProxyType(
+    {
+        MissReason.DEADLINE_EXCEEDED: "nobody started it within startingDeadline",
+        MissReason.COALESCED: "a newer slot was due as well, and its run stands for both",
+        MissReason.BLACKOUT: "it fell into a blackout window",
+        MissReason.OVERLAP: "an earlier run of this policy took too long",
+    }
+)
 
 
 class PolicyReconciler:
@@ -42,12 +55,16 @@ class PolicyReconciler:
         """Given a policy's key, start what is due and write its status."""
         obj = await self._client.find(BACKUP_POLICY, key.name, key.namespace)
         if obj is None or dig(obj, "metadata", "deletionTimestamp"):
+            metrics.forget_missed(key.namespace, key.name)
             return None
         seen = await self._gather(obj)
         decision = policy.decide(seen)
         if decision.slot is not None and seen.spec is not None:
             await self._create_run(obj, seen.spec, decision.slot)
+        await self._tell_missed(obj, decision.news)
         await write_status(self._client, BACKUP_POLICY, obj, decision.status)
+        for missed in decision.missed:
+            metrics.on_missed(key.namespace, key.name, missed.reason, missed.count)
         await self._tell(obj, seen.status, decision.status)
         return decision.after
 
@@ -65,6 +82,9 @@ class PolicyReconciler:
         ]
         snapshots = await policy_snapshots(self._client, namespace, name)
         return policy.Seen(
+            namespace=namespace,
+            name=name,
+            edited=_edited(obj),
             now=self._clock.now(),
             created=parse_time(dig(obj, "metadata", "creationTimestamp")),
             generation=int(dig(obj, "metadata", "generation", default=0)),
@@ -110,6 +130,21 @@ class PolicyReconciler:
             return
         raise DataError(f"both names of the Backup for slot {format_time(slot)} are taken")
 
+    async def _tell_missed(self, obj: Obj, news: Sequence[MissedSlots]) -> None:
+        """One Event when slots begin to be missed, before the status says so: who dies between
+        the two tells it again, under the same name.
+        """
+        for missed in news:
+            wanted = missed.reason in (MissReason.BLACKOUT, MissReason.COALESCED)
+            slot = format_time(missed.first)
+            await self._events.tell(
+                obj,
+                f"Missed{missed.reason}",
+                f"slot {slot} of the schedule has no run: {WHY[missed.reason]}",
+                type="Normal" if wanted else "Warning",
+                attempt=slot,
+            )
+
     async def _tell(self, obj: Obj, old: PolicyStatus, new: PolicyStatus) -> None:
         """One Event when Ready changes its reason."""
         before = next((c.reason for c in old.conditions if c.type == "Ready"), None)
@@ -129,12 +164,22 @@ def _run_seen(obj: Obj) -> policy.RunSeen:
     return policy.RunSeen(
         name=objects.name(obj),
         slot=subject.spec.scheduled_for,
-        finished=subject.status.phase.final,
+        finished=subject.status.phase.final or subject.spec.trigger is Trigger.IMPORTED,
         started=subject.status.started_at,
     )
 
 
+def _edited(obj: Obj) -> datetime | None:
+    """When the policy's spec was last written, by the API server's word: an annotation that we
+    take off ourselves is no edit.
+    """
+    entries = dig(obj, "metadata", "managedFields", default=[])
+    times = [e["time"] for e in entries if e.get("time") and "f:spec" in e.get("fieldsV1", {})]
+    return max(map(parse_time, times), default=None)
+
+
 def _slots(snapshots: Sequence[Obj]) -> list[datetime]:
-    """Slots of the schedule that the artifacts name; an ad-hoc run fills none."""
-    scheduled = [s for s in snapshots if point_of(s).run_type is labels.RunType.CRONJOB]
+    """Slots of the schedule that the artifacts name; an ad-hoc run or another tool fills none."""
+    ours = [s for s in snapshots if not is_adopted(s)]
+    scheduled = [s for s in ours if point_of(s).run_type is labels.RunType.CRONJOB]
     return [r.slot for r in map(record_of, scheduled) if r]

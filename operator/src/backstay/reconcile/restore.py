@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-
-from pydantic import ValidationError
+from typing import TypeAlias
 
 from backstay.api.restore import RestoredClaim, RestorePhase, RestoreSpec, RestoreStatus
 from backstay.builders.restore import claim_from_snapshot, verify_pod
@@ -13,11 +12,11 @@ from backstay.domain import labels, naming, objects, restore
 from backstay.domain.clock import Clock
 from backstay.domain.errors import (
     AlreadyExists,
-    DataError,
     UserError,
 )
 from backstay.domain.objects import Obj, dig
 from backstay.domain.restore import Step
+from backstay.domain.subject import Subject, parse_subject
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
@@ -31,24 +30,7 @@ from backstay.steps.hold import hold, release
 from backstay.steps.sources import Source, find_snapshots, read_source
 from backstay.steps.status import telling, write_status
 
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A RestoreRequest as read."""
-
-    obj: Obj
-    spec: RestoreSpec
-    status: RestoreStatus
-
-    @property
-    def namespace(self) -> str:
-        """Its namespace."""
-        return objects.namespace(self.obj)
-
-    @property
-    def uid(self) -> str:
-        """Its uid."""
-        return objects.uid(self.obj)
+Request: TypeAlias = Subject[RestoreSpec, RestoreStatus]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +57,7 @@ class RestoreReconciler:
         obj = await self._client.find(RESTORE_REQUEST, key.name, key.namespace)
         if obj is None or dig(obj, "metadata", "deletionTimestamp"):
             return None
-        try:
-            subject = Subject(
-                obj,
-                RestoreSpec.model_validate(obj.get("spec") or {}),
-                RestoreStatus.model_validate(obj.get("status") or {}),
-            )
-        except ValidationError as error:
-            raise DataError(f"RestoreRequest {key.name} cannot be read: {error}") from error
+        subject = parse_subject("RestoreRequest", obj, RestoreSpec, RestoreStatus)
         if subject.status.phase.final:
             return None
         decision = restore.decide(await self._gather(subject))
@@ -93,7 +68,7 @@ class RestoreReconciler:
         await self._tell(subject, decision.status)
         return decision.after
 
-    async def _gather(self, subject: Subject) -> restore.Seen:
+    async def _gather(self, subject: Request) -> restore.Seen:
         status = subject.status
         seen = restore.Seen(
             now=self._clock.now(),
@@ -122,7 +97,7 @@ class RestoreReconciler:
             ],
         )
 
-    async def _sources(self, subject: Subject) -> list[Source]:
+    async def _sources(self, subject: Request) -> list[Source]:
         """All claims of the request with what they are made from, or the UserError of the first."""
         namespace, spec = subject.namespace, subject.spec
         found = await find_snapshots(self._client, namespace, spec)
@@ -141,7 +116,7 @@ class RestoreReconciler:
             sources.append(await read_source(self._client, namespace, wanted, snapshot, kept=kept))
         return sources
 
-    async def _see_claim(self, subject: Subject, entry: RestoredClaim) -> restore.ClaimSeen:
+    async def _see_claim(self, subject: Request, entry: RestoredClaim) -> restore.ClaimSeen:
         namespace = subject.namespace
         claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, entry.new_claim, namespace)
         snapshot = await self._client.find(VOLUME_SNAPSHOT, entry.snapshot, namespace)
@@ -160,7 +135,7 @@ class RestoreReconciler:
             pod_says=_said_by(pod),
         )
 
-    async def _act(self, subject: Subject, status: RestoreStatus, action: restore.Action) -> None:
+    async def _act(self, subject: Request, status: RestoreStatus, action: restore.Action) -> None:
         namespace = subject.namespace
         entry = next(c for c in status.claims if c.claim == action.claim)
         match action.step:
@@ -181,12 +156,12 @@ class RestoreReconciler:
             case Step.DELETE_POD:
                 await self._delete_pod(subject, entry)
 
-    async def _source(self, subject: Subject, entry: RestoredClaim) -> Source:
+    async def _source(self, subject: Request, entry: RestoredClaim) -> Source:
         wanted = next(c for c in subject.spec.claims if c.claim == entry.claim)
         kept = subject.spec.from_.backup is not None
         return await read_source(self._client, subject.namespace, wanted, entry.snapshot, kept=kept)
 
-    async def _create_claim(self, subject: Subject, source: Source) -> None:
+    async def _create_claim(self, subject: Request, source: Source) -> None:
         body = claim_from_snapshot(
             name=source.new_claim,
             namespace=subject.namespace,
@@ -202,7 +177,7 @@ class RestoreReconciler:
         except AlreadyExists:
             return  # The next look tells whether it is ours.
 
-    async def _create_pod(self, subject: Subject, source: Source) -> None:
+    async def _create_pod(self, subject: Request, source: Source) -> None:
         dumps = source.record.dumps if source.record else ()
         body = verify_pod(
             name=_pod_name(subject, source.claim),
@@ -224,13 +199,13 @@ class RestoreReconciler:
         except AlreadyExists:
             return
 
-    async def _delete_pod(self, subject: Subject, entry: RestoredClaim) -> None:
+    async def _delete_pod(self, subject: Request, entry: RestoredClaim) -> None:
         name = _pod_name(subject, entry.claim)
         pod = await self._client.find(POD, name, subject.namespace)
         if pod is not None:
             await self._client.delete(POD, name, subject.namespace, uid=objects.uid(pod))
 
-    async def _tell(self, subject: Subject, status: RestoreStatus) -> None:
+    async def _tell(self, subject: Request, status: RestoreStatus) -> None:
         """One Event for each change of phase."""
         if status.phase is subject.status.phase:
             return
@@ -243,11 +218,11 @@ class RestoreReconciler:
         )
 
 
-def _is_of(claim: Obj, subject: Subject) -> bool:
+def _is_of(claim: Obj, subject: Request) -> bool:
     return objects.annotations(claim).get(labels.RESTORE_REQUEST) == subject.uid
 
 
-def _pod_name(subject: Subject, claim: str) -> str:
+def _pod_name(subject: Request, claim: str) -> str:
     return naming.verify_pod_name(subject.uid, claim)
 
 

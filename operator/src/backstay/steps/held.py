@@ -1,18 +1,16 @@
-"""Tell on a policy whether retention holds back: one condition, of which nobody else writes."""
+"""Tell on a policy whether retention holds back: conditions that nobody else writes, and Events."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from pydantic import ValidationError
 
-from backstay.api.common import changed
+from backstay.api.common import Condition, changed, format_time
 from backstay.api.policy import PolicyStatus
 from backstay.domain import objects
-from backstay.domain.brakes import Brake, with_brake
 from backstay.domain.errors import DataError
-from backstay.domain.objects import Obj, dig
+from backstay.domain.objects import Obj
 from backstay.kube.client import Client
+from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP_POLICY
 from backstay.steps.status import write_status
 
@@ -26,12 +24,26 @@ def policy_status(obj: Obj) -> PolicyStatus:
         raise DataError(f"status of BackupPolicy {name} cannot be read: {error}") from error
 
 
-async def tell_held(client: Client, obj: Obj, brake: Brake | None, now: datetime) -> None:
-    """Given a BackupPolicy as read, the brake of this pass if any, and now, write RetentionHeld
-    where it differs. Raise Conflict if the policy changed since it was read.
+async def tell_held(
+    client: Client, events: EventPoster, obj: Obj, conditions: tuple[Condition, ...]
+) -> None:
+    """Given a BackupPolicy as read and what its conditions are to be, post an Event for each that
+    is another one now, then write them. Raise Conflict if the policy changed since it was read.
     """
     status = policy_status(obj)
-    generation = int(dig(obj, "metadata", "generation", default=0))
-    conditions = with_brake(status.conditions, brake, generation=generation, now=now)
-    if conditions != status.conditions:
-        await write_status(client, BACKUP_POLICY, obj, changed(status, conditions=conditions))
+    before = {c.type: c for c in status.conditions}
+    for now in conditions:
+        old = before.get(now.type)
+        if old is not None and (old.status, old.reason) == (now.status, now.reason):
+            continue
+        # Named after what it replaces: a process that dies before it has written the condition is
+        # followed by one that tells the same, which is then known as told.
+        since = f"{old.reason} {format_time(old.last_transition_time)}" if old is not None else ""
+        await events.tell(
+            obj,
+            f"{now.type}" if now.status == "True" else f"{now.type}Over",
+            now.message,
+            type="Warning" if now.status == "True" else "Normal",
+            attempt=f"{now.reason} after {since}",
+        )
+    await write_status(client, BACKUP_POLICY, obj, changed(status, conditions=conditions))

@@ -54,7 +54,7 @@ class PointWriter:
             attempt=status.attempt,
             namespace=namespace,
             namespace_uid=objects.uid(home),
-            claim=_recorded_claim(claim),
+            claim=recorded_claim(claim),
             dumps=tuple(_recorded_dump(d) for d in wanted.dumps),
         )
         values, notes = _identity(spec, objects.name(backup), wanted.claim)
@@ -128,14 +128,14 @@ class PointWriter:
 def _identity(spec: BackupSpec, backup: str, claim: str) -> tuple[dict[str, str], dict[str, str]]:
     """Labels that say what a snapshot is of, and annotations where a name is too long."""
     full = {labels.PVC: claim, labels.POLICY: spec.policy, labels.BACKUP: backup}
-    values = {key: naming.label_value(text) for key, text in full.items()}
-    notes = {key: text for key, text in full.items() if values[key] != text}
+    values, notes = naming.identity_labels(full)
     adhoc = spec.trigger is Trigger.AD_HOC
     values[labels.TYPE] = (labels.RunType.ADHOC if adhoc else labels.RunType.CRONJOB).value
     return values, notes
 
 
-def _recorded_claim(claim: Obj) -> ClaimRecord:
+def recorded_claim(claim: Obj) -> ClaimRecord:
+    """Given a claim as read, return what is needed to make its like."""
     return ClaimRecord(
         name=objects.name(claim),
         uid=objects.uid(claim),

@@ -1,8 +1,8 @@
-"""Read the artifacts of one policy: its snapshots, and the contents behind them."""
+"""Read the artifacts of one policy."""
 
 from __future__ import annotations
 
-from backstay.domain import labels, naming, objects
+from backstay.domain import labels, naming
 from backstay.domain.carriers import identity
 from backstay.domain.objects import Obj, dig
 from backstay.kube.client import Client
@@ -17,7 +17,9 @@ async def policy_snapshots(client: Client, namespace: str, policy: str) -> list[
 
 
 async def policy_contents(client: Client, namespace: str, policy: str) -> list[Obj]:
-    """Given a policy's address, return the contents that carry its labels."""
+    """Given a policy's address, return the contents that carry its labels. It looks at those of
+    the whole cluster: for what is rare.
+    """
     selector = f"{labels.POLICY}={naming.label_value(policy)}"
     found = await client.list(VOLUME_SNAPSHOT_CONTENT, labels=selector)
     return [
@@ -26,22 +28,3 @@ async def policy_contents(client: Client, namespace: str, policy: str) -> list[O
         if identity(c, labels.POLICY) == policy
         and dig(c, "spec", "volumeSnapshotRef", "namespace") == namespace
     ]
-
-
-async def contents_of_handle(client: Client, content: Obj) -> list[Obj]:
-    """Given a content, return all others of the same driver and handle."""
-    driver, handle = dig(content, "spec", "driver"), handle_of(content)
-    others = await client.list(VOLUME_SNAPSHOT_CONTENT)
-    return [
-        c
-        for c in others
-        if objects.uid(c) != objects.uid(content)
-        and dig(c, "spec", "driver") == driver
-        and handle_of(c) == handle
-    ]
-
-
-def handle_of(content: Obj) -> str:
-    """Given a content, return the driver's handle of its snapshot, "" before the cut."""
-    given = dig(content, "spec", "source", "snapshotHandle")
-    return str(dig(content, "status", "snapshotHandle", default=given or ""))

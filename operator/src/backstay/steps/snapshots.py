@@ -14,10 +14,10 @@ from backstay.builders.snapshot import metadata_patch
 from backstay.domain import labels, objects
 from backstay.domain.calendar import TIER_LABELS
 from backstay.domain.errors import AlreadyExists, Conflict
+from backstay.domain.mirror import MIRRORED_NOTES
 from backstay.domain.objects import Obj, dig
 from backstay.domain.sights import PointSeen
 from backstay.domain.times import parse_time
-from backstay.domain.upkeep import MIRRORED_NOTES
 from backstay.kube.client import Client
 from backstay.kube.quantities import parse_quantity
 from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT

@@ -1,0 +1,245 @@
+"""Read what retention rests on: of one policy, or of all of them in one paged LIST per kind.
+
+Both forms fill a `World` and ask it what a pass has to see, so they have one result.
+
+Invariants, in both forms: what refers to others is read first (snapshots before the runs and
+requests that they name, runs before the contents that they name), so what is being made is never
+taken for gone; a LIST that fails half way raises, and nothing is planned on the half.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeAlias
+
+from backstay.api.restore import FINAL_RESTORE_PHASES
+from backstay.domain import brakes, labels, naming, objects
+from backstay.domain.carriers import identity, rules_of
+from backstay.domain.clock import Clock
+from backstay.domain.errors import DataError
+from backstay.domain.objects import Obj, dig
+from backstay.domain.orphans import Census
+from backstay.domain.shrunk import accepted_sizes
+from backstay.domain.upkeep import Seen, is_leaving
+from backstay.engine.group import run_together
+from backstay.kube.client import Client
+from backstay.kube.resources import (
+    BACKUP,
+    BACKUP_POLICY,
+    RESTORE_REQUEST,
+    VOLUME_SNAPSHOT,
+    VOLUME_SNAPSHOT_CONTENT,
+)
+from backstay.reconcile import keys
+from backstay.reconcile.backup import parse, parse_policy_spec
+from backstay.steps.held import policy_status
+from backstay.steps.work import each
+
+Place: TypeAlias = tuple[str, str]
+"""Namespace and name of a policy, which may be gone."""
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+UNFINISHED = keys.not_in(FINAL_RESTORE_PHASES)
+
+
+class World:
+    """What was read of any number of policies."""
+
+    def __init__(self) -> None:
+        self.policies: dict[Place, Obj] = {}
+        self.backups: dict[Place, list[Obj]] = {}
+        self.requests: list[Obj] = []
+        self._snapshots: dict[Place, list[Obj]] = {}
+        self._contents: dict[str, Obj] = {}
+
+    def add_policies(self, found: Iterable[Obj]) -> None:
+        """Given policies, add them."""
+        for obj in found:
+            self.policies[objects.namespace(obj), objects.name(obj)] = obj
+
+    def add_snapshots(self, found: Iterable[Obj]) -> None:
+        """Given snapshots of ours, add them."""
+        for obj in found:
+            place = objects.namespace(obj), identity(obj, labels.POLICY)
+            self._snapshots.setdefault(place, []).append(obj)
+
+    def add_backups(self, found: Iterable[Obj]) -> None:
+        """Given Backups, finished or not, add them."""
+        for obj in found:
+            place = objects.namespace(obj), str(dig(obj, "spec", "policy", default=""))
+            self.backups.setdefault(place, []).append(obj)
+
+    def add_requests(self, found: Iterable[Obj]) -> None:
+        """Given RestoreRequests that are not finished, add them."""
+        self.requests += found
+
+    def add_contents(self, found: Iterable[Obj]) -> None:
+        """Given contents, of ours or of others, add them."""
+        for obj in found:
+            self._contents[objects.name(obj)] = obj
+
+    def forget_others(self) -> None:
+        """Forget contents that are not ours: neither named by anything nor labelled."""
+        named = {name for place in self.places() for name in self.content_names(place)}
+        for name, content in list(self._contents.items()):
+            if name not in named and labels.POLICY not in objects.labels(content):
+                del self._contents[name]
+
+    def places(self) -> list[Place]:
+        """Return every policy that exists or of which an artifact or a record speaks."""
+        return sorted({*self.policies, *self._snapshots, *self.backups})
+
+    def content_names(self, place: Place) -> set[str]:
+        """Given a policy, return the contents that its snapshots and its finished runs name."""
+        bound = {
+            dig(s, "status", "boundVolumeSnapshotContentName")
+            for s in self._snapshots.get(place, ())
+        }
+        recorded = {
+            dig(point, "content")
+            for backup in self.backups.get(place, ())
+            for point in dig(backup, "status", "points", default=())
+        }
+        return {name for name in bound | recorded if name}
+
+    def leaving(self) -> list[str]:
+        """Return the contents whose snapshot a sweep takes or took, as far as this look can say."""
+        uids = {
+            objects.uid(s)
+            for found in self._snapshots.values()
+            for s in found
+            if not dig(s, "metadata", "deletionTimestamp")
+        }
+        return [
+            name
+            for name, content in self._contents.items()
+            if dig(content, "spec", "volumeSnapshotRef", "uid") not in uids and _leaves(content)
+        ]
+
+    def census(self) -> Census:
+        """Return what counts the orphans among the contents."""
+        census = Census()
+        for snapshot in (s for found in self._snapshots.values() for s in found):
+            census.see_snapshot(snapshot)
+        for content in self._contents.values():
+            census.see_content(content)
+        return census
+
+    def seen(self, place: Place, now: datetime, brake: brakes.Brake | None = None) -> Seen:
+        """Given a policy, now and whether our clock is off, return what its pass rests on.
+
+        Raise UserError if the policy is not valid, DataError if what was read is not.
+        """
+        policy = self.policies.get(place)
+        notes = objects.annotations(policy) if policy is not None else {}
+        runs = [parse(b) for b in self.backups.get(place, ())]
+        names = self.content_names(place)
+        return Seen(
+            now=now,
+            rules=rules_of(parse_policy_spec(policy)) if policy is not None else None,
+            snapshots=self._snapshots.get(place, []),
+            contents={n: self._contents[n] for n in names if n in self._contents},
+            running=frozenset(r.uid for r in runs if not r.status.phase.final),
+            requests=frozenset(
+                objects.uid(r) for r in self.requests if objects.namespace(r) == place[0]
+            ),
+            released=brakes.released_plans(notes.get(labels.RELEASE_RETENTION)),
+            accepted=accepted_sizes(notes.get(labels.ACCEPT_SIZE)),
+            clock=brake,
+            policy=policy,
+            conditions=policy_status(policy).conditions if policy is not None else (),
+            finished=[r for r in runs if r.status.phase.final],
+        )
+
+
+async def gather(client: Client, clock: Clock, place: Place) -> Seen:
+    """Given a policy's address, read all that its pass rests on.
+
+    Raise UserError if the policy is not valid, and what the reads raise.
+    """
+    world = await read(client, place)
+
+    async def find(content: str) -> None:
+        found = await client.find(VOLUME_SNAPSHOT_CONTENT, content)
+        world.add_contents([found] if found is not None else [])
+
+    # By name: contents have no namespace, so a LIST would look at those of the whole cluster.
+    await each(client, (partial(find, name) for name in sorted(world.content_names(place))))
+    return await asyncio.to_thread(world.seen, place, clock.now(), brakes.clock(client.skew))
+
+
+async def read(client: Client, place: Place) -> World:
+    """Given a policy's address, read all that its pass rests on but the contents."""
+    namespace, name = place
+    world = World()
+    policy = await client.find(BACKUP_POLICY, name, namespace)
+    world.add_policies([policy] if policy is not None else [])
+    selector = f"{labels.POLICY}={naming.label_value(name)}"
+    world.add_snapshots(await client.list(VOLUME_SNAPSHOT, namespace, labels=selector))
+    world.add_backups(await client.list(BACKUP, namespace, fields=f"spec.policy={name}"))
+    world.add_requests(await client.list(RESTORE_REQUEST, namespace, fields=UNFINISHED))
+    return world
+
+
+async def gather_all(client: Client) -> World:
+    """Read everything that any pass rests on: one paged LIST per kind, trimmed page by page.
+
+    Each LIST shows one moment, that of its first page. So a kind is begun when the first page of
+    the one before is there, and their pages come side by side. What is found is to be read again
+    before anything is written on its strength.
+    """
+    world = World()
+    begun = asyncio.Event()
+    begun.set()
+
+    def collect(
+        add: Callable[[Iterable[Obj]], None], pages: AsyncIterator[list[Obj]]
+    ) -> Coroutine[Any, Any, None]:
+        nonlocal begun
+        turn, begun = begun, asyncio.Event()
+        return _collect(add, pages, turn, begun)
+
+    await run_together(
+        collect(world.add_policies, client.pages(BACKUP_POLICY)),
+        collect(world.add_snapshots, client.pages(VOLUME_SNAPSHOT, labels=labels.POLICY)),
+        collect(world.add_backups, client.pages(BACKUP)),
+        collect(world.add_requests, client.pages(RESTORE_REQUEST, fields=UNFINISHED)),
+        collect(world.add_contents, client.pages(VOLUME_SNAPSHOT_CONTENT)),
+    )
+    await asyncio.to_thread(world.forget_others)
+    return world
+
+
+async def _collect(
+    add: Callable[[Iterable[Obj]], None],
+    pages: AsyncIterator[list[Obj]],
+    turn: asyncio.Event,
+    begun: asyncio.Event,
+) -> None:
+    await turn.wait()
+    async for page in pages:
+        begun.set()
+        for obj in page:
+            trim(obj)
+        add(page)
+
+
+def trim(obj: Obj) -> None:
+    """Given an object as read, take away what no plan rests on: who wrote it, and how; of a run
+    its plan and its dumps.
+    """
+    metadata = obj["metadata"]
+    metadata.pop("managedFields", None)
+    metadata.get("annotations", {}).pop(LAST_APPLIED, None)
+    if obj["kind"] == BACKUP.kind:
+        for key in ("plan", "dumps"):
+            obj.get("status", {}).pop(key, None)
+
+
+def _leaves(content: Obj) -> bool:
+    try:
+        return is_leaving(content)
+    except DataError:
+        return True  # Whoever finishes sweeps fails on it and tells.

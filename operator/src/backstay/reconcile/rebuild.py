@@ -1,0 +1,100 @@
+"""Make the records of a policy anew from its artifacts, when it is created or asks for it.
+
+Invariants: contents are read before snapshots, and Backups last, so that a run under way is never
+taken for gone; the request is taken off last, so a process that dies on the way is followed by
+one that does the rest; a record that cannot be made is told and keeps no other away.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from backstay.api.common import changed, format_time
+from backstay.builders.snapshot import metadata_patch
+from backstay.domain import labels, objects, rebuild
+from backstay.domain.clock import Clock
+from backstay.domain.errors import DataError, UserError
+from backstay.domain.objects import Obj, dig
+from backstay.engine.queue import Key
+from backstay.kube.client import Client
+from backstay.kube.events import EventPoster
+from backstay.kube.resources import BACKUP, BACKUP_POLICY
+from backstay.reconcile import keys
+from backstay.steps.held import policy_status
+from backstay.steps.records import import_record, point_at, size_of
+from backstay.steps.series import policy_contents, policy_snapshots
+from backstay.steps.status import write_status
+
+log = logging.getLogger(__name__)
+
+
+class RebuildReconciler:
+    """Brings back the records of one policy at each call that is asked for."""
+
+    def __init__(
+        self, client: Client, events: EventPoster, clock: Clock, enqueue: Callable[[Key], None]
+    ) -> None:
+        self._client = client
+        self._events = events
+        self._clock = clock
+        self._enqueue = enqueue
+
+    async def reconcile(self, key: Key) -> timedelta | None:
+        """Given a policy's rebuild key, make what is missing and acknowledge the request."""
+        policy = await self._client.find(BACKUP_POLICY, key.name, key.namespace)
+        if policy is None or dig(policy, "metadata", "deletionTimestamp"):
+            return None
+        if not rebuild.is_asked(policy):
+            return None
+        made, problems = 0, []
+        for wanted in await self._missing(key.namespace, key.name):
+            try:
+                uid = await import_record(self._client, wanted)
+            except (DataError, UserError) as error:
+                log.warning("%s: record %s: %s", key, wanted.name, error.message)
+                problems.append(error.message)
+                continue
+            for artifact in wanted.artifacts:
+                await point_at(self._client, artifact, uid)
+            made += 1
+        await self._acknowledge(policy, made, problems)
+        if made:
+            self._enqueue(keys.policy(key.namespace, key.name))
+            self._enqueue(keys.retention(key.namespace, key.name))
+        return None
+
+    async def _missing(self, namespace: str, name: str) -> list[rebuild.Import]:
+        contents = await policy_contents(self._client, namespace, name)
+        snapshots = await policy_snapshots(self._client, namespace, name)
+        backups = await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
+        living = [objects.uid(b) for b in backups if not _is_begun(b)]
+        return rebuild.imports(namespace, name, rebuild.pair(snapshots, contents, size_of), living)
+
+    async def _acknowledge(self, policy: Obj, made: int, problems: list[str]) -> None:
+        now = self._clock.now()
+        status = changed(policy_status(policy), rebuilt_at=now)
+        policy = await write_status(self._client, BACKUP_POLICY, policy, status)
+        if made or problems:
+            failed = f"; {len(problems)} could not be: {problems[0]}" if problems else ""
+            await self._events.tell(
+                policy,
+                "Rebuilt",
+                f"{made} records were made anew from the artifacts{failed}",
+                type="Warning" if problems else "Normal",
+                attempt=format_time(now),
+            )
+        if labels.REBUILD in objects.annotations(policy):
+            await self._client.patch(
+                BACKUP_POLICY,
+                objects.name(policy),
+                objects.namespace(policy),
+                metadata_patch(policy, annotations={labels.REBUILD: None}),
+            )
+
+
+def _is_begun(backup: Obj) -> bool:
+    """Whether it is an Imported record whose maker died before its status."""
+    imported = dig(backup, "spec", "trigger") == "Imported"
+    return imported and dig(backup, "status", "phase") is None

@@ -1,0 +1,69 @@
+"""Much of a kind, done side by side: as much at a time as the client has slots for bulk work."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Final, TypeAlias
+
+from backstay.domain.errors import BackstayError, Conflict, Fatal, Transient
+from backstay.engine.group import run_together
+from backstay.kube.client import Client
+
+log = logging.getLogger(__name__)
+
+Item: TypeAlias = tuple[str, Callable[[], Awaitable[bool]]]
+"""What it is, for messages, and its work: whether more follows soon."""
+_TOLD: Final = 5
+"""Failures that one message names."""
+
+
+async def each(client: Client, calls: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Given calls that read or write, make them side by side within the slots of the client.
+
+    Raise what the first one that fails raises; the others are cancelled then.
+    """
+
+    async def in_slot(call: Callable[[], Awaitable[None]]) -> None:
+        async with client.bulk:
+            await call()
+
+    await run_together(*map(in_slot, calls))
+
+
+class Work:
+    """Items of one pass, whatever becomes of each; within one, things happen in order."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.follows = False
+        """Whether any item said that more follows soon."""
+        self._failures: list[str] = []
+        self._lost_race = False
+
+    async def do(self, *items: Item) -> None:
+        """Given items, do them all side by side; keep failures for later. Raise Fatal at once."""
+        await each(self._client, (partial(self._attempt, *item) for item in items))
+
+    async def _attempt(self, what: str, work: Callable[[], Awaitable[bool]]) -> None:
+        try:
+            self.follows = await work() or self.follows
+        except Fatal:
+            raise
+        except Conflict as error:
+            # Somebody edited it meanwhile, which is a supported way to act: read again soon.
+            log.info("%s changed meanwhile: %s", what, error.message)
+            self._lost_race = True
+        except BackstayError as error:
+            self._failures.append(f"{what}: {error.message}")
+
+    def raise_failures(self, what: object) -> None:
+        """Given what they are of, raise Transient if any failed, Conflict if one lost a race."""
+        if self._failures:
+            told = self._failures[:_TOLD]
+            if len(self._failures) > _TOLD:
+                told.append(f"and {len(self._failures) - _TOLD} more")
+            raise Transient(f"{what}: {'; '.join(told)}")
+        if self._lost_race:
+            raise Conflict(f"{what}: objects changed during the pass")

@@ -1,0 +1,245 @@
+"""Schedules on a real API server: many policies at one moment, and an operator that dies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.support.schedules import (
+    MovedClock,
+    make_policies,
+    make_snapshot_class,
+    make_source,
+    next_hour,
+    policy_body,
+)
+
+from backstay.api.common import format_duration
+from backstay.domain import objects
+from backstay.domain.errors import Conflict, Fatal
+from backstay.domain.objects import Obj
+from backstay.domain.times import parse_time
+from backstay.domain.timing import offset_of
+from backstay.engine.queue import Key, Queue
+from backstay.kube.client import Client
+from backstay.kube.events import EventPoster
+from backstay.kube.login import Login
+from backstay.kube.resources import BACKUP, BACKUP_POLICY, EVENT, Resource
+from backstay.observe import metrics
+from backstay.reconcile import keys
+from backstay.reconcile.policy import PolicyReconciler
+
+POLICIES = 150
+JITTER = timedelta(seconds=5)
+AHEAD = timedelta(seconds=3)
+"""From the first look to the slot."""
+
+
+class Rig:
+    """A client and a policy reconciler on a clock of their own."""
+
+    def __init__(self, client: Client, clock: MovedClock) -> None:
+        self.client = client
+        self.clock = clock
+        self.started: dict[Key, datetime] = {}
+        self.expected = 1
+        self.all_started = asyncio.Event()
+        self.policies = PolicyReconciler(
+            client, EventPoster(client, clock, "test"), clock, self._note
+        )
+
+    def _note(self, key: Key) -> None:
+        self.started.setdefault(key, self.clock.now())
+        if len(self.started) == self.expected:
+            self.all_started.set()
+
+    async def look(self, namespace: str) -> Obj:
+        """Reconcile the policy `shop`; return it."""
+        await self.policies.reconcile(keys.policy(namespace, "shop"))
+        return await self.client.get(BACKUP_POLICY, "shop", namespace)
+
+    async def slots(self, namespace: str) -> list[datetime]:
+        """The slots that have a Backup."""
+        found = await self.client.list(BACKUP, namespace)
+        return sorted(parse_time(b["spec"]["scheduledFor"]) for b in found)
+
+
+@pytest.fixture
+async def rig(credentials: Login, namespace: str) -> AsyncIterator[Rig]:
+    clock = MovedClock()
+    async with Client(credentials, clock) as client:
+        await make_snapshot_class(client)
+        await make_source(client, namespace)
+        yield Rig(client, clock)
+
+
+async def make_policy(rig: Rig, namespace: str, **schedule: Any) -> datetime:
+    """An hourly policy that was looked at once; return its first slot."""
+    await make_policies(rig.client, [policy_body(namespace, "shop", **schedule)])
+    await rig.look(namespace)
+    return next_hour(rig.clock.now())
+
+
+@asynccontextmanager
+async def working(queue: Queue) -> AsyncIterator[None]:
+    task = asyncio.create_task(queue.run())
+    try:
+        yield
+    finally:
+        queue.stop()
+        await task
+
+
+async def test_policies_of_one_minute_each_start_once_and_not_before_their_share_of_jitter(
+    rig: Rig, namespace: str
+) -> None:
+    # given many policies that are due in the same minute
+    jitter = format_duration(JITTER)
+    bodies = [policy_body(namespace, f"p-{n}", jitter=jitter) for n in range(POLICIES)]
+    policies = await make_policies(rig.client, bodies)
+    slot = next_hour(rig.clock.now())
+    rig.clock.move_to(slot - AHEAD)
+    rig.expected = POLICIES
+    # when an operator looks at them all, and lives until the last of them has started
+    queue = Queue(rig.policies.reconcile, rig.clock, workers=8)
+    async with working(queue), asyncio.timeout(120):
+        for policy in policies:
+            queue.add(keys.policy(namespace, objects.name(policy)))
+        await rig.all_started.wait()
+    # then each has one Backup, of that slot, and not from before its share of the jitter
+    backups = await rig.client.list(BACKUP, namespace)
+    assert sorted(b["spec"]["policy"] for b in backups) == sorted(map(objects.name, policies))
+    assert {parse_time(b["spec"]["scheduledFor"]) for b in backups} == {slot}
+    for backup in backups:
+        name = backup["spec"]["policy"]
+        started = rig.started[keys.backup(namespace, objects.name(backup))]
+        assert started >= slot + offset_of(namespace, name, JITTER)
+    # and a look at each starts nothing more, and tells when the next one starts
+    for policy in policies:
+        name = objects.name(policy)
+        await rig.policies.reconcile(keys.policy(namespace, name))
+        told = await rig.client.get(BACKUP_POLICY, name, namespace)
+        after = slot + timedelta(hours=1) + offset_of(namespace, name, JITTER)
+        assert told["status"]["nextRun"] == after.strftime("%Y-%m-%d %H:%M:%S").removesuffix(":00")
+    assert len(await rig.client.list(BACKUP, namespace)) == POLICIES
+
+
+async def test_an_operator_that_dies_before_the_status_starts_the_slot_once_and_counts_once(
+    rig: Rig, namespace: str, credentials: Login
+) -> None:
+    slot = await make_policy(rig, namespace)
+    rig.clock.move_to(slot + timedelta(hours=3, minutes=5))
+    dying = Dying(credentials, rig.clock)
+    async with dying:
+        with pytest.raises(Fatal):
+            await Rig(dying, rig.clock).look(namespace)
+    hour = timedelta(hours=1)
+    assert await rig.slots(namespace) == [slot + 3 * hour]
+    before = missed_total(namespace)
+
+    for _ in range(2):
+        policy = await rig.look(namespace)
+
+    assert await rig.slots(namespace) == [slot + 3 * hour]
+    (entry,) = policy["status"]["missed"]
+    assert (entry["reason"], entry["count"]) == ("Coalesced", 3)
+    assert parse_time(entry["last"]) == slot + 2 * hour
+    assert parse_time(policy["status"]["lastSlot"]) == slot + 3 * hour
+    assert missed_total(namespace) - before == 3
+    events = await rig.client.list(EVENT, namespace)
+    told = [e["message"] for e in events if e["reason"] == "MissedCoalesced"]
+    assert len(told) == 1
+
+
+class Dying(Client):
+    """A client whose process dies at its first write of a status."""
+
+    async def patch(
+        self, resource: Resource, name: str, *_: object, subresource: str | None = None
+    ) -> Obj:
+        raise Fatal(f"killed at the patch of {resource.plural} {name} {subresource}")
+
+
+def missed_total(namespace: str) -> float:
+    labels = {"namespace": namespace, "policy": "shop", "reason": "Coalesced"}
+    return metrics.REGISTRY.get_sample_value("backstay_missed_slots_total", labels) or 0.0
+
+
+async def test_a_slot_runs_once_though_its_records_are_deleted(rig: Rig, namespace: str) -> None:
+    slot = await make_policy(rig, namespace)
+    rig.clock.move_to(slot + timedelta(minutes=1))
+    await rig.look(namespace)
+    (backup,) = await rig.client.list(BACKUP, namespace)
+    await rig.client.delete(BACKUP, objects.name(backup), namespace, uid=objects.uid(backup))
+
+    policy = await rig.look(namespace)
+
+    assert await rig.slots(namespace) == []
+    assert policy["status"]["missed"] == []
+
+
+async def test_a_policy_applied_again_runs_no_slot_of_before(rig: Rig, namespace: str) -> None:
+    slot = await make_policy(rig, namespace)
+    policy = await rig.client.get(BACKUP_POLICY, "shop", namespace)
+    await rig.client.delete(BACKUP_POLICY, "shop", namespace, uid=objects.uid(policy))
+    # given that by our clock the new one is created after the slot
+    rig.clock.move_to(slot - timedelta(hours=1) + timedelta(minutes=1))
+    await make_policies(rig.client, [policy_body(namespace, "shop")])
+
+    policy = await rig.look(namespace)
+
+    assert await rig.slots(namespace) == []
+    assert parse_time(policy["status"]["resumedAt"]) > slot - timedelta(hours=1)
+
+
+async def edit(rig: Rig, namespace: str, spec: Obj) -> None:
+    policy = await rig.client.get(BACKUP_POLICY, "shop", namespace)
+    body = {"metadata": {"resourceVersion": objects.version(policy)}, "spec": spec}
+    await rig.client.patch(BACKUP_POLICY, "shop", namespace, body)
+
+
+async def test_a_schedule_edited_to_a_time_that_is_past_starts_nothing(
+    rig: Rig, namespace: str
+) -> None:
+    # given a policy whose slot was an hour ago, by the schedule that it gets now
+    created = await make_policy(rig, namespace, cron="@yearly") - timedelta(hours=1)
+    past = created - timedelta(minutes=7)
+    await edit(rig, namespace, {"schedule": {"cron": f"{past.minute} {past.hour} * * *"}})
+
+    policy = await rig.look(namespace)
+
+    assert await rig.slots(namespace) == []
+    assert policy["status"]["schedule"] == f"{past.minute} {past.hour} * * * UTC"
+    tomorrow = past + timedelta(days=1)
+    assert policy["status"]["nextRun"] == tomorrow.strftime("%Y-%m-%d %H:%M")
+
+
+class Racing(Client):
+    """A client that somebody else is always faster than."""
+
+    async def patch(
+        self, resource: Resource, name: str, namespace: str | None, body: Obj, **kwargs: Any
+    ) -> Obj:
+        found = await self.get(resource, name, namespace)
+        note = {"resourceVersion": objects.version(found), "annotations": {"somebody": "else"}}
+        await super().patch(resource, name, namespace, {"metadata": note})
+        return await super().patch(resource, name, namespace, body, **kwargs)
+
+
+async def test_a_status_write_that_lost_a_race_counts_nothing_twice(
+    rig: Rig, namespace: str, credentials: Login
+) -> None:
+    slot = await make_policy(rig, namespace, startingDeadline="1m")
+    rig.clock.move_to(slot + timedelta(minutes=30))
+    async with Racing(credentials, rig.clock) as racing:
+        with pytest.raises(Conflict):
+            await Rig(racing, rig.clock).look(namespace)
+
+    policy = await rig.look(namespace)
+
+    (entry,) = policy["status"]["missed"]
+    assert (entry["reason"], entry["count"]) == ("DeadlineExceeded", 1)

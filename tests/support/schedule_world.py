@@ -1,0 +1,235 @@
+"""A policy in memory, its records, and an operator that dies: who looks when, and what comes of it.
+
+The operator is `domain.policy.decide` and the two writes of reconcile/policy.py, in their order.
+What must always hold is asserted where it could break.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from backstay.api.common import changed
+from backstay.api.policy import PolicySpec, PolicyStatus
+from backstay.api.schedule import Blackout, MissedSlots, Schedule
+from backstay.domain import policy, schedule
+from backstay.domain.calendar import load_zone
+
+MINUTE = timedelta(minutes=1)
+DAY = timedelta(days=1)
+RESTART = timedelta(minutes=10)
+"""How long it takes until a process that died is there again."""
+NAMESPACE, NAME = "shop", "shop"
+
+
+@dataclass(slots=True)
+class Run:
+    """A scheduled run, and when it ends."""
+
+    slot: datetime
+    ends: datetime
+
+
+@dataclass(slots=True)
+class World:
+    """See the module. `now` is the API server's clock; the operator's is off by `skew`."""
+
+    now: datetime
+    spec: PolicySpec
+    skew: timedelta = timedelta(0)
+    run_lasts: timedelta = 5 * MINUTE
+    alive: bool = True
+    created: datetime = field(init=False)
+    edited: datetime = field(init=False)
+    status: PolicyStatus = field(init=False, default_factory=PolicyStatus)
+    records: list[Run] = field(default_factory=list)
+    carriers: set[datetime] = field(default_factory=set)
+    """Slots that the snapshots of the runs name."""
+    missed: set[datetime] = field(default_factory=set)
+    """Slots that this policy has counted."""
+    next_look: datetime = field(init=False)
+    promise: datetime | None = None
+    """The moment at which the next run was said to start; None if something changed since."""
+    dies_at_start: bool = False
+    """The operator dies at its next start, after it made the Backup and before the status."""
+    rescheduled: datetime = field(init=False)
+    """When cron or zone were last edited, or the policy unsuspended."""
+    begin: datetime = field(init=False)
+    """The same, as far as the operator could see it: an edit that was taken back was none."""
+    looked: PolicySpec | None = None
+
+    def __post_init__(self) -> None:
+        self.created = self.edited = self.next_look = self.rescheduled = self.begin = self.now
+
+    # ---- people and faults ----------------------------------------------------------------
+
+    def edit(self, spec: PolicySpec) -> None:
+        if meaning(spec) != meaning(self.spec) or (self.spec.suspend and not spec.suspend):
+            self.rescheduled = self.now
+        self.spec, self.edited = spec, self.now
+        self._disturb()
+
+    def apply_again(self) -> None:
+        """Delete the policy and apply it again: its status is lost, its artifacts are not."""
+        self.created = self.edited = self.rescheduled = self.begin = self.now
+        self.status, self.missed = PolicyStatus(), set()
+        self._disturb()
+
+    def delete_records(self) -> None:
+        self.records = [r for r in self.records if r.ends > self.now]
+
+    def set_clock(self, skew: timedelta) -> None:
+        self.skew = skew
+        self._disturb()
+
+    def kill(self) -> None:
+        self.alive = False
+        self.promise = None
+
+    def start(self) -> None:
+        self.alive = True
+        self._disturb()
+
+    def _disturb(self) -> None:
+        self.next_look, self.promise = self.now, None
+
+    # ---- the operator ---------------------------------------------------------------------
+
+    def pass_time(self, span: timedelta) -> None:
+        """Let time pass; a living operator looks whenever it wanted to, or a run ends."""
+        end = self.now + span
+        while self.alive and (at := self._next_event()) <= end:
+            self.now = max(self.now, at)
+            self.look()
+        self.now = end
+
+    def _next_event(self) -> datetime:
+        return min([self.next_look, *(r.ends for r in self.records if r.ends > self.now)])
+
+    def look(self) -> None:
+        """One reconcile."""
+        now = self.now + self.skew
+        self._note_edits()
+        decision = policy.decide(self._seen(now))
+        if decision.slot is not None:
+            self._start(decision.slot, now)
+        elif self.promise is not None and now >= self.promise:
+            assert self._busy(), "nextRun was not true"
+        if decision.slot is not None and self.dies_at_start:
+            self.dies_at_start = False
+            self.next_look, self.promise = self.now + RESTART, None
+            return
+        self._check_account(decision)
+        # Through the wire form, as the API server keeps it: whole seconds.
+        self.status = PolicyStatus.model_validate(decision.status.dump())
+        # The end of a run wakes its policy; that there is a poll as well is not told here.
+        polls = decision.after is None or decision.after == policy.OVERLAP_POLL
+        self.next_look = self.now + (decision.after if decision.after and not polls else DAY)
+        promise = promised(decision.status)
+        # One that is past waits for a run to end, and who knows when that is.
+        self.promise = promise if promise is not None and promise > now else None
+
+    def _busy(self) -> bool:
+        return any(r.ends > self.now for r in self.records)
+
+    def _note_edits(self) -> None:
+        before, self.looked = self.looked, self.spec
+        if before is not None and (
+            meaning(before) != meaning(self.spec) or (before.suspend and not self.spec.suspend)
+        ):
+            self.begin = self.rescheduled
+
+    def _seen(self, now: datetime) -> policy.Seen:
+        return policy.Seen(
+            now=now,
+            created=self.created,
+            generation=1,
+            status=self.status,
+            spec=self.spec,
+            problem=None,
+            runs=[policy.RunSeen("r", r.slot, r.ends <= self.now, None) for r in self.records],
+            slots=sorted(self.carriers),
+            namespace=NAMESPACE,
+            name=NAME,
+            edited=self.edited,
+        )
+
+    def _start(self, slot: datetime, now: datetime) -> None:
+        wanted = self._wanted()
+        assert slot not in self.carriers, "a slot runs once"
+        assert slot not in self.missed, "what was counted as missed never runs"
+        assert not self._busy(), "runs do not overlap"
+        assert slot > self.created, "a slot from before the policy was there"
+        assert slot > self.begin, "a slot from before the schedule was changed or resumed"
+        assert slot <= now, "a slot that is not due yet"
+        assert not self.spec.suspend
+        assert now <= slot + (wanted.jitter or timedelta(0)) + wanted.starting_deadline
+        for window in wanted.blackouts:
+            assert not in_window(window, wanted.time_zone, now), "a start in a blackout"
+        if self.promise is not None:
+            assert now == self.promise, "nextRun was not true"
+        self.records.append(Run(slot, self.now + self.run_lasts))
+        self.carriers.add(slot)
+
+    # ---- the account ----------------------------------------------------------------------
+
+    def _check_account(self, decision: policy.Decision) -> None:
+        """Every slot that lastSlot moves over has run or is counted, once."""
+        wanted, status = self._wanted(), decision.status
+        parsed = schedule.Schedule.parse(wanted.cron, wanted.time_zone)
+        begin = max(self.created, status.resumed_at or self.created)
+        counted = max(begin, self.status.last_slot or begin)
+        if status.last_slot is None or status.last_slot <= counted:
+            assert decision.missed == ()
+            return
+        passed = slots_in(parsed, counted, status.last_slot)
+        lost = [s for s in passed if s not in self.carriers]
+        assert lost == [s for m in decision.missed for s in self._slots_of(m, parsed)]
+        assert not self.missed.intersection(lost), "a slot is counted once"
+        self.missed.update(lost)
+
+    def _slots_of(self, group: MissedSlots, parsed: schedule.Schedule) -> list[datetime]:
+        found = slots_in(parsed, group.first - MINUTE, group.last)
+        lost = [s for s in found if s not in self.carriers]
+        assert len(lost) == group.count
+        return lost
+
+    def _wanted(self) -> Schedule:
+        assert self.spec.schedule is not None
+        return self.spec.schedule
+
+
+def meaning(spec: PolicySpec) -> str:
+    """Given a spec with a schedule, return when its slots are, in words."""
+    assert spec.schedule is not None
+    return f"{spec.schedule.cron} {spec.schedule.time_zone}"
+
+
+def promised(status: PolicyStatus) -> datetime | None:
+    """Given a status, return the moment that its nextRun names, None if it names none."""
+    if status.next_run is None or status.schedule is None:
+        return None
+    zone = load_zone(status.schedule.rpartition(" ")[2])
+    return datetime.fromisoformat(status.next_run).replace(tzinfo=zone)
+
+
+def in_window(window: Blackout, zone: str, moment: datetime) -> bool:
+    """Given a window as a person wrote it, return whether a moment lies in it."""
+    opens = schedule.Schedule.parse(window.start, zone)
+    return bool(slots_in(opens, moment - window.duration, moment))
+
+
+def slots_in(parsed: schedule.Schedule, after: datetime, until: datetime) -> list[datetime]:
+    """Given a schedule and two moments, return its slots in (after, until], walking."""
+    found: list[datetime] = []
+    for slot in parsed.after(after):
+        if slot > until:
+            return found
+        found.append(slot)
+    return found
+
+
+def with_schedule(spec: PolicySpec, **values: object) -> PolicySpec:
+    """Given a spec with a schedule, return it with some fields of that changed."""
+    assert spec.schedule is not None
+    return changed(spec, schedule=changed(spec.schedule, **values))
