@@ -18,12 +18,12 @@ from tests.support.schedules import (
     policy_body,
 )
 
-from backstay.api.common import format_duration
 from backstay.domain import objects
 from backstay.domain.errors import Conflict, Fatal
 from backstay.domain.objects import Obj
 from backstay.domain.times import parse_time
 from backstay.domain.timing import offset_of
+from backstay.durations import format_duration
 from backstay.engine.queue import Key, Queue
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster

@@ -31,10 +31,10 @@ from tests.support.schedules import (
     policy_body,
 )
 
-from backstay.api.common import format_duration
 from backstay.domain import objects
 from backstay.domain.objects import Obj
 from backstay.domain.timing import offset_of
+from backstay.durations import format_duration
 from backstay.engine.queue import Key, Queue
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster

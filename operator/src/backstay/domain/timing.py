@@ -25,8 +25,8 @@ from itertools import islice, pairwise
 from typing import Final
 
 from backstay.api import schedule as api
-from backstay.api.common import format_duration
 from backstay.domain.schedule import Schedule
+from backstay.durations import format_duration
 
 _STEPS: Final = 500
 """Windows and slots that are looked through for a moment at which something can start."""
