@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstay.agent.listing import Listing, Stat, Totals, extra_size, totals_of
@@ -43,6 +43,7 @@ def listings(draw: st.DrawFn) -> Listing:
     return Listing(found, inodes, extras, {name: {"size": 7} for name in noted})
 
 
+@settings(deadline=None, max_examples=50)
 @given(listings())
 def test_a_listing_survives_its_block(listing: Listing) -> None:
     read = Listing.decode(listing.encode())
@@ -50,6 +51,7 @@ def test_a_listing_survives_its_block(listing: Listing) -> None:
     assert read.digest == listing.digest
 
 
+@settings(deadline=None, max_examples=50)
 @given(listings())
 def test_every_name_is_found_and_no_other(listing: Listing) -> None:
     for at, name in enumerate(listing.names):
@@ -76,6 +78,7 @@ small = st.integers(0, 9).map(
 paths = st.sampled_from([b"", b"a", b"a/b", b"c", b"new\nline", b"\xff"])
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.dictionaries(paths, small, min_size=1, max_size=4), min_size=1, max_size=6))
 def test_a_manifest_in_parts_is_what_was_written_last(days: list[dict[bytes, Listing]]) -> None:
     with tempfile.TemporaryDirectory() as root:
@@ -110,6 +113,7 @@ def test_a_damaged_manifest_says_so(tmp_path: Path, cut: int) -> None:
         Manifest.load(tmp_path / "1").blocks()
 
 
+@settings(deadline=None, max_examples=50)
 @given(listings(), listings())
 def test_totals_add_up(one: Listing, other: Listing) -> None:
     both = totals_of(one) + totals_of(other)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstay.domain.errors import DataError
@@ -36,6 +36,7 @@ def point(day: int, **more: Any) -> RollingPoint:
     return replace(made, **more)
 
 
+@settings(deadline=None, max_examples=50)
 @given(series, series)
 def test_no_two_series_share_a_folder(one: Series, other: Series) -> None:
     assert (one.folder == other.folder) == (one == other)
@@ -43,11 +44,13 @@ def test_no_two_series_share_a_folder(one: Series, other: Series) -> None:
     assert ".." not in one.folder.split("/")
 
 
+@settings(deadline=None, max_examples=50)
 @given(series)
 def test_a_series_survives_json(one: Series) -> None:
     assert Series.parse(one.to_json()) == one
 
 
+@settings(deadline=None, max_examples=50)
 @given(texts, texts)
 def test_a_point_survives_its_file_and_its_version_says_what_it_is(
     labels: dict[str, str], annotations: dict[str, str]
