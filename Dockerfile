@@ -1,4 +1,5 @@
-# Backstay's one image: the operator, the pods that verify a restored claim, the Jobs of rolling copies.
+# Backstay's one image: the operator, the pods that verify a restored claim, and the Jobs that make
+# and restore rolling copies (they use rsync).
 # Builds with any engine and nothing but Debian's packages and PyPI: docker build -t backstay .
 
 FROM debian:trixie-slim AS python

@@ -32,7 +32,7 @@ unit: $(VENV) ## Run the unit and property tests (seconds)
 	$(BIN)/pytest --numprocesses auto tests/unit
 	$(BIN)/pytest --numprocesses auto tests/property
 
-faults: $(VENV) ## Kill dumps and retention passes at every step, on real servers (minutes)
+faults: $(VENV) ## Kill dumps, copies and retention passes at every step, on real servers (minutes)
 	@$(CLUSTER) tools etcd kube-apiserver mongodump mongorestore ferretdb >/dev/null
 	$(BIN)/pytest tests/faults
 

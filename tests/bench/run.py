@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import dump, idle, queue, retention, schedule
+from tests.bench import dump, idle, queue, retention, rolling, schedule
 from tests.bench.figure import Figure
 
 OUTPUT = Path(__file__).resolve().parents[2] / "build/bench.json"
@@ -21,6 +21,7 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "idle": idle.measure,
     "queue": queue.measure,
     "retention": retention.measure,
+    "rolling": rolling.measure,
     "schedule": schedule.measure,
 }
 

@@ -140,8 +140,9 @@ def test_a_directory_that_becomes_a_symlink_under_the_copy_leads_nowhere(
     (place.source / "swapped").mkdir()
     (place.source / "swapped/secret").write_text("own")
     swap = (
-        "import os, sys\nos.chdir(sys.argv[1])\nos.symlink('../other', 'link')\nprint(flush=True)\n"
-        "while True:\n"
+        "import os, sys\nparent = os.getppid()\n"
+        "os.chdir(sys.argv[1])\nos.symlink('../other', 'link')\nprint(flush=True)\n"
+        "while os.getppid() == parent:\n"
         "    os.rename('swapped', 'aside'); os.rename('link', 'swapped')\n"
         "    os.rename('swapped', 'link'); os.rename('aside', 'swapped')\n"
     )
@@ -176,6 +177,8 @@ def test_a_destination_that_fills_up_fails_the_run_and_the_next_one_heals(
 ) -> None:
     """The room is checked before, but names take some too, and others write there as well."""
     with disk(tmp_path, "ext4", "20M") as mount:
+        # Without the part that only root may fill.
+        subprocess.run(["tune2fs", "-m", "0", tmp_path / "disk.img"], check=True)
         place = replace(place, destination=mount)
         place.init()
         place.copy("r1")

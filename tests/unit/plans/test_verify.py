@@ -135,7 +135,7 @@ def test_the_outcome_is_said_on_stdout_and_to_kubernetes(
     assert "4 are on record" in said[1]
 
 
-@pytest.mark.parametrize("arguments", [[], ["verify"], ["prune", "{}"]])
+@pytest.mark.parametrize("arguments", [[], ["verify"], ["bake", "{}"]])
 def test_other_words_are_answered_with_the_usage(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

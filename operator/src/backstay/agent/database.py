@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Collection
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Final
 from urllib.parse import quote
 
@@ -25,7 +25,8 @@ from backstay.agent.paths import printable
 from backstay.domain.errors import DataError
 
 HEADER: Final = b"SQLite format 3\0"
-SIBLINGS: Final = (b"-wal", b"-journal", b"-shm")
+LOGS: Final = (b"-wal", b"-journal")
+SIBLINGS: Final = (*LOGS, b"-shm")
 _WAIT: Final = 60  # seconds for a lock
 
 
@@ -49,7 +50,19 @@ def is_live(name: bytes, sizes: dict[bytes, int]) -> bool:
     """Given a database's name and the sizes of the files beside it, return whether it has a write
     ahead log or a journal with something in it.
     """
-    return any(sizes.get(name + suffix, 0) > 0 for suffix in (b"-wal", b"-journal"))
+    return any(sizes.get(name + suffix, 0) > 0 for suffix in LOGS)
+
+
+def has_log(name: bytes, directory: int) -> bool:
+    """Given a database that was read as a plain file, return whether it has a journal or a log
+    now: then a commit may have been halfway through all the while, moving nothing.
+    """
+    sizes = {}
+    for suffix in LOGS:
+        with suppress(FileNotFoundError):
+            found = os.stat(name + suffix, dir_fd=directory, follow_symlinks=False)
+            sizes[name + suffix] = found.st_size
+    return is_live(name, sizes)
 
 
 def copy_database(name: bytes, source: int, target: int) -> None:

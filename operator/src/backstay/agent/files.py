@@ -13,7 +13,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from backstay.agent.linux import reflink, write_small_extents
@@ -24,6 +24,7 @@ PAGE: Final = 4096
 BIG: Final = 8 << 20
 """From this size on, a changed file starts from its predecessor where it can be reflinked."""
 _TRIES: Final = 3
+_HEAD: Final = 16
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_XATTRS: Final = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -46,6 +47,8 @@ class Copied:
     delta: bool = False
     copied: int = 0
     """Bytes written."""
+    head: bytes = b""
+    """The first bytes, which tell a database."""
 
 
 def open_file(name: bytes, directory: int) -> int:
@@ -72,11 +75,12 @@ def copy_file(name: bytes, source: int, target: int, base: int | None, *, onto: 
         try:
             copied = _copy_still(read, write, delta=delta)
             dress(write, copied.stat, read, fresh=not onto)
+            head = os.pread(write, _HEAD, 0)
         finally:
             os.close(write)
     finally:
         os.close(read)
-    return copied
+    return replace(copied, head=head)
 
 
 def _open_target(

@@ -15,7 +15,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from backstay.agent.database import SIBLINGS, copy_database, is_database, is_live
+from backstay.agent.database import (
+    HEADER,
+    LOGS,
+    SIBLINGS,
+    copy_database,
+    has_log,
+    is_database,
+    is_live,
+)
 from backstay.agent.files import copy_file, copy_xattrs, hash_file, open_file, xattrs
 from backstay.agent.listing import NO_HASH, Known, Stat, stat_of
 from backstay.agent.paths import VANISHED
@@ -94,10 +102,10 @@ def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
         refused = 1
     if family is not None:
         return _place_database(spot, name, one)
-    if spot.defer:
+    if spot.defer and not is_database(name, spot.source):
         return Placed(NO_HASH, one, how=How(not_linked=refused), deferred=True)
     copied = copy_file(name, spot.source, spot.new, spot.old if known else None, onto=spot.onto)
-    if copied.moved and is_database(name, spot.source):
+    if copied.head == HEADER and (copied.moved or has_log(name, spot.source)):
         return _place_database(spot, name, one)
     how = How(0, 1, copied.copied, int(copied.delta), refused)
     return Placed(copied.digest, copied.stat, how=how, moved=copied.moved)
@@ -109,8 +117,7 @@ def _family_of(spot: Spot, name: bytes) -> bytes | None:
         base = name.removesuffix(suffix)
         if suffix and (base == name or spot.now.find(base) is None):
             continue
-        logs = (base + b"-wal", base + b"-journal")
-        found = {log: spot.now.find(log) for log in logs}
+        found = {base + log: spot.now.find(base + log) for log in LOGS}
         sizes = {log: spot.now.stats[at].size for log, at in found.items() if at is not None}
         if is_live(base, sizes) and is_database(base, spot.source):
             return base
@@ -124,9 +131,12 @@ def _is_unchanged(spot: Spot, name: bytes, one: Stat, known: Known, *, live: boo
         return False  # it was copied as a live database and is none now, or the other way round
     if not live:
         return True
-    for suffix in SIBLINGS:
+    # Not by ctime: SQLite gives its logs the owner of the database whenever root opens that.
+    for suffix in LOGS:
         before, at = spot.old_entry(name + suffix), spot.now.find(name + suffix)
-        if (before and before[0]) != (None if at is None else spot.now.stats[at]):
+        if (before is None) != (at is None):
+            return False
+        if before and at is not None and not before[0].same_but_moved(spot.now.stats[at]):
             return False
     return True
 

@@ -12,14 +12,14 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from backstay.agent.build import Built
 from backstay.agent.files import hash_file, open_file
 from backstay.agent.linux import die_with_parent
-from backstay.agent.listing import stat_of
+from backstay.agent.listing import Stat, stat_of
 from backstay.agent.parallel import batches, spread
 from backstay.agent.paths import VANISHED, Descent
 from backstay.agent.place import How
@@ -124,55 +124,53 @@ def _record(plan: Plan, built: Built, paths: list[bytes], *, last: bool) -> list
     """Enter what was copied into its listing; return what changed while it was copied."""
     again = []
     units = batches([(path, 1) for path in paths], 256)
-    for answers in spread(lambda unit: _compare(plan, built, unit), units, plan.processes):
-        for path, digest, size, moved in answers:
+    for answers in spread(lambda unit: _compare(plan, unit), units, plan.processes):
+        for path, digest, there, now in answers:
             parent, _, name = path.rpartition(b"/")
             listing = built.listings[parent]
             at = listing.index(name)
-            if digest is None:
+            if there is None:
                 built.vanished.append(path)
                 del listing.names[at], listing.stats[at], listing.extras[at]
                 continue
             listing.extras[at] = digest
-            if moved and not last:
+            moved = now != listing.stats[at]
+            if moved and not last and now is not None:
+                listing.stats[at] = now
                 again.append(path)
                 continue
-            built.how = built.how.plus(How(copied=1, copied_bytes=size))
+            built.how = built.how.plus(How(copied=1, copied_bytes=there.size))
             if moved:
                 built.moved.append(path)
-                # No inode has this ctime: the next run takes the file for changed.
-                listing.stats[at] = listing.stats[at]._replace(ctime=0, size=size)
+                # What was copied; no inode has this ctime, so the next run takes it for changed.
+                listing.stats[at] = there._replace(ctime=0, links=1)
     return again
 
 
-def _compare(
-    plan: Plan, built: Built, paths: list[bytes]
-) -> list[tuple[bytes, bytes | None, int, bool]]:
+_Compared = tuple[bytes, bytes, Stat | None, Stat | None]
+"""A path, the hash of its copy, the copy's inode, and the source's now (None: gone)."""
+
+
+def _compare(plan: Plan, paths: list[bytes]) -> list[_Compared]:
     source, new = Descent(plan.source), Descent(plan.new)
-    found: list[tuple[bytes, bytes | None, int, bool]] = []
+    found: list[_Compared] = []
     for path in paths:
         parent, _, name = path.rpartition(b"/")
-        listing = built.listings[parent]
-        at = listing.index(name)
         try:
             fd = open_file(name, new(parent))
         except OSError as error:
             if error.errno not in VANISHED:
                 raise
-            found.append((path, None, 0, False))
+            found.append((path, b"", None, None))
             continue
         try:
-            digest, size = hash_file(fd)
+            digest, there = hash_file(fd)[0], stat_of(os.fstat(fd))
         finally:
             os.close(fd)
-        try:
+        now = None
+        with suppress(FileNotFoundError, NotADirectoryError):
             now = stat_of(os.stat(name, dir_fd=source(parent), follow_symlinks=False))
-            moved = now != listing.stats[at]
-        except OSError as error:
-            if error.errno not in VANISHED:
-                raise
-            moved = True
-        found.append((path, digest, size, moved))
+        found.append((path, digest, there, now))
     source.close()
     new.close()
     return found

@@ -1,0 +1,250 @@
+"""Rolling copies against a bare walk, rsync and rm, on ext4, XFS and btrfs.
+
+Every goal is a ratio, or an amount of space, measured in one run: times of what is compared are
+taken in turns, and the best of each counts. BACKSTAY_BENCH_SCALE makes the tree smaller (goals of
+space then mean nothing).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from hack.cluster.kit.packages import ROLLING, ensure, extend_path, require_root
+from tests.bench.figure import Figure
+from tests.bench.rolling_runs import (
+    EVERYTHING,
+    Agent,
+    Rsync,
+    disk,
+    older_rsync,
+    remount,
+    remove,
+    timed,
+    used,
+)
+from tests.bench.rolling_tree import change, generate
+
+SCALE = float(os.environ.get("BACKSTAY_BENCH_SCALE", "1"))
+ROUNDS = 3
+SIZE = "24G"
+MEGABYTE = 1_000_000
+
+
+def measure() -> list[Figure]:
+    """Return the figures; takes some ten minutes and 20 GB of the temporary folder."""
+    require_root("the bench of rolling copies")
+    extend_path()
+    ensure(ROLLING)
+    with tempfile.TemporaryDirectory(prefix="backstay-bench-") as name:
+        folder = Path(name)
+        source = folder / "source"
+        source.mkdir()
+        generate(source, SCALE)
+        with disk(folder, "ext4", SIZE) as mount:
+            figures = _times(source, mount, older_rsync(folder))
+        _say("xfs and btrfs")
+        figures += [_changed_day(folder, source, *goal) for goal in (("xfs", 80), ("btrfs", 35))]
+    return figures
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"rolling: {what}\n")
+
+
+def _agent(source: Path, mount: Path) -> Agent:
+    agent = Agent(source, mount)
+    agent("init")
+    return agent
+
+
+def _times(source: Path, mount: Path, older: Rsync) -> list[Figure]:
+    agent = _agent(source, mount)
+    figures = [_full(agent, older), *_unchanged(agent)]
+    figures += _link_trees(agent, older)
+    day = _day_on_ext4(agent)
+    return [*figures, day]
+
+
+def _in_turns(*runs: Callable[[int], float], rounds: int = ROUNDS) -> list[float]:
+    """The best of each: what else runs on the machine only ever makes it slower."""
+    taken = [[run(number) for run in runs] for number in range(rounds)]
+    return [min(times) for times in zip(*taken, strict=True)]
+
+
+def _ratio(name: str, ours: float, theirs: float, goal: float, method: str) -> Figure:
+    _say(f"{name}: {ours:.2f} s against {theirs:.2f} s")
+    ratio = ours / theirs
+    text = f"{method}; {ours:.2f} s against {theirs:.2f} s"
+    return Figure(name, ratio, "x", f"<= {goal:g}", ratio <= goal, text)
+
+
+def _beside(name: str, seconds: float, method: str) -> Figure:
+    return Figure(name, seconds, "s", "none", True, method)
+
+
+def _full(agent: Agent, older: Rsync) -> Figure:
+    mount = agent.destination
+    target = mount / "rsync-full"
+
+    def ours(number: int) -> float:
+        if number:
+            remove(next(mount.glob("bench/bench/*")))
+        return agent.copy("full")[1]
+
+    def theirs(number: int) -> float:
+        if number:
+            remove(target)
+        return timed([older.path, *EVERYTHING, f"{agent.source}/", f"{target}/"], mount)
+
+    best = _in_turns(theirs, ours, rounds=2)
+    method = f"first full copy, ext4, both flushed; {older.name} {' '.join(EVERYTHING)}"
+    return _ratio("first full copy / rsync", best[1], best[0], 0.85, method)
+
+
+def _unchanged(agent: Agent) -> list[Figure]:
+    program = Path(__file__).with_name("bare_walk.py")
+    walk = [sys.executable, str(program), str(agent.source)]
+    before = used(agent.destination)
+    best = _in_turns(
+        lambda _: timed(walk), lambda number: agent.copy(f"same-{number}")[1], rounds=5
+    )
+    after = used(agent.destination)
+    points = next(agent.destination.glob("bench/bench/*/points"))
+    own = sum(path.stat().st_blocks * 512 for path in points.iterdir() if "full" not in path.name)
+    grown = max(0, after[0] - before[0] - own)
+    inodes = after[1] - before[1] - 2 * 5
+    method = "whole commands, warm cache; the walk is tests/bench/bare_walk.py"
+    return [
+        _ratio("unchanged / bare walk", best[1], best[0], 1.5, method),
+        Figure(
+            "unchanged: bytes beyond points",
+            grown,
+            "B",
+            "<= 0",
+            grown <= 0,
+            "statvfs, ext4, 5 runs",
+        ),
+        Figure(
+            "unchanged: inodes beyond points",
+            inodes,
+            "",
+            "<= 0",
+            inodes <= 0,
+            "statvfs, ext4, 5 runs; a point is its file and its symlink",
+        ),
+    ]
+
+
+def _link_trees(agent: Agent, older: Rsync) -> list[Figure]:
+    """New trees of links: one file is touched before each, so that none is an alias."""
+    mount, source = agent.destination, agent.source
+    installed = Rsync.at("rsync")
+    last = mount / "rsync-full"
+    points = []
+
+    def ours(number: int) -> float:
+        (source / "touched").write_text(str(number))
+        result, seconds = agent.copy(f"tree-{number}")
+        points.append(result["point"])
+        return seconds
+
+    def linked(rsync: str, options: tuple[str, ...], name: str) -> Callable[[int], float]:
+        def run(number: int) -> float:
+            words = [
+                rsync,
+                *options,
+                f"--link-dest={last}",
+                f"{source}/",
+                f"{mount}/{name}{number}/",
+            ]
+            return timed(words, mount)
+
+        return run
+
+    plain = ("-a", "--delete")
+    times = _in_turns(
+        linked(older.path, (*EVERYTHING, *older.quick), "same"),
+        ours,
+        linked(older.path, (*plain, *older.quick), "plain"),
+        rounds=ROUNDS,
+    )
+    article = linked(installed.path, plain, "article")(0)
+    method = f"new tree of links, ext4, one file changed, flushed; {older.name}"
+    figures = [
+        _ratio("link tree / rsync", times[1], times[0], 0.65, f"{method} {' '.join(EVERYTHING)}"),
+        _beside("beside: link tree", times[1], method),
+        _beside("beside: rsync -a of that version", times[2], f"{older.name} -a --delete"),
+        _beside(
+            "beside: the article's command",
+            article,
+            f"{installed.name.split(' --')[0]} -a --delete --link-dest",
+        ),
+    ]
+    return [*figures, *_prune(agent, points)]
+
+
+def _prune(agent: Agent, points: list[dict[str, str]]) -> list[Figure]:
+    """Our trees against rsync's equal ones."""
+    mount = agent.destination
+    answers = []
+
+    def ours(number: int) -> float:
+        answered, reclaimed = agent.prune(points[number])
+        answers.append(answered)
+        began = timed(["sync", "-f", mount])
+        return reclaimed + began
+
+    def theirs(number: int) -> float:
+        return timed(["rm", "-rf", mount / f"same{number}"], mount)
+
+    # The newest one stays.
+    best = _in_turns(theirs, ours, rounds=ROUNDS - 1)
+    answered = 1000 * min(answers)
+    for left in mount.glob("same*"):
+        remove(left)
+    return [
+        Figure(
+            "prune answers", answered, "ms", "<= 50", answered <= 50, "in the agent, ext4; best"
+        ),
+        _ratio("reclaim / rm -rf", best[1], best[0], 0.6, "a tree of links, ext4, flushed"),
+    ]
+
+
+def _day_on_ext4(agent: Agent) -> Figure:
+    grown = _grow(agent, "day", seed=11)
+    return Figure(
+        "beside: changed day, ext4", grown, "MB", "none", True, "ext4 shares no blocks: see docs"
+    )
+
+
+def _changed_day(folder: Path, source: Path, kind: str, goal: int) -> Figure:
+    with disk(folder, kind, SIZE) as mount:
+        agent = _agent(source, mount)
+        agent.copy("full")
+        grown = _grow(agent, "day", seed=12 if kind == "xfs" else 13)
+    method = f"{kind}: used bytes after one day's change and copy, mounted anew, manifest included"
+    return Figure(f"changed day, {kind}", grown, "MB", f"<= {goal}", grown <= goal, method)
+
+
+def _grow(agent: Agent, run: str, seed: int) -> float:
+    remount(agent.destination)
+    before = used(agent.destination)[0]
+    change(agent.source, SCALE, seed)
+    _, seconds = agent.copy(run)
+    remount(agent.destination)
+    grown = (used(agent.destination)[0] - before) / MEGABYTE
+    _say(f"changed day on {agent.destination.name}: {grown:.1f} MB in {seconds:.1f} s")
+    options = [*EVERYTHING, "-n", "-i", "--delete", "--filter=-x trusted.SGI_ACL_*"]
+    found = subprocess.run(
+        ["rsync", *options, f"{agent.source}/", f"{agent.data(run)}/"],
+        check=True,
+        capture_output=True,
+    )
+    if found.stdout:
+        raise RuntimeError(f"the copy differs from its source: {found.stdout[:500]!r}")
+    return grown

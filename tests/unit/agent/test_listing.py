@@ -1,0 +1,121 @@
+"""Listings and manifests: what is written is what is read, whatever the names are."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backstay.agent.listing import Listing, Stat, Totals, extra_size, totals_of
+from backstay.agent.manifest import Changes, Damaged, Manifest, save
+
+names = st.binary(min_size=1, max_size=20).map(
+    lambda raw: raw.replace(b"\0", b"\xff").replace(b"/", b"\n")
+)
+kinds = st.sampled_from([stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
+u32 = st.integers(0, 2**32 - 1)
+u64 = st.integers(0, 2**64 - 1)
+i64 = st.integers(-(2**63), 2**63 - 1)
+
+
+@st.composite
+def stats(draw: st.DrawFn) -> Stat:
+    mode = draw(kinds) | draw(st.integers(0, 0o7777))
+    return Stat(mode, draw(u32), draw(u32), draw(u32), draw(u64), draw(i64), draw(i64), draw(u64))
+
+
+@st.composite
+def listings(draw: st.DrawFn) -> Listing:
+    found = sorted(draw(st.sets(names, max_size=8)))
+    inodes = [draw(stats()) for _ in found]
+    extras = [
+        draw(names)
+        if stat.S_ISLNK(one.mode)
+        else draw(st.binary(min_size=extra_size(one), max_size=extra_size(one)))
+        for one in inodes
+    ]
+    noted = draw(st.sets(st.sampled_from(found), max_size=2)) if found else set()
+    return Listing(found, inodes, extras, {name: {"size": 7} for name in noted})
+
+
+@settings(deadline=None, max_examples=50)
+@given(listings())
+def test_a_listing_survives_its_block(listing: Listing) -> None:
+    read = Listing.decode(listing.encode())
+    assert read == listing
+    assert read.digest == listing.digest
+
+
+@settings(deadline=None, max_examples=50)
+@given(listings())
+def test_every_name_is_found_and_no_other(listing: Listing) -> None:
+    for at, name in enumerate(listing.names):
+        assert listing.find(name) == at
+    assert listing.find(b"no such name \0") is None
+
+
+def manifest_of(
+    folder: Path, base: Manifest | None, new: dict[bytes, Listing], *removed: bytes
+) -> Manifest:
+    changes = Changes(
+        {path: one.digest for path, one in new.items()},
+        {path: one.encode() for path, one in new.items()},
+        removed,
+        {"run": folder.name, "totals": {"entries": 0, "directories": 0, "files": 0, "bytes": 0}},
+    )
+    save(folder, base, changes)
+    return Manifest.load(folder)
+
+
+small = st.integers(0, 9).map(
+    lambda n: Listing([b"f"], [Stat(0o100644, 0, 0, 1, n, 1, 1, n)], [bytes([n]) * 32])
+)
+paths = st.sampled_from([b"", b"a", b"a/b", b"c", b"new\nline", b"\xff"])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.dictionaries(paths, small, min_size=1, max_size=4), min_size=1, max_size=6))
+def test_a_manifest_in_parts_is_what_was_written_last(days: list[dict[bytes, Listing]]) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        now: dict[bytes, Listing] = {}
+        manifest = None
+        for number, day in enumerate(days):
+            gone = [path for path in now if path not in day][:1]
+            now = {path: one for path, one in now.items() if path not in gone} | day
+            manifest = manifest_of(Path(root, str(number)), manifest, day, *gone)
+            assert manifest.listings() == now
+            assert manifest.digests == {path: one.digest for path, one in now.items()}
+
+
+def test_a_small_change_writes_a_small_part_and_shares_the_rest(tmp_path: Path) -> None:
+    whole = {
+        b"d%d" % n: Listing([b"f"], [Stat(0o100644, 0, 0, 1, 1, 1, 1, n)], [bytes(32)])
+        for n in range(40)
+    }
+    first = manifest_of(tmp_path / "1", None, whole)
+    manifest_of(tmp_path / "2", first, {b"d3": Listing([], [], [])})
+    assert sorted(os.listdir(tmp_path / "2")) == ["0000", "0001"]
+    assert (tmp_path / "1/0000").samefile(tmp_path / "2/0000")
+
+
+@pytest.mark.parametrize("cut", [1, 10, -1, -30])
+def test_a_damaged_manifest_says_so(tmp_path: Path, cut: int) -> None:
+    listing = Listing([b"f"], [Stat(0o100644, 0, 0, 1, 1, 1, 1, 1)], [os.urandom(32)])
+    manifest_of(tmp_path / "1", None, {b"": listing})
+    part = tmp_path / "1/0000"
+    part.write_bytes(part.read_bytes()[:cut])
+    with pytest.raises(Damaged):
+        Manifest.load(tmp_path / "1").blocks()
+
+
+@settings(deadline=None, max_examples=50)
+@given(listings(), listings())
+def test_totals_add_up(one: Listing, other: Listing) -> None:
+    both = totals_of(one) + totals_of(other)
+    assert both - totals_of(other) == totals_of(one)
+    assert totals_of(Listing([], [])) == Totals()
