@@ -294,7 +294,7 @@ BAD: Final = [
     rolling({"spec.source.hostPath.path": "srv"}, f"{HOST_PATH}.path", "absolute path of a dir"),
     rolling({"spec.source.hostPath.path": "/srv/../etc"}, f"{HOST_PATH}.path", "without '..'"),
     rolling(
-        {"spec.source": {"hostPath": {"paths": ["/srv/a", "/srv/a/b"], "node": "n"}}},
+        {"spec.source": {"hostPath": {"paths": ["/srv/a", "/srv/a/b"], "node": "worker-1"}}},
         HOST_PATH,
         "one of the paths lies inside another",
     ),

@@ -5,6 +5,7 @@ The operator is wired as in main. What has to do with real nodes is in tests/e2e
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
@@ -17,6 +18,7 @@ import pytest
 from tests.support.node import Node, NodeClient
 
 from backstay.api.common import format_time
+from backstay.cli import main as kubectl_backstay
 from backstay.domain import labels, objects
 from backstay.domain.errors import Conflict, Transient
 from backstay.domain.objects import Obj, dig
@@ -666,3 +668,19 @@ async def test_a_scrub_tells_rot_in_a_condition(world: World) -> None:
     assert (rot["status"], rot["reason"]) == ("True", "RotFound")
     assert "1 not as recorded" in rot["message"]
     assert policy["status"]["copies"][0]["rot"] == 1
+
+
+async def test_the_plugin_shows_copies_and_why_they_are_kept(
+    world: World, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await world.policy(retention={"daily": 7})
+    await world.run(slot=-1)
+    (stamp,) = world.points()
+    command = ["retention", "uploads", "-n", world.namespace, "--kubeconfig", str(kubeconfig)]
+
+    code = await asyncio.to_thread(kubectl_backstay, [*command, "-o", "json"])
+
+    (line,) = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert (line["name"], line["delete"]) == (stamp, False)
+    assert "newest good" in line["reasons"]

@@ -38,7 +38,11 @@ SeriesName = Annotated[str, Field(min_length=1, max_length=SERIES_MAX)]
 
 
 class InPlace(Model):
-    """Has no fields yet."""
+    """Over the source itself."""
+
+    keep_days: int = Field(
+        default=30, ge=1, le=3660, description="Days that the copy of what was there is kept."
+    )
 
 
 class RestoreFrom(Model):

@@ -33,7 +33,8 @@ from backstay.kube.resources import (
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CONTENT,
 )
-from backstay.reconcile.gathering import read
+from backstay.reconcile.copies import copies_seen
+from backstay.reconcile.gathering import Place, World, read
 
 T = TypeVar("T")
 
@@ -81,8 +82,7 @@ async def with_client(target: Target, ask: Callable[[Client, str], Coroutine[Any
 
 async def _by_policy(client: Client, policy: Obj, moment: Moment) -> Shown:
     place = objects.namespace(policy), objects.name(policy)
-    seen = (await read(client, place)).seen(place, SystemClock().now())
-    return _shown(place[1], seen, moment)
+    return _shown_world(await read(client, place), place, moment)
 
 
 async def _by_file(
@@ -108,10 +108,17 @@ async def _by_file(
 
 async def _frozen(client: Client, namespace: str, name: str, moment: Moment) -> Shown:
     place = namespace, name
-    seen = (await read(client, place)).seen(place, SystemClock().now())
-    if not seen.snapshots:
+    shown = _shown_world(await read(client, place), place, moment)
+    if not shown.lines:
         raise NotFound(f"there is no BackupPolicy {namespace}/{name}, and no snapshot of it")
-    return _shown(name, seen, moment)
+    return shown
+
+
+def _shown_world(world: World, place: Place, moment: Moment) -> Shown:
+    """Snapshots and rolling copies of one policy: it has one kind, unless it was made anew."""
+    shown = _shown(place[1], world.seen(place, SystemClock().now()), moment)
+    copies = preview.of_copies(copies_seen(world, place, shown.now))
+    return replace(shown, lines=[*shown.lines, *copies], copies=len(copies))
 
 
 def _shown(policy: str, seen: Seen, moment: Moment) -> Shown:

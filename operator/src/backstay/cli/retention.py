@@ -31,6 +31,8 @@ class Shown:
     now: datetime
     zone: tzinfo
     lines: Sequence[Preview]
+    copies: int = 0
+    """How many of the lines are of rolling copies."""
 
 
 @click.command()
@@ -164,12 +166,17 @@ def verdict_of(line: Preview) -> str:
     return "relabel" if short_set or short_removed else "keep"
 
 
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
 def _print(shown: Shown) -> None:
     count = len(shown.lines)
     zone = getattr(shown.zone, "key", "UTC")
     click.echo(
         f"Policy {shown.policy}, as of {short_time(shown.now, shown.zone)} {zone}:"
-        f" {count} snapshot{'' if count == 1 else 's'}"
+        f" {_counted(count - shown.copies, 'snapshot', 'snapshots')}"
+        + (f", {_counted(shown.copies, 'copy', 'copies')}" if shown.copies else "")
     )
     series: dict[tuple[str, str], list[Preview]] = {}
     for line in shown.lines:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 
-from backstay.domain import adoption, labels, objects
+from backstay.domain import adoption, labels, objects, rolling_upkeep
 from backstay.domain.brakes import released_plans
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
@@ -48,6 +48,25 @@ class Preview:
 def of_pass(seen: Seen) -> list[Preview]:
     """Given what a pass rests on, return what it would do, one line per snapshot."""
     return _previews(seen, _of_verdict)
+
+
+def of_copies(seen: rolling_upkeep.Seen) -> list[Preview]:
+    """Given what a pass over rolling copies rests on, return what it would do, line by copy."""
+    return [
+        Preview(
+            namespace=kept.series.namespace,
+            name=verdict.point.name,
+            claim=shown.entry.claim,
+            taken=verdict.point.taken,
+            tiers=tiers_of(replace(verdict.point, labels=labels_after(verdict))),
+            set_labels=verdict.set_labels,
+            remove_labels=verdict.remove_labels,
+            delete=verdict.sweep,
+            reasons=verdict.reasons,
+        )
+        for kept in seen.kept
+        for shown, verdict in zip(kept.shown, rolling_upkeep.judged(seen, kept)[0], strict=True)
+    ]
 
 
 def of_unwatched(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -29,9 +29,9 @@ from backstay.domain.rolling_upkeep import Answer, Chore, Seen, Verb, kept_of
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
-from backstay.kube.resources import BACKUP, BACKUP_POLICY, RESTORE_REQUEST
+from backstay.kube.resources import BACKUP, BACKUP_POLICY
 from backstay.reconcile import keys
-from backstay.reconcile.gathering import UNFINISHED, makes_copies
+from backstay.reconcile.gathering import Place, World, makes_copies, read
 from backstay.reconcile.runs import parse, parse_policy_spec
 from backstay.steps.copying import Copying
 from backstay.steps.held import policy_status, tell_held
@@ -93,36 +93,12 @@ class CopiesReconciler:
         return POLL if work.follows else None
 
     async def _gather(self, namespace: str, name: str) -> Seen:
-        policy = await self._client.find(BACKUP_POLICY, name, namespace)
+        world = await read(self._client, (namespace, name))
+        policy = world.policies.get((namespace, name))
         spec = parse_policy_spec(policy) if policy is not None else None
-        runs = [
-            parse(b)
-            for b in await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
-        ]
-        runs = [r for r in runs if makes_copies(r)]
-        requests = await self._client.list(RESTORE_REQUEST, namespace, fields=UNFINISHED)
-        status = policy_status(policy) if policy is not None else None
-        notes = objects.annotations(policy or {})
-        return Seen(
-            now=self._clock.now(),
-            rules=rules_of(spec) if spec is not None else None,
-            kept=kept_of(namespace, name, runs, await self._planned(namespace, name, spec)),
-            finished=[r for r in runs if r.status.phase.final],
-            copying=frozenset(
-                rolling_upkeep.series_of(namespace, name, copy).key
-                for r in runs
-                if not r.status.phase.final and r.status.plan and r.status.plan.rolling
-                for copy in r.status.plan.rolling.copies
-            ),
-            requests=frozenset(map(objects.uid, requests)),
-            wanted=_wanted(requests),
-            released=brakes.released_plans(notes.get(labels.RELEASE_RETENTION)),
-            clock=brakes.clock(self._client.skew),
-            policy=policy,
-            conditions=status.conditions if status else (),
-            looks={look.series: look for look in status.copies} if status else {},
-            rebuilt_at=status.rebuilt_at if status else None,
-        )
+        planned = await self._planned(namespace, name, spec)
+        brake = brakes.clock(self._client.skew)
+        return copies_seen(world, (namespace, name), self._clock.now(), planned, brake)
 
     async def _planned(
         self, namespace: str, name: str, spec: PolicySpec | None
@@ -217,6 +193,45 @@ class CopiesReconciler:
         status = changed(policy_status(policy), copies=copies)
         await write_status(self._client, BACKUP_POLICY, policy, status)
         return True
+
+
+def copies_seen(
+    world: World,
+    place: Place,
+    now: datetime,
+    planned: Sequence[rolling_upkeep.Planned] = (),
+    brake: brakes.Brake | None = None,
+) -> Seen:
+    """Given what was read, a policy's address, now, the directories that the policy names, and
+    whether our clock is off, return what a pass over its copies rests on.
+
+    Raise UserError if the policy is not valid, DataError if what was read is not.
+    """
+    policy = world.policies.get(place)
+    runs = [run for run in map(parse, world.backups.get(place, ())) if makes_copies(run)]
+    requests = [r for r in world.requests if objects.namespace(r) == place[0]]
+    status = policy_status(policy) if policy is not None else None
+    notes = objects.annotations(policy or {})
+    return Seen(
+        now=now,
+        rules=rules_of(parse_policy_spec(policy)) if policy is not None else None,
+        kept=kept_of(*place, runs, planned),
+        finished=[r for r in runs if r.status.phase.final],
+        copying=frozenset(
+            rolling_upkeep.series_of(*place, copy).key
+            for r in runs
+            if not r.status.phase.final and r.status.plan and r.status.plan.rolling
+            for copy in r.status.plan.rolling.copies
+        ),
+        requests=frozenset(map(objects.uid, requests)),
+        wanted=_wanted(requests),
+        released=brakes.released_plans(notes.get(labels.RELEASE_RETENTION)),
+        clock=brake,
+        policy=policy,
+        conditions=status.conditions if status else (),
+        looks={look.series: look for look in status.copies} if status else {},
+        rebuilt_at=status.rebuilt_at if status else None,
+    )
 
 
 def _wanted(requests: Sequence[Obj]) -> dict[tuple[str, str], frozenset[str]]:

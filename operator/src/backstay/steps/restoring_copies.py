@@ -34,8 +34,6 @@ from backstay.steps.status import write_status
 Request: TypeAlias = Subject[RestoreSpec, RestoreStatus]
 
 DEADLINE: Final = timedelta(hours=24)
-SAFETY_DAYS: Final = 30
-"""Days that the copy of what was overwritten is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,8 @@ class CopyRestores:
     async def start(self, request: Request) -> None:
         """Given a request whose point is held, make its Job. Raise UserError if it became wrong."""
         plan, wanted = await self._plan(request), _wanted(request)
-        safety = _safety(request, plan.site) if wanted.in_place is not None else None
+        days = wanted.in_place.keep_days if wanted.in_place is not None else None
+        safety = _safety(request, plan.site, days) if days is not None else None
         step = rolling_tasks.restore(plan.site, plan.point.stamp, plan.target, wanted.paths, safety)
         await self._jobs.start(
             Work(
@@ -264,7 +263,7 @@ def _wanted(request: Request) -> DirectoryRestore:
     return wanted
 
 
-def _safety(request: Request, site: Site) -> Mapping[str, Any]:
+def _safety(request: Request, site: Site, days: int) -> Mapping[str, Any]:
     """What the copy of what is there now is to carry."""
     name = f"before-{objects.name(request.obj)}"
     return {
@@ -274,7 +273,7 @@ def _safety(request: Request, site: Site) -> Mapping[str, Any]:
             labels.BACKUP: name,
             labels.TYPE: labels.RunType.ADHOC.value,
             labels.RETAIN: labels.Retain.DAYS.value,
-            labels.RETAIN_DAYS: str(SAFETY_DAYS),
+            labels.RETAIN_DAYS: str(days),
         },
     }
 
