@@ -195,7 +195,8 @@ class PolicySpec(Model):
             "two dumps of one target write the same file: give each its own",
         ),
         (
-            "!has(self.source.claims.ofDumps) || !self.source.claims.ofDumps || "
+            "!has(self.source.claims) || !has(self.source.claims.ofDumps) || "
+            "!self.source.claims.ofDumps || "
             "(has(self.dumps) && size(self.dumps) > 0)",
             "source.claims.ofDumps means the claims of dumps, and there are none: add dumps, or "
             "name the claims",
