@@ -438,6 +438,7 @@ async def test_an_operator_that_is_killed_after_any_step_ends_with_one_copy(worl
     await world.create(BACKUP, "killed", {"policy": "uploads"})
     for _ in range(ROUNDS):
         world.restart()
+        world.add(keys.ADMISSION)
         world.add(keys.backup(world.namespace, "killed"))
         await world.step()
         await world.node.run()
