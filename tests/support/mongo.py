@@ -62,7 +62,7 @@ class Server:
             return {str(file.relative_to(folder)): _split(file.read_bytes()) for file in found}
 
     def _tool(self, name: str, *words: str, stdin: bytes = b"") -> None:
-        argv = [tools()[name], f"--port={self.port}", *words]
+        argv = [str(tools()[name]), f"--port={self.port}", *words]
         done = subprocess.run(argv, input=stdin, check=False, capture_output=True)
         if done.returncode != 0:
             raise RuntimeError(f"{name}: {done.stderr.decode(errors='replace')}")
@@ -112,6 +112,7 @@ def running() -> Iterator[Server]:
                 lambda: re.search(rb"^mongodb://127.0.0.1:(\d+)", log.read_bytes(), re.MULTILINE),
                 "FerretDB",
             )
+            assert found is not None
             yield Server(int(found[1]))
     finally:
         shutil.rmtree(home)
