@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +24,9 @@ from tests.bench.figure import Figure
 from tests.faults.dumps.harness import Container, Shell
 from tests.support import mariadb, postgres
 
-from backstay.api.dumps import Mysql, Postgres
+from backstay.api.dumps import EngineSpec, Mysql, Postgres
 from backstay.dumps import ENGINES
-from backstay.dumps.base import Command, State
+from backstay.dumps.base import State
 
 ROUNDS = 3
 LEAST = 800 * 1000 * 1000
@@ -71,7 +71,8 @@ class Case:
 
     name: str
     tool: Sequence[str]
-    start: Callable[[Container], Command]
+    engine: str
+    spec: EngineSpec
     goal: float
     environment: Mapping[str, str]
     programs: str = ""
@@ -104,11 +105,11 @@ def _postgres() -> Iterator[Figure]:
                 _run([str(server.bin / "pgbench"), "-iq", "-s", "75", name], server.environment)
                 server.sql("CHECKPOINT", name)
             _require(int(server.sql(f"SELECT pg_database_size('{name}')")))
-            spec = Postgres(databases=(name,))
             case = Case(
                 f"dump postgres {name}",
                 (str(server.bin / "pg_dump"), name),
-                _starting("postgres", spec),
+                "postgres",
+                Postgres(databases=(name,)),
                 goal,
                 server.environment,
                 str(server.bin),
@@ -124,19 +125,15 @@ def _mariadb() -> Iterator[Figure]:
         server.sql("ANALYZE TABLE mixed.mixed")
         _require(int(server.sql(size)))
         login = (f"--socket={server.socket}", "--user=root", "--single-transaction")
-        spec = Mysql(databases=("mixed",), host=str(server.socket))
         case = Case(
             "dump mariadb mixed",
             ("mariadb-dump", "--no-defaults", *login, "mixed"),
-            _starting("mysql", spec),
+            "mysql",
+            Mysql(databases=("mixed",), host=str(server.socket)),
             1.5,
             {**server.environment, "MYSQL_PWD": mariadb.PASSWORD},
         )
         yield from _case(case)
-
-
-def _starting(engine: str, spec: Postgres | Mysql) -> Callable[[Container], Command]:
-    return lambda container: ENGINES[engine].start(container.task(seconds=600), spec)
 
 
 def _case(case: Case) -> Iterator[Figure]:
@@ -180,7 +177,8 @@ def _alone(case: Case, timings: Timings) -> None:
 def _ours(case: Case, timings: Timings, folder: Path) -> None:
     container = Container(SHELL, folder, case.environment, case.programs, patience=600)
     began = time.monotonic()
-    state = container.run(case.start(container))
+    start = ENGINES[case.engine].start(container.task(seconds=600), case.spec)
+    state = container.run(start)
     timings.seconds.append(time.monotonic() - began)
     if state.state is not State.DONE or state.bytes is None:
         raise RuntimeError(f"{case.name}: {state}")

@@ -143,3 +143,16 @@ def leftovers(session: int) -> list[str]:
         except (FileNotFoundError, ProcessLookupError):
             continue  # it has just ended
     return found
+
+
+def child_running(container: Container, program: str) -> int:
+    """Given a program's name, return the number of the script's child that runs it, or 0."""
+    try:
+        lines = (container.beside(".lock") / "children").read_text().splitlines()
+        for line in lines:
+            pid = int(line.split()[0])
+            if Path(f"/proc/{pid}/exe").readlink().name == program:
+                return pid
+    except (FileNotFoundError, ProcessLookupError, IndexError, ValueError):
+        pass  # not there yet, half written, or gone
+    return 0

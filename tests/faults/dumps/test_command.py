@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.faults.dumps.harness import Container, leftovers
+from tests.faults.dumps.harness import Container, child_running, leftovers
 from tests.support.waiting import eventually
 
 from backstay.api.dumps import AnyCommand, Output
@@ -80,26 +80,13 @@ def test_a_program_that_is_not_there_is_named(container: Container) -> None:
 
 def test_a_killed_compressor_fails_the_dump_and_ends_the_command(dash: Container) -> None:
     process = dash.popen(COMMAND.start(dash.task(), sh("while :; do echo x; done", compress=True)))
-    zstd = eventually(lambda: _child(dash, "zstd"), "the compressor")
+    zstd = eventually(lambda: child_running(dash, "zstd"), "the compressor")
     os.kill(zstd, signal.SIGKILL)
     out, _ = process.communicate(timeout=20)
     message = parse_result(out).message or ""
     assert "zstd ended by signal 9" in message, message
     eventually(lambda: not leftovers(process.pid), "the end of every process")
     assert not dash.beside(".partial").exists()
-
-
-def _child(container: Container, program: str) -> int:
-    """The number of the script's child that runs a program; 0 while there is none."""
-    try:
-        lines = (container.beside(".lock") / "children").read_text().splitlines()
-        for line in lines:
-            pid = int(line.split()[0])
-            if Path(f"/proc/{pid}/exe").readlink().name == program:
-                return pid
-    except (FileNotFoundError, IndexError, ValueError):
-        pass
-    return 0
 
 
 def test_the_deadline_ends_a_pipe_of_a_shell_with_all_that_is_in_it(container: Container) -> None:

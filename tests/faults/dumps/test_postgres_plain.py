@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.faults.dumps.harness import Container
@@ -56,7 +57,7 @@ def source() -> Iterator[Server]:
         yield server
 
 
-def dump(container: Container, server: Server, **values: object) -> DumpState:
+def dump(container: Container, server: Server, **values: Any) -> DumpState:
     # A name with a tab passes no check of ours, but all databases may have one.
     spec = Postgres.model_construct(None, **values)
     return inside(container, server).run(POSTGRES.start(container.task(), spec))

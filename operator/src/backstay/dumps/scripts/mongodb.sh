@@ -31,7 +31,8 @@ engine_dump() {
     if [ -z "$set_database" ]; then
         try archive --oplog && position='oplog included: restore with --oplogReplay' && return
         case $words in
-            *"getting oplog start"*"no documents in result"* | *"from a mongos"*) ;;
+            # oplog.$main is where it looks on a server that is in no replica set.
+            *"getting oplog start"*"no documents in result"* | *"oplog.\$main"* | *"from a mongos"*) ;;
             *) broken mongodump ;;
         esac
         step mongodump archive
@@ -52,6 +53,6 @@ archive() { # OPTIONS...
 
 engine_verify() { # Reads it back: gzip has a checksum. The archive's head names the server.
     step gzip child gzip -t "$file.partial"
-    server_version=$(gzip -dc "$file.partial" 2>/dev/null | head -c 512 | tr -c '[:print:]' '\n' |
-        sed -n '/server_version/{n;:a;/./!{n;ba;};p;q;}')
+    server_version=$(gzip -dc "$file.partial" 2>/dev/null | head -c 512 | tr -cs ' -~' '\n' |
+        sed -n '/^server_version$/{n;p;q;}')
 }

@@ -1,0 +1,269 @@
+"""The fault table: what goes wrong in the middle of a dump, for each engine with a server.
+
+Each ends Failed with a message that says why, without a partial file, with the last dump whole. A
+dump is caught in the middle because a session holds the lock of a table that it needs; the servers
+stay up, which the sessions of the next test show.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from tests.faults.dumps.harness import Container, Shell, child_running, leftovers
+from tests.support import mariadb, postgres
+from tests.support.waiting import eventually
+
+from backstay.api.dumps import (
+    AnyCommand,
+    Mysql,
+    PasswordSource,
+    Postgres,
+    PostgresFormat,
+    SecretKeyRef,
+)
+from backstay.dumps import ENGINES
+from backstay.dumps.base import Command, DumpState, DumpTask, State
+
+BIG = "seq 1 400000 | while read -r n; do echo $n$n$n$n; done"
+NO_ROOM = "No space left on device"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An engine with something to dump."""
+
+    name: str
+    spec: object
+    tool: str
+    """Program that reads the database; the compressor, if there is one, is zstd."""
+    piped: bool
+    environment: dict[str, str]
+    programs: str
+    busy: Callable[[], AbstractContextManager[None]]
+
+    def start(self, task: DumpTask) -> Command:
+        return ENGINES[self.name].start(task, self.spec)
+
+    def inside(self, container: Container) -> Container:
+        return replace(container, environment=self.environment, programs=self.programs)
+
+
+@contextmanager
+def _session(argv: list[str], begin: str, environment: dict[str, str]) -> Iterator[None]:
+    """A client that has run `begin` and holds what it took."""
+    holder = subprocess.Popen(
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, **environment},
+        text=True,
+    )
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    holder.stdin.write(f"{begin}\nSELECT 'held';\n")
+    holder.stdin.flush()
+    assert holder.stdout.readline() == "held\n"
+    yield
+    holder.communicate(timeout=20)
+    assert holder.returncode == 0, "the server dropped an innocent session"
+
+
+@pytest.fixture(scope="module")
+def postgres_subject(server: postgres.Server) -> Callable[[PostgresFormat], Subject]:
+    server.sql("CREATE DATABASE faulty")
+    server.sql(
+        "CREATE TABLE rows AS SELECT md5(g::text) FROM generate_series(1, 100000) g", "faulty"
+    )
+    server.sql("CREATE TABLE zz_busy (n int)", "faulty")
+
+    def busy() -> AbstractContextManager[None]:
+        begin = "BEGIN; LOCK TABLE zz_busy;"
+        return _session(list(server.psql("faulty")), begin, dict(server.environment))
+
+    def subject(format: PostgresFormat) -> Subject:
+        spec = Postgres(databases=("faulty",), format=format)
+        piped = True
+        return Subject(
+            "postgres", spec, "pg_dump", piped, dict(server.environment), str(server.bin), busy
+        )
+
+    return subject
+
+
+@pytest.fixture(scope="module")
+def mysql_subject(maria: mariadb.Server) -> Subject:
+    maria.sql(
+        "CREATE DATABASE faulty; USE faulty; CREATE TABLE many AS SELECT md5(seq) AS m "
+        "FROM seq_1_to_100000; CREATE TABLE zz_busy (n int)"
+    )
+
+    def busy() -> AbstractContextManager[None]:
+        argv = [*maria.client(), "--unbuffered", "faulty"]
+        begin = "LOCK TABLES zz_busy WRITE;"
+        return _session(argv, begin, {"MYSQL_PWD": mariadb.PASSWORD})
+
+    spec = Mysql(databases=("faulty",), host=str(maria.socket))
+    return Subject("mysql", spec, "mariadb-dump", True, dict(maria.environment), "/usr/bin", busy)
+
+
+@pytest.fixture(params=["postgres custom", "postgres plain", "mysql"])
+def subject(
+    request: pytest.FixtureRequest,
+    postgres_subject: Callable[[PostgresFormat], Subject],
+    mysql_subject: Subject,
+) -> Subject:
+    if request.param == "mysql":
+        return mysql_subject
+    return postgres_subject(PostgresFormat(request.param.split()[1]))
+
+
+@pytest.fixture
+def pod(subject: Subject, shells: dict[str, Shell], folder: Path) -> Container:
+    """dash has no pipefail."""
+    return subject.inside(Container(shells["dash"], folder))
+
+
+@contextmanager
+def stuck(
+    pod: Container, subject: Subject, seconds: float = 60
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A dump in the middle; at the end of the block it goes on, unless it has ended."""
+    with subject.busy():
+        process = pod.popen(subject.start(pod.task(seconds=seconds)))
+        eventually(lambda: child_running(pod, subject.tool), "the tool")
+        yield process
+        process.communicate(timeout=30)
+    eventually(lambda: not leftovers(process.pid), "the end of every process")
+
+
+def before(pod: Container, subject: Subject) -> DumpState:
+    good = pod.run(subject.start(pod.task("before")))
+    assert good.state == State.DONE, good
+    return good
+
+
+def assert_failed(pod: Container, good: DumpState, words: str) -> None:
+    state = pod.result()
+    assert state.state == State.FAILED
+    assert words in (state.message or ""), state
+    pod.assert_settled()
+    assert pod.result(pod.task("before")) == good
+
+
+def test_a_tool_that_is_killed(pod: Container, subject: Subject) -> None:
+    good = before(pod, subject)
+    with stuck(pod, subject):
+        os.kill(child_running(pod, subject.tool), signal.SIGKILL)
+    assert_failed(pod, good, f"{subject.tool} ended by signal 9")
+
+
+def test_a_compressor_that_is_killed(pod: Container, subject: Subject) -> None:
+    good = before(pod, subject)
+    with stuck(pod, subject):
+        os.kill(eventually(lambda: child_running(pod, "zstd"), "zstd"), signal.SIGKILL)
+    assert_failed(pod, good, "zstd ended by signal 9")
+
+
+def test_the_deadline(pod: Container, subject: Subject) -> None:
+    good = before(pod, subject)
+    with stuck(pod, subject, seconds=1) as process:
+        process.wait(timeout=30)
+    assert_failed(pod, good, "deadline of 1 s exceeded")
+
+
+def test_a_cancelled_dump(pod: Container, subject: Subject) -> None:
+    good = before(pod, subject)
+    with stuck(pod, subject) as process:
+        pod.run(ENGINES[subject.name].cancel(pod.task()))
+        process.wait(timeout=30)
+    assert_failed(pod, good, "cancelled")
+
+
+def test_a_killed_script_and_its_stale_lock(pod: Container, subject: Subject) -> None:
+    good = before(pod, subject)
+    with stuck(pod, subject) as process:
+        os.killpg(process.pid, signal.SIGKILL)  # as the kernel does with a whole container
+    assert pod.result().state == State.INTERRUPTED
+    assert pod.result(pod.task("before")) == good
+    again = pod.run(subject.start(pod.task(attempt=2)))
+    assert again.state == State.DONE, again
+    pod.assert_settled()
+
+
+@pytest.fixture
+def disk(folder: Path) -> Iterator[Path]:
+    """A file system with room for one dump of the subjects, not for two."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    path = folder / "disk"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "backstay", path], check=True)
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+def test_a_disk_that_runs_full(pod: Container, subject: Subject, disk: Path) -> None:
+    pod = replace(pod, folder=disk)
+    filler = AnyCommand(argv=("head", "-c", "2000000", "/dev/zero"))
+    good = pod.run(ENGINES["command"].start(pod.task("before"), filler))
+    assert good.state == State.DONE
+    pod.run(subject.start(pod.task()))
+    assert_failed(pod, good, NO_ROOM)
+    assert shutil.disk_usage(disk).free > 900_000
+
+
+def test_a_disk_that_is_read_only(pod: Container, subject: Subject, disk: Path) -> None:
+    pod = replace(pod, folder=disk)
+    tiny = AnyCommand(argv=("echo", "good"))
+    good = pod.run(ENGINES["command"].start(pod.task("before"), tiny))
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    state = pod.run(subject.start(pod.task()))
+    assert state.state == State.FAILED
+    assert "Read-only file system" in (state.message or "")
+    pod.assert_settled()
+    assert pod.result(pod.task("before")) == good
+
+
+def test_a_tool_that_is_missing(pod: Container, subject: Subject, shells: dict[str, Shell]) -> None:
+    good = before(pod, subject)
+    bare = replace(pod, shell=shells["busybox"], programs="")
+    state = bare.run(subject.start(pod.task()))
+    assert state.exit == 127
+    assert_failed(pod, good, f"the container lacks: {subject.tool}")
+
+
+def test_a_server_that_is_down(pod: Container, subject: Subject) -> None:
+    good = before(pod, subject)
+    away = subject.spec.model_copy(update={"host": "/no/such/place"})  # type: ignore[attr-defined]
+    pod.run(ENGINES[subject.name].start(pod.task(), away))
+    assert_failed(pod, good, "connect")
+
+
+@pytest.mark.parametrize("source", ["env", "file", "stdin"])
+def test_a_wrong_password(pod: Container, maria: mariadb.Server, source: str) -> None:
+    good_file = pod.folder / "secret"
+    good_file.write_text(mariadb.PASSWORD + "\n")
+    sources = {
+        "env": PasswordSource(env="MINE"),
+        "file": PasswordSource(file=str(good_file)),
+        "stdin": PasswordSource(secret_key_ref=SecretKeyRef(name="maria", key="password")),
+    }
+    spec = Mysql(host=str(maria.socket), databases=("faulty",), password=sources[source])
+    for attempt, password in enumerate((mariadb.PASSWORD, "wrong $(id)"), start=1):
+        good_file.write_text(password + "\n")
+        here = replace(pod, environment={"MINE": password}, programs="/usr/bin")
+        start = ENGINES["mysql"].start(pod.task(attempt=attempt), spec, password)
+        state = here.run(start)
+        assert not any("secret" in word and "$(" in word for word in start.argv)
+        if attempt == 1:
+            assert state.state == State.DONE, state
+        else:
+            assert "Access denied for user 'root'@'localhost'" in (state.message or ""), state
