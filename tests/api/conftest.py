@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.support.apiserver import running_api_server
+from tests.support.node import NodeClient
+from tests.support.rolling_world import WORKER, World, ensure_node
 
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
@@ -39,3 +41,21 @@ async def namespace(client: Client) -> str:
     name = f"test-{secrets.token_hex(4)}"
     await client.create(NAMESPACE, {"metadata": {"name": name}})
     return name
+
+
+@pytest.fixture
+async def world(credentials: Login, tmp_path: Path) -> AsyncIterator[World]:
+    async with NodeClient(credentials, SystemClock()) as client:
+        client.logs = {}
+        token = secrets.token_hex(4)
+        made = World(client, credentials, f"home-{token}", tmp_path)
+        made.namespace = f"team-{token}"
+        for name in (made.home, made.namespace):
+            await client.create(NAMESPACE, {"metadata": {"name": name}})
+        await ensure_node(client, WORKER, ready=True)
+        (made.source / "uploads/sub").mkdir(parents=True)
+        (made.source / "uploads/a").write_text("one")
+        (made.source / "uploads/sub/b").write_text("two")
+        made.backup.mkdir()
+        (made.backup / ".backstay.json").write_text('{"format": 1, "id": "disk-1"}')
+        yield made

@@ -44,6 +44,10 @@ POLICY_RULES: Final = (
         "hooks are for snapshots: leave hooks or rolling out",
     ),
     (
+        "!has(self.rolling) || !has(self.adopt)",
+        "adopt is for snapshots: leave it or rolling out",
+    ),
+    (
         "!has(self.rolling) || !has(self.snapshot.className)",
         "snapshot.className is for snapshots: leave it or rolling out",
     ),

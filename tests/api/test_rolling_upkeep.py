@@ -1,0 +1,160 @@
+"""Retention, lists, scrubs and records of rolling copies, with the real agent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import pytest
+from tests.support.rolling_world import World
+
+from backstay.cli import main as kubectl_backstay
+from backstay.domain import labels, objects
+from backstay.domain.objects import dig
+from backstay.kube.resources import (
+    BACKUP,
+    BACKUP_POLICY,
+)
+from backstay.reconcile import keys
+
+
+async def test_the_next_copy_takes_the_tier_over_and_the_dated_one_is_pruned(world: World) -> None:
+    await world.policy(retention={"last": 1, "daily": 1})
+    first = await world.run(slot=-2)
+    (world.source / "uploads/a").write_text("changed")
+    second = await world.run(slot=-1)
+    old, new = world.points().values()
+    assert labels.DAILY in json.loads(old.read_text())["labels"]
+
+    edited = json.loads(old.read_text())
+    edited["labels"][labels.DELETE_AFTER] = "2020-01-01"
+    old.write_text(json.dumps(edited))
+    await world.relist()
+
+    assert list(world.points().values()) == [new]
+    assert await world.client.find(BACKUP, objects.name(first), world.namespace) is None
+    kept = await world.get(BACKUP, objects.name(second))
+    assert kept["status"]["tiers"] == "daily"
+    assert (world.points()[new.stem].parent.parent / new.stem / "a").read_text() == "changed"
+
+
+async def test_a_hold_set_by_hand_on_the_disk_wins_over_a_date(world: World) -> None:
+    await world.policy(retention={"last": 1})
+    await world.run(slot=-2)
+    await world.run(slot=-1)
+    old, _ = world.points().values()
+    edited = json.loads(old.read_text())
+    edited["labels"] |= {labels.DELETE_AFTER: "2020-01-01", labels.HOLD: "true"}
+    old.write_text(json.dumps(edited))
+
+    await world.relist()
+
+    assert len(world.points()) == 2
+    shown = [b["status"]["until"] for b in await world.client.list(BACKUP, world.namespace)]
+    assert "held" in shown
+
+
+async def test_a_point_that_is_not_as_it_was_seen_is_listed_and_then_judged_anew(
+    world: World,
+) -> None:
+    await world.policy(retention={"daily": 1})
+    await world.run(slot=-2)
+    (old,) = world.points().values()
+    edited = json.loads(old.read_text())
+    edited["annotations"]["note"] = "seen by nobody yet"
+    old.write_text(json.dumps(edited))
+
+    # The tier goes on to nobody, but the older one is marked: its version is not the one shown.
+    await world.run(slot=-1)
+    await world.patch_policy(spec={"retention": {"daily": None, "last": 1}})
+
+    verbs = [objects.name(j).rsplit("-", 2)[1] for j in world.node.ran]
+    assert "list" in verbs[verbs.index("relabel") :]
+    now = json.loads(old.read_text())
+    assert now["annotations"]["note"] == "seen by nobody yet"
+    assert labels.MARKED_AT in now["annotations"]
+
+
+async def test_nothing_to_do_makes_no_job(world: World) -> None:
+    await world.policy(retention={"daily": 7})
+    await world.run(slot=-1)
+    ran = len(world.node.ran)
+
+    await world.settle(keys.copies(world.namespace, "uploads"))
+
+    assert len(world.node.ran) == ran
+    assert await world.jobs() == [j for j in await world.jobs() if dig(j, "status", "conditions")]
+
+
+async def test_records_come_back_from_the_disk_when_the_policy_is_made_anew(world: World) -> None:
+    await world.policy(retention={"daily": 7})
+    done = await world.run(slot=-1)
+    for kind, name in ((BACKUP, objects.name(done)), (BACKUP_POLICY, "uploads")):
+        obj = await world.get(kind, name)
+        await world.client.delete(kind, name, world.namespace, uid=objects.uid(obj))
+    world.restart()
+
+    await world.policy(retention={"daily": 7})
+
+    back = await world.get(BACKUP, objects.name(done))
+    assert back["spec"]["trigger"] == "Imported"
+    assert back["spec"]["scheduledFor"] == done["spec"]["scheduledFor"]
+    assert back["status"]["phase"] == "Completed"
+    assert back["status"]["tiers"] == "daily"
+    assert (await world.get(BACKUP_POLICY, "uploads"))["status"]["good"] == 1
+
+
+async def test_without_its_policy_a_series_is_frozen_and_pruned_by_hand_set_dates_only(
+    world: World,
+) -> None:
+    await world.policy(retention={"last": 1})
+    await world.run(slot=-3)
+    await world.run(slot=-2)
+    await world.run(slot=-1)
+    policy = await world.get(BACKUP_POLICY, "uploads")
+    await world.client.delete(BACKUP_POLICY, "uploads", world.namespace, uid=objects.uid(policy))
+
+    await world.settle(keys.copies(world.namespace, "uploads"))
+
+    assert len(world.points()) == 3
+
+
+async def test_a_scrub_tells_rot_in_a_condition(world: World) -> None:
+    rolling = {
+        "destination": {"hostPath": str(world.backup)},
+        "allowSameFileSystem": True,
+        "scrub": {"days": 1},
+    }
+    await world.policy(rolling=rolling)
+    await world.run()
+    (path,) = world.points().values()
+    file = path.parent.parent / path.stem / "a"
+    before = file.stat()
+    file.write_text("eno")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    await world.scrub_again()
+
+    policy = await world.get(BACKUP_POLICY, "uploads")
+    rot = next(c for c in policy["status"]["conditions"] if c["type"] == "Rot")
+    assert (rot["status"], rot["reason"]) == ("True", "RotFound")
+    assert "1 not as recorded" in rot["message"]
+    assert policy["status"]["copies"][0]["rot"] == 1
+
+
+async def test_the_plugin_shows_copies_and_why_they_are_kept(
+    world: World, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await world.policy(retention={"daily": 7})
+    await world.run(slot=-1)
+    (stamp,) = world.points()
+    command = ["retention", "uploads", "-n", world.namespace, "--kubeconfig", str(kubeconfig)]
+
+    code = await asyncio.to_thread(kubectl_backstay, [*command, "-o", "json"])
+
+    (line,) = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert (line["name"], line["delete"]) == (stamp, False)
+    assert "newest good" in line["reasons"]

@@ -1,0 +1,206 @@
+"""An operator for rolling copies, wired as in main, with a node of the test's own."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from tests.support.node import Node, NodeClient
+
+from backstay.api.common import format_time
+from backstay.domain import objects
+from backstay.domain.errors import Conflict, Transient
+from backstay.domain.objects import Obj
+from backstay.engine.queue import Key
+from backstay.engine.system_clock import SystemClock
+from backstay.kube.events import EventPoster
+from backstay.kube.exec import Exec
+from backstay.kube.login import Login
+from backstay.kube.resources import (
+    BACKUP,
+    BACKUP_POLICY,
+    JOB,
+    NODE,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    Resource,
+)
+from backstay.main import Router
+from backstay.reconcile import keys
+from backstay.settings import DestinationRoot, RollingRoots, Settings, SourceRoot
+from backstay.steps.streams import Streams
+
+ROUNDS = 60
+WORKER = "worker-1"
+
+
+class World:
+    """An operator without a loop: what it enqueues is done when the test says so."""
+
+    def __init__(self, client: NodeClient, access: Login, home: str, root: Path) -> None:
+        self.client = client
+        self.home = home
+        self.root = root
+        self.source, self.backup = root / "srv", root / "backup"
+        self.claims = root / "claims"
+        self.node = Node(client, WORKER, self.claims)
+        self.namespace = ""
+        self._access = access
+        self.restart()
+
+    def restart(self, **allowed: Any) -> None:
+        """Start the operator anew, with other roots where the test says so."""
+        roots = {
+            "sources": (SourceRoot(path=str(self.source), namespaces=("*",), restore=True),),
+            "destinations": (DestinationRoot(path=str(self.backup), namespaces=("*",)),),
+        }
+        settings = Settings(namespace=self.home, rolling=RollingRoots(**roots | allowed))
+        clock = SystemClock()
+        events = EventPoster(self.client, clock, "test")
+        self._router = Router(settings, clock, self.client, events, Streams(Exec(self._access)))
+        self._router.wire(self)  # type: ignore[arg-type]  # all that it needs is add()
+        self._due: set[Key] = set()
+
+    def add(self, key: Key) -> None:
+        """Enqueue a key, as the queue of the operator does."""
+        if key.kind != keys.RETENTION:  # of snapshots: there are none here
+            self._due.add(key)
+
+    async def step(self) -> bool:
+        """Do once what is due; return whether anything was."""
+        due, self._due = sorted(self._due), set()
+        for key in due:
+            try:
+                after = await self._router.reconcile(key)
+            except (Conflict, Transient):
+                after = timedelta(0)
+            if after is not None and after < timedelta(minutes=1):
+                self._due.add(key)
+        return bool(due)
+
+    async def settle(self, *first: Key) -> None:
+        """Work and let the node work, until neither has anything to do."""
+        self._due |= set(first)
+        for _ in range(ROUNDS):
+            busy = await self.step()
+            ran = await self.node.run()
+            if not busy and not ran:
+                return
+        backups = await self.client.list(BACKUP, self.namespace)
+        raise AssertionError(f"still due: {self._due}; {[b.get('status') for b in backups]}")
+
+    async def create(self, resource: Resource, name: str, spec: Obj, **meta: Any) -> Obj:
+        metadata = {"name": name, "namespace": self.namespace, **meta}
+        return await self.client.create(resource, {"metadata": metadata, "spec": spec})
+
+    async def policy(self, name: str = "uploads", **spec: Any) -> None:
+        defaults: Obj = {
+            "source": {"hostPath": {"path": str(self.source / "uploads"), "node": WORKER}},
+            "rolling": {
+                "destination": {"hostPath": str(self.backup)},
+                "allowSameFileSystem": True,
+                "scrub": {"days": 0},
+            },
+            "retries": 0,
+        }
+        await self.create(BACKUP_POLICY, name, defaults | spec)
+        await self.settle(keys.policy(self.namespace, name), keys.copies(self.namespace, name))
+
+    async def run(self, policy: str = "uploads", slot: int | None = None, **meta: Any) -> Obj:
+        """Run a policy to its end; with a slot, as its schedule would. Return the Backup."""
+        name = f"{policy}-{secrets.token_hex(3)}"
+        spec: Obj = {"policy": policy}
+        if slot is not None:
+            at = SystemClock().now() + timedelta(minutes=slot)
+            spec |= {"trigger": "Scheduled", "scheduledFor": format_time(at)}
+        await self.create(BACKUP, name, spec, **meta)
+        await self.settle(keys.backup(self.namespace, name))
+        return await self.get(BACKUP, name)
+
+    async def get(self, resource: Resource, name: str) -> Obj:
+        return await self.client.get(resource, name, self.namespace)
+
+    async def jobs(self, namespace: str | None = None) -> list[Obj]:
+        return await self.client.list(JOB, namespace or self.home)
+
+    def points(self, policy: str = "uploads") -> dict[str, Path]:
+        """The points at the destination, by stamp."""
+        found = (self.backup / self.namespace / policy).glob("*/points/[0-9]*.json")
+        return {path.stem: path for path in sorted(found)}
+
+    async def patch_policy(self, name: str = "uploads", **body: Any) -> None:
+        """Change a policy, and let everything follow."""
+        policy = await self.get(BACKUP_POLICY, name)
+        patch = {"metadata": {"resourceVersion": objects.version(policy)}, **body}
+        await self.client.patch(BACKUP_POLICY, name, self.namespace, patch)
+        await self.settle(keys.policy(self.namespace, name), keys.copies(self.namespace, name))
+
+    async def _forget_look(self, field: str) -> None:
+        """Let a day pass for one of the looks at the destination."""
+        policy = await self.get(BACKUP_POLICY, "uploads")
+        copies = [{**c, field: "2026-01-01T00:00:00Z"} for c in policy["status"]["copies"]]
+        body = {
+            "metadata": {"resourceVersion": objects.version(policy)},
+            "status": {"copies": copies},
+        }
+        await self.client.patch(
+            BACKUP_POLICY, "uploads", self.namespace, body, subresource="status"
+        )
+        for job in await self.jobs():
+            await self.delete_job(job)
+        await self.settle(keys.copies(self.namespace, "uploads"))
+
+    async def delete_job(self, job: Obj) -> None:
+        """Delete a Job as kubectl does."""
+        name, uid = objects.name(job), objects.uid(job)
+        await self.client.delete(JOB, name, self.home, uid=uid, propagation="Background")
+
+    async def relist(self) -> None:
+        """A day later: the destination is listed again."""
+        await self._forget_look("listedAt")
+
+    async def scrub_again(self) -> None:
+        """A day later: a part of the copies is read again."""
+        await self._forget_look("scrubbedAt")
+
+    async def claim(self, name: str) -> None:
+        """Make a claim, and the folder that stands for its volume."""
+        (self.claims / self.namespace / name).mkdir(parents=True)
+        spec = {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+        }
+        await self.create(PERSISTENT_VOLUME_CLAIM, name, spec)
+
+    async def pod(self, name: str, claim: str, node: str) -> None:
+        """Make a Pod that uses a claim on a node."""
+        volume = {"name": "data", "persistentVolumeClaim": {"claimName": claim}}
+        spec = {
+            "nodeName": node,
+            "containers": [{"name": "app", "image": "none"}],
+            "volumes": [volume],
+        }
+        await self.create(POD, name, spec)
+
+    async def ready(self, name: str = "uploads") -> Obj:
+        policy = await self.get(BACKUP_POLICY, name)
+        found: Obj = next(c for c in policy["status"]["conditions"] if c["type"] == "Ready")
+        return found
+
+
+async def ensure_node(client: NodeClient, name: str, *, ready: bool) -> None:
+    """Make the node if it is not there, and have it ready or not."""
+    node = await client.find(NODE, name) or await client.create(NODE, {"metadata": {"name": name}})
+    condition = {
+        "type": "Ready",
+        "status": "True" if ready else "Unknown",
+        "reason": "KubeletReady" if ready else "NodeStatusUnknown",
+        "message": "" if ready else "Kubelet stopped posting node status.",
+    }
+    body = {
+        "metadata": {"resourceVersion": objects.version(node)},
+        "status": {"conditions": [condition]},
+    }
+    await client.patch(NODE, name, None, body, subresource="status")
