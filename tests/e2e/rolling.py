@@ -12,6 +12,7 @@ from typing import Any, Self
 from tests.e2e.kube import Kube, Obj
 from tests.e2e.shop import API
 
+CLUSTER = Path(__file__).resolve().parents[2] / "hack/cluster/cluster"
 SOURCES = Path("/var/tmp/backstay-cluster/srv")
 DESTINATION = Path("/var/tmp/backstay-cluster/backup")
 """As hack/values-local.yaml allows them to all namespaces."""

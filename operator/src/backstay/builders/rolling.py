@@ -85,6 +85,8 @@ def agent_job(
                 "metadata": metadata,
                 "spec": {
                     "restartPolicy": "Never",
+                    # The agent may be killed at any moment without harm.
+                    "terminationGracePeriodSeconds": 5,
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
                     **_pinned(node),
