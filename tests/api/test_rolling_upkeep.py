@@ -17,6 +17,7 @@ from backstay.kube.resources import (
     BACKUP,
     BACKUP_POLICY,
 )
+from backstay.observe import metrics
 from backstay.reconcile import keys
 
 
@@ -142,6 +143,8 @@ async def test_a_scrub_tells_rot_in_a_condition(world: World) -> None:
     assert (rot["status"], rot["reason"]) == ("True", "RotFound")
     assert "1 not as recorded" in rot["message"]
     assert policy["status"]["copies"][0]["rot"] == 1
+    told = [line for line in metrics.exposition().decode().splitlines() if world.namespace in line]
+    assert [line.endswith(" 1.0") for line in told if "changed_copies" in line] == [True]
 
 
 async def test_the_plugin_shows_copies_and_why_they_are_kept(

@@ -44,6 +44,12 @@ MISSED: Final = Counter(
 )
 LEADER: Final = Gauge("backstay_leader", "1 while this process holds the Lease.", registry=REGISTRY)
 
+ROT: Final = Gauge(
+    "backstay_changed_copies",
+    "Files of rolling copies that a scrub found changed, by policy and directory.",
+    ("namespace", "policy", "directory"),
+    registry=REGISTRY,
+)
 ORPHANS: Final = Gauge(
     "backstay_orphans",
     "Contents that outlived their snapshot or namespace, by the namespace that they speak of.",
@@ -57,6 +63,16 @@ def on_orphans(counts: Mapping[str, int]) -> None:
     ORPHANS.clear()
     for namespace, count in counts.items():
         ORPHANS.labels(namespace).set(count)
+
+
+def on_scrubbed(namespace: str, policy: str, directory: str, files: int) -> None:
+    """Given a directory of a policy, show how many files of its copies were found changed."""
+    ROT.labels(namespace, policy, directory).set(files)
+
+
+def forget_scrubbed(namespace: str, policy: str) -> None:
+    """Given a policy that is gone, drop what was shown of its copies."""
+    ROT.remove_by_labels({"namespace": namespace, "policy": policy})
 
 
 def on_request(verb: str, plural: str, status: int, seconds: float) -> None:

@@ -30,6 +30,7 @@ from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP, BACKUP_POLICY
+from backstay.observe import metrics
 from backstay.reconcile import keys
 from backstay.reconcile.gathering import Place, World, makes_copies, read
 from backstay.reconcile.runs import parse, parse_policy_spec
@@ -71,6 +72,8 @@ class CopiesReconciler:
         except UserError as error:
             log.warning("%s: nothing is changed: %s", key, error.message)
             return None
+        if seen.policy is None:
+            metrics.forget_scrubbed(key.namespace, key.name)
         plan = rolling_upkeep.plan(seen)
         work = Work(self._client)
         if seen.policy is not None and plan.conditions is not None:
@@ -83,6 +86,8 @@ class CopiesReconciler:
             await work.do(
                 *((c.kept.series.key, partial(self._do, seen, c, looks, done)) for c in plan.chores)
             )
+            for look in looks.values():
+                metrics.on_scrubbed(key.namespace, key.name, look.series, look.rot)
             if seen.policy is not None and looks != seen.looks:
                 await work.do((key.name, partial(self._note, seen.policy, looks)))
             if not work.failed:
