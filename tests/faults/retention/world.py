@@ -177,7 +177,9 @@ class World:
         # A brake of yesterday, which the pass is to take back.
         held = {"type": "RetentionHeld", "status": "True", "reason": "MassMark", "message": "held"}
         held["lastTransitionTime"] = self._time(1, 12)
-        await self._set_status(BACKUP_POLICY, made, {"conditions": [held]})
+        # Not new: the whole operator would make records anew from the artifacts.
+        status = {"conditions": [held], "rebuiltAt": self._time(1, 12)}
+        await self._set_status(BACKUP_POLICY, made, status)
 
     async def _restore_request(self) -> None:
         spec = {
@@ -191,7 +193,8 @@ class World:
         run = f"run-{made.name}"
         if made.backup:
             run = objects.uid(await self._record(made.name, made.age, good=True))
-        carried = {"pvc": "data", "policy": self.policy, "backup": made.name, "type": "cronjob"}
+        record = f"backup-{made.name}" if made.backup else made.name
+        carried = {"pvc": "data", "policy": self.policy, "backup": record, "type": "cronjob"}
         carried |= {"retain": "daily_weekly_monthly", "result": "good", **made.labels}
         notes = {"run": run, "record": "{}", **made.notes}
         if made.marked is not None:
