@@ -302,4 +302,5 @@ class Dump(EngineChoice):
         description="Space that stays free for the database beside the dump: with less, or with "
         "no room for a dump of the last one's size and a fifth, none is started, and one that "
         "runs is stopped. 0 turns that off.",
+        json_schema_extra={"default": "64Mi"},
     )
