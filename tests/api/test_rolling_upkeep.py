@@ -161,3 +161,27 @@ async def test_the_plugin_shows_copies_and_why_they_are_kept(
     assert code == 0
     assert (line["name"], line["delete"]) == (stamp, False)
     assert "newest good" in line["reasons"]
+
+
+async def test_a_copy_that_was_made_after_a_list_is_not_taken_for_gone(world: World) -> None:
+    """The list of a new policy may still wait to be read when the first run is over."""
+    spec: Obj = {
+        "source": {"hostPath": {"path": str(world.source / "uploads"), "node": WORKER}},
+        "rolling": {"destination": {"hostPath": str(world.backup)}, "allowSameFileSystem": True},
+    }
+    await world.create(BACKUP_POLICY, "uploads", spec)
+    world.add(keys.copies(world.namespace, "uploads"))
+    await world.step()
+    assert await world.node.run() == 1
+    world.restart()  # it forgets what was due
+
+    await world.create(BACKUP, "first", {"policy": "uploads"})
+    world.add(keys.backup(world.namespace, "first"))
+    while dig(await world.get(BACKUP, "first"), "status", "phase") != "Completed":
+        await world.step()
+        await world.node.run()
+    await world.settle(keys.copies(world.namespace, "uploads"))
+
+    first = await world.get(BACKUP, "first")
+    assert first["status"]["until"] != "gone"
+    assert not first["status"]["points"][0]["rolling"]["gone"]

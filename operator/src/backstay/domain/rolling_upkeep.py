@@ -250,7 +250,7 @@ def _chore(seen: Seen, kept: Kept, verdicts: Sequence[Verdict]) -> Chore | None:
         return None
     today = seen.now.date().isoformat()
     if _is_due(look.listed_at, seen.now):
-        return Chore(kept, Verb.LIST, occasion=today)
+        return _list(kept, today)
     if kept.rolling.scrub.days and _is_due(look.scrubbed_at, seen.now):
         return Chore(kept, Verb.SCRUB, occasion=today)
     return None
@@ -260,10 +260,18 @@ def _list_first(seen: Seen, kept: Kept, look: CopiesStatus) -> Chore | None:
     """The list that is needed before anything is changed, if one is."""
     if _is_unknown(seen, look):
         since = seen.rebuilt_at.isoformat() if seen.rebuilt_at else "first"
-        return Chore(kept, Verb.LIST, occasion=f"rebuild {since}", imports=True)
+        return _list(kept, f"rebuild {since}", imports=True)
     if look.stale:
-        return Chore(kept, Verb.LIST, occasion=f"stale since {look.listed_at}")
+        return _list(kept, f"stale since {look.listed_at}")
     return None
+
+
+def _list(kept: Kept, occasion: str, *, imports: bool = False) -> Chore:
+    """A list belongs to the points that were known when it was asked for: one that was published
+    later is missing in it, and is not gone.
+    """
+    known = " ".join(sorted(shown.point.name for shown in kept.shown))
+    return Chore(kept, Verb.LIST, occasion=f"{occasion}: {known}", imports=imports)
 
 
 def _is_unknown(seen: Seen, look: CopiesStatus) -> bool:
