@@ -121,7 +121,9 @@ class Operator:
                 ),
             )
             router.wire(queue)
-            host = Host(access, queue.add_threadsafe, _die, self._settings.identity)
+            host = Host(
+                access, queue.add_threadsafe, client.is_echo, _die, self._settings.identity
+            )
             host.start()
             everything = Everything(client, self._clock, queue.add)
             resync = Resync(
