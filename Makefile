@@ -33,7 +33,7 @@ unit: $(VENV) ## Run the unit and property tests (seconds)
 	$(BIN)/pytest --numprocesses auto tests/property
 
 faults: $(VENV) ## Kill dump scripts and retention passes at every step, on real servers (minutes)
-	@$(CLUSTER) tools etcd kube-apiserver >/dev/null
+	@$(CLUSTER) tools etcd kube-apiserver mongodump mongorestore ferretdb >/dev/null
 	$(BIN)/pytest tests/faults
 
 api: $(VENV) ## Run the tests against a real API server (minutes)

@@ -32,9 +32,9 @@ from backstay.kube.resources import (
     VOLUME_SNAPSHOT_CONTENT,
 )
 from backstay.reconcile import keys
-from backstay.reconcile.backup import parse_policy_spec
 from backstay.reconcile.policy import PolicyReconciler
 from backstay.reconcile.retention import RetentionReconciler
+from backstay.reconcile.runs import parse_policy_spec
 
 P: Final = labels.PREFIX
 ADOPT: Final = {"labelPrefix": "backup-ns.sh"}

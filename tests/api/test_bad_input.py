@@ -32,6 +32,22 @@ DUMP: Final[dict[str, Any]] = {
     "file": "/data/backstay/shop.dump",
 }
 
+HOOKS: Final[dict[str, Any]] = {
+    "before": [
+        {"name": "quiet", "target": DUMP["target"], "command": ["fsfreeze", "--freeze", "/data"]},
+        {
+            "name": "session",
+            "target": DUMP["target"],
+            "session": {"command": ["psql"], "begin": "select 1;", "end": "select 2;"},
+        },
+    ],
+    "after": [
+        {"name": "quiet", "command": ["fsfreeze", "--unfreeze", "/data"]},
+        {"name": "tell", "target": DUMP["target"], "command": ["echo", "done"]},
+    ],
+    "maxFreeze": "30s",
+}
+
 CLAIM: Final[dict[str, Any]] = {"claim": "data-pg-0", "to": {"newClaim": {"name": "data-restored"}}}
 
 GOOD: Final[dict[str, dict[str, Any]]] = {
@@ -39,6 +55,7 @@ GOOD: Final[dict[str, dict[str, Any]]] = {
         "schedule": {"cron": "32 0 * * *", "timeZone": "Europe/Vienna", "startingDeadline": "6h"},
         "source": {"claims": {"names": ["data-pg-0"]}},
         "dumps": [DUMP],
+        "hooks": HOOKS,
         "snapshot": {"className": "fast"},
         "retention": {"daily": 7, "weekly": 4, "monthly": 12},
         "retries": 2,
@@ -57,7 +74,10 @@ SCHEDULE: Final = "spec.schedule"
 WINDOW: Final = "spec.schedule.blackouts[0]"
 OFFICE: Final = {"start": "0 8 * * mon-fri", "duration": "10h"}
 CLAIMS: Final = "spec.source.claims"
+CLAIMS_NEED: Final = "claims needs names, a selector, or ofDumps: true"
 DUMPS: Final = "spec.dumps[0]"
+BEFORE: Final = "spec.hooks.before"
+AFTER: Final = "spec.hooks.after"
 
 
 def document(kind: str, changes: dict[str, Any], name: str = "shop") -> dict[str, Any]:
@@ -133,8 +153,13 @@ BAD: Final = [
     policy("spec.snapshot.className", "Fast", "spec.snapshot.className", OBJECT),
     policy("spec.source", GONE, "spec.source", "Required value"),
     policy("spec.source", {}, "spec.source.claims", "Required value"),
-    policy("spec.source.claims", {}, CLAIMS, "claims needs names, a selector, or both"),
-    policy("spec.source.claims", {"names": []}, CLAIMS, "claims needs names, a selector, or both"),
+    policy("spec.source.claims", {}, CLAIMS, CLAIMS_NEED),
+    policy(
+        "spec.source.claims",
+        {"names": []},
+        CLAIMS,
+        CLAIMS_NEED,
+    ),
     policy("spec.source.claims", {"selector": {}}, f"{CLAIMS}.selector", "name at least one label"),
     policy(
         "spec.source.claims",
@@ -198,13 +223,6 @@ BAD: Final = [
     policy("spec.dumps.0.file", "/data/shop\n.dump", f"{DUMPS}.file", "control characters"),
     policy("spec.dumps.0.file", "/data/shop.json", DUMPS, "must not end in .json"),
     policy("spec.dumps.0.file", "/data/shop.failed", DUMPS, "kept beside a dump"),
-    policy("spec.dumps.0.postgres.databases", [], f"{DUMPS}.postgres.databases", "at least 1"),
-    policy(
-        "spec.dumps.0.postgres.databases",
-        ["a", "b"],
-        f"{DUMPS}.postgres.databases",
-        "must have at most 1 item",
-    ),
     policy(
         "spec.dumps.0.postgres.databases",
         ["shop\n"],
@@ -214,8 +232,38 @@ BAD: Final = [
     policy("spec.dumps.0.target.kind", "Job", f"{DUMPS}.target.kind", 'supported values: "Deploy'),
     policy("spec.dumps.0.target.name", "Pg", f"{DUMPS}.target.name", OBJECT),
     policy("spec.dumps.0.target", GONE, f"{DUMPS}.target", "Required value"),
-    policy("spec.dumps.0.postgres", GONE, f"{DUMPS}.postgres", "Required value"),
+    policy("spec.dumps.0.postgres", GONE, DUMPS, "a dump needs exactly one of postgres, mysql"),
     policy("spec.dumps.0.maxDuration", "0h0m", f"{DUMPS}.maxDuration", DURATION),
+    policy("spec.dumps.0.target.prefer", "Any", f"{DUMPS}.target.prefer", 'values: "Primary"'),
+    Row(
+        "BackupPolicy",
+        {"spec.dumps": GONE, "spec.source.claims": {"ofDumps": True}},
+        "spec",
+        "there are none: add dumps, or name the claims",
+    ),
+    policy("spec.source.claims", {"ofDumps": False}, CLAIMS, CLAIMS_NEED),
+    policy("spec.hooks", {}, "spec.hooks", "hooks needs before, after, or both"),
+    policy("spec.hooks.maxFreeze", "1 minute", "spec.hooks.maxFreeze", DURATION),
+    policy("spec.hooks.before.0.command", GONE, f"{BEFORE}[0]", "set exactly one of them"),
+    policy("spec.hooks.before.1.command", ["x"], f"{BEFORE}[1]", "set exactly one of them"),
+    policy("spec.hooks.before.0.command", [], f"{BEFORE}[0].command", "at least 1 items"),
+    policy("spec.hooks.before.0.command", "echo", f"{BEFORE}[0].command", "of type array"),
+    policy("spec.hooks.before.0.timeout", "0s", f"{BEFORE}[0].timeout", DURATION),
+    policy("spec.hooks.before.0.onError", "Ignore", f"{BEFORE}[0].onError", 'values: "Fail"'),
+    policy("spec.hooks.before.0.target", GONE, f"{BEFORE}[0].target", "Required value"),
+    policy("spec.hooks.before.1.name", "quiet", f"{BEFORE}[1]", "Duplicate value"),
+    policy("spec.hooks.before.0.name", "Quiet", f"{BEFORE}[0].name", "must be lower case letters"),
+    policy("spec.hooks.before.1.session.ready", "", f"{BEFORE}[1].session.ready", "at least 1"),
+    policy("spec.hooks.after.0.target", DUMP["target"], "spec.hooks", "but none when it has the"),
+    policy("spec.hooks.after.1.target", GONE, "spec.hooks", "an after hook needs a target"),
+    policy("spec.hooks.after.1.command", GONE, f"{AFTER}[1].command", "Required value"),
+    Row(
+        "BackupPolicy",
+        {"spec.hooks.after.1.name": "session", "spec.hooks.after.1.target": GONE},
+        "spec.hooks",
+        "a session is ended by its own end",
+    ),
+    policy("spec.hooks.around", [], STRICT, 'unknown field "spec.hooks.around"'),
     policy("spec.source.hostPath", {"path": "/srv"}, STRICT, 'unknown field "spec.source.hostP'),
     policy("spec.retention.minutely", 3, STRICT, 'unknown field "spec.retention.minutely"'),
     policy("spec.adopt", {}, "spec.adopt.labelPrefix", "Required value"),
@@ -369,6 +417,12 @@ def test_long_names_of_policies_and_claims_are_accepted(kubectl: Kubectl, length
         {"spec.dumps": [DUMP, {**DUMP, "name": "two", "file": "/data/backstay/two.dump"}]},
         {"spec.dumps.0.file": "/data/.backstay/..shop dump"},
         {"spec.dumps.0.target.container": GONE},
+        {"spec.dumps.0.target.prefer": "Standby"},
+        {"spec.source.claims": {"ofDumps": True}},
+        {"spec.hooks.before": GONE, "spec.hooks.after": [HOOKS["after"][1]]},
+        {"spec.hooks.after": GONE},
+        {"spec.hooks.before.0.command": ["sh", "-c", "line 1\nline 2", "", "'\"$(id)", "-x"]},
+        {"spec.hooks.maxFreeze": GONE},
     ],
     ids=lambda changes: f"{changes!r:.60}",
 )

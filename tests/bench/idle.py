@@ -31,10 +31,10 @@ def measure() -> list[Figure]:
     found = subprocess.run([CLUSTER, "kubeconfig"], check=True, capture_output=True, text=True)
     kubectl = Kubectl(Path(found.stdout.strip()), "backstay")
     time.sleep(SECONDS)  # The start's own work, and the first resync, are not idling.
-    before, _ = _read(kubectl)
+    before, _ = read_operator(kubectl)
     began = time.monotonic()
     time.sleep(SECONDS)
-    after, resident = _read(kubectl)
+    after, resident = read_operator(kubectl)
     share = 100 * (after - before) / (time.monotonic() - began)
     method = f"/proc/1/stat in the operator's pod, {SECONDS:g} s apart, nothing due"
     mebibytes = resident / 2**20
@@ -44,7 +44,8 @@ def measure() -> list[Figure]:
     ]
 
 
-def _read(kubectl: Kubectl) -> tuple[float, int]:
+def read_operator(kubectl: Kubectl) -> tuple[float, int]:
+    """Given kubectl in the operator's namespace, return its CPU seconds and resident bytes."""
     answer = kubectl("exec", "deploy/backstay", "--", "python3", "-c", READ)
     if not answer.ok:
         raise RuntimeError(f"the operator's pod cannot be read: {answer.err}")

@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import idle, retention, schedule
+from tests.bench import dump, idle, queue, retention, schedule
 from tests.bench.figure import Figure
 
 OUTPUT = Path(__file__).resolve().parents[2] / "build/bench.json"
 BENCHES: dict[str, Callable[[], list[Figure]]] = {
+    "dump": dump.measure,
     "idle": idle.measure,
+    "queue": queue.measure,
     "retention": retention.measure,
     "schedule": schedule.measure,
 }

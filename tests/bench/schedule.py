@@ -33,6 +33,7 @@ from tests.support.schedules import (
 
 from backstay.api.common import format_duration
 from backstay.domain import objects
+from backstay.domain.admission import Limits
 from backstay.domain.objects import Obj
 from backstay.domain.timing import offset_of
 from backstay.engine.queue import Key, Queue
@@ -42,9 +43,10 @@ from backstay.kube.exec import Exec
 from backstay.kube.login import login
 from backstay.kube.resources import BACKUP_POLICY, NAMESPACE, VOLUME_SNAPSHOT, Resource
 from backstay.reconcile import keys
+from backstay.reconcile.admission import Admitter
 from backstay.reconcile.backup import BackupReconciler
 from backstay.reconcile.policy import PolicyReconciler
-from backstay.steps.dumping import Dumping
+from backstay.steps.streams import Streams
 
 POLICIES: Final = 1000
 NAMESPACES: Final = 200
@@ -102,7 +104,7 @@ async def _measure(kubeconfig: Path, jitter: timedelta | None) -> list[Figure]:
         if verb in WRITES:
             seen.writes.append(time.monotonic())
 
-    dumping = Dumping(Exec(access))
+    streams = Streams(Exec(access))
     async with Watched(access, clock, on_request=on_request) as client:
         client.seen = seen
         names = [f"bench-{number}" for number in range(NAMESPACES)]
@@ -116,14 +118,14 @@ async def _measure(kubeconfig: Path, jitter: timedelta | None) -> list[Figure]:
         policies = addresses(await make_policies(client, bodies))
         slot = next_hour(clock.now())
         clock.move_to(slot - AHEAD)
-        await _operate(client, dumping, clock, policies, slot)
-    await dumping.close()
+        await _operate(client, streams, clock, policies, slot)
+    await streams.close()
     return _figures(seen, policies, slot, jitter)
 
 
 async def _operate(
     client: Watched,
-    dumping: Dumping,
+    streams: Streams,
     clock: MovedClock,
     policies: Sequence[tuple[str, str]],
     slot: datetime,
@@ -138,12 +140,16 @@ async def _operate(
         waiting[0].add(key)
 
     events = EventPoster(client, clock, "bench")
-    runs = BackupReconciler(client, dumping, events, clock, enqueue)
+    runs = BackupReconciler(client, streams, events, clock, enqueue)
+    # No driver cuts here, so no slot is ever given back.
+    admitter = Admitter(client, events, clock, Limits(POLICIES, POLICIES, POLICIES), enqueue)
     schedules = PolicyReconciler(client, events, clock, enqueue)
 
     async def reconcile(key: Key) -> timedelta | None:
         if key.kind == keys.POLICY:
             return await schedules.reconcile(key)
+        if key == keys.ADMISSION:
+            return await admitter.reconcile(key)
         after = await runs.reconcile(key)
         return None if key in seen.asked else after
 

@@ -14,6 +14,7 @@ from tests.e2e.kube import Kube, KubectlError, Obj
 
 NAMESPACE = "backstay"
 SELECTOR = "app.kubernetes.io/name=backstay"
+API_PORT = "KUBERNETES_SERVICE_PORT"
 ACCOUNT = "system:serviceaccount:backstay:backstay"
 
 
@@ -28,6 +29,51 @@ def kill(kubectl: Kube) -> None:
         return bool(pods) and all(p["metadata"]["uid"] not in old and _ready(p) for p in pods)
 
     kubectl.until("another operator pod to be ready", replaced, 90)
+
+
+@contextmanager
+def replicas(kubectl: Kube, count: int) -> Iterator[None]:
+    """Have so many operators, all ready, as long as the block lasts."""
+    home = kubectl.within(NAMESPACE)
+    home.run("scale", "deployment/backstay", f"--replicas={count}")
+    try:
+        home.run("rollout", "status", "deployment/backstay", "--timeout=90s")
+        yield
+    finally:
+        home.run("scale", "deployment/backstay", "--replicas=1")
+        home.run("rollout", "status", "deployment/backstay", "--timeout=90s")
+
+
+def kill_leader(kubectl: Kube) -> None:
+    """Kill the operator that holds the Lease; another has it when this returns."""
+    home = kubectl.within(NAMESPACE)
+
+    def holder() -> str:
+        return str(home.get("lease", "backstay")["spec"].get("holderIdentity") or "")
+
+    old = kubectl.until("a leader", holder, 60)
+    home.run("delete", "pod", old.partition("_")[0], "--grace-period=0", "--force")
+    kubectl.until("another leader", lambda: holder() not in ("", old), 90)
+
+
+@contextmanager
+def through(kubectl: Kube, port: int) -> Iterator[None]:
+    """Have the operator reach the API server through a port of loopback as long as the block
+    lasts.
+    """
+    home = kubectl.within(NAMESPACE)
+    containers = home.get("deployment", "backstay")["spec"]["template"]["spec"]["containers"]
+    (usual,) = [e["value"] for e in containers[0]["env"] if e["name"] == API_PORT]
+    _set_port(home, str(port))
+    try:
+        yield
+    finally:
+        _set_port(home, usual)
+
+
+def _set_port(home: Kube, port: str) -> None:
+    home.run("set", "env", "deployment/backstay", f"{API_PORT}={port}")
+    home.run("rollout", "status", "deployment/backstay", "--timeout=90s")
 
 
 def _ready(pod: Obj) -> bool:

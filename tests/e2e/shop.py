@@ -63,8 +63,10 @@ class Shop:
         ).strip()
 
     @contextmanager
-    def table_locked(self) -> Iterator[None]:
-        """Hold a lock that pg_dump has to wait for, as long as the block lasts."""
+    def table_locked(self, *, ends: bool = True) -> Iterator[None]:
+        """Hold a lock that pg_dump has to wait for, as long as the block lasts; with `ends` false
+        the block ends the server.
+        """
         holder = "begin; lock table orders in access exclusive mode; select pg_sleep(600)"
         running = Kubectl(self.kubectl.kubeconfig, self.name).start(
             *("exec", "pg-0", "--container", "postgres", "--"),
@@ -75,7 +77,8 @@ class Shop:
             self.kubectl.until("the lock to be held", lambda: self.sql(f"select 1 {sleeping}"), 30)
             yield
         finally:
-            self.sql(f"select pg_terminate_backend(pid) {sleeping}")
+            if ends:
+                self.sql(f"select pg_terminate_backend(pid) {sleeping}")
             running.wait(30)
 
     def touch_policy(self, name: str = "shop") -> None:

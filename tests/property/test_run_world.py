@@ -11,13 +11,16 @@ from datetime import timedelta
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from tests.support.builders import plan, planned_dump
+from tests.support.builders import plan, planned_dump, planned_hook, planned_hooks, session
+from tests.support.hook_world import HookFate
 from tests.support.run_world import REFUSAL, CutFate, DumpFate, World
 
 from backstay.api.backup import BackupPhase, PointResult, RunPlan
+from backstay.api.hooks import PlannedHook, Stage
 from backstay.domain import run
 from backstay.domain.errors import BackstayError, Conflict
-from backstay.domain.run_dumps import DEADLINE_SLACK, TARGET_WAIT
+from backstay.domain.run_dumps import DEADLINE_SLACK, PROGRESS, TARGET_WAIT
+from backstay.domain.run_hooks import SLACK
 from backstay.domain.run_values import POLL
 
 SECOND = timedelta(seconds=1)
@@ -36,6 +39,7 @@ FAULTS: Mapping[str, Fault] = {
     "no quota": lambda world: setattr(world, "quota", False),
     "quota back": lambda world: setattr(world, "quota", True),
     "claims made anew": lambda world: setattr(world, "claims_made_anew", True),
+    "delete the Backup": lambda world: setattr(world, "deleting", True),
 }
 
 
@@ -53,6 +57,11 @@ class Story:
     """By round."""
     dump_fates: list[DumpFate] = field(default_factory=list)
     cut_fates: list[CutFate] = field(default_factory=list)
+    before: tuple[PlannedHook, ...] = ()
+    after: tuple[PlannedHook, ...] = ()
+    hook_fates: list[HookFate] = field(default_factory=list)
+    max_freeze: float = 1
+    """Minutes."""
 
     @property
     def plan(self) -> RunPlan:
@@ -60,6 +69,7 @@ class Story:
         return plan(
             *self.claims,
             dumps=dumps,
+            hooks=planned_hooks(*self.before, after=self.after, max_freeze=self.max_freeze),
             retries=self.retries,
             cut_timeout=DEADLINE,
             ready_timeout=2 * DEADLINE,
@@ -70,8 +80,12 @@ class Story:
         """A bound for the run: every deadline is met to the end, in every attempt."""
         dump = TARGET_WAIT + DEADLINE + DEADLINE_SLACK
         attempt = len(self.homes) * dump + 3 * DEADLINE + run.RETRY_BASE * (1 << self.retries)
+        one = planned_hook()
+        hook = 2 * TARGET_WAIT + SLACK + 2 * (one.timeout + one.undo_timeout)
+        attempt += (len(self.before) + len(self.after)) * hook
         # A look that comes just before a deadline is followed by one after it.
-        slack = 10 * (POLL + SECOND) * (2 + len(self.homes))
+        works = len(self.homes) + 2 * len(self.before) + len(self.after)
+        slack = 10 * (POLL + PROGRESS) * (2 + works)
         dead = len(self.kills) * (DOWN + SECOND)
         return (self.retries + 1) * (attempt + slack) + dead
 
@@ -81,13 +95,25 @@ def seconds(highest: int) -> st.SearchStrategy[int | None]:
 
 
 @st.composite
+def hooks(draw: st.DrawFn) -> tuple[tuple[PlannedHook, ...], tuple[PlannedHook, ...]]:
+    """Hooks before and after; mostly few, often none."""
+    kinds = st.sampled_from([planned_hook, session])
+    makers = draw(st.lists(kinds, max_size=2))
+    before = tuple(make(f"h{n}") for n, make in enumerate(makers))
+    plain = (planned_hook("plain", holds=False),) if draw(st.booleans()) else ()
+    last = (planned_hook("last", holds=False),) if draw(st.booleans()) else ()
+    return (*before, *plain), last if before else ()
+
+
+@st.composite
 def stories(draw: st.DrawFn, *, faulty: bool) -> Story:
     claims = draw(st.sampled_from([("data",), ("data", "logs")]))
     names = draw(st.sampled_from([(), ("a",), ("a", "b")]))
     homes = {name: draw(st.sampled_from(claims)) for name in names}
     kills = draw(st.frozensets(st.integers(0, 30), max_size=6))
+    before, after = draw(hooks())
     if not faulty:
-        cuts = st.builds(CutFate, st.integers(0, 30), st.integers(0, 60))
+        cuts = st.builds(CutFate, st.integers(0, 30 if not before else 5), st.integers(0, 60))
         dumps = st.builds(DumpFate, st.integers(0, 30))
         return Story(
             claims,
@@ -95,6 +121,9 @@ def stories(draw: st.DrawFn, *, faulty: bool) -> Story:
             kills=kills,
             dump_fates=draw(st.lists(dumps, max_size=2)),
             cut_fates=draw(st.lists(cuts, max_size=2)),
+            before=before,
+            after=after,
+            max_freeze=60,
         )
     return Story(
         claims,
@@ -114,14 +143,29 @@ def stories(draw: st.DrawFn, *, faulty: bool) -> Story:
                 max_size=4,
             )
         ),
+        before=before,
+        after=after,
+        hook_fates=draw(
+            st.lists(
+                st.builds(
+                    HookFate,
+                    st.integers(0, 20),
+                    st.booleans(),
+                    st.integers(0, 20),
+                    st.booleans(),
+                    st.booleans(),
+                ),
+                max_size=4,
+            )
+        ),
     )
 
 
 def tell(story: Story) -> World:
     """Let the story happen to its end; every state on the way is checked."""
-    world = World(story.plan, story.homes, story.dump_fates, story.cut_fates)
+    world = World(story.plan, story.homes, story.dump_fates, story.cut_fates, story.hook_fates)
     began, written, rounds = world.now, 0, 0
-    while not world.status.phase.final:
+    while not (world.status.phase.final or world.gone):
         assert world.now - began <= story.longest, f"the run never ends: {world.status}"
         if rounds in story.faults:
             FAULTS[story.faults[rounds]](world)
@@ -158,11 +202,20 @@ def check(world: World) -> None:
         assert None not in recorded.values(), "good with a dump that failed"
         inside = {name: snapshot.inside.get(name) for name in recorded}
         assert inside == recorded, "another dump is inside than the one on record"
+        held = {h.name for h in world.holding}
+        assert held <= snapshot.frozen, "good, and a hook did not hold when it was cut"
+    frozen = world.hooks.frozen()
+    assert world.kept or not frozen or not world.pod_runs, "held, and the Backup may go"
 
 
 def check_end(world: World) -> None:
     """What holds when the run is over."""
     status = world.status
+    assert not world.kept
+    if world.pod_runs:
+        assert not world.hooks.frozen(), "over, and a hook still holds"
+    if world.gone:
+        return
     live = {name: s for name, s in world.snapshots.items() if s.live}
     assert all(s.result is not PointResult.PENDING for s in live.values())
     good = {p.snapshot for p in status.points if p.result is PointResult.GOOD}
@@ -199,6 +252,11 @@ def test_a_run_whose_process_only_dies_completes_at_once_with_one_snapshot_per_c
     check_end(world)
     assert (world.status.phase, world.status.attempt) == (BackupPhase.COMPLETED, 1)
     assert sorted(s.claim for s in world.snapshots.values()) == list(story.claims)
+    mine = [(1, Stage.BEFORE, h.name) for h in story.before]
+    mine += [(1, Stage.AFTER, h.name) for h in story.after]
+    assert world.hooks.starts == mine, "each hook was started once, in order"
+    holding = [(1, Stage.BEFORE, h.name) for h in story.before if h.holds]
+    assert world.hooks.undone == holding[::-1], "let go in the opposite order"
     for snapshot in world.snapshots.values():
         assert snapshot.inside.keys() == world.dumps_of(snapshot.claim)
 

@@ -20,12 +20,30 @@ from backstay.api.backup import (
     RunPlan,
     Trigger,
 )
-from backstay.api.policy import Target, TargetKind
+from backstay.api.dumps import Postgres
+from backstay.api.hooks import (
+    HookState,
+    HookStatus,
+    OnError,
+    PlannedHook,
+    PlannedHooks,
+    Session,
+    Stage,
+)
+from backstay.api.target import Target, TargetKind
 from backstay.domain import labels, run_dumps
 from backstay.domain.objects import Obj
 from backstay.domain.record import ClaimRecord, Record, build_record
 from backstay.domain.run_values import Seen
-from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight, PointSeen
+from backstay.domain.sights import (
+    DumpPlace,
+    DumpSeen,
+    DumpSight,
+    HookPlace,
+    HookSeen,
+    HookSight,
+    PointSeen,
+)
 
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
 SLOT = datetime(2026, 11, 22, 0, 32, tzinfo=UTC)
@@ -44,13 +62,73 @@ def target(name: str = "pg") -> Target:
 def planned_dump(name: str = "shop", **values: Any) -> PlannedDump:
     defaults: dict[str, Any] = {
         "name": name,
-        "engine": "postgres",
-        "database": name,
+        "postgres": Postgres(databases=(name,)),
         "target": target(),
         "file": f"/data/{name}.dump",
         "max_duration": minutes(60),
+        "min_free": 1 << 26,
     }
     return PlannedDump(**defaults | values)
+
+
+def planned_hook(name: str = "quiet", *, holds: bool = True, **values: Any) -> PlannedHook:
+    """A hook before; one that does not hold is a plain command."""
+    defaults: dict[str, Any] = {
+        "name": name,
+        "target": target(),
+        "command": ("freeze", name),
+        "undo": ("thaw", name) if holds else None,
+        "timeout": minutes(0.5),
+        "undo_timeout": minutes(0.5),
+        "on_error": OnError.FAIL,
+        "undo_on_error": OnError.FAIL,
+    }
+    return PlannedHook(**defaults | values)
+
+
+def session(name: str = "quiet") -> PlannedHook:
+    return planned_hook(name, holds=False, session=Session(command=("psql",)))
+
+
+def planned_hooks(
+    *before: PlannedHook, after: tuple[PlannedHook, ...] = (), max_freeze: float = 1
+) -> PlannedHooks:
+    return PlannedHooks(before=before, after=after, max_freeze=minutes(max_freeze))
+
+
+def hook_place(*claims: str, container_id: str = "cri://1", pod: str = "pg-0") -> HookPlace:
+    return HookPlace(pod, f"uid-{pod}", "postgres", container_id, claims or ("data",))
+
+
+def hook_status(
+    name: str = "quiet",
+    state: HookState = HookState.HELD,
+    *,
+    stage: Stage = Stage.BEFORE,
+    at: HookPlace | None = None,
+    attempt: int = 1,
+    **values: Any,
+) -> HookStatus:
+    where = hook_place() if at is None else at
+    defaults: dict[str, Any] = {
+        "name": name,
+        "stage": stage,
+        "attempt": attempt,
+        "state": state,
+        "pod": where.pod,
+        "pod_uid": where.pod_uid,
+        "container": where.container,
+        "container_id": where.container_id,
+        "claims": where.claims,
+        "started_at": NOW - minutes(0.25),
+    }
+    return HookStatus(**defaults | values)
+
+
+def hook_look(sight: HookSight, **values: Any) -> HookSeen:
+    """A look at a hook in the container of `hook_place()`."""
+    defaults: dict[str, Any] = {"sight": sight, "place": hook_place()}
+    return HookSeen(**defaults | values)
 
 
 def plan(

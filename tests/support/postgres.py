@@ -1,7 +1,6 @@
 """A real PostgreSQL server of the machine, for tests: in a folder of its own, on a Unix socket.
 
-Debian's packages are installed where they are missing and we are root; elsewhere the error names
-them. Nothing listens on a network, and the server is stopped by its own pid.
+Nothing listens on a network, and the server is stopped by its own pid.
 """
 
 from __future__ import annotations
@@ -10,12 +9,12 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support import debian
 from tests.support.waiting import eventually
 
 _ROOM = 512 * 1024 * 1024  # bytes that a cluster and a test's data may take in memory
@@ -25,36 +24,13 @@ local all all trust
 """
 
 
-def install(*packages: str) -> None:
-    """Given Debian packages, install them. Raise RuntimeError naming them where that cannot be."""
-    wanted = " ".join(packages)
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise RuntimeError(f"these tests need the Debian packages {wanted}: install them")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    step = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
-    done = subprocess.run(step, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        # A bare image has no package lists yet.
-        subprocess.run(["apt-get", "update"], env=environment, capture_output=True, check=True)
-        done = subprocess.run(step, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"apt-get install {wanted} failed: {done.stderr[-500:]}")
-
-
 def programs() -> Path:
     """Return the folder of the newest server's real programs (Debian's wrappers hide the pids)."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     if not found:
-        install("postgresql")
+        debian.install("postgresql")
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     return max(found, key=lambda path: int(path.parent.parent.name)).parent
-
-
-def unprivileged() -> Sequence[str]:
-    """Return what goes before a server's command: it refuses to run as root."""
-    if os.geteuid() != 0:
-        return ()
-    return ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +70,17 @@ class Server:
         return (str(self.bin / "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", f"dbname='{quoted}'")
 
 
-def initialise() -> Path:
-    """Make a home with an empty cluster in it and return it."""
-    memory = Path("/dev/shm")
-    roomy = memory.is_dir() and shutil.disk_usage(memory).free > _ROOM
-    home = Path(tempfile.mkdtemp(prefix="backstay-pg-", dir=memory if roomy else None))
-    if os.geteuid() == 0:
-        shutil.chown(home, "postgres", "postgres")
-    home.chmod(0o755)
+def initialise(room: int = _ROOM) -> Path:
+    """Given the bytes that its data may take, make a home with an empty cluster and return it."""
+    programs()  # installing them makes the user
+    home = debian.home(room, "postgres")
     initdb = [str(programs() / "initdb"), "-D", str(home / "data"), "-U", "postgres"]
     options = ["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"]
     subprocess.run(
-        [*unprivileged(), *initdb, *options], cwd=home, check=True, stdout=subprocess.DEVNULL
+        [*debian.unprivileged("postgres"), *initdb, *options],
+        cwd=home,
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
     (home / "data" / "pg_hba.conf").write_text(_HBA)
     return home
@@ -126,16 +101,16 @@ def server_command(home: Path) -> Sequence[str]:
 
 
 @contextmanager
-def running(before: Sequence[str] = ()) -> Iterator[Server]:
-    """Given words to put before the server's command (as whose child it then runs), start a server
-    on a new cluster; at the end it is stopped and its files are removed.
+def running(before: Sequence[str] = (), room: int = _ROOM) -> Iterator[Server]:
+    """Given words to put before the server's command (as whose child it then runs) and the bytes
+    that its data may take, start a server on a new cluster; at the end it is stopped and its files
+    are removed.
     """
-    home = initialise()
+    home = initialise(room)
     try:
         with (home / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [*before, *unprivileged(), *server_command(home)], cwd=home, stdout=log, stderr=log
-            )
+            argv = [*before, *debian.unprivileged("postgres"), *server_command(home)]
+            process = subprocess.Popen(argv, cwd=home, stdout=log, stderr=log)
         server = Server(home=home, bin=programs(), pid=process.pid)
         try:
             eventually(lambda: "ready to accept connections" in server.log, f"start of {home}")

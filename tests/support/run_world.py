@@ -1,7 +1,8 @@
-"""A world in memory for one run: container, dump files, snapshots, a driver, and time.
+"""A world in memory for one run: container, dump files, hooks, snapshots, a driver, and time.
 
-It answers as the real ones do: a dump's state is judged as dumps/scripts/common.sh does, snapshots
-are made and labelled as steps/snapshots.py does. A write is one call; a process may die before it.
+It answers as the real ones do: a dump's state is judged as dumps/scripts/common.sh does, hooks
+behave as in hooks.sh (tests/support/hook_world.py), snapshots are made and labelled as
+steps/snapshots.py does. A write is one call; a process may die before it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tests.support.builders import NOW, RUN_UID, SLOT, spec
+from tests.support.hook_world import HookFate, HookWorld
 
 from backstay.api.backup import (
     BackupPhase,
@@ -23,6 +25,8 @@ from backstay.api.backup import (
     RunPlan,
 )
 from backstay.api.common import changed
+from backstay.api.hooks import PlannedHook
+from backstay.domain import run_hooks
 from backstay.domain.errors import Conflict, Transient
 from backstay.domain.run_status import current_dump, dump_entry, dumps_on, point_entry
 from backstay.domain.run_values import (
@@ -30,13 +34,25 @@ from backstay.domain.run_values import (
     CancelDump,
     CreateSnapshot,
     Decision,
+    FreeRecord,
+    KeepRecord,
     MarkFailed,
     MarkGood,
+    ReleaseHook,
     Seen,
     StartDump,
+    StartHook,
     with_seen,
 )
-from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight, PointSeen
+from backstay.domain.sights import (
+    DumpPlace,
+    DumpSeen,
+    DumpSight,
+    HookPlace,
+    HookSeen,
+    HookSight,
+    PointSeen,
+)
 
 Write = Callable[[], None]
 REFUSAL = "exceeded quota: snapshots"
@@ -93,6 +109,8 @@ class Snapshot:
     ready: bool = False
     inside: dict[str, str] = field(default_factory=dict)
     """sha256 by dump, as the disk was at the cut."""
+    frozen: frozenset[str] = frozenset()
+    """The hooks that held at the cut."""
 
 
 class World:
@@ -104,6 +122,7 @@ class World:
         homes: dict[str, str],
         dump_fates: list[DumpFate] | None = None,
         cut_fates: list[CutFate] | None = None,
+        hook_fates: list[HookFate] | None = None,
     ) -> None:
         self.now = NOW
         self.status = BackupStatus()
@@ -112,6 +131,9 @@ class World:
         self.quota = True
         """False: the API server refuses snapshots."""
         self.claims_made_anew = False
+        self.kept = False
+        self.deleting = False
+        self.hooks = HookWorld(self._later, hook_fates or [])
         self._plan = plan
         self._homes = homes
         self._dump_fates: Iterator[DumpFate] = iter(dump_fates or ())
@@ -134,12 +156,24 @@ class World:
             item[2]()
         self.now = end
 
+    @property
+    def holding(self) -> list[PlannedHook]:
+        """The hooks of the plan that hold something over the cut."""
+        return [h for h in (self._plan.hooks.before if self._plan.hooks else ()) if h.holds]
+
+    @property
+    def gone(self) -> bool:
+        """Whether the Backup was deleted, and nothing keeps it."""
+        return self.deleting and not self.kept
+
     def kill_process(self) -> None:
         self._streams.clear()
+        self.hooks.streams.clear()
 
     def restart_container(self) -> None:
         self._container += 1
         self.kill_dumps()
+        self.hooks.restart_container()
 
     def kill_dumps(self) -> None:
         """The dumps' processes die without a word."""
@@ -181,12 +215,18 @@ class World:
             now=self.now,
             spec=spec(),
             status=status,
+            kept=self.kept,
+            deleting=self.deleting,
         )
         match status.phase:
             case BackupPhase.PENDING:
                 return with_seen(seen, plan=self._plan)
             case BackupPhase.DUMPING:
                 return with_seen(seen, dump=self._see_dump())
+            case BackupPhase.SNAPSHOTTING if found := run_hooks.turn(
+                status, deleting=self.deleting
+            ):
+                return with_seen(seen, hook=self._see_hook(found))
             case BackupPhase.SNAPSHOTTING | BackupPhase.UPLOADING:
                 return self._see_points(seen)
         return seen
@@ -204,6 +244,14 @@ class World:
         if entry.container_id != place.container_id:
             return DumpSeen(DumpSight.UNREACHABLE, place)
         return self._judge(dump.name, self.status.attempt)
+
+    def _see_hook(self, found: run_hooks.Turn) -> HookSeen:
+        if not self.pod_runs:
+            return HookSeen(HookSight.UNREACHABLE, message="no running pod")
+        place = HookPlace("pg-0", "uid-pg-0", "postgres", f"cri://{self._container}", ())
+        if found.entry is None or not found.entry.container_id:
+            return HookSeen(HookSight.NONE, place)
+        return self.hooks.look(self.status.attempt, found.stage, found.hook, place)
 
     def _place(self, dump: str) -> DumpPlace:
         claim, container = self._homes[dump], f"cri://{self._container}"
@@ -268,12 +316,23 @@ class World:
                 return [lambda: self._start(dump, place, attempt)]
             case CancelDump(dump, _, attempt):
                 return [lambda: self._cancel(dump, attempt)]
+            case StartHook(hook, stage, _, attempt):
+                freeze = self._plan.hooks.max_freeze if self._plan.hooks else timedelta(0)
+                return [lambda: self._reach(lambda: self.hooks.start(attempt, stage, hook, freeze))]
+            case ReleaseHook(hook, _, attempt):
+                return [lambda: self._reach(lambda: self.hooks.release(attempt, hook))]
+            case KeepRecord() | FreeRecord():
+                return [lambda: setattr(self, "kept", isinstance(action, KeepRecord))]
             case CreateSnapshot(claim, name, _, dumps):
                 return [lambda: self._create(claim, name, dumps)]
             case MarkGood(claim):
                 return [lambda: self._retain(claim), lambda: self._mark_good(claim)]
             case MarkFailed(name):
                 return [lambda: self._mark_failed(name)]
+
+    def _reach(self, what: Write) -> None:
+        if self.pod_runs:
+            what()
 
     def _write_status(self, status: BackupStatus) -> None:
         # Through the wire form, as the API server keeps it: whole seconds.
@@ -326,6 +385,7 @@ class World:
                 for dump, file in self._files.items()
                 if self._homes[dump] == claim and file.done
             }
+            new.frozen = self.hooks.frozen()
             self._later(fate.ready, ready)
 
         def ready() -> None:

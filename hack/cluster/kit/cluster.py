@@ -33,7 +33,7 @@ class Cluster:
         """Given a number of nodes, leave them running. Return whether anything was started."""
         packages.require_root("the cluster")
         packages.ensure(packages.CLUSTER)
-        built = tools.ensure(self.cache, [name for name in tools.NAMES if name != "helm"])
+        built = tools.ensure(self.cache, tools.OF_A_CLUSTER)
         crds = tools.snapshot_crds(self.cache)
         archives = images.test_images(self.cache)
         self.claim_folder(count)

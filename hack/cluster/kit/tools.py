@@ -68,6 +68,11 @@ _PROVISIONER = Module("provisioner", "tools/provisioner")
 _DRIVER = Module("driver", "csi-driver", own=True)
 _PAUSE = Module("pause", "images/pause", own=True)
 _HELM = Module("helm", "tools/helm")
+# Both packages are called main: built together, one would overwrite the other.
+_MONGO_FLAGS = "-X main.VersionStr=100.9.5"
+_MONGODUMP = Module("mongodump", "tools/mongo", linker=_MONGO_FLAGS)
+_MONGORESTORE = Module("mongorestore", "tools/mongo", linker=_MONGO_FLAGS)
+_FERRETDB = Module("ferretdb", "ferretdb", own=True)
 
 
 def _kube(name: str) -> Tool:
@@ -91,11 +96,19 @@ TOOLS = (
     Tool("csi-btrfs", _DRIVER, ".", "csi-driver"),
     Tool("pause", _PAUSE, ".", "pause"),
     Tool("helm", _HELM, "helm.sh/helm/v4/cmd/helm", "helm"),
+    *(
+        Tool(module.name, module, f"github.com/mongodb/mongo-tools/{module.name}/main", "main")
+        for module in (_MONGODUMP, _MONGORESTORE)
+    ),
+    Tool("ferretdb", _FERRETDB, ".", "ferretdb"),
 )
 KUBECTL = "kubectl"
 SNAPSHOT_CRDS = "snapshot-crds"
 """No binary: the folder of the snapshot CRDs, for API servers without the rest."""
 NAMES = (*(tool.name for tool in TOOLS), KUBECTL, SNAPSHOT_CRDS)
+OF_A_CLUSTER = tuple(
+    name for name in NAMES if name not in {"helm", "mongodump", "mongorestore", "ferretdb"}
+)
 _BY_NAME = {tool.name: tool for tool in TOOLS}
 
 

@@ -15,6 +15,7 @@ import socket
 from datetime import timedelta
 from typing import Final, NoReturn
 
+from backstay.domain.admission import Limits
 from backstay.domain.clock import Clock
 from backstay.engine.group import run_together
 from backstay.engine.queue import Key, Queue
@@ -28,6 +29,7 @@ from backstay.kube.lease import Elector
 from backstay.kube.login import Login, login
 from backstay.observe import metrics, ports
 from backstay.reconcile import keys
+from backstay.reconcile.admission import Admitter
 from backstay.reconcile.backup import BackupReconciler
 from backstay.reconcile.everything import Everything
 from backstay.reconcile.policy import PolicyReconciler
@@ -36,7 +38,7 @@ from backstay.reconcile.restore import RestoreReconciler, VerifyImage
 from backstay.reconcile.retention import RetentionReconciler
 from backstay.reconcile.sweeps import SweepReconciler
 from backstay.settings import Settings
-from backstay.steps.dumping import Dumping
+from backstay.steps.streams import Streams
 
 log = logging.getLogger(__name__)
 
@@ -110,8 +112,8 @@ class Operator:
             access, self._clock, fence=elector.fence, on_request=metrics.on_request
         ) as client:
             events = EventPoster(client, self._clock, self._settings.identity)
-            dumping = Dumping(Exec(access, fence=elector.fence))
-            router = _Router(self._settings, self._clock, client, events, dumping)
+            streams = Streams(Exec(access, fence=elector.fence))
+            router = Router(self._settings, self._clock, client, events, streams)
             queue = Queue(
                 router.reconcile,
                 self._clock,
@@ -135,10 +137,10 @@ class Operator:
                 )
             finally:
                 await asyncio.to_thread(host.stop, STOP_SECONDS)
-                await dumping.close()
+                await streams.close()
 
 
-class _Router:
+class Router:
     """Hands each key to the reconciler of its kind."""
 
     def __init__(
@@ -147,13 +149,15 @@ class _Router:
         clock: Clock,
         client: Client,
         events: EventPoster,
-        dumping: Dumping,
+        streams: Streams,
     ) -> None:
         self._queue: Queue | None = None
+        limits = Limits(settings.pool_global, settings.pool_node, settings.pool_driver)
         image = VerifyImage(settings.agent_image, settings.agent_pull_policy)
         self._reconcilers = {
             keys.POLICY: PolicyReconciler(client, events, clock, self._enqueue).reconcile,
-            keys.BACKUP: BackupReconciler(client, dumping, events, clock, self._enqueue).reconcile,
+            keys.BACKUP: BackupReconciler(client, streams, events, clock, self._enqueue).reconcile,
+            keys.ADMISSION.kind: Admitter(client, events, clock, limits, self._enqueue).reconcile,
             keys.RESTORE: RestoreReconciler(client, events, clock, image).reconcile,
             keys.RETENTION: RetentionReconciler(client, clock, self._enqueue, events).reconcile,
             keys.SWEEPS: SweepReconciler(client, clock).reconcile,

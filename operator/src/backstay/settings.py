@@ -29,6 +29,15 @@ class Settings(BaseSettings):
     probe_port: int = Field(default=8080, description="Port of /healthz and /readyz.")
     metrics_port: int = Field(default=9090, description="Port of /metrics.")
     workers: int = Field(default=8, ge=1, le=64, description="Keys worked on at a time.")
+    pool_global: int = Field(
+        default=40, ge=1, le=1000, description="Runs at work at a time, from dumps to the cut."
+    )
+    pool_node: int = Field(
+        default=2, ge=1, le=100, description="Runs at a time that dump on one node."
+    )
+    pool_driver: int = Field(
+        default=20, ge=1, le=1000, description="Runs at a time whose claims are one CSI driver's."
+    )
     resync_interval: timedelta = Field(
         default=timedelta(minutes=5), description="How often everything is looked at anew."
     )

@@ -10,14 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.faults.dumps.harness import SHELLS, Container, Shell
-from tests.support import postgres
+from tests.support import debian, mariadb, postgres
 
 
 @pytest.fixture(scope="session")
 def shells(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Shell]:
-    missing = [name for name in SHELLS if shutil.which(name) is None]
-    if missing:
-        postgres.install(*missing)
+    debian.require({name: name for name in SHELLS})
     applets = tmp_path_factory.mktemp("busybox")
     busybox = shutil.which("busybox")
     assert busybox is not None
@@ -55,4 +53,10 @@ def dash(shells: dict[str, Shell], folder: Path) -> Container:
 @pytest.fixture(scope="session")
 def server() -> Iterator[postgres.Server]:
     with postgres.running() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def maria() -> Iterator[mariadb.Server]:
+    with mariadb.running() as found:
         yield found

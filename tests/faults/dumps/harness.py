@@ -16,7 +16,7 @@ from datetime import timedelta
 from importlib import resources
 from pathlib import Path
 
-from backstay.dumps.base import Command, DumpState, DumpTask, parse_result, script
+from backstay.dumps.base import LAST_LINE, Command, DumpState, DumpTask, parse_result, script
 
 SHELLS = ("dash", "bash", "busybox")
 
@@ -25,7 +25,7 @@ STUB = b"""
 engine=stub engine_tools=cat engine_probe=cat
 engine_check() { :; }
 engine_dump() { step stub child sh -c "$1" stub "$file.partial"; }
-engine_verify() { server_version=1 tool_version=2; }
+engine_verify() { server_version=1 tool_version=2 format=text compression=none; }
 """
 
 
@@ -45,6 +45,7 @@ class Container:
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     programs: str = ""  # folders that come before the shell's own tools
+    patience: float = 60  # seconds
 
     @property
     def file(self) -> Path:
@@ -76,7 +77,7 @@ class Container:
     def run(self, command: Command) -> DumpState:
         """Given a command, run it, insist on exit status 0 and silence, and return the state."""
         process = self.popen(command)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=self.patience)
         assert (process.returncode, err) == (0, b""), (out, err)
         assert out.count(b"\n") == 1
         assert leftovers(process.pid) == []
@@ -85,17 +86,26 @@ class Container:
     def stub(self, verb: str, task: DumpTask, *arguments: str) -> Command:
         """Given a verb, its task and what else it takes, return the stub engine's command."""
         words = ("/bin/sh", "-s", "--", verb, task.run, str(task.attempt), task.file, *arguments)
-        return Command(words, stub_script())
+        return Command(words, stub_script() + LAST_LINE)
 
     def stub_start(self, task: DumpTask, code: str) -> Command:
         seconds = int(task.max_duration.total_seconds())
-        return self.stub("start", task, str(seconds), code)
+        return self.stub("start", task, f"seconds={seconds}", "--", code)
 
     def start(self, code: str, task: DumpTask | None = None) -> DumpState:
         return self.run(self.stub_start(task or self.task(), code))
 
     def result(self, task: DumpTask | None = None) -> DumpState:
         return self.run(self.stub("result", task or self.task()))
+
+    def content(self, state: DumpState) -> bytes:
+        """Given how the dump in the file was made, return what its tool wrote."""
+        packed = self.file.read_bytes()
+        if state.compression == "none":
+            return packed
+        assert state.compression in {"zstd", "gzip"}
+        unpack = [state.compression, "-dc"]
+        return subprocess.run(unpack, input=packed, capture_output=True, check=True).stdout
 
     def assert_consistent(self) -> None:
         """The invariant of common.sh: FILE is whole and is what the record in force says."""

@@ -11,17 +11,22 @@ as well, they are orphans that died by a signal, and nothing can help: the rule 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.faults.dumps.harness import Container, Shell
 from tests.support import postgres
+from tests.support.builders import planned_hook
 from tests.support.waiting import eventually
 
-from backstay.dumps import ENGINES
+from backstay.api.dumps import Postgres
+from backstay.api.hooks import Stage
+from backstay.dumps import ENGINES, hooks
 from backstay.dumps.base import State
 
 CRASH = "terminating any other active server processes"
@@ -89,7 +94,7 @@ def test_a_killed_script_does_not_disturb_a_server_that_is_pid_1(
     holder.stdin.write("BEGIN; LOCK TABLE busy; \\echo held\n")
     holder.stdin.flush()
     assert holder.stdout.readline() == "held\n"
-    process = pod.popen(ENGINES["postgres"].start(pod.task(), "postgres"))
+    process = pod.popen(ENGINES["postgres"].start(pod.task(), Postgres(databases=("postgres",))))
     waits = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_dump'"
     eventually(lambda: first.sql(f"{waits} AND wait_event_type = 'Lock'") == "1", "a stuck dump")
 
@@ -100,3 +105,32 @@ def test_a_killed_script_does_not_disturb_a_server_that_is_pid_1(
     holder.communicate("ROLLBACK; SELECT 1;\n", timeout=20)
     assert holder.returncode == 0, "a session was lost"
     assert CRASH not in first.log[len(before) :]
+
+
+@pytest.mark.parametrize("victim", ["owner", "keeper"])
+def test_a_killed_hook_does_not_disturb_a_server_that_is_pid_1(
+    first: postgres.Server, shells: dict[str, Shell], folder: Path, victim: str
+) -> None:
+    """One of its shells is killed while its command runs, which then ends with a bad status."""
+    before = first.log
+    shell = shells["dash"]
+    inside = Shell((*enter(first), *shell.argv), shell.path)
+    pod = Container(inside, folder, first.environment, str(first.bin))
+    name = folder.name.lower().replace("_", "-").rstrip("-")
+    gate = folder / "gate"
+    code = f"while [ ! -e {gate} ]; do sleep 0.1; done; exit 3"
+    hook = planned_hook(name, command=("sh", "-c", code), undo=("true",))
+    task = hooks.HookTask(folder.name, 1, Stage.BEFORE, hook)
+    process = pod.popen(hooks.start(task, timedelta(minutes=1)))
+    memory = Path(f"/dev/shm/backstay-hooks-{os.getuid()}") / f"before-{name}@{folder.name}.1"
+    eventually((memory / "child").exists, "the command to run")
+
+    pid = (memory / victim).read_text().split()[0]
+    subprocess.run([*enter(first), "kill", "-KILL", pid], check=True, timeout=20)
+    gate.touch()
+    process.communicate(timeout=20)
+    eventually(lambda: not of_namespace(first), "the end of every process of the hook")
+
+    assert first.sql("SELECT 1") == "1"
+    assert CRASH not in first.log[len(before) :]
+    shutil.rmtree(memory)

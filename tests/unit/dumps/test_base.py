@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from backstay.api.dumps import Postgres
 from backstay.domain.errors import DataError
 from backstay.dumps import ENGINES
 from backstay.dumps.base import DumpState, DumpTask, State, parse_result
 
-TASK = DumpTask("run-1", 2, "/data/a b/shop.dump", timedelta(seconds=90))
+TASK = DumpTask("run-1", 2, "/data/a b/shop.dump", timedelta(seconds=90), 4096)
 DONE = {
     "state": "done",
     "run": "run-1",
@@ -26,21 +27,23 @@ DONE = {
     "uid": 70,
     "gid": 70,
     "finishedAt": "2026-11-22T00:32:05Z",
+    "format": "custom",
+    "compression": "zstd",
 }
 
 
 def test_arguments_are_positional_and_the_script_is_not_among_them() -> None:
-    command = ENGINES["postgres"].start(TASK, "-x' $(id)\n")
+    command = ENGINES["postgres"].start(TASK, Postgres(databases=("-x' $(id)",)))
     assert command.argv == (
         *("/bin/sh", "-s", "--", "start", "run-1", "2", "/data/a b/shop.dump"),
-        *("90", "-x' $(id)\n"),
+        *("seconds=90", "minfree=4096", "format=custom", "globals=omit", "--", "-x' $(id)"),
     )
     assert command.stdin.endswith(b'\nmain "$@"; exit\n')
 
 
 def test_a_duration_is_rounded_up_to_whole_seconds() -> None:
     task = DumpTask("run-1", 1, "/f", timedelta(milliseconds=1200))
-    assert ENGINES["postgres"].start(task, "shop").argv[7] == "2"
+    assert ENGINES["postgres"].start(task, Postgres()).argv[7] == "seconds=2"
 
 
 @pytest.mark.parametrize("verb", ["result", "cancel"])
@@ -62,6 +65,8 @@ def test_a_finished_dump_is_read_with_all_its_facts() -> None:
         uid=70,
         gid=70,
         finished_at=datetime(2026, 11, 22, 0, 32, 5, tzinfo=UTC),
+        format="custom",
+        compression="zstd",
     )
 
 

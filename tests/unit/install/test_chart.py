@@ -79,6 +79,8 @@ def test_objects_are_named_after_the_release(tools: Tools, release: str, name: s
     [
         ({"worker": 3}, "'worker'"),
         ({"workers": 0}, "/workers"),
+        ({"pools": {"node": 0}}, "/pools/node"),
+        ({"pools": {"nodes": 2}}, "nodes"),
         ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
         ({"logLevel": "verbose"}, "/logLevel"),
         ({"resyncInterval": "5m"}, "/resyncInterval"),

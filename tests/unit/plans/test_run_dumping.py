@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from tests.support.builders import (
@@ -25,7 +26,7 @@ from tests.support.builders import (
 from backstay.api.backup import BackupPhase, BackupStatus, DumpState, DumpStatus, PointResult
 from backstay.api.common import changed
 from backstay.domain import run
-from backstay.domain.run_dumps import DEADLINE_SLACK, TARGET_WAIT
+from backstay.domain.run_dumps import DEADLINE_SLACK, PROGRESS, TARGET_WAIT
 from backstay.domain.run_status import MESSAGE_MAX, current_dump, dumps_on
 from backstay.domain.run_values import AT_ONCE, POLL, Action, CancelDump, Decision, StartDump
 from backstay.domain.sights import DumpSeen, DumpSight
@@ -63,7 +64,6 @@ def test_a_dump_whose_stream_is_open_is_not_started_again() -> None:
 @pytest.mark.parametrize(
     ("found", "actions", "message"),
     [
-        (look(DumpSight.RUNNING, bytes=5), (), None),
         (look(DumpSight.NONE, message="exec: refused"), (START,), "dump shop: exec: refused"),
         (look(DumpSight.BUSY, message="locked by r2"), (START,), "dump shop: locked by r2"),
         (look(DumpSight.UNREACHABLE, message="timeout"), (), "dump shop: timeout"),
@@ -79,6 +79,43 @@ def test_what_may_still_end_well_is_waited_for(
     decision = run.decide(seen(earlier, dump=found))
 
     assert decision == Decision(changed(STARTED, message=message), actions, POLL)
+
+
+def ran(since: float, **values: Any) -> BackupStatus:
+    """A run whose dump was started so many seconds ago."""
+    entry = dump_status(started_at=NOW - timedelta(seconds=since), **values)
+    return changed(ONE, dumps=(entry,))
+
+
+def test_a_short_dump_is_followed_without_a_write() -> None:
+    early = ran(since=14)
+
+    decision = run.decide(seen(early, dump=look(DumpSight.RUNNING, bytes=5)))
+
+    assert decision == Decision(early, (), POLL)
+
+
+def test_what_is_written_so_far_is_told_every_15_seconds_and_not_more_often() -> None:
+    world = ran(since=0)
+    writes = []
+    for second in range(61):
+        now = world.dumps[0].started_at + timedelta(seconds=second)
+        growing = look(DumpSight.RUNNING, bytes=second << 20, task_lives=True)
+        decision = run.decide(seen(world, now=now, dump=growing))
+        assert (decision.actions, decision.after) == ((), PROGRESS)
+        if decision.status != world:
+            writes.append((second, decision.status.dumps[0].bytes, decision.status.message))
+        world = decision.status
+
+    assert writes == [
+        (second, second << 20, f"dump shop: {second}Mi written") for second in (15, 30, 45, 60)
+    ]
+
+
+def test_a_dump_without_a_stream_is_looked_at_more_often() -> None:
+    decision = run.decide(seen(ran(since=20), dump=look(DumpSight.RUNNING, bytes=5)))
+
+    assert decision.after == POLL
 
 
 def test_a_dump_that_is_done_is_written_down_with_all_that_is_known_of_it() -> None:

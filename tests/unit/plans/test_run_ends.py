@@ -23,6 +23,7 @@ from tests.support.builders import (
 from backstay.api.backup import BackupPhase, DumpState, PointResult
 from backstay.api.common import changed
 from backstay.domain import run
+from backstay.domain.run_status import format_size
 from backstay.domain.run_values import MarkFailed, MarkGood
 from backstay.domain.sights import PointSeen
 
@@ -179,4 +180,4 @@ def test_a_point_still_pending_keeps_the_attempt_going() -> None:
     ],
 )
 def test_a_size_is_told_in_binary_units(size: int, text: str) -> None:
-    assert run.format_size(size) == text
+    assert format_size(size) == text

@@ -16,10 +16,9 @@ from tests.support.builders import (
     seen,
     spec,
     status,
-    target,
 )
 
-from backstay.api.backup import BackupPhase, DumpState, PointResult, RunPlan, Trigger
+from backstay.api.backup import BackupPhase, DumpState, PointResult, Trigger
 from backstay.api.common import changed
 from backstay.domain import run
 from backstay.domain.errors import UserError
@@ -73,9 +72,9 @@ def test_a_retry_waits_for_its_time() -> None:
 
 
 def test_a_blocked_run_tells_for_whom_it_waits() -> None:
-    decision = run.decide(seen(QUEUED, blockers=("a", "b", "c", "d")))
+    decision = run.decide(seen(QUEUED, waits_for="waiting for a, b, c"))
 
-    assert decision == Decision(changed(QUEUED, message="waiting for a, b, c"), (), POLL)
+    assert decision == Decision(changed(QUEUED, message="waiting for a, b, c"))
 
 
 @pytest.mark.parametrize(
@@ -92,12 +91,20 @@ def test_a_blocked_run_tells_for_whom_it_waits() -> None:
 def test_an_admitted_run_begins_an_attempt(
     dumps: object, phase: BackupPhase, points: object
 ) -> None:
-    waiting = changed(QUEUED, plan=changed(plan(), dumps=dumps), message="waiting for a")
+    pools = ("driver/csi.example", "global")
+    mine = changed(plan(), dumps=dumps, pools=pools)
+    waiting = changed(QUEUED, plan=mine, message="waiting for a")
 
     decision = run.decide(seen(waiting))
 
     assert decision.status == changed(
-        waiting, phase=phase, attempt=1, attempted_at=NOW, message=None, points=points
+        waiting,
+        phase=phase,
+        attempt=1,
+        attempted_at=NOW,
+        message=None,
+        points=points,
+        pools=pools,
     )
     assert (decision.actions, decision.after) == ((), AT_ONCE)
 
@@ -122,27 +129,6 @@ def test_a_retry_whose_dumps_are_in_good_points_goes_straight_to_the_cut() -> No
     assert (decision.status.attempt, decision.status.retry_at) == (2, None)
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "overlaps"),
-    [
-        (plan("a"), plan("a", "b"), True),
-        (plan("a"), plan("b"), False),
-        (plan("a", dumps=(planned_dump("x"),)), plan("b", dumps=(planned_dump("y"),)), True),
-        (
-            plan("a", dumps=(planned_dump("x"),)),
-            plan("b", dumps=(planned_dump("x", target=target("other")),)),
-            False,
-        ),
-        (plan("a"), None, False),
-    ],
-)
-def test_runs_overlap_on_a_claim_or_a_dump_target(
-    one: RunPlan, other: RunPlan | None, overlaps: bool
-) -> None:
-    assert run.overlap(one, other) is overlaps
-    assert run.overlap(other, one) is overlaps
-
-
 def test_runs_queue_by_slot_and_ad_hoc_ones_by_their_start() -> None:
     adhoc = spec(trigger=Trigger.AD_HOC, scheduled_for=None)
 
@@ -155,4 +141,4 @@ def test_runs_queue_by_slot_and_ad_hoc_ones_by_their_start() -> None:
 def test_a_final_phase_is_never_left(phase: BackupPhase) -> None:
     over = status(phase, points=(point_status(),))
 
-    assert run.decide(seen(over, plan=plan(), blockers=("a",))) == Decision(over)
+    assert run.decide(seen(over, plan=plan(), waits_for="a")) == Decision(over)

@@ -14,6 +14,8 @@ from backstay.domain.sights import DumpPlace
 
 DRIVER = "csi.example"
 
+TARGET = "spec.dumps[shop].target"
+
 
 def expression(key: str, operator: str, *values: str) -> LabelExpression:
     return LabelExpression(key=key, operator=SelectorOperator(operator), values=values)
@@ -188,9 +190,9 @@ def test_only_pods_that_run_and_stay_are_dumped_the_lowest_ordinal_first() -> No
 
 
 def test_the_only_container_needs_no_name() -> None:
-    assert sourcing.container_of(pod(), dump="shop", wanted=None) == "postgres"
+    assert sourcing.container_of(pod(), field=TARGET, wanted=None) == "postgres"
     two = pod(containers=("postgres", "exporter"))
-    assert sourcing.container_of(two, dump="shop", wanted="exporter") == "exporter"
+    assert sourcing.container_of(two, field=TARGET, wanted="exporter") == "exporter"
 
 
 @pytest.mark.parametrize(
@@ -204,7 +206,9 @@ def test_a_container_that_is_not_clear_is_refused(
     containers: tuple[str, ...], wanted: str | None, reason: str, words: str
 ) -> None:
     found, message = refused(
-        lambda: sourcing.container_of(pod(containers=containers), dump="shop", wanted=wanted)
+        lambda: sourcing.container_of(
+            pod(containers=containers), field="spec.dumps[shop].target", wanted=wanted
+        )
     )
 
     assert (found, message) == (reason, f"spec.dumps[shop].target.container{_space(words)}")

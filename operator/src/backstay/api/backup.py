@@ -7,10 +7,13 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from backstay.api.common import Duration, Model, Time
+from backstay.api.common import Duration, Model, Size, Time
+from backstay.api.dumps import EngineChoice
+from backstay.api.hooks import HOOKS_MAX, HookStatus, PlannedHooks
 from backstay.api.meta import Column, CrdMeta
-from backstay.api.policy import CLAIMS_MAX, DUMPS_MAX, Target
+from backstay.api.policy import CLAIMS_MAX, DUMPS_MAX
 from backstay.api.shapes import NAME_MAX, ObjectName
+from backstay.api.target import Target
 
 
 class Trigger(StrEnum):
@@ -82,7 +85,11 @@ class BackupSpec(Model):
 
 
 TierName = Annotated[str, Field(max_length=16)]
+PoolName = Annotated[str, Field(max_length=NAME_MAX + 16)]
 VersionText = Annotated[str, Field(max_length=128)]
+
+
+POOLS_MAX: Final = 64
 
 
 class PlannedClaim(Model):
@@ -93,15 +100,14 @@ class PlannedClaim(Model):
     class_name: str = Field(description="VolumeSnapshotClass to use.", max_length=NAME_MAX)
 
 
-class PlannedDump(Model):
+class PlannedDump(EngineChoice):
     """A dump of the frozen plan."""
 
     name: str = Field(description="Name of the dump in the policy.", max_length=63)
-    engine: str = Field(description="The engine, such as postgres.", max_length=32)
-    database: str = Field(description="The database.", max_length=63)
     target: Target = Field(description="Where it runs.")
     file: str = Field(description="Absolute path in the container.", max_length=1024)
     max_duration: Duration = Field(description="Deadline of the dump.")
+    min_free: Size = Field(description="Space that stays free beside the dump.")
 
 
 class RunPlan(Model):
@@ -113,6 +119,12 @@ class RunPlan(Model):
     )
     dumps: tuple[PlannedDump, ...] = Field(
         default=(), description="Dumps to take before.", max_length=DUMPS_MAX
+    )
+    hooks: PlannedHooks | None = Field(default=None, description="Commands around the cut.")
+    pools: tuple[PoolName, ...] = Field(
+        default=(),
+        description="Pools that an attempt takes a slot of: global, node/NAME, driver/NAME.",
+        max_length=POOLS_MAX,
     )
     cut_timeout: Duration = Field(description="Deadline of the cut.")
     ready_timeout: Duration = Field(description="Deadline from the cut until ready.")
@@ -147,7 +159,12 @@ class DumpStatus(Model):
     path: str = Field(description="Path of the file inside the claim.", max_length=2048)
     file: str = Field(description="Path of the file inside the container.", max_length=1024)
     started_at: Time = Field(description="When the dump was first started.")
-    bytes: int | None = Field(default=None, ge=0, description="Size of the dump.")
+    bytes: int | None = Field(
+        default=None, ge=0, description="Size of the dump; while it runs, what is written so far."
+    )
+    progress_at: Time | None = Field(
+        default=None, description="When bytes was last written while the dump ran."
+    )
     sha256: str | None = Field(default=None, description="Checksum of the dump.", max_length=64)
     seconds: int | None = Field(default=None, ge=0, description="How long the dump took.")
     versions: dict[str, VersionText] | None = Field(
@@ -191,6 +208,11 @@ class PointStatus(Model):
     )
     message: str | None = Field(default=None, description="Why it failed.", max_length=4096)
 
+    @property
+    def pending(self) -> bool:
+        """Whether nothing is decided yet."""
+        return self.result is PointResult.PENDING
+
 
 class BackupStatus(Model):
     """Status of a Backup."""
@@ -209,8 +231,16 @@ class BackupStatus(Model):
     dumps: tuple[DumpStatus, ...] = Field(
         default=(), description="The dumps of the run.", max_length=DUMPS_MAX
     )
+    hooks: tuple[HookStatus, ...] = Field(
+        default=(), description="The hooks of the run.", max_length=2 * HOOKS_MAX
+    )
     points: tuple[PointStatus, ...] = Field(
         default=(), description="The points of the run.", max_length=CLAIMS_MAX
+    )
+    pools: tuple[PoolName, ...] = Field(
+        default=(),
+        description="Pools that it holds a slot of: from its admission until the cut.",
+        max_length=POOLS_MAX,
     )
     tiers: str | None = Field(
         default=None, description="Tiers of the points, for printing.", max_length=128

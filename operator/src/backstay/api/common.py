@@ -75,6 +75,47 @@ Duration = Annotated[
 """A length of time above 0, written `90s`, `10m`, `1h30m`, `2d`."""
 
 
+_SIZE = re.compile(r"(\d{1,12})(Ki|Mi|Gi|Ti)?", re.ASCII)
+_UNITS: Final = {None: 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def parse_size(text: str) -> int:
+    """Given a size such as `64Mi` or `1Gi`, return bytes. Raise ValueError if it is none."""
+    match = _SIZE.fullmatch(text)
+    if not match:
+        raise ValueError(f"{text!r} is not a size such as 64Mi or 1Gi")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def size_text(value: int) -> str:
+    """Given bytes, return the form that parse_size reads, in the largest whole unit."""
+    name, unit = max(
+        ((name, unit) for name, unit in _UNITS.items() if value % unit == 0), key=lambda u: u[1]
+    )
+    return f"{value // unit}{name or ''}" if value else "0"
+
+
+Size = Annotated[
+    int,
+    BeforeValidator(lambda v: parse_size(v) if isinstance(v, str) else v),
+    PlainSerializer(size_text, return_type=str),
+    Field(ge=0),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "maxLength": 14,
+            RULES: [
+                cel(
+                    "self.matches('^[0-9]{1,5}(Ki|Mi|Gi|Ti)?$')",
+                    "must be a size such as 0, 64Mi or 1Gi: up to five digits and Ki, Mi, Gi or Ti",
+                )
+            ],
+        }
+    ),
+]
+"""A number of bytes, written `64Mi` or `1Gi`."""
+
+
 def format_time(value: datetime) -> str:
     """Given an aware time, return RFC 3339 in UTC with seconds, as Kubernetes writes it."""
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

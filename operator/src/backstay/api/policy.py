@@ -9,14 +9,13 @@ from typing import ClassVar, Final
 from pydantic import Field
 
 from backstay.api.common import CONDITIONS_MAX, GROUP, Condition, Duration, Model, Time
+from backstay.api.dumps import Dump
+from backstay.api.hooks import Hooks
 from backstay.api.meta import Column, CrdMeta
 from backstay.api.schedule import MISSED_MAX, MissedSlots, Schedule
 from backstay.api.shapes import (
     NAME_MAX,
-    DatabaseName,
-    FilePath,
     LabelKey,
-    LabelName,
     LabelPrefix,
     LabelValue,
     ObjectName,
@@ -79,12 +78,13 @@ class LabelSelector(Model):
 
 
 class ClaimSource(Model):
-    """The claims to snapshot: the union of names and selector, in the policy's namespace."""
+    """The claims to snapshot: the union of what is said, in the policy's namespace."""
 
     cel_rules: ClassVar = (
         (
-            "(has(self.names) && size(self.names) > 0) || has(self.selector)",
-            "claims needs names, a selector, or both",
+            "(has(self.names) && size(self.names) > 0) || has(self.selector) || "
+            "(has(self.ofDumps) && self.ofDumps)",
+            "claims needs names, a selector, or ofDumps: true",
         ),
     )
 
@@ -97,65 +97,17 @@ class ClaimSource(Model):
     selector: LabelSelector | None = Field(
         default=None, description="PersistentVolumeClaims by label, looked up at each run."
     )
+    of_dumps: bool = Field(
+        default=False,
+        description="The claims that the dumps are written to, in whatever pod each is taken: "
+        "looked up at each run through the volumeMounts of the pod that target.prefer chooses.",
+    )
 
 
 class Source(Model):
     """What the policy protects."""
 
     claims: ClaimSource = Field(description="PersistentVolumeClaims of the policy's namespace.")
-
-
-class TargetKind(StrEnum):
-    """Kinds that a dump can run in."""
-
-    DEPLOYMENT = "Deployment"
-    STATEFUL_SET = "StatefulSet"
-    POD = "Pod"
-
-
-class Target(Model):
-    """The container that a dump runs in."""
-
-    kind: TargetKind = Field(description="Kind of the workload.")
-    name: ObjectName = Field(description="Name of the workload, in the policy's namespace.")
-    container: LabelName | None = Field(
-        default=None,
-        description="Container of the database; may be left out when the pod has only one.",
-    )
-
-
-class Postgres(Model):
-    """pg_dump in custom format, restored with pg_restore."""
-
-    databases: tuple[DatabaseName, ...] = Field(
-        description="The database to dump. The user is PGUSER or POSTGRES_USER of the container's "
-        "environment, else postgres; the password PGPASSWORD or POSTGRES_PASSWORD.",
-        min_length=1,
-        max_length=1,
-    )
-
-
-class Dump(Model):
-    """One dump, written inside the database's container onto a claim of this run."""
-
-    cel_rules: ClassVar = (
-        (
-            "!self.file.matches('[.](json|json[.]next|partial|failed|lock)$')",
-            "file must not end in .json, .json.next, .partial, .failed or .lock: files of these "
-            "names are kept beside a dump",
-        ),
-    )
-
-    name: LabelName = Field(description="Name of the dump, unique in the policy.")
-    target: Target = Field(description="Where the dump runs.")
-    postgres: Postgres = Field(description="Dump a PostgreSQL database.")
-    file: FilePath = Field(
-        description="Absolute path of the dump in the container; it must lie on a claim of this "
-        "run, so that the snapshot carries it."
-    )
-    max_duration: Duration = Field(
-        default=timedelta(hours=1), description="After this long the dump is stopped and failed."
-    )
 
 
 class Snapshot(Model):
@@ -225,6 +177,12 @@ class PolicySpec(Model):
             "two dumps of one target write the same file: give each its own",
         ),
         (
+            "!has(self.source.claims.ofDumps) || !self.source.claims.ofDumps || "
+            "(has(self.dumps) && size(self.dumps) > 0)",
+            "source.claims.ofDumps means the claims of dumps, and there are none: add dumps, or "
+            "name the claims",
+        ),
+        (
             "!has(self.schedule) || !has(self.retention) || "
             "has(self.retention.within) || self.retention.last + self.retention.hourly + "
             "self.retention.daily + self.retention.weekly + self.retention.monthly + "
@@ -246,6 +204,9 @@ class PolicySpec(Model):
         description="Dumps taken in order before the snapshots are cut.",
         max_length=DUMPS_MAX,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    hooks: Hooks | None = Field(
+        default=None, description="Commands in containers around the cut of the snapshots."
     )
     snapshot: Snapshot = Field(
         default_factory=Snapshot,

@@ -145,9 +145,30 @@ FilePath = Annotated[
 ]
 """Absolute path of a file, in one way of writing it only: paths are compared as text."""
 
+WORDS: Final = Shape(r"[^\x00-\x1f\x7f]+", "must not hold control characters")
+"""Any text of one line; what becomes of it must treat it as data."""
+
 DatabaseName = Annotated[
     str,
     Field(min_length=1, max_length=63),
-    Shape(r"[^\x00-\x1f\x7f]+", "must be the name of a database, without control characters"),
+    Shape(WORDS.pattern, "must be the name of a database, without control characters"),
 ]
 """A database; the dump scripts quote it, so that it is never read as a connection string."""
+
+EnvironmentName = Annotated[
+    str,
+    Field(min_length=1, max_length=128),
+    Shape(
+        "[A-Za-z_][A-Za-z0-9_]*",
+        "must be the name of an environment variable: letters, digits and '_', not starting with "
+        "a digit",
+    ),
+]
+"""Name of an environment variable."""
+
+SecretKey = Annotated[
+    str,
+    Field(min_length=1, max_length=NAME_MAX),
+    Shape("[-._A-Za-z0-9]+", "must be a key of a Secret: letters, digits, '-', '_' and '.'"),
+]
+"""Key in the data of a Secret."""

@@ -4,7 +4,7 @@
                  ^                                     |          PartiallyFailed
                  +------------- retry -----------------+          Failed
 
-Invariants:
+Snapshotting is the hooks before, the cut, and the hooks after. Invariants:
 
 - `decide` is total and pure. Every action is idempotent and has a deterministic name, so a
   process that dies after any of them is followed by one that decides the same again.
@@ -12,7 +12,8 @@ Invariants:
   snapshot with its name, so that deadlines run whatever happens. A verdict is written onto the
   artifact before the status that speaks of it.
 - A point becomes good only by `MarkGood`, and only when its snapshot is ready, every dump on its
-  claim is done, and that dump was read again unchanged after the cut.
+  claim is done, that dump was read again unchanged after the cut, and no hook on it failed.
+- What a run holds, pools included, it holds from its admission until its last hook after the cut.
 - A dump that failed before its claim was known stands for every claim of the run.
 - A final phase is never left, and an Imported Backup never executed.
 """
@@ -20,6 +21,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -27,27 +29,38 @@ from backstay.api.backup import (
     BackupPhase,
     BackupSpec,
     BackupStatus,
-    PlannedDump,
     PointResult,
     PointStatus,
-    RunPlan,
     Trigger,
 )
 from backstay.api.common import changed
-from backstay.domain import run_dumps, run_points
+from backstay.domain import run_dumps, run_hooks, run_points
 from backstay.domain.run_status import (
     claims_left,
     claims_to_cut,
     current_dump,
     failures,
+    format_size,
+    ignored,
     plan_of,
     short,
 )
-from backstay.domain.run_values import AT_ONCE, POLL, Action, Decision, MarkFailed, Seen
+from backstay.domain.run_values import (
+    AT_ONCE,
+    POLL,
+    Action,
+    Decision,
+    FreeRecord,
+    MarkFailed,
+    Seen,
+)
 
 POLICY_NOT_FOUND: Final = "PolicyNotFound"
+TARGET_NOT_RUNNING: Final = "TargetNotRunning"
 POLICY_WAIT: Final = timedelta(seconds=30)
 """`kubectl apply -f FOLDER` may create a Backup some moments before its policy."""
+_WAITS: Final = {POLICY_NOT_FOUND: POLICY_WAIT, TARGET_NOT_RUNNING: run_dumps.TARGET_WAIT}
+"""How long problems may be of the moment only, from the creation of the Backup."""
 RETRY_BASE: Final = timedelta(seconds=30)
 
 
@@ -58,6 +71,8 @@ def decide(seen: Seen) -> Decision:
     """
     if seen.spec.trigger is Trigger.IMPORTED:
         return Decision(seen.status)  # Whoever made it writes its final status.
+    if seen.deleting:
+        return _let_go(seen)
     match seen.status.phase:
         case BackupPhase.PENDING:
             return _freeze(seen)
@@ -72,19 +87,6 @@ def decide(seen: Seen) -> Decision:
     return Decision(seen.status)
 
 
-def overlap(one: RunPlan | None, other: RunPlan | None) -> bool:
-    """Given two plans, return whether they share a claim or a dump's target."""
-    if one is None or other is None:
-        return False
-    claims = {c.name for c in one.claims} & {c.name for c in other.claims}
-    targets = {_target(d) for d in one.dumps} & {_target(d) for d in other.dumps}
-    return bool(claims or targets)
-
-
-def _target(dump: PlannedDump) -> tuple[str, str]:
-    return dump.target.kind, dump.target.name
-
-
 def due_order(spec: BackupSpec, status: BackupStatus, name: str) -> tuple[datetime, str]:
     """Given a run, return its place in the queue: by slot, or by start for ad-hoc runs."""
     when = spec.scheduled_for or status.started_at or datetime.max.replace(tzinfo=UTC)
@@ -92,8 +94,8 @@ def due_order(spec: BackupSpec, status: BackupStatus, name: str) -> tuple[dateti
 
 
 def _freeze(seen: Seen) -> Decision:
-    missing = seen.problem is not None and seen.problem.reason == POLICY_NOT_FOUND
-    if missing and seen.now - seen.created < POLICY_WAIT:
+    wait = _WAITS.get(seen.problem.reason) if seen.problem else None
+    if wait is not None and seen.now - seen.created < wait:
         return Decision(seen.status, after=POLL)
     if seen.plan is None:
         why = seen.problem.message if seen.problem else "the policy could not be read"
@@ -114,32 +116,64 @@ def _admit(seen: Seen) -> Decision:
     status = seen.status
     if status.retry_at is not None and status.retry_at > seen.now:
         return Decision(status, after=status.retry_at - seen.now)
-    if seen.blockers:
-        waiting = changed(status, message=f"waiting for {', '.join(seen.blockers[:3])}")
-        return Decision(waiting, after=POLL)
+    if seen.waits_for:
+        return Decision(changed(status, message=short(seen.waits_for)))
     begun = changed(
-        status, attempt=status.attempt + 1, attempted_at=seen.now, retry_at=None, message=None
+        status,
+        attempt=status.attempt + 1,
+        attempted_at=seen.now,
+        retry_at=None,
+        message=None,
+        pools=plan_of(status).pools,
     )
     if current_dump(begun):
         return Decision(changed(begun, phase=BackupPhase.DUMPING), after=AT_ONCE)
-    return Decision(run_points.begin(seen, begun), after=AT_ONCE)
+    return Decision(_begin_cut(seen, begun), after=AT_ONCE)
 
 
 def _leave_dumping(seen: Seen) -> Decision:
     if claims_to_cut(seen.status):
-        return Decision(run_points.begin(seen, seen.status), after=AT_ONCE)
+        return Decision(_begin_cut(seen, seen.status), after=AT_ONCE)
     return _end_attempt(seen, seen.status)
 
 
+def _begin_cut(seen: Seen, status: BackupStatus) -> BackupStatus:
+    """Snapshots are written down at once, or when the hooks before them are over."""
+    cutting = changed(status, phase=BackupPhase.SNAPSHOTTING, message=None)
+    hooks = plan_of(status).hooks
+    return cutting if hooks and hooks.before else run_points.begin(seen, cutting)
+
+
 def _cut(seen: Seen) -> Decision:
-    step = run_points.cut(seen)
-    pending = _pending(step.status)
-    if not pending:
-        return _end_attempt(seen, step.status, step.actions)
-    if all(p.cut_at for p in pending):
-        uploading = changed(step.status, phase=BackupPhase.UPLOADING)
-        return Decision(uploading, step.actions, AT_ONCE)
-    return step
+    step = run_hooks.before(seen)
+    if step is not None:
+        return step
+    status, actions = seen.status, tuple[Action, ...]()
+    if run_hooks.cutting(status):
+        if not any(p.attempt == status.attempt for p in status.points):
+            return Decision(run_points.begin(seen, status), after=AT_ONCE)
+        step = run_points.cut(seen)
+        if run_hooks.cutting(step.status):
+            frozen = run_hooks.frozen_until(status) is not None
+            return replace(step, after=run_hooks.HOOK_POLL) if frozen else step
+        status, actions = step.status, step.actions
+        if seen.kept or run_hooks.turn(status, deleting=False):
+            return Decision(status, actions, AT_ONCE)
+    return run_hooks.after(seen) or _leave_cut(seen, status, actions)
+
+
+def _leave_cut(seen: Seen, status: BackupStatus, actions: Sequence[Action]) -> Decision:
+    judged = run_points.with_hooks_judged(status)
+    if not _pending(judged):
+        return _end_attempt(seen, judged, actions)
+    return Decision(changed(judged, phase=BackupPhase.UPLOADING, pools=()), (*actions,), AT_ONCE)
+
+
+def _let_go(seen: Seen) -> Decision:
+    """Somebody deleted the Backup: what its hooks hold is let go, and nothing else is done."""
+    if seen.status.phase is BackupPhase.SNAPSHOTTING and (step := run_hooks.after(seen)):
+        return step
+    return Decision(seen.status, (FreeRecord(),) if seen.kept else ())
 
 
 def _finish_points(seen: Seen) -> Decision:
@@ -150,7 +184,7 @@ def _finish_points(seen: Seen) -> Decision:
 
 
 def _pending(status: BackupStatus) -> list[PointStatus]:
-    return [p for p in status.points if p.result is PointResult.PENDING]
+    return [p for p in status.points if p.pending]
 
 
 def _end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = ()) -> Decision:
@@ -170,6 +204,7 @@ def _end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = (
             status,
             phase=BackupPhase.QUEUED,
             retry_at=seen.now + wait,
+            pools=(),
             message=short(f"attempt {status.attempt} failed: {why}"),
         )
         return Decision(again, actions, wait)
@@ -180,7 +215,8 @@ def _end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = (
     ended = changed(
         status,
         phase=phase,
-        message=why if left else None,
+        message=why if left else short("; ".join(ignored(status))) or None,
+        pools=(),
         completed_at=seen.now,
         taken=min((p.cut_at for p in good if p.cut_at), default=None),
         size=size_of(status, good),
@@ -197,13 +233,3 @@ def size_of(status: BackupStatus, good: Sequence[PointStatus]) -> str | None:
     points = [p.bytes for p in good if p.bytes is not None]
     total = sum(dumps or points)
     return format_size(total) if dumps or points else None
-
-
-def format_size(size: int) -> str:
-    """Given a size in bytes, return it for people in binary units, such as 1.2Gi."""
-    value = float(size)
-    for unit in ("", "Ki", "Mi", "Gi"):
-        if value < 1024:
-            return f"{value:.0f}{unit}" if value >= 10 or not unit else f"{value:.1f}{unit}"
-        value /= 1024
-    return f"{value:.1f}Ti"

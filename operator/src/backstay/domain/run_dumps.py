@@ -14,7 +14,7 @@ from typing import Final
 
 from backstay.api.backup import DumpState, DumpStatus, PlannedDump
 from backstay.api.common import changed
-from backstay.domain.run_status import current_dump, dump_entry, short, with_dump
+from backstay.domain.run_status import current_dump, dump_entry, format_size, short, with_dump
 from backstay.domain.run_values import (
     AT_ONCE,
     POLL,
@@ -30,6 +30,8 @@ TARGET_WAIT: Final = timedelta(minutes=2)
 """How long a dump's target may be without a running pod, as during a restart."""
 DEADLINE_SLACK: Final = timedelta(seconds=60)
 """The script has the dump's own deadline inside; ours is for when the script is gone."""
+PROGRESS: Final = timedelta(seconds=15)
+"""Between two reports of how much is written."""
 NOWHERE: Final = DumpPlace("", "", "", "", "", "")
 """Of a dump whose target has no running container yet."""
 
@@ -101,13 +103,29 @@ def _follow_started(seen: Seen, dump: PlannedDump, entry: DumpStatus, look: Dump
             return ended(look.message)
         case DumpSight.NONE if not look.task_lives:
             return waiting(look.message or None, StartDump(dump, place, status.attempt))
-        case DumpSight.NONE | DumpSight.RUNNING:
+        case DumpSight.RUNNING:
+            step = waiting(None)
+            return step if step.after == AT_ONCE else _progress(seen, entry, look)
+        case DumpSight.NONE:
             return waiting(None)
         case DumpSight.BUSY:
             # The lock is another run's: starting again is how we learn that it is free.
             return waiting(look.message, StartDump(dump, place, status.attempt))
         case DumpSight.UNREACHABLE:
             return waiting(look.message)
+
+
+def _progress(seen: Seen, entry: DumpStatus, look: DumpSeen) -> Decision:
+    """Tell how much is written, now and then; the open stream wakes us when it ends."""
+    now, status = seen.now, seen.status
+    if look.bytes is not None and now - (entry.progress_at or entry.started_at) >= PROGRESS:
+        entry = changed(entry, bytes=look.bytes, progress_at=now)
+        status = with_dump(status, entry)
+    note = None
+    if entry.progress_at is not None:
+        note = f"dump {entry.name}: {format_size(entry.bytes or 0)} written"
+    pause = PROGRESS if look.task_lives else POLL
+    return Decision(changed(status, message=note), (), pause)
 
 
 def _entry_at(dump: PlannedDump, place: DumpPlace, attempt: int, now: datetime) -> DumpStatus:

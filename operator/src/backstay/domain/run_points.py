@@ -5,19 +5,31 @@ Invariants:
 - A snapshot's name and the time of its request are written down before it is asked for, and it is
   asked for in every round in which it is not there, until it is cut or cutTimeout has passed.
 - A point is cut only when every dump on its claim was read again unchanged after the cut.
+- No cut is waited for longer than the hooks hold what they froze for it.
 - A point is good only by MarkGood, or by the label that an earlier MarkGood wrote.
 - The phase is `run.decide`'s to change: here the points go a step further each.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from backstay.api.backup import BackupPhase, BackupStatus, DumpStatus, PointResult, PointStatus
+from backstay.api.backup import BackupStatus, DumpStatus, PointResult, PointStatus
 from backstay.api.common import changed
 from backstay.domain import naming
 from backstay.domain.calendar import load_zone
-from backstay.domain.run_status import claims_to_cut, colon, dumps_on, plan_of, short, with_point
+from backstay.domain.run_hooks import frozen_until
+from backstay.domain.run_status import (
+    claims_to_cut,
+    colon,
+    counts,
+    dumps_on,
+    hooks_on,
+    plan_of,
+    short,
+    tell_hook,
+    with_point,
+)
 from backstay.domain.run_values import POLL, Action, CreateSnapshot, Decision, MarkGood, Seen
 from backstay.domain.sights import DumpSeen, DumpSight, PointSeen
 
@@ -37,7 +49,7 @@ def begin(seen: Seen, status: BackupStatus) -> BackupStatus:
             requested_at=seen.now,
         )
         status = with_point(status, entry)
-    return changed(status, phase=BackupPhase.SNAPSHOTTING, message=None)
+    return changed(status, message=None)
 
 
 def snapshot_name(seen: Seen, status: BackupStatus, claim: str) -> str:
@@ -50,14 +62,13 @@ def snapshot_name(seen: Seen, status: BackupStatus, claim: str) -> str:
 def cut(seen: Seen) -> Decision:
     """Given a run that takes snapshots, return it with each point a step further."""
     status, actions = seen.status, list[Action]()
-    timeout = plan_of(status).cut_timeout
     for entry in status.points:
-        if entry.result is not PointResult.PENDING or entry.cut_at is not None:
+        if not entry.pending or entry.cut_at is not None:
             continue
         point = seen.points.get(entry.claim, PointSeen())
-        late = seen.now - (entry.requested_at or seen.now) > timeout
+        late = _late(seen, entry)
         if point.exists or point.claim_gone or late:
-            status = with_point(status, _judge_cut(seen, entry, point, late=late))
+            status = with_point(status, _judge_cut(seen, entry, point, late))
         else:
             dumps = dumps_on(status, entry.claim)
             actions.append(CreateSnapshot(entry.claim, entry.snapshot or "", seen.now, dumps))
@@ -65,17 +76,26 @@ def cut(seen: Seen) -> Decision:
     return Decision(changed(status, message=None), tuple(actions), POLL)
 
 
-def _judge_cut(seen: Seen, entry: PointStatus, point: PointSeen, *, late: bool) -> PointStatus:
+def _late(seen: Seen, entry: PointStatus) -> str:
+    """Within what the point should have been cut, if that is over."""
+    plan, thaw = plan_of(seen.status), frozen_until(seen.status)
+    if seen.now - (entry.requested_at or seen.now) > plan.cut_timeout:
+        return f"cutTimeout ({plan.cut_timeout})"
+    if thaw is not None and seen.now > thaw:
+        return f"maxFreeze ({plan.hooks.max_freeze if plan.hooks else timedelta(0)})"
+    return ""
+
+
+def _judge_cut(seen: Seen, entry: PointStatus, point: PointSeen, late: str) -> PointStatus:
     """Follow one snapshot until it is cut and the dumps inside are known to be ours."""
-    timeout = plan_of(seen.status).cut_timeout
     if late and not point.exists:
         note = colon(seen.status.message or "")
-        return _failed(entry, f"not created within cutTimeout ({timeout}){note}")
+        return _failed(entry, f"not created within {late}{note}")
     if why := point.lost():
         return _failed(entry, why)
     if not point.cut:
         if late:
-            return _failed(entry, f"not cut within cutTimeout ({timeout}){colon(point.error)}")
+            return _failed(entry, f"not cut within {late}{colon(point.error)}")
         return changed(entry, message=short(point.error) if point.error else None)
     for dump in dumps_on(seen.status, entry.claim):
         look = seen.rechecks.get(dump.name, DumpSeen(DumpSight.UNREACHABLE))
@@ -100,12 +120,21 @@ def _spoiled(dump: DumpStatus, look: DumpSeen) -> str:
     return ""
 
 
+def with_hooks_judged(status: BackupStatus) -> BackupStatus:
+    """Given a run whose hooks are over, return it with the points failed that one failed for."""
+    for entry in status.points:
+        bad = [h for h in hooks_on(status, entry.claim) if counts(h)]
+        if entry.pending and bad:
+            status = with_point(status, _failed(entry, "; ".join(map(tell_hook, bad))))
+    return status
+
+
 def finish(seen: Seen) -> Decision:
     """Given a run whose snapshots are cut, return it with each point a step further."""
     status, actions = seen.status, list[Action]()
     timeout = plan_of(status).ready_timeout
     for entry in status.points:
-        if entry.result is not PointResult.PENDING:
+        if not entry.pending:
             continue
         point = seen.points.get(entry.claim, PointSeen())
         new = entry

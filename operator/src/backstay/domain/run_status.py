@@ -1,7 +1,7 @@
 """Questions to the status of a Backup, and changes of it; nothing here decides.
 
-Invariants: there is one entry per dump and one per claim, the latest attempt's; entries keep their
-order. A dump whose claim is not known counts for every claim.
+Invariants: there is one entry per dump, hook and claim, the latest attempt's; entries keep their
+order. A dump whose claim is not known, and a hook whose pod has none, counts for every claim.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from backstay.api.backup import (
     RunPlan,
 )
 from backstay.api.common import changed
+from backstay.api.hooks import HookState, HookStatus, Stage
 from backstay.domain.errors import DataError
 
 E = TypeVar("E")
@@ -71,32 +72,72 @@ def claims_left(status: BackupStatus) -> tuple[str, ...]:
 
 
 def claims_to_cut(status: BackupStatus) -> tuple[str, ...]:
-    """Given a status, return the claims without a good point whose dumps of this attempt passed."""
+    """Given a status, return the claims without a good point whose dumps and hooks of this attempt
+    have passed, as far as they got.
+    """
     return tuple(
         claim
         for claim in claims_left(status)
         if all(d.state is DumpState.DONE for d in dumps_on(status, claim))
+        and not any(h.state is HookState.RELEASING or counts(h) for h in hooks_on(status, claim))
     )
 
 
+def hook_entry(status: BackupStatus, stage: Stage, name: str) -> HookStatus | None:
+    """Given a status, return the entry of a hook in the current attempt, if there is one."""
+    mine = (h for h in status.hooks if h.attempt == status.attempt and h.stage is stage)
+    return next((h for h in mine if h.name == name), None)
+
+
+def hooks_on(status: BackupStatus, claim: str) -> tuple[HookStatus, ...]:
+    """Given a status, return this attempt's hooks that a point of the claim depends on."""
+    mine = (h for h in status.hooks if h.attempt == status.attempt)
+    return tuple(h for h in mine if not h.claims or claim in h.claims)
+
+
+def counts(entry: HookStatus) -> bool:
+    """Given the entry of a hook, return whether points fail for it."""
+    return entry.state is HookState.FAILED and not entry.ignored
+
+
+def tell_hook(entry: HookStatus) -> str:
+    """Given the entry of a hook that failed, return that in words."""
+    return f"hook {entry.name}: {entry.message}"
+
+
+def ignored(status: BackupStatus) -> list[str]:
+    """Given a status, return which hooks of the attempt failed though that does not matter."""
+    mine = (h for h in status.hooks if h.attempt == status.attempt and h.ignored)
+    return [f"{tell_hook(h)} (onError: Continue)" for h in mine]
+
+
 def failures(status: BackupStatus) -> list[str]:
-    """Given a status, return why its attempt failed, dump by dump and point by point."""
+    """Given a status, return why its attempt failed: dump by dump, hook by hook, point by point."""
     dumps = [
         f"dump {d.name}: {d.message}"
         for d in status.dumps
         if d.attempt == status.attempt and d.state is DumpState.FAILED
     ]
+    hooks = [tell_hook(h) for h in status.hooks if h.attempt == status.attempt and counts(h)]
     points = [
         f"claim {p.claim}: {p.message}"
         for p in status.points
         if p.attempt == status.attempt and p.result is PointResult.FAILED
     ]
-    return dumps + points
+    return dumps + hooks + points
 
 
 def with_dump(status: BackupStatus, entry: DumpStatus) -> BackupStatus:
     """Given a status and the entry of a dump, return it with that entry put in or replaced."""
     return changed(status, dumps=_replaced(status.dumps, entry, lambda d: d.name == entry.name))
+
+
+def with_hook(status: BackupStatus, entry: HookStatus) -> BackupStatus:
+    """Given a status and the entry of a hook, return it with that entry put in or replaced."""
+    same = (entry.stage, entry.name)
+    return changed(
+        status, hooks=_replaced(status.hooks, entry, lambda h: (h.stage, h.name) == same)
+    )
 
 
 def with_point(status: BackupStatus, entry: PointStatus) -> BackupStatus:
@@ -123,3 +164,13 @@ def short(text: str) -> str:
 def colon(text: str) -> str:
     """Given what is known besides, return it as the end of a message; "" if nothing is."""
     return f": {text}" if text else ""
+
+
+def format_size(size: int) -> str:
+    """Given a size in bytes, return it for people in binary units, such as 1.2Gi."""
+    value = float(size)
+    for unit in ("", "Ki", "Mi", "Gi"):
+        if value < 1024:
+            return f"{value:.0f}{unit}" if value >= 10 or not unit else f"{value:.1f}{unit}"
+        value /= 1024
+    return f"{value:.1f}Ti"

@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from backstay.api.backup import BackupSpec, BackupStatus, DumpStatus, PlannedDump, RunPlan
+from backstay.api.hooks import PlannedHook, Stage
 from backstay.domain.errors import UserError
-from backstay.domain.sights import DumpPlace, DumpSeen, PointSeen
+from backstay.domain.sights import DumpPlace, DumpSeen, HookPlace, HookSeen, PointSeen
 
 POLL: Final = timedelta(seconds=3)
 """Between two looks at something that nothing wakes us for."""
@@ -36,6 +37,35 @@ class CancelDump:
     dump: PlannedDump
     place: DumpPlace
     attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartHook:
+    """Start this hook in its container; one that was started already is left alone."""
+
+    hook: PlannedHook
+    stage: Stage
+    place: HookPlace
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseHook:
+    """Have this hook let go of what it holds, or undo it where nobody is left that holds it."""
+
+    hook: PlannedHook
+    place: HookPlace
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeepRecord:
+    """Put our finalizer on the Backup: deleted or not, what its hooks hold will be let go."""
+
+
+@dataclass(frozen=True, slots=True)
+class FreeRecord:
+    """Take our finalizer off the Backup: nothing is held any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +92,17 @@ class MarkFailed:
     snapshot: str
 
 
-Action = StartDump | CancelDump | CreateSnapshot | MarkGood | MarkFailed
+Action = (
+    StartDump
+    | CancelDump
+    | StartHook
+    | ReleaseHook
+    | KeepRecord
+    | FreeRecord
+    | CreateSnapshot
+    | MarkGood
+    | MarkFailed
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +119,16 @@ class Seen:
     """The plan made from the policy just now, when the status has none yet."""
     problem: UserError | None = None
     """Why no plan could be made."""
-    blockers: tuple[str, ...] = ()
-    """Runs that hold or wait longer for a claim or target of this one."""
+    waits_for: str = ""
+    """What the admitter has it wait for, in words; "": it may start now."""
+    kept: bool = False
+    """Our finalizer is on the Backup."""
+    deleting: bool = False
+    """Somebody deleted the Backup, and the finalizer keeps it for now."""
     dump: DumpSeen | None = None
     """The dump that is under way."""
+    hook: HookSeen | None = None
+    """The hook whose turn it is."""
     points: Mapping[str, PointSeen] = field(default_factory=dict)
     """By claim: the snapshot of the current attempt."""
     rechecks: Mapping[str, DumpSeen] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from backstay.domain.brakes import Brake, withhold
 from backstay.domain.errors import DataError
 from backstay.domain.labels import Result
 from backstay.domain.points import Point, Verdict
-from backstay.domain.run import format_size
+from backstay.domain.run_status import format_size
 from backstay.domain.times import parse_time
 
 CONDITION: Final = "Shrunk"

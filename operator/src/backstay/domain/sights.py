@@ -52,6 +52,43 @@ class DumpSeen:
     message: str = ""
 
 
+class HookSight(StrEnum):
+    """What the second read of a hook said."""
+
+    NONE = "none"
+    RUNNING = "running"
+    HELD = "held"
+    DONE = "done"
+    FAILED = "failed"
+    BROKEN = "broken"
+    """It held, but let go before it was asked to."""
+    INTERRUPTED = "interrupted"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class HookPlace:
+    """The container that a hook runs in, and which claims of the run its pod has."""
+
+    pod: str
+    pod_uid: str
+    container: str
+    container_id: str
+    claims: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HookSeen:
+    """One look at a hook. `place` is where it would run now; None: nowhere."""
+
+    sight: HookSight
+    place: HookPlace | None = None
+    task_lives: bool = False
+    """This process has an exec stream of it open, of its start or of its release."""
+    seconds: int | None = None
+    message: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class PointSeen:
     """One look at the snapshot of a point and its content. The default: there is none."""

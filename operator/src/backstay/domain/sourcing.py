@@ -112,13 +112,14 @@ def running_pods(pods: Iterable[Obj]) -> list[Obj]:
     return sorted(alive, key=lambda p: (len(name(p)), name(p)))
 
 
-def container_of(pod: Obj, *, dump: str, wanted: str | None) -> str:
-    """Given a pod and the wanted container, return the container's name.
+def container_of(pod: Obj, *, field: str, wanted: str | None) -> str:
+    """Given a pod, the wanted container and the field that names the target, return the
+    container's name.
 
     Raise UserError if it is not there, or not named and the pod has several.
     """
     names = [str(c["name"]) for c in dig(pod, "spec", "containers", default=[])]
-    where = f"spec.dumps[{dump}].target.container"
+    where = f"{field}.container"
     if wanted is None:
         if len(names) == 1:
             return names[0]
@@ -158,9 +159,7 @@ def claim_behind(pod: Obj, container: str, file: str, *, field: str) -> tuple[st
         )
     mount = max(mounts, key=lambda m: len(str(m["mountPath"]).rstrip("/")))
     volume = next(v for v in dig(pod, "spec", "volumes", default=[]) if v["name"] == mount["name"])
-    claim = dig(volume, "persistentVolumeClaim", "claimName")
-    if claim is None and "ephemeral" in volume:
-        claim = f"{name(pod)}-{volume['name']}"
+    claim = _claim_of(pod, volume)
     if claim is None:
         raise UserError(
             "FileOutsideClaims",
@@ -174,7 +173,26 @@ def claim_behind(pod: Obj, container: str, file: str, *, field: str) -> tuple[st
         )
     rest = file[len(str(mount["mountPath"]).rstrip("/")) :].lstrip("/")
     sub = str(mount.get("subPath") or "").strip("/")
-    return str(claim), f"{sub}/{rest}" if sub else rest
+    return claim, f"{sub}/{rest}" if sub else rest
+
+
+def _claim_of(pod: Obj, volume: Obj) -> str | None:
+    """The claim of a pod's volume; a StatefulSet writes those of its templates into its pods."""
+    if "ephemeral" in volume:
+        return f"{name(pod)}-{volume['name']}"
+    claim = dig(volume, "persistentVolumeClaim", "claimName")
+    return None if claim is None else str(claim)
+
+
+def claims_of(pod: Obj) -> frozenset[str]:
+    """Given a pod, return the claims that it has."""
+    volumes = dig(pod, "spec", "volumes", default=[])
+    return frozenset(c for c in (_claim_of(pod, v) for v in volumes) if c is not None)
+
+
+def replicas_of(workload: Obj) -> int:
+    """Given a Deployment or StatefulSet, return how many pods it should have."""
+    return int(dig(workload, "spec", "replicas", default=1))
 
 
 def _inside(file: str, directory: str) -> bool:
@@ -183,7 +201,7 @@ def _inside(file: str, directory: str) -> bool:
 
 def place_in(pod: Obj, *, dump: str, container: str | None, file: str) -> DumpPlace:
     """Given a running pod, return where a dump would run in it. Raise UserError if nowhere."""
-    chosen = container_of(pod, dump=dump, wanted=container)
+    chosen = container_of(pod, field=f"spec.dumps[{dump}].target", wanted=container)
     claim, path = claim_behind(pod, chosen, file, field=f"spec.dumps[{dump}].file")
     return DumpPlace(
         pod=name(pod),

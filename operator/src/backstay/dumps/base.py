@@ -4,22 +4,35 @@ A dump is keyed by (run, attempt) and lives in files beside `DumpTask.file`; scr
 states the protocol and its invariants. Commands are values: this module runs nothing. Each command
 is safe to repeat. Their outcome is one JSON line on standard output and never an exit status: the
 connection may be lost at any moment, and then `Engine.result` answers as well as `start` did.
+
+How to use it:
+
+    engine = ENGINES[dump.engine]                       # dump: api.dumps.Dump, or a planned one
+    engine.start(task, dump.engine_spec, password)      # runs until the dump has ended
+    engine.result(task)                                 # short; while it runs: the bytes so far
+    engine.cancel(task)
+    parse_result(stdout)                                # of any of the three
+
+`password` is the value of `dump.secret_ref()`'s key, which the caller reads just before, and None
+where that is None. It travels on standard input only; this module never shows it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import Annotated, Protocol
+from typing import Annotated, Generic, TypeVar
 
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
-from backstay.domain.errors import DataError
+from backstay.api.common import Model
+from backstay.api.dumps import PasswordSource, Server
+from backstay.domain.errors import DataError, UserError
 
 _SHOWN = 300  # characters of a foreign answer that are worth showing
 
@@ -36,6 +49,8 @@ class DumpTask:
     """Absolute path in the container."""
     max_duration: timedelta
     """After this the dump is ended from inside the container."""
+    min_free: int = 0
+    """Bytes that stay free beside the dump; 0: the space is not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +58,7 @@ class Command:
     """A process to run in the database's container, with everything it reads from stdin."""
 
     argv: tuple[str, ...]
-    stdin: bytes
+    stdin: bytes = field(repr=False)
 
 
 class State(StrEnum):
@@ -72,6 +87,12 @@ class DumpState:
     engine: str | None = None
     versions: Mapping[str, str] | None = None
     """Of `server` and `tool`."""
+    format: str | None = None
+    """Done: what the file is once it is decompressed, such as custom, sql or rdb."""
+    compression: str | None = None
+    """Done: what the file as a whole is compressed by: zstd, gzip or none."""
+    position: str | None = None
+    """Done: where in the server's log of changes the dump stands, if that is known."""
     uid: int | None = None
     gid: int | None = None
     finished_at: Annotated[AwareDatetime | None, Field(alias="finishedAt")] = None
@@ -87,6 +108,7 @@ _FACTS: Mapping[State, tuple[str, ...]] = {
     State.DONE: (
         *("run", "attempt", "sha256", "bytes", "seconds"),
         *("engine", "versions", "uid", "gid", "finished_at"),
+        *("format", "compression"),
     ),
     State.RUNNING: ("bytes",),
     State.FAILED: ("exit", "message"),
@@ -95,44 +117,97 @@ _FACTS: Mapping[State, tuple[str, ...]] = {
 }
 
 
-class Engine(Protocol):
-    """A kind of database that can be dumped."""
+Words = Sequence[str]
+Spec = TypeVar("Spec", bound=Model)
 
-    def start(self, task: DumpTask, database: str) -> Command:
-        """Given a task and a database's name (any text but the empty one), return the command
-        that dumps it. It runs until the dump has ended, listened to or not, and prints what
-        `result` prints.
+
+@dataclass(frozen=True, slots=True)
+class Engine(Generic[Spec]):
+    """A kind of database that can be dumped: scripts/NAME.sh, and what it is told of a spec."""
+
+    name: str
+    words: Callable[[Spec], Words]
+    """Given a spec, return the script's words: `name=value`, and after `--` any others."""
+
+    def start(self, task: DumpTask, spec: Spec, password: str | None = None) -> Command:
+        """Given a task, what to dump, and the password that the spec's Secret holds if it names
+        one, return the command that dumps. It runs until the dump has ended, listened to or not,
+        and prints what `result` prints. Raise UserError for a password that cannot be handed over.
         """
+        # Up to whole seconds: a positive duration is never zero.
+        seconds = -(-task.max_duration // timedelta(seconds=1))
+        limits = (f"seconds={seconds}", f"minfree={task.min_free}")
+        login = _login(spec) if isinstance(spec, Server) else ()
+        words = (*limits, *login, *self.words(spec))
+        return _command(self.name, "start", task, words, password)
 
     def result(self, task: DumpTask) -> Command:
         """Given a task, return the command that tells how it stands; it writes nothing."""
+        return _command(self.name, "result", task)
 
     def cancel(self, task: DumpTask) -> Command:
         """Given a task, return the command that ends this attempt if it runs, else does nothing.
         It prints how the attempt stood; the end shows in `result`.
         """
+        return _command(self.name, "cancel", task)
 
     def probe(self) -> Command:
         """Return the command that prints the tools' versions and which tools are missing."""
+        return _command(self.name, "probe", None)
+
+
+def option(name: str, value: str | int | None) -> Words:
+    """Given a name and a value, return the word that says so; none for None."""
+    return () if value is None else (f"{name}={value}",)
+
+
+def _login(server: Server) -> Words:
+    """Where the server is, who we are there, and where in the container the password is."""
+    source = server.password or PasswordSource()
+    return (
+        *option("host", server.host),
+        *option("port", server.port),
+        *option("user", server.user),
+        *option("password_env", source.env),
+        *option("password_file", source.file),
+        *option("password_stdin", "yes" if source.secret_key_ref else None),
+    )
 
 
 @cache
 def script(engine: str) -> bytes:
     """Given the name of an engine's script (without `.sh`), return the whole program for a POSIX
-    shell's standard input. Nothing in it runs before its last line has arrived.
+    shell's standard input but its last line, `LAST_LINE`. Nothing runs before that has arrived.
     """
     folder = resources.files(__package__) / "scripts"
-    parts = [(folder / f"{name}.sh").read_bytes() for name in ("common", "process", "record")]
-    return b"".join([*parts, (folder / f"{engine}.sh").read_bytes(), b'main "$@"; exit\n'])
+    parts = ("common", "process", "record", "supply", engine)
+    return b"".join((folder / f"{name}.sh").read_bytes() for name in parts)
 
 
-def command(engine: str, verb: str, task: DumpTask | None, *arguments: str) -> Command:
-    """Given an engine's script, a verb, its task and what else the verb takes, return the
-    command. Arguments are positional parameters: data to the shell, never code.
-    """
+LAST_LINE = b'main "$@"; exit\n'
+
+
+def _command(
+    engine: str,
+    verb: str,
+    task: DumpTask | None,
+    words: Words = (),
+    password: str | None = None,
+) -> Command:
+    """Words are positional parameters and the password is octal: data to the shell, never code."""
     of_task = () if task is None else (task.run, str(task.attempt), task.file)
-    argv = ("/bin/sh", "-s", "--", verb, *of_task, *arguments)
-    return Command(argv=argv, stdin=script(engine))
+    argv = ("/bin/sh", "-s", "--", verb, *of_task, *words)
+    return Command(argv=argv, stdin=script(engine) + _octal(password) + LAST_LINE)
+
+
+def _octal(password: str | None) -> bytes:
+    """Return the assignment of the password in the form that printf's %b reads."""
+    if password is None:
+        return b""
+    if "\0" in password:
+        raise UserError("PasswordUnusable", "the Secret's value holds a NUL byte")
+    octal = "".join(f"\\0{byte:03o}" for byte in password.encode("utf-8", "surrogateescape"))
+    return f"octal='{octal}'\n".encode()
 
 
 def parse_result(stdout: bytes) -> DumpState:

@@ -1,30 +1,12 @@
-"""PostgreSQL, one database in the custom format; scripts/postgres.sh does the work.
-
-Connection and password are what the container's environment says; nothing secret passes here.
-"""
+"""PostgreSQL: one database in the custom format, or any number as SQL."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from backstay.dumps.base import Command, DumpTask, command
-
-_SCRIPT = "postgres"
+from backstay.api.dumps import Postgres
+from backstay.dumps.base import Words
 
 
-class Postgres:
-    """See `backstay.dumps.base.Engine`."""
-
-    def start(self, task: DumpTask, database: str) -> Command:
-        # Up to whole seconds: a positive duration is never zero.
-        seconds = -(-task.max_duration // timedelta(seconds=1))
-        return command(_SCRIPT, "start", task, str(seconds), database)
-
-    def result(self, task: DumpTask) -> Command:
-        return command(_SCRIPT, "result", task)
-
-    def cancel(self, task: DumpTask) -> Command:
-        return command(_SCRIPT, "cancel", task)
-
-    def probe(self) -> Command:
-        return command(_SCRIPT, "probe", None)
+def words(spec: Postgres) -> Words:
+    """Given a spec, return the words of scripts/postgres.sh; no database means all."""
+    format, globals = spec.layout()
+    return (f"format={format}", f"globals={globals}", "--", *spec.databases)

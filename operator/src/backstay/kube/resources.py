@@ -89,6 +89,7 @@ PERSISTENT_VOLUME_CLAIM = Resource(
 )
 PERSISTENT_VOLUME = Resource(*_CORE, "persistentvolumes", "PersistentVolume", namespaced=False)
 POD = Resource(*_CORE, "pods", "Pod", namespaced=True)
+SECRET = Resource(*_CORE, "secrets", "Secret", namespaced=True)
 NAMESPACE = Resource(*_CORE, "namespaces", "Namespace", namespaced=False)
 NODE = Resource(*_CORE, "nodes", "Node", namespaced=False)
 EVENT = Resource(*_CORE, "events", "Event", namespaced=True)

@@ -28,7 +28,7 @@ from backstay.kube.resources import (
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CONTENT,
 )
-from backstay.reconcile.backup import parse_policy_spec
+from backstay.reconcile.runs import parse_policy_spec
 from backstay.steps.held import policy_status
 from backstay.steps.points import recorded_claim
 from backstay.steps.records import import_record, size_of

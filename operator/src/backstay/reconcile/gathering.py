@@ -34,7 +34,7 @@ from backstay.kube.resources import (
     VOLUME_SNAPSHOT_CONTENT,
 )
 from backstay.reconcile import keys
-from backstay.reconcile.backup import parse, parse_policy_spec
+from backstay.reconcile.runs import parse, parse_policy_spec
 from backstay.steps.held import policy_status
 from backstay.steps.work import each
 

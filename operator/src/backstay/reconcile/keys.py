@@ -19,6 +19,10 @@ SWEEPS: Final = "Sweeps"
 """The ends of all sweeps of the cluster, in one."""
 
 
+ADMISSION: Final = Key("Admission", "", "")
+"""One pass over all queued Backups."""
+
+
 def policy(namespace: str, name: str) -> Key:
     """Given a policy's address, return its key."""
     return Key(POLICY, namespace, name)

@@ -25,7 +25,7 @@ from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP, BACKUP_POLICY
 from backstay.observe import metrics
 from backstay.reconcile import keys
-from backstay.reconcile.backup import parse, parse_policy_spec
+from backstay.reconcile.runs import parse, parse_policy_spec
 from backstay.steps import resolve
 from backstay.steps.held import policy_status
 from backstay.steps.series import policy_snapshots

@@ -1,40 +1,27 @@
-"""Start dumps in their containers, and read what became of them.
-
-Invariants: the exec stream of a running dump belongs to a task of this object and is only a
-wake-up; what happened is always read by a second, short exec, so the normal path and the one
-after a restart of the operator are the same. At most one stream per (run, dump, attempt).
-"""
+"""Start dumps in their containers, and read what became of them; see steps/streams.py."""
 
 from __future__ import annotations
 
-import asyncio
+import base64
 import logging
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from backstay.api.backup import PlannedDump
-from backstay.domain.errors import (
-    BackstayError,
-    Conflict,
-    DataError,
-    NotFound,
-    Transient,
-    UserError,
-)
+from backstay.api.target import Preference
+from backstay.domain import objects
+from backstay.domain.errors import Conflict, DataError, NotFound, Transient, UserError
 from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight
-from backstay.dumps import ENGINES
-from backstay.dumps.base import Command, DumpState, DumpTask, State, parse_result
-from backstay.kube.exec import Exec, ExecResult
+from backstay.dumps import ENGINES, roles
+from backstay.dumps.base import DumpState, DumpTask, State, parse_result
+from backstay.kube.client import Client
+from backstay.kube.resources import SECRET
+from backstay.steps.streams import Streams, Where
 
 log = logging.getLogger(__name__)
 
-SHORT: Final = timedelta(seconds=30)
-"""Deadline of the execs that only read."""
-STREAM_SLACK: Final = timedelta(minutes=2)
 
-
-class StreamKey(NamedTuple):
+class DumpKey(NamedTuple):
     """One dump of one attempt of one run."""
 
     run: str
@@ -43,24 +30,15 @@ class StreamKey(NamedTuple):
 
 
 class Dumping:
-    """Runs the dump protocol over exec. To be closed."""
+    """Runs the dump protocol over exec."""
 
-    def __init__(self, executor: Exec) -> None:
-        self._executor = executor
-        self._streams: dict[StreamKey, asyncio.Task[None]] = {}
-        self._errors: dict[StreamKey, str] = {}
-        """What was wrong with a stream; gone with the process, as the streams are."""
-        self._refusals: dict[StreamKey, DumpState] = {}
-        """Failures that the script could only say, not write: its volume is full or read-only."""
+    def __init__(self, client: Client, streams: Streams) -> None:
+        self._client = client
+        self._streams = streams
+        self._refused: dict[DumpKey, str] = {}
+        """Why a dump could not be started: what its Secret lacks."""
 
-    async def close(self) -> None:
-        """Drop the open streams; the dumps themselves run on in their containers."""
-        streams = list(self._streams.values())
-        for stream in streams:
-            stream.cancel()
-        await asyncio.gather(*streams, return_exceptions=True)
-
-    def start(
+    async def start(
         self,
         namespace: str,
         run: str,
@@ -70,82 +48,82 @@ class Dumping:
         attempt: int,
         wake: Callable[[], None],
     ) -> None:
-        """Given a dump and its place, start it unless a stream of it is open; wake at its end."""
-        key = StreamKey(run, dump.name, attempt)
-        if key in self._streams:
-            return
-        command = ENGINES[dump.engine].start(_task(run, dump, attempt), dump.database)
-        deadline = dump.max_duration + STREAM_SLACK
-        stream = self._stream(key, namespace, place, command, deadline)
-        task = asyncio.create_task(stream, name=f"dump {run} {dump.name} {attempt}")
-        self._streams[key] = task
+        """Given a dump and its place, start it unless a stream of it is open; wake at its end.
 
-        def ended(_: asyncio.Task[None]) -> None:
-            self._streams.pop(key, None)
+        Raise Transient if its Secret cannot be read at the moment.
+        """
+        key = DumpKey(run, dump.name, attempt)
+        if self._streams.lives(key):
+            return
+        try:
+            password = await self._password(namespace, dump)
+            task = _task(run, dump, attempt)
+            command = ENGINES[dump.engine].start(task, dump.engine_spec, password)
+        except UserError as error:
+            self._refused[key] = error.message
             wake()
+            return
+        where, limit = _where(namespace, place), dump.max_duration
+        self._streams.open(key, where, command, limit=limit, wake=wake)
 
-        task.add_done_callback(ended)
+    async def _password(self, namespace: str, dump: PlannedDump) -> str | None:
+        """What the Secret of a dump holds, if it names one: read just before it is used."""
+        wanted = dump.secret_ref()
+        if wanted is None:
+            return None
+        what = f"Secret {namespace}/{wanted.name}"
+        secret = await self._client.find(SECRET, wanted.name, namespace)
+        if secret is None:
+            raise UserError("SecretNotFound", f"there is no {what}")
+        value = objects.dig(secret, "data", wanted.key)
+        if value is None:
+            raise UserError("SecretKeyNotFound", f"{what} has no key {wanted.key}")
+        return base64.b64decode(value).decode("utf-8", "surrogateescape")
 
-    async def _stream(
-        self,
-        key: StreamKey,
-        namespace: str,
-        place: DumpPlace,
-        command: Command,
-        deadline: timedelta,
-    ) -> None:
-        self._errors.pop(key, None)
-        self._refusals.pop(key, None)
-        try:
-            result = await self._run(namespace, place, command, deadline)
-        except BackstayError as error:
-            self._errors[key] = error.message
-            log.info("dump stream ended: %s: %s", key, error.message)
-            return
-        if result.exit_code != 0:
-            self._errors[key] = _last_words(result)
-            log.info("dump script exited %d: %s", result.exit_code, key)
-            return
-        try:
-            said = parse_result(result.stdout)
-        except DataError as error:
-            self._errors[key] = error.message
-            return
-        if said.state is State.FAILED:
-            self._refusals[key] = said
+    def forget(self, run: str) -> None:
+        """Given a run that is over, drop what is remembered of it."""
+        self._refused = {k: v for k, v in self._refused.items() if k.run != run}
+        self._streams.forget(run)
 
     async def look(
         self, namespace: str, run: str, dump: PlannedDump, place: DumpPlace, attempt: int
     ) -> DumpSeen:
         """Given a dump and where it runs, return what its files say. Never raises for the dump."""
-        key = StreamKey(run, dump.name, attempt)
-        engine = ENGINES[dump.engine]
+        key = DumpKey(run, dump.name, attempt)
+        if key in self._refused:
+            return DumpSeen(DumpSight.FAILED, place, message=self._refused[key])
+        command = ENGINES[dump.engine].result(_task(run, dump, attempt))
         try:
-            result = await self._run(
-                namespace, place, engine.result(_task(run, dump, attempt)), SHORT
-            )
-            if result.exit_code != 0:
-                raise Transient(_last_words(result))
-            found = parse_result(result.stdout)
-            if found.state in (State.NONE, State.INTERRUPTED):
-                found = self._refusals.get(key, found)
+            found = parse_result(await self._streams.ask(_where(namespace, place), command))
         except UserError as error:
             return DumpSeen(DumpSight.FAILED, place, message=error.message)
         except (Transient, NotFound, Conflict, DataError) as error:
-            lives = key in self._streams
+            lives = self._streams.lives(key)
             return DumpSeen(DumpSight.UNREACHABLE, place, lives, message=error.message)
+        trouble = self._streams.trouble(key)
+        if found.state in (State.NONE, State.INTERRUPTED):
+            try:
+                found = self._refusal(key) or found
+            except DataError as error:
+                trouble = error.message
         return DumpSeen(
             sight=DumpSight(found.state),
             place=place,
-            task_lives=key in self._streams,
+            task_lives=self._streams.lives(key),
             bytes=found.bytes,
             sha256=found.sha256,
             seconds=found.seconds,
             versions=found.versions or {},
             uid=found.uid,
             gid=found.gid,
-            message=_said(found) or self._errors.get(key, ""),
+            message=_said(found) or trouble,
         )
+
+    def _refusal(self, key: DumpKey) -> DumpState | None:
+        """A failure that the script could only say, not write: its volume is full or read-only."""
+        printed = self._streams.printed(key)
+        said = parse_result(printed) if printed is not None else None
+        return said if said is not None and said.state is State.FAILED else None
 
     async def cancel(
         self, namespace: str, run: str, dump: PlannedDump, place: DumpPlace, attempt: int
@@ -153,25 +131,36 @@ class Dumping:
         """Given a dump, end it if it still runs; a pod that is gone has ended it already."""
         command = ENGINES[dump.engine].cancel(_task(run, dump, attempt))
         try:
-            await self._run(namespace, place, command, SHORT)
+            await self._streams.ask(_where(namespace, place), command)
         except (Transient, NotFound, Conflict, UserError) as error:
             log.info("dump %s of run %s could not be cancelled: %s", dump.name, run, error.message)
 
-    async def _run(
-        self, namespace: str, place: DumpPlace, command: Command, deadline: timedelta
-    ) -> ExecResult:
-        return await self._executor.run(
-            namespace,
-            place.pod,
-            place.container,
-            command.argv,
-            stdin=command.stdin,
-            timeout=deadline,
-        )
+    async def role(self, namespace: str, dump: PlannedDump, place: DumpPlace) -> Preference | None:
+        """Given a dump and a place that it could run in, return what role the database there says
+        that it has; None if it does not say, or does not answer.
+        """
+        command = roles.probe(dump.engine)
+        if command is None or not place.container_id:
+            return None
+        try:
+            return roles.parse_role(await self._streams.ask(_where(namespace, place), command))
+        except (Transient, NotFound, Conflict, UserError) as error:
+            log.info("role of the database in pod %s: %s", place.pod, error.message)
+            return None
+
+
+def _where(namespace: str, place: DumpPlace) -> Where:
+    return Where(namespace, place.pod, place.container)
 
 
 def _task(run: str, dump: PlannedDump, attempt: int) -> DumpTask:
-    return DumpTask(run=run, attempt=attempt, file=dump.file, max_duration=dump.max_duration)
+    return DumpTask(
+        run=run,
+        attempt=attempt,
+        file=dump.file,
+        max_duration=dump.max_duration,
+        min_free=dump.min_free,
+    )
 
 
 def _said(found: DumpState) -> str:
@@ -184,8 +173,3 @@ def _said(found: DumpState) -> str:
         case State.SUPERSEDED:
             return f"run {found.run} has written the file since"
     return found.message or ""
-
-
-def _last_words(result: ExecResult) -> str:
-    words = " ".join((result.stderr or result.stdout).decode("utf-8", "replace").split())
-    return words[-500:] or f"the script exited with {result.exit_code}"

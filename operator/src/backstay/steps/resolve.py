@@ -1,77 +1,142 @@
-"""Find what a policy speaks of: its claims, their classes, the pods of its dumps."""
+"""Make the plan of a run from its policy: its claims and their classes, its dumps, hooks, pools."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
-from backstay.api.backup import PlannedClaim, PlannedDump, RunPlan
-from backstay.api.policy import CLAIMS_MAX, Dump, PolicySpec, Target, TargetKind
-from backstay.domain import objects, sourcing
-from backstay.domain.errors import Transient, UserError
+from backstay.api.backup import POOLS_MAX, PlannedClaim, PlannedDump, RunPlan
+from backstay.api.dumps import Dump
+from backstay.api.hooks import (
+    AfterHook,
+    BeforeHook,
+    Hooks,
+    OnError,
+    PlannedHook,
+    PlannedHooks,
+    Stage,
+)
+from backstay.api.policy import CLAIMS_MAX, PolicySpec
+from backstay.domain import admission, objects, sourcing
+from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj
-from backstay.domain.sights import DumpPlace
+from backstay.domain.run import TARGET_NOT_RUNNING
 from backstay.kube import resources
 from backstay.kube.client import Client
-
-WORKLOADS = {
-    TargetKind.DEPLOYMENT: resources.DEPLOYMENT,
-    TargetKind.STATEFUL_SET: resources.STATEFUL_SET,
-}
+from backstay.steps import places
+from backstay.steps.places import Ask
 
 
-async def make_plan(client: Client, namespace: str, spec: PolicySpec) -> RunPlan:
-    """Given a policy's namespace and spec, return the plan of a run started now.
+async def make_plan(
+    client: Client, namespace: str, spec: PolicySpec, ask: Ask | None = None
+) -> RunPlan:
+    """Given a policy's namespace and spec, and a way to ask databases for their role, return the
+    plan of a run started now.
 
     Raise UserError, naming the field and the remedy, if the policy cannot be run as it stands.
     """
+    dumps = tuple(_planned_dump(d) for d in spec.dumps)
+    pods = {
+        d.name: await places.target_pods(
+            client, namespace, d.target, field=places.dump_field(d.name)
+        )
+        for d in dumps
+    }
     claims = await _claims(client, namespace, spec)
-    classes = await client.list(resources.VOLUME_SNAPSHOT_CLASS)
+    if spec.source.claims.of_dumps:
+        for dump in dumps:
+            name = await _claim_of(dump, pods[dump.name], ask)
+            claims[name] = claims.get(name) or await _claim(
+                client, namespace, name, f"spec.dumps[{dump.name}].file"
+            )
+    if len(claims) > CLAIMS_MAX:
+        raise UserError(
+            "TooManyClaims",
+            f"spec.source.claims: {len(claims)} claims are more than one run can hold "
+            f"({CLAIMS_MAX}); split the policy",
+        )
+    pools = {admission.GLOBAL: None}
     planned = []
-    for claim in claims:
+    classes = await client.list(resources.VOLUME_SNAPSHOT_CLASS)
+    for name, claim in sorted(claims.items()):
         volume_name = objects.dig(claim, "spec", "volumeName")
         volume = (
             await client.find(resources.PERSISTENT_VOLUME, volume_name) if volume_name else None
         )
         driver = sourcing.driver_of(claim, volume)
-        name = objects.name(claim)
         chosen = sourcing.snapshot_class_for(name, driver, spec.snapshot.class_name, classes)
         planned.append(PlannedClaim(name=name, uid=objects.uid(claim), class_name=chosen))
+        pools[admission.driver_pool(driver)] = None
+    for dump in dumps:
+        # Refuses dumps that could never run; a target without a running pod may just restart.
+        if found := pods[dump.name]:
+            place = await places.choose_by_asking(found, dump, claims, ask=ask)
+            pools[admission.node_pool(_node(found, place.pod_uid))] = None
     plan = RunPlan(
         zone=spec.schedule.time_zone if spec.schedule else "UTC",
         claims=tuple(planned),
-        dumps=tuple(_planned_dump(d) for d in spec.dumps),
+        dumps=dumps,
+        hooks=planned_hooks(spec.hooks) if spec.hooks else None,
+        pools=tuple(sorted(pools)[:POOLS_MAX]),
         cut_timeout=spec.snapshot.cut_timeout,
         ready_timeout=spec.snapshot.ready_timeout,
         retries=spec.retries,
     )
-    await _check_dumps(client, namespace, plan)
+    await _check_hooks(client, namespace, plan)
     return plan
 
 
 def _planned_dump(dump: Dump) -> PlannedDump:
-    return PlannedDump(
-        name=dump.name,
-        engine="postgres",
-        database=dump.postgres.databases[0],
-        target=dump.target,
-        file=dump.file,
-        max_duration=dump.max_duration,
+    return PlannedDump(**{name: getattr(dump, name) for name in PlannedDump.model_fields})
+
+
+def planned_hooks(hooks: Hooks) -> PlannedHooks:
+    """Given the hooks of a policy, return them planned: what undoes a before hook with it."""
+    after = {hook.name: hook for hook in hooks.after}
+    before = tuple(_planned_before(hook, after.get(hook.name)) for hook in hooks.before)
+    alone = [hook for hook in hooks.after if hook.target is not None]
+    return PlannedHooks(
+        before=before,
+        after=tuple(_planned_after(hook) for hook in alone),
+        max_freeze=hooks.max_freeze,
     )
 
 
-async def _claims(client: Client, namespace: str, spec: PolicySpec) -> list[Obj]:
-    """The union of names and selector, by name; the union must not be empty."""
+def _planned_before(hook: BeforeHook, undo: AfterHook | None) -> PlannedHook:
+    return PlannedHook(
+        name=hook.name,
+        target=hook.target,
+        command=hook.session.command if hook.session else hook.command or (),
+        session=hook.session,
+        undo=undo.command if undo else None,
+        timeout=hook.timeout,
+        undo_timeout=undo.timeout if undo else hook.timeout,
+        on_error=hook.on_error,
+        undo_on_error=undo.on_error if undo else hook.on_error,
+    )
+
+
+def _planned_after(hook: AfterHook) -> PlannedHook:
+    if hook.target is None:
+        raise ValueError(f"hook {hook.name} has no target")
+    return PlannedHook(
+        name=hook.name,
+        target=hook.target,
+        command=hook.command,
+        timeout=hook.timeout,
+        undo_timeout=timedelta(seconds=1),
+        on_error=hook.on_error,
+        undo_on_error=OnError.FAIL,
+    )
+
+
+async def _claims(client: Client, namespace: str, spec: PolicySpec) -> dict[str, Obj]:
+    """The union of names and selector, by name; a selector has to find something."""
     wanted = spec.source.claims
-    found: dict[str, Obj] = {}
-    for name in wanted.names:
-        claim = await client.find(resources.PERSISTENT_VOLUME_CLAIM, name, namespace)
-        if claim is None:
-            raise UserError(
-                "ClaimNotFound",
-                f"spec.source.claims.names: there is no PersistentVolumeClaim {name} in "
-                f"namespace {namespace}",
-            )
-        found[name] = claim
+    found = {
+        name: await _claim(client, namespace, name, "spec.source.claims.names")
+        for name in wanted.names
+    }
     if wanted.selector is not None:
         text = sourcing.selector_text(wanted.selector)
         for claim in await client.list(resources.PERSISTENT_VOLUME_CLAIM, namespace, labels=text):
@@ -82,77 +147,44 @@ async def _claims(client: Client, namespace: str, spec: PolicySpec) -> list[Obj]
                 f"spec.source.claims.selector: no PersistentVolumeClaim in namespace {namespace} "
                 f"matches {text}",
             )
-    if len(found) > CLAIMS_MAX:
+    return found
+
+
+async def _claim(client: Client, namespace: str, name: str, field: str) -> Obj:
+    claim = await client.find(resources.PERSISTENT_VOLUME_CLAIM, name, namespace)
+    if claim is None:
         raise UserError(
-            "TooManyClaims",
-            f"spec.source.claims: {len(found)} claims are more than one run can hold "
-            f"({CLAIMS_MAX}); split the policy",
+            "ClaimNotFound",
+            f"{field}: there is no PersistentVolumeClaim {name} in namespace {namespace}",
         )
-    return [found[name] for name in sorted(found)]
+    return claim
 
 
-async def _check_dumps(client: Client, namespace: str, plan: RunPlan) -> None:
-    """Refuse dumps that could never run; a target without a running pod may just restart."""
-    for dump in plan.dumps:
-        pods = await target_pods(client, namespace, dump.target, dump=dump.name)
-        if pods:
-            choose_place(pods, dump, [c.name for c in plan.claims])
+async def _claim_of(dump: PlannedDump, pods: Iterable[Obj], ask: Ask | None) -> str:
+    """The claim that the dump's file lies on, in the pod that is taken now."""
+    running = list(pods)
+    if not running:
+        raise UserError(
+            TARGET_NOT_RUNNING,
+            f"{places.dump_field(dump.name)}: {dump.target.kind} {dump.target.name} has no running "
+            "pod, so source.claims.ofDumps cannot tell its claim; start it, or name the claim",
+        )
+    return (await places.choose_by_asking(running, dump, None, ask=ask)).claim
 
 
-async def target_pods(client: Client, namespace: str, target: Target, *, dump: str) -> list[Obj]:
-    """Given a dump's target, return its running pods. Raise UserError if the target is missing."""
-    field = f"spec.dumps[{dump}].target"
-    if target.kind is TargetKind.POD:
-        pod = await client.find(resources.POD, target.name, namespace)
-        if pod is None:
-            raise UserError("TargetNotFound", f"{field}: there is no Pod {target.name}")
-        return sourcing.running_pods([pod])
-    workload = await client.find(WORKLOADS[target.kind], target.name, namespace)
-    if workload is None:
-        raise UserError("TargetNotFound", f"{field}: there is no {target.kind} {target.name}")
-    selector = sourcing.workload_selector(workload)
-    return sourcing.running_pods(await client.list(resources.POD, namespace, labels=selector))
+def _node(pods: Iterable[Obj], uid: str) -> str:
+    pod = next(p for p in pods if objects.uid(p) == uid)
+    return str(objects.dig(pod, "spec", "nodeName", default=""))
 
 
-def choose_place(
-    pods: Iterable[Obj], dump: PlannedDump, claims: Iterable[str], *, prefer: str = ""
-) -> DumpPlace:
-    """Given running pods (at least one), return where the dump runs: the first whose file lies
-    on one of the claims, the pod with uid `prefer` before all others. Raise the UserError of the
-    first pod if there is none.
-    """
-    known = list(claims)
-    refusal: UserError | None = None
-    for pod in sorted(pods, key=lambda p: objects.uid(p) != prefer):
-        try:
-            place = sourcing.place_in(
-                pod, dump=dump.name, container=dump.target.container, file=dump.file
-            )
-            sourcing.require_claim_of_run(place, known, dump=dump.name, file=dump.file)
-        except UserError as error:
-            refusal = refusal or error
-            continue
-        return place
-    raise refusal or Transient(f"dump {dump.name} has no running pod")
-
-
-async def find_place(
-    client: Client,
-    namespace: str,
-    dump: PlannedDump,
-    claims: Iterable[str],
-    *,
-    prefer: str = "",
-) -> DumpPlace:
-    """Given a dump of a frozen plan and the claims its file may lie on, return where it would run
-    now: in the pod with uid `prefer`, where it was started, as long as that runs.
-
-    Raise UserError if it never could; Transient if no pod of its target runs at the moment.
-    """
-    pods = await target_pods(client, namespace, dump.target, dump=dump.name)
-    if not pods:
-        raise Transient(f"{dump.target.kind} {dump.target.name} has no running pod")
-    place = choose_place(pods, dump, claims, prefer=prefer)
-    if not place.container_id:
-        raise Transient(f"container {place.container} of pod {place.pod} is not running")
-    return place
+async def _check_hooks(client: Client, namespace: str, plan: RunPlan) -> None:
+    """Refuse hooks that could never run; a target without a running pod may just restart."""
+    if plan.hooks is None:
+        return
+    claims = [c.name for c in plan.claims]
+    for stage, hooks in ((Stage.BEFORE, plan.hooks.before), (Stage.AFTER, plan.hooks.after)):
+        for hook in hooks:
+            field = places.hook_field(stage, hook.name)
+            pods = await places.target_pods(client, namespace, hook.target, field=field)
+            if pods:
+                places.choose_hook_place(pods, hook, claims, field=field)

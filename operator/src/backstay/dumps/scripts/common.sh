@@ -7,10 +7,11 @@
 # is in files, one JSON line on standard output only repeats it.
 #
 # Verbs (RUN: letters, digits, . _ -; ATTEMPT: a number from 1; FILE: an absolute path)
-#   start RUN ATTEMPT FILE SECONDS ENGINE_ARGS...   dump, then print what `result` prints
-#   result RUN ATTEMPT FILE                         read only, at once
-#   cancel RUN ATTEMPT FILE                         end that attempt if it runs
-#   probe                                           which tools are here
+#   start RUN ATTEMPT FILE NAME=VALUE... [-- ARGS...]   dump, then print what `result` prints
+#   result RUN ATTEMPT FILE                             read only, at once
+#   cancel RUN ATTEMPT FILE                             end that attempt if it runs
+#   probe                                               which tools are here
+# NAME=VALUE: seconds (the deadline), minfree (bytes), and what the engine takes; ARGS are its too.
 # States printed: done running failed interrupted (died without a result) none (not known here)
 #   busy (another run is at it: try later) superseded (a higher attempt, or a run after this one).
 #
@@ -149,7 +150,7 @@ take() { # Takes the lock and returns, or prints why this attempt is not to run 
 # ---- one dump ----------------------------------------------------------------------------------
 
 settle() { # Cleans up after the dead: their processes, their publication, their partial file.
-    while each_child kill -TERM; do
+    while each_child ask TERM; do
         if halted; then fail 1 "$why: process $child_pid of a dead attempt does not end"; fi
         sleep 1
     done
@@ -164,8 +165,8 @@ settle() { # Cleans up after the dead: their processes, their publication, their
     must rm -f "$file.partial"
 }
 
-digest() { # PATH: sets $sha256.
-    step sha256sum child sha256sum "$1"
+digest() { # PATH: sets $sha256. openssl is several times faster than most builds of sha256sum.
+    try child openssl dgst -sha256 -r "$1" || step sha256sum child sha256sum "$1"
     read -r sha256 rest <"$lock/out"
     sha256=${sha256#\\} # it marks names that it had to quote
 }
@@ -178,7 +179,9 @@ publish() { # FILE.partial has passed: makes it FILE.
     facts="\"run\":\"$run\",\"attempt\":$attempt,\"replacedRun\":\"$replaced_run\""
     facts="$facts,\"replacedAttempt\":$replaced_attempt"
     facts="$facts,\"sha256\":\"$sha256\",\"bytes\":$bytes,\"seconds\":$((now - began))"
-    facts="$facts,\"engine\":\"$engine\",\"versions\":$versions,\"uid\":$(id -u),\"gid\":$(id -g)"
+    facts="$facts,\"engine\":\"$engine\",\"format\":\"$format\",\"compression\":\"$compression\""
+    [ -z "$position" ] || facts="$facts,\"position\":$(json_string "$position")"
+    facts="$facts,\"versions\":$versions,\"uid\":$(id -u),\"gid\":$(id -g)"
     must write "$lock/json" "{$facts,\"finishedAt\":\"$(date -u +%Y-%m-%dT%H:%M:%SZ)\"}"
     must flush "$lock/json"
     must mv -f "$lock/json" "$file.json.next"
@@ -189,7 +192,7 @@ publish() { # FILE.partial has passed: makes it FILE.
     must rm -f "$file.failed"
 }
 
-start() { # ENGINE_ARGS...
+start() { # ARGS...
     for path in "$directory" "$lock"; do
         # Another start may make it first.
         [ -d "$path" ] || words=$(mkdir "$path" 2>&1) || [ -d "$path" ] || refuse "$words"
@@ -204,7 +207,9 @@ start() { # ENGINE_ARGS...
     settle
     effective
     replaced_run=$done_run replaced_attempt=$done_attempt
+    require_space
     be_gentle
+    choose_compressor
     engine_dump "$@"
     [ -s "$file.partial" ] || fail 1 "$engine wrote no data"
     engine_verify
@@ -240,13 +245,22 @@ cancel() {
     if [ "$state" = running ]; then
         # The guard and the steps read the mark; telling the tool now saves a second.
         must write "$lock/cancel.$generation" cancelled
-        each_child kill -TERM
+        each_child ask TERM
     fi
     report
 }
 
 is_number() { # TEXT: 1 to 999999999, so that every shell can count with it
     case $1 in '' | 0* | *[!0-9]* | ??????????*) return 1 ;; esac
+}
+
+setting() { # NAME=VALUE: sets $set_NAME.
+    name=${1%%=*}
+    case $name in
+        '' | "$1" | *[!a-z_]*) refuse "not a setting: $1" ;;
+    esac
+    value=${1#*=}
+    eval "set_$name=\$value"
 }
 
 set_task() { # RUN ATTEMPT FILE: checks them; `start` and `result` refuse alike.
@@ -277,14 +291,18 @@ main() {
     read -r main_pid rest </proc/self/stat
     identify "$main_pid" || refuse 'cannot read /proc/self/stat: is /proc mounted?'
     main_born=$born
-    guard_pid='' gentle='' sha256='' verb=${1:-}
+    guard_pid='' gentle='' sha256='' position='' verb=${1:-}
+    set_seconds='' set_minfree=0 set_host='' set_port='' set_user=''
+    set_password_env='' set_password_file='' set_password_stdin='' set_database='' set_auth=''
     case $verb:$# in
         probe:1)
             probe
             exit 0
             ;;
-        start:[5-9] | result:4 | cancel:4) set_task "$2" "$3" "$4" ;;
-        *) refuse 'usage: probe | start RUN ATTEMPT FILE SECONDS ... | result|cancel RUN ATTEMPT FILE' ;;
+        result:4 | cancel:4) set_task "$2" "$3" "$4" ;;
+        start:[123]) refuse 'start takes RUN ATTEMPT FILE and more' ;;
+        start:*) set_task "$2" "$3" "$4" ;;
+        *) refuse 'usage: probe | start RUN ATTEMPT FILE ... | result|cancel RUN ATTEMPT FILE' ;;
     esac
     case $verb in
         result)
@@ -293,9 +311,14 @@ main() {
             ;;
         cancel) cancel ;;
         start)
-            is_number "$5" || refuse 'SECONDS must be a number from 1'
-            limit=$5
-            shift 5
+            shift 4
+            while [ $# -gt 0 ] && [ "$1" != -- ]; do
+                setting "$1"
+                shift
+            done
+            [ $# -eq 0 ] || shift
+            is_number "$set_seconds" || refuse 'seconds must be a number from 1'
+            limit=$set_seconds
             engine_check "$@"
             start "$@"
             ;;

@@ -1,70 +1,155 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # the parts share their variables
-# PostgreSQL: one database in the custom format. See common.sh for what an engine provides.
+# PostgreSQL: one database in the custom format, or SQL of several, of all, of the globals. See
+# common.sh for what an engine provides.
 #
-# Connects as the container's environment says, like libpq: PGHOST, PGPORT; PGUSER, else
-# POSTGRES_USER; PGPASSWORD, else POSTGRES_PASSWORD (either also as NAME_FILE, as the official
-# image has it). Secrets stay in the environment. `pg_restore -l` proves header and table of
-# contents only; that the data got there is what pg_dump's exit status and the flush say.
+# Settings: format (custom, plain), globals (include, omit, only), host, port, user, the password's;
+# ARGS are databases, none means all. What is not set is as the container's environment says, like
+# libpq: PGHOST, PGPORT; PGUSER, else POSTGRES_USER; PGPASSWORD, else POSTGRES_PASSWORD (either also
+# as NAME_FILE, as the official image has it). Passwords stay in the environment of the tools that
+# connect. Plain with more in it than one database is like pg_dumpall's: `\connect` leads from one
+# to the next. pg_dumpall itself makes the globals only: where it is killed, its pg_dump goes on.
+#
+# `pg_restore -l` proves header and table of contents only; that the data got there is what
+# pg_dump's exit status and the flush say.
 
 engine=postgres
-engine_tools='pg_dump pg_restore'
-engine_probe='pg_dump pg_restore psql'
+engine_tools=pg_dump
+engine_probe='pg_dump pg_restore psql pg_dumpall'
 
-from_environment() { # NAME: sets $value from $NAME, else from the file that $NAME_FILE names.
-    eval "value=\${$1:-} path=\${${1}_FILE:-}"
-    if [ -z "$value" ] && [ -n "$path" ]; then
-        value=$(cat "$path" 2>&1) || fail 1 "cannot read the file that ${1}_FILE names: $value"
-    fi
+conninfo() { # KEYWORD VALUE: adds it to $connection, unless it is empty.
+    [ -n "$2" ] || return 0
+    escape "$2" "'"
+    connection="$connection $1='$escaped'"
 }
 
-conninfo() { # TEXT: sets $quoted, the text as a value in a libpq connection string.
-    quoted='' tail=$1
-    while :; do
-        case $tail in *[\\\']*) ;; *) break ;; esac
-        head=${tail%%[\\\']*}
-        tail=${tail#"$head"}
-        quoted=$quoted$head\\${tail%"${tail#?}"}
-        tail=${tail#?}
-    done
-    quoted="'$quoted$tail'"
+connect_to() { # DATABASE: sets $connection.
+    connection=''
+    conninfo host "$set_host"
+    conninfo port "$set_port"
+    conninfo user "$user"
+    conninfo dbname "$1"
 }
 
-engine_check() { # DATABASE
-    if [ $# -ne 1 ] || [ -z "$1" ]; then refuse 'start takes one database name, not an empty one'; fi
-}
-
-pg_dump_with() { # COMPRESSION DATABASE
-    conninfo "$2"
-    child pg_dump --format=custom --compress="$1" --file="$file.partial" --no-password \
-        --lock-wait-timeout=60000 --dbname="dbname=$quoted"
-}
-
-engine_dump() { # DATABASE: writes FILE.partial.
-    if [ -z "${PGUSER:-}" ]; then
+login() { # Sets $user and $password.
+    user=$set_user
+    if [ -z "$user" ] && [ -z "${PGUSER:-}" ]; then
         from_environment POSTGRES_USER
-        PGUSER=${value:-postgres}
+        user=${value:-postgres}
     fi
-    if [ -z "${PGPASSWORD:-}" ]; then
-        from_environment POSTGRES_PASSWORD
-        PGPASSWORD=$value
+    find_password PGPASSWORD POSTGRES_PASSWORD
+    password=$value
+}
+
+connected() { # COMMAND...
+    (
+        PGPASSWORD=$password
+        export PGPASSWORD
+        child "$@" --no-password --dbname="$connection"
+    )
+}
+
+engine_check() { # DATABASES...
+    for database in "$@"; do
+        [ -n "$database" ] || refuse 'a database name is empty'
+    done
+    case $set_format:$set_globals:$# in
+        custom:omit:1) engine_tools='pg_dump pg_restore' ;;
+        custom:*) refuse 'format custom takes one database name and no globals' ;;
+        plain:omit:0 | plain:include:0) engine_tools='pg_dump pg_dumpall psql' ;;
+        plain:omit:*) ;;
+        plain:include:* | plain:only:0) engine_tools='pg_dump pg_dumpall' ;;
+        *) refuse 'format is custom or plain; globals is include, omit, or without databases only' ;;
+    esac
+}
+
+engine_dump() { # DATABASES...: writes FILE.partial.
+    login
+    tool_version=$(pg_dump --version) || tool_version=
+    tool_version=${tool_version#*"(PostgreSQL) "}
+    format=$set_format
+    if [ "$format" = custom ]; then
+        custom "$1"
+        return
     fi
-    export PGUSER PGPASSWORD
-    tool=$(pg_dump --version) || tool=
-    major=${tool##*"(PostgreSQL) "}
-    major=${major%%[!0-9]*}
-    # zstd is cheaper and smaller, but a build may lack it; pg_dump says so before it connects.
+    alone=no
+    [ "$set_globals:$#" != omit:1 ] || alone=yes
+    if [ $# -eq 0 ] && [ "$set_globals" != only ]; then
+        step psql databases
+        # Each line is one name, as printf's %b reads it.
+        while read -r line; do
+            name=$(printf '%b.' "$line")
+            set -- "$@" "${name%.}"
+        done <"$lock/out"
+    fi
+    step pg_dump squeezed plain "$@"
+}
+
+custom() { # DATABASE
+    connect_to "$1"
+    compression=none
+    # Inside the archive, so that pg_restore takes it as it is; zstd is cheaper and smaller.
+    major=${tool_version%%[!0-9]*}
     if [ "${major:-0}" -ge 16 ]; then
-        try pg_dump_with zstd:1 "$1" && return
+        try archive --compress=zstd:1 --file="$file.partial" && return
         case $words in
-            *"does not support compression"*) ;;
+            *"does not support compression"*) ;; # said before it connects
             *) broken pg_dump ;;
         esac
     fi
-    step pg_dump pg_dump_with 1 "$1"
+    choose_compressor
+    if [ "$compression" = zstd ]; then
+        step pg_dump squeezed archive --compress=0
+    else
+        compression=none
+        step pg_dump archive --compress=1 --file="$file.partial"
+    fi
+}
+
+archive() { # OPTIONS...
+    connected pg_dump --format=custom --lock-wait-timeout=60000 "$@"
+}
+
+databases() { # Prints the names, as pg_dumpall would find them.
+    query="SELECT replace(replace(datname, E'\\\\', E'\\\\\\\\'), E'\\n', E'\\\\n') FROM pg_database
+        WHERE datallowconn AND datconnlimit <> -2 ORDER BY datname <> 'template1', datname"
+    for database in postgres template1; do
+        connect_to "$database"
+        connected psql -XAtq -v ON_ERROR_STOP=1 -c "$query" && return
+    done
+}
+
+plain() { # DATABASES...: prints SQL.
+    if [ "$set_globals" != omit ]; then
+        connect_to ''
+        connected pg_dumpall --globals-only || return
+    fi
+    for database in "$@"; do
+        connect_to "$database"
+        case $alone:$database in
+            yes:*) set -- ;;
+            *:postgres | *:template1) # they exist wherever this is restored
+                printf '\\connect %s\n\n' "$database"
+                set --
+                ;;
+            *) set -- --create ;;
+        esac
+        connected pg_dump --lock-wait-timeout=60000 "$@" || return
+    done
 }
 
 engine_verify() { # Sets $server_version and $tool_version from the dump itself.
-    step 'pg_restore -l' child pg_restore -l "$file.partial"
-    server_version=$(sed -n 's/^; *Dumped from database version: //p' "$lock/out")
-    tool_version=$(sed -n 's/^; *Dumped by pg_dump version: //p' "$lock/out")
+    if [ "$format" = custom ]; then
+        step 'pg_restore -l' listing
+        server_version=$(sed -n 's/^; *Dumped from database version: //p' "$lock/out")
+        return
+    fi
+    wanted='-- PostgreSQL database dump complete'
+    [ "$set_globals" != only ] || wanted='-- PostgreSQL database cluster dump complete'
+    ends_with "$wanted"
+    server_version=$(expand "$file.partial" 2>/dev/null |
+        sed -n '/^-- Dumped from database version /{s///p;q;}')
+}
+
+listing() {
+    { expand "$file.partial" 2>/dev/null || :; } | child pg_restore -l
 }

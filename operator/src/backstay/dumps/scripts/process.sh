@@ -46,11 +46,25 @@ each_child() { # COMMAND...: with the number of each living child; fails when th
     return $found
 }
 
+ask() { # SIGNAL PID: to the processes below that number that have no children, or to itself.
+    # A shell that a command is has to see its children end, or PID 1 becomes their parent.
+    below=''
+    { read -r below <"/proc/$2/task/$2/children"; } 2>/dev/null
+    [ -n "$below" ] || {
+        kill "-$1" "$2"
+        return
+    }
+    for leaf in $below; do
+        (ask "$1" "$leaf")
+    done
+}
+
 halted() { # Sets $why when this attempt has to end.
     clock
     why=
     if [ -e "$lock/cancel.$mine" ]; then
-        why=cancelled
+        { read -r why <"$lock/cancel.$mine"; } 2>/dev/null
+        why=${why:-cancelled}
     elif [ "$now" -ge "$deadline" ]; then
         why="deadline of $limit s exceeded"
     fi
@@ -67,16 +81,20 @@ guard() { # Ends the children at the deadline, on cancel, or when the main shell
         nap=
         if ! alive "$main_pid" "$main_born"; then
             # PID 1 may be their parent by now. What still lives, the next attempt asks again.
-            each_child kill -TERM
+            each_child ask TERM
             exit 0
         fi
-        halted || continue
-        if [ "$patience" -gt 0 ]; then
-            each_child kill -TERM
-            patience=$((patience - 1))
-        else
-            each_child kill -KILL
+        if short_of_space; then
+            write "$lock/cancel.$mine" "stopped: $(mebibytes "$free") free in $directory, \
+minFree is $(mebibytes "$set_minfree")"
         fi
+        halted || continue
+        case $patience in
+            -1) each_child kill -KILL ;;
+            0) each_child ask KILL ;;
+            *) each_child ask TERM ;;
+        esac
+        [ "$patience" -lt 0 ] || patience=$((patience - 1))
     done
 }
 
@@ -124,13 +142,20 @@ must() { # COMMAND...: a short command of our own that has to pass.
     words=$("$@" 2>&1 >/dev/null) || fail 1 "${words:-$1 failed}"
 }
 
-common_tools='mkdir rm mv ln tail tr od awk sed sleep sha256sum sync date id'
+common_tools='mkdir rm mv ln cat head tail tr od awk sed grep sleep stat sha256sum sync date id'
 
 lacking() { # NAMES: sets $missing, each with a space before it.
     missing=
     for tool in $1; do
         command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
     done
+}
+
+first_of() { # NAMES: sets $tool, the first that is here; if none is, the first.
+    for tool in "$@"; do
+        ! command -v "$tool" >/dev/null 2>&1 || return 0
+    done
+    tool=$1
 }
 
 be_gentle() { # Sets $gentle: the database goes first where the container can say so.

@@ -1,0 +1,12 @@
+"""Any command: what it prints, or the file that it writes, is the dump."""
+
+from __future__ import annotations
+
+from backstay.api.dumps import AnyCommand
+from backstay.dumps.base import Words
+
+
+def words(spec: AnyCommand) -> Words:
+    """Given a spec, return the words of scripts/command.sh."""
+    compress = "yes" if spec.compress else "no"
+    return (f"output={spec.output}", f"compress={compress}", "--", *spec.argv)

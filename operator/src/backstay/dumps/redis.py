@@ -1,0 +1,12 @@
+"""Redis and Valkey: the whole server, as an RDB file."""
+
+from __future__ import annotations
+
+from backstay.api.dumps import Redis
+from backstay.dumps.base import Words
+
+
+def words(spec: Redis) -> Words:
+    """Given a spec, return the words of scripts/redis.sh: it takes what all servers take."""
+    del spec
+    return ()

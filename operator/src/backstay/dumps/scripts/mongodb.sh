@@ -1,0 +1,57 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # the parts share their variables
+# MongoDB: one database or all, as mongodump's archive. See common.sh for what an engine provides.
+#
+# Settings: database, host, port, user, the password's, auth (the database that knows the user).
+# User and password are MONGO_INITDB_ROOT_USERNAME and MONGO_INITDB_ROOT_PASSWORD by default (or
+# NAME_FILE). The password goes to mongodump as a configuration file on standard input.
+#
+# All databases of a replica set's member are dumped with the oplog of the meantime, so that a
+# restore ends at one moment. Where there is none, mongodump says so before it reads any data.
+
+engine=mongodb
+engine_tools='mongodump gzip'
+engine_probe='mongodump mongorestore'
+
+engine_check() {
+    [ $# -eq 0 ] || refuse 'the database is a setting, there are no arguments'
+}
+
+engine_dump() {
+    format=archive compression=none # each collection is compressed in it
+    user=$set_user
+    if [ -z "$user" ]; then
+        from_environment MONGO_INITDB_ROOT_USERNAME
+        user=$value
+    fi
+    find_password MONGO_INITDB_ROOT_PASSWORD
+    quote "$value"
+    config="password: $quoted"
+    tool_version=$(mongodump --version) || tool_version=
+    tool_version=${tool_version%%[[:cntrl:]]*}
+    if [ -z "$set_database" ]; then
+        try archive --oplog && position='oplog included: restore with --oplogReplay' && return
+        case $words in
+            *"getting oplog start"*"no documents in result"* | *"from a mongos"*) ;;
+            *) broken mongodump ;;
+        esac
+        step mongodump archive
+    else
+        step mongodump archive --db="$set_database"
+    fi
+}
+
+archive() { # OPTIONS...
+    [ -z "$set_host" ] || set -- --host="$set_host" "$@"
+    [ -z "$set_port" ] || set -- --port="$set_port" "$@"
+    if [ -n "$user" ]; then
+        set -- --username="$user" --authenticationDatabase="${set_auth:-admin}" \
+            --config=/dev/stdin "$@"
+    fi
+    printf '%s\n' "$config" | child mongodump --archive="$file.partial" --gzip "$@"
+}
+
+engine_verify() { # Reads it back: gzip has a checksum. The archive's head names the server.
+    step gzip child gzip -t "$file.partial"
+    server_version=$(gzip -dc "$file.partial" 2>/dev/null | head -c 512 | tr -c '[:print:]' '\n' |
+        sed -n '/server_version/{n;:a;/./!{n;ba;};p;q;}')
+}

@@ -1,0 +1,58 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # the parts share their variables
+# Redis and Valkey: the whole server, as the RDB file that it sends to a replica. See common.sh for
+# what an engine provides.
+#
+# Settings: host, port, user, the password's. The password is REDISCLI_AUTH by default, else
+# REDIS_PASSWORD or VALKEY_PASSWORD (or NAME_FILE), and goes to the client's environment alone.
+
+engine=redis
+engine_probe='redis-cli redis-check-rdb valkey-cli valkey-check-rdb'
+
+engine_check() {
+    [ $# -eq 0 ] || refuse 'a dump is of the whole server: it takes no arguments'
+    first_of valkey-cli redis-cli
+    client=$tool
+    engine_tools=$client
+}
+
+connected() { # ARGUMENTS...
+    [ -z "$set_user" ] || set -- --user "$set_user" "$@"
+    [ -z "$set_port" ] || set -- -p "$set_port" "$@"
+    case $set_host in
+        '') ;;
+        /*) set -- -s "$set_host" "$@" ;;
+        *) set -- -h "$set_host" "$@" ;;
+    esac
+    (
+        if [ -n "$password" ]; then
+            REDISCLI_AUTH=$password VALKEYCLI_AUTH=$password
+            export REDISCLI_AUTH VALKEYCLI_AUTH
+        fi
+        child "$client" "$@"
+    )
+}
+
+engine_dump() {
+    format=rdb compression=none # it compresses values itself
+    find_password REDISCLI_AUTH REDIS_PASSWORD VALKEY_PASSWORD
+    password=$value
+    tool_version=$("$client" --version) || tool_version=
+    # The client's exit status tells nothing of the server's answer.
+    step "$client" connected info server
+    server_version=$(sed -n 's/^\(redis\|valkey\)_version:\([^[:cntrl:]]*\).*/\1 \2/p' "$lock/out")
+    [ -n "$server_version" ] || fail 1 "$words $(cat "$lock/out")"
+    step "$client" connected --rdb "$file.partial"
+}
+
+engine_verify() {
+    case $(head -c 9 "$file.partial") in
+        REDIS[0-9]* | VALKEY[0-9]*) ;;
+        *) fail 1 'the dump does not begin as an RDB file does' ;;
+    esac
+    # The end mark, and eight bytes of checksum.
+    # shellcheck disable=SC2046 # numbers
+    set -- $(tail -c 9 "$file.partial" | od -An -v -tu1)
+    [ "$1" = 255 ] || fail 1 'the dump does not end as an RDB file does'
+    first_of valkey-check-rdb redis-check-rdb
+    ! command -v "$tool" >/dev/null 2>&1 || step "$tool" child "$tool" "$file.partial"
+}

@@ -1,0 +1,197 @@
+"""Read what the next decision on a Backup rests on; nothing here writes.
+
+Invariant: what cannot be reached now is told as unreachable, and what never could as failed: the
+plan of the run decides how long to wait.
+"""
+
+from __future__ import annotations
+
+from backstay.api.backup import BackupPhase, BackupSpec, DumpState, PlannedDump, RunPlan, Trigger
+from backstay.api.common import changed
+from backstay.api.policy import PolicySpec
+from backstay.api.target import Preference
+from backstay.domain import objects, run, run_hooks
+from backstay.domain.calendar import load_zone
+from backstay.domain.clock import Clock
+from backstay.domain.errors import Transient, UserError
+from backstay.domain.records import Run
+from backstay.domain.run_hooks import Turn
+from backstay.domain.run_status import current_dump, dump_entry, dumps_on
+from backstay.domain.run_values import Seen, with_seen
+from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight, HookSeen, HookSight, PointSeen
+from backstay.dumps.hooks import HookTask
+from backstay.kube.client import Client
+from backstay.kube.resources import BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM
+from backstay.reconcile.runs import is_leaving, parse_policy_spec, sighted
+from backstay.steps import places, resolve, snapshots
+from backstay.steps.dumping import Dumping
+from backstay.steps.hooking import Hooking
+
+
+class Looker:
+    """Looks at the cluster for one Backup at a time."""
+
+    def __init__(self, client: Client, dumping: Dumping, hooking: Hooking, clock: Clock) -> None:
+        self._client = client
+        self._dumping = dumping
+        self._hooking = hooking
+        self._clock = clock
+
+    async def gather(self, subject: Run) -> Seen:
+        """Given a Backup as read, return all that its next decision rests on."""
+        seen = sighted(subject, self._clock.now())
+        match subject.status.phase:
+            case BackupPhase.PENDING if not is_leaving(subject):
+                return await self._see_policy(subject, seen)
+            case BackupPhase.DUMPING if not is_leaving(subject):
+                return with_seen(seen, dump=await self._see_dump(subject))
+            case BackupPhase.SNAPSHOTTING:
+                turn = run_hooks.turn(subject.status, deleting=is_leaving(subject))
+                if turn is not None:
+                    return with_seen(seen, hook=await self._see_hook(subject, turn))
+                return await self._see_points(subject, seen, recheck=True)
+            case BackupPhase.UPLOADING:
+                return await self._see_points(subject, seen, recheck=False)
+        return seen
+
+    async def _see_policy(self, subject: Run, seen: Seen) -> Seen:
+        """Make the plan from the policy; what is wrong with it ends the run."""
+        name = subject.spec.policy
+        obj = await self._client.find(BACKUP_POLICY, name, subject.namespace)
+        try:
+            if obj is None:
+                raise UserError(
+                    run.POLICY_NOT_FOUND,
+                    f"spec.policy: there is no BackupPolicy {name} in namespace "
+                    f"{subject.namespace}",
+                )
+            spec = parse_policy_spec(obj)
+            if spec.schedule:
+                load_zone(spec.schedule.time_zone)
+            plan = await resolve.make_plan(
+                self._client, subject.namespace, spec, self._ask(subject)
+            )
+        except UserError as error:
+            return with_seen(seen, problem=error)
+        return with_seen(seen, plan=with_retention(plan, spec, subject.spec))
+
+    async def _see_dump(self, subject: Run) -> DumpSeen | None:
+        """Look at the dump that is next or under way, where it was started or would be."""
+        status = subject.status
+        dump = current_dump(status)
+        if dump is None or status.plan is None:
+            return None
+        entry = dump_entry(status, dump.name)
+        started = entry if entry and entry.attempt == status.attempt else None
+        try:
+            place = await places.find_place(
+                self._client,
+                subject.namespace,
+                dump,
+                [c.name for c in status.plan.claims],
+                prefer=started.pod_uid if started else "",
+                ask=self._ask(subject),
+            )
+        except UserError as error:
+            return DumpSeen(DumpSight.FAILED, message=error.message)
+        except Transient as error:
+            return DumpSeen(DumpSight.UNREACHABLE, message=error.message)
+        if started is None:
+            return DumpSeen(DumpSight.NONE, place)
+        if started.container_id != place.container_id:
+            return DumpSeen(DumpSight.UNREACHABLE, place)
+        return await self._dumping.look(subject.namespace, subject.uid, dump, place, status.attempt)
+
+    def _ask(self, subject: Run) -> places.Ask:
+        async def ask(dump: PlannedDump, place: DumpPlace) -> Preference | None:
+            return await self._dumping.role(subject.namespace, dump, place)
+
+        return ask
+
+    async def _see_hook(self, subject: Run, turn: Turn) -> HookSeen:
+        """Look at the hook whose turn it is, where it was started or would be: in the pod of a
+        dump of the same target, if there is one.
+        """
+        status = subject.status
+        claims = [c.name for c in status.plan.claims] if status.plan else []
+        dumped = {
+            (d.target.kind, d.target.name): entry.pod_uid
+            for d in (status.plan.dumps if status.plan else ())
+            if (entry := dump_entry(status, d.name))
+        }
+        target = turn.hook.target.kind, turn.hook.target.name
+        try:
+            place = await places.find_hook_place(
+                self._client,
+                subject.namespace,
+                turn.hook,
+                turn.stage,
+                claims,
+                prefer=(turn.entry.pod_uid if turn.entry else "") or dumped.get(target, ""),
+            )
+        except UserError as error:
+            return HookSeen(HookSight.FAILED, message=error.message)
+        except Transient as error:
+            return HookSeen(HookSight.UNREACHABLE, message=error.message)
+        if turn.entry is None or not turn.entry.container_id:
+            return HookSeen(HookSight.NONE, place)
+        task = HookTask(subject.uid, status.attempt, turn.stage, turn.hook)
+        return await self._hooking.look(subject.namespace, task, place)
+
+    async def _see_points(self, subject: Run, seen: Seen, *, recheck: bool) -> Seen:
+        """Look at this attempt's snapshots and, once one is cut, at its dumps again."""
+        points: dict[str, PointSeen] = {}
+        rechecks: dict[str, DumpSeen] = {}
+        for entry in subject.status.points:
+            if not entry.pending or not entry.snapshot:
+                continue
+            pair = await snapshots.read_pair(self._client, subject.namespace, entry.snapshot)
+            point = snapshots.seen(pair, run=subject.uid)
+            if not point.exists and await self._claim_gone(subject, entry.claim):
+                point = PointSeen(claim_gone=True)
+            points[entry.claim] = point
+            if recheck and point.cut and entry.cut_at is None:
+                rechecks |= await self._recheck(subject, entry.claim)
+        return with_seen(seen, points=points, rechecks=rechecks)
+
+    async def _claim_gone(self, subject: Run, name: str) -> bool:
+        """Whether the claim of the plan is not there any more, or is another of that name."""
+        plan = subject.status.plan
+        claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, name, subject.namespace)
+        planned = {c.name: c.uid for c in plan.claims} if plan else {}
+        return claim is None or objects.uid(claim) != planned.get(name)
+
+    async def _recheck(self, subject: Run, claim: str) -> dict[str, DumpSeen]:
+        """Read the results of a claim's dumps once more, where they ran or in whatever pod has
+        the claim now. A pod with another claim, such as a replica's, says nothing about them.
+        """
+        status = subject.status
+        plan = status.plan
+        found: dict[str, DumpSeen] = {}
+        for entry in dumps_on(status, claim):
+            dump = next(d for d in plan.dumps if d.name == entry.name) if plan else None
+            if dump is None or plan is None or entry.state is not DumpState.DONE:
+                continue
+            try:
+                place = await places.find_place(
+                    self._client,
+                    subject.namespace,
+                    dump,
+                    [entry.claim],
+                    prefer=entry.pod_uid,
+                )
+            except (UserError, Transient) as error:
+                found[dump.name] = DumpSeen(DumpSight.UNREACHABLE, message=error.message)
+                continue
+            found[dump.name] = await self._dumping.look(
+                subject.namespace, subject.uid, dump, place, status.attempt
+            )
+        return found
+
+
+def with_retention(plan: RunPlan, policy: PolicySpec, spec: BackupSpec) -> RunPlan:
+    """Given a plan, return it with how long its points are kept."""
+    if spec.trigger is not Trigger.AD_HOC:
+        return plan
+    days = spec.keep_days or (policy.retention.adhoc_days if policy.retention else None)
+    return changed(plan, keep_days=days)

@@ -1,0 +1,74 @@
+"""What the admitter and the reconciler of Backups share: a Backup as read, and its Events."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import ValidationError
+
+from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus
+from backstay.api.policy import PolicySpec
+from backstay.domain import labels, objects
+from backstay.domain.errors import UserError
+from backstay.domain.objects import Obj
+from backstay.domain.records import Run
+from backstay.domain.run_values import Seen
+from backstay.domain.subject import parse_subject
+from backstay.domain.times import parse_time
+from backstay.kube.events import EventPoster
+
+
+def parse(obj: Obj) -> Run:
+    """Given a Backup as read, return it parsed. Raise DataError if it cannot be understood."""
+    return parse_subject("Backup", obj, BackupSpec, BackupStatus)
+
+
+def is_leaving(subject: Run) -> bool:
+    """Given a Backup, return whether somebody deleted it."""
+    return objects.dig(subject.obj, "metadata", "deletionTimestamp") is not None
+
+
+def is_kept(subject: Run) -> bool:
+    """Given a Backup, return whether our finalizer is on it."""
+    finalizers = objects.dig(subject.obj, "metadata", "finalizers", default=[])
+    return labels.HELD_BY_HOOKS in finalizers
+
+
+def sighted(subject: Run, now: datetime) -> Seen:
+    """Given a Backup and now, return the sighting that everything else found is added to."""
+    return Seen(
+        name=subject.name,
+        uid=subject.uid,
+        created=parse_time(objects.dig(subject.obj, "metadata", "creationTimestamp")),
+        now=now,
+        spec=subject.spec,
+        status=subject.status,
+        kept=is_kept(subject),
+        deleting=is_leaving(subject),
+    )
+
+
+def parse_policy_spec(obj: Obj) -> PolicySpec:
+    """Given a BackupPolicy as read, return its spec. Raise UserError if it is not valid."""
+    try:
+        return PolicySpec.model_validate(obj.get("spec") or {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError("InvalidSpec", f"spec.{where}: {first['msg']}") from error
+
+
+async def tell(events: EventPoster, subject: Run, status: BackupStatus) -> None:
+    """Given a Backup as read and its next status, post one Event for each change of phase; the
+    attempt tells repeated phases apart.
+    """
+    if status.phase is subject.status.phase:
+        return
+    failed = status.phase in (BackupPhase.FAILED, BackupPhase.PARTIALLY_FAILED)
+    await events.tell(
+        subject.obj,
+        status.phase.value,
+        status.message or f"run of policy {subject.spec.policy} is {status.phase}",
+        type="Warning" if failed else "Normal",
+        attempt=status.attempt,
+    )

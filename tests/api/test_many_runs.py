@@ -1,0 +1,118 @@
+"""Many runs at once, admitted on a real API server; exec and the driver are stood in for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+
+from tests.support.dumping_cluster import Containers, add_databases, backup_of, cut_snapshots
+
+from backstay.api.backup import BackupPhase, BackupStatus
+from backstay.domain import objects
+from backstay.domain.admission import HOLDING
+from backstay.domain.objects import Obj
+from backstay.engine.queue import Queue
+from backstay.engine.system_clock import SystemClock
+from backstay.kube.client import Client
+from backstay.kube.events import EventPoster
+from backstay.kube.resources import BACKUP, VOLUME_SNAPSHOT
+from backstay.main import Router
+from backstay.reconcile import keys
+from backstay.settings import Settings
+from backstay.steps.streams import Streams
+
+NODES = ("n1", "n2", "n3", "n4", "n5")
+SETTINGS = Settings(pool_global=8, pool_node=2, pool_driver=20)
+
+
+@contextlib.asynccontextmanager
+async def operator(client: Client, namespace: str, containers: Containers) -> AsyncIterator[None]:
+    """An operator without its watches: it is told of every unfinished run again and again."""
+    clock = SystemClock()
+    streams = Streams(containers)
+    router = Router(SETTINGS, clock, client, EventPoster(client, clock), streams)
+    queue = Queue(router.reconcile, clock, workers=SETTINGS.workers)
+    router.wire(queue)
+
+    async def tell() -> None:
+        while True:
+            for obj in await client.list(BACKUP, namespace):
+                queue.add(keys.backup(namespace, objects.name(obj)))
+            await asyncio.sleep(0.3)
+
+    async with asyncio.TaskGroup() as tasks:
+        works = [tasks.create_task(queue.run()), tasks.create_task(tell())]
+        try:
+            yield
+        finally:
+            for work in works:
+                work.cancel()
+            await streams.close()
+
+
+def statuses(backups: Iterable[Obj]) -> list[BackupStatus]:
+    return [BackupStatus.model_validate(b.get("status") or {}) for b in backups]
+
+
+def check_pools(found: list[BackupStatus]) -> None:
+    taken = Counter(pool for s in found if s.phase in HOLDING for pool in s.pools)
+    for pool, count in taken.items():
+        limit = {"global": SETTINGS.pool_global, "driver/csi.example": SETTINGS.pool_driver}
+        assert count <= limit.get(pool, SETTINGS.pool_node), taken
+    assert all(not s.pools for s in found if s.phase not in HOLDING)
+
+
+async def until_completed(client: Client, namespace: str, count: int) -> list[BackupStatus]:
+    """Wait until so many runs are Completed; the pools are counted again and again."""
+    async with asyncio.timeout(150):
+        while True:
+            found = statuses(await client.list(BACKUP, namespace))
+            check_pools(found)
+            assert BackupPhase.FAILED not in {s.phase for s in found}, found
+            if sum(s.phase is BackupPhase.COMPLETED for s in found) >= count:
+                return found
+            await asyncio.sleep(0.2)
+
+
+async def test_50_dumps_at_once_keep_to_the_pools_and_none_is_starved_across_a_restart(
+    client: Client, namespace: str
+) -> None:
+    nodes = await add_databases(client, namespace, [NODES[n % 5] for n in range(50)])
+    containers = Containers(nodes, seconds=0.5)
+    driver = asyncio.create_task(cut_snapshots(client, SystemClock(), namespace))
+    for number in range(50):
+        await client.create(BACKUP, backup_of(namespace, f"db-{number}"))
+
+    async with operator(client, namespace, containers):
+        await until_completed(client, namespace, 10)
+    async with operator(client, namespace, containers):
+        found = await until_completed(client, namespace, 50)
+    driver.cancel()
+
+    assert [s.attempt for s in found] == [1] * 50
+    assert sorted(containers.started) == sorted(nodes), "each is dumped once"
+    assert containers.most[""] <= SETTINGS.pool_global
+    assert containers.most[""] > SETTINGS.pool_node, "nodes dump side by side"
+    assert all(containers.most[node] <= SETTINGS.pool_node for node in NODES)
+    assert len(await client.list(VOLUME_SNAPSHOT, namespace)) == 50
+
+
+async def test_two_runs_of_one_claim_go_one_after_the_other(client: Client, namespace: str) -> None:
+    nodes = await add_databases(client, namespace, ["n1"])
+    containers = Containers(nodes, seconds=1)
+    driver = asyncio.create_task(cut_snapshots(client, SystemClock(), namespace))
+    for name in ("first", "second"):
+        made = backup_of(namespace, "db-0")
+        made["metadata"]["name"] = name
+        await client.create(BACKUP, made)
+
+    async with operator(client, namespace, containers):
+        found = await until_completed(client, namespace, 2)
+    driver.cancel()
+
+    assert containers.most[""] == 1
+    one, other = sorted(found, key=lambda s: s.attempted_at or s.dumps[0].started_at)
+    assert one.points[0].cut_at is not None
+    assert other.dumps[0].started_at >= one.points[0].cut_at

@@ -1,0 +1,110 @@
+"""Dumps by any command, and what all dumps are supplied with: passwords, space, compression."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from tests.faults.dumps.harness import Container, leftovers
+from tests.support.waiting import eventually
+
+from backstay.api.dumps import AnyCommand, Output
+from backstay.dumps import ENGINES
+from backstay.dumps.base import DumpState, DumpTask, State, parse_result
+
+COMMAND = ENGINES["command"]
+MEBI = 1024 * 1024
+
+
+def sh(text: str, *arguments: str, **values: object) -> AnyCommand:
+    return AnyCommand.model_validate({"argv": ("sh", "-c", text, "sh", *arguments), **values})
+
+
+def dump(container: Container, spec: AnyCommand, task: DumpTask | None = None) -> DumpState:
+    return container.run(COMMAND.start(task or container.task(), spec))
+
+
+NASTY = (
+    'a\'b "c" \\ $(touch /tmp/backstay-was-here) `id`',
+    "--",
+    "-n",
+    "ünï 🐘",
+    "two\nlines\t",
+    "",
+    "a=b",
+)
+
+
+def test_arguments_are_data(container: Container) -> None:
+    state = dump(container, AnyCommand(argv=("printf", "<%s>", *NASTY)))
+    assert state.state == State.DONE, state
+    assert container.file.read_text() == "".join(f"<{word}>" for word in NASTY)
+    assert not Path("/tmp/backstay-was-here").exists()
+
+
+def test_what_a_command_prints_may_be_compressed(container: Container) -> None:
+    state = dump(container, sh("seq 100000; echo chatter >&2", compress=True))
+    assert state.state == State.DONE, state
+    assert state.compression == ("gzip" if "busybox" in container.shell.argv[0] else "zstd")
+    assert container.content(state).count(b"\n") == 100000
+    assert container.file.stat().st_size < 300_000
+
+
+def test_a_command_may_write_the_file_itself(container: Container) -> None:
+    state = dump(container, sh('echo mine >"$BACKSTAY_FILE"; echo chatter', output=Output.FILE))
+    assert state.state == State.DONE, state
+    assert container.file.read_text() == "mine\n"
+    silent = dump(container, sh("echo lost", output=Output.FILE), container.task(attempt=2))
+    assert silent.message == "command wrote no data"
+    container.assert_settled()
+
+
+@pytest.mark.parametrize("values", [{}, {"compress": True}, {"output": Output.FILE}])
+def test_a_command_that_fails_leaves_the_last_dump(
+    container: Container, values: dict[str, object]
+) -> None:
+    good = dump(container, AnyCommand(argv=("echo", "good")), container.task("before"))
+    state = dump(container, sh("echo half; echo it broke >&2; exit 3", **values))
+    assert (state.state, state.exit, state.message) == (State.FAILED, 3, "it broke")
+    container.assert_settled()
+    assert container.result(container.task("before")) == good
+
+
+def test_a_program_that_is_not_there_is_named(container: Container) -> None:
+    state = dump(container, AnyCommand(argv=("no-such-program",)))
+    assert state.exit == 127
+    assert "no-such-program" in (state.message or "")
+
+
+def test_a_killed_compressor_fails_the_dump_and_ends_the_command(dash: Container) -> None:
+    process = dash.popen(COMMAND.start(dash.task(), sh("while :; do echo x; done", compress=True)))
+    zstd = eventually(lambda: _child(dash, "zstd"), "the compressor")
+    os.kill(zstd, signal.SIGKILL)
+    out, _ = process.communicate(timeout=20)
+    message = parse_result(out).message or ""
+    assert "zstd ended by signal 9" in message, message
+    eventually(lambda: not leftovers(process.pid), "the end of every process")
+    assert not dash.beside(".partial").exists()
+
+
+def _child(container: Container, program: str) -> int:
+    """The number of the script's child that runs a program; 0 while there is none."""
+    try:
+        lines = (container.beside(".lock") / "children").read_text().splitlines()
+        for line in lines:
+            pid = int(line.split()[0])
+            if Path(f"/proc/{pid}/exe").readlink().name == program:
+                return pid
+    except (FileNotFoundError, IndexError, ValueError):
+        pass
+    return 0
+
+
+def test_the_deadline_ends_a_pipe_of_a_shell_with_all_that_is_in_it(container: Container) -> None:
+    spec = sh("cat /dev/zero | sleep 100")
+    process = container.popen(COMMAND.start(container.task(seconds=1), spec))
+    out, _ = process.communicate(timeout=30)
+    assert parse_result(out).message == "deadline of 1 s exceeded"
+    eventually(lambda: not leftovers(process.pid), "the end of every process")

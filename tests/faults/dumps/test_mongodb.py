@@ -1,0 +1,146 @@
+"""MongoDB dumps by the real mongodump against FerretDB (tests/support/mongo.py: its limits).
+
+What FerretDB does not have, users and an oplog, is shown with a stand-in for mongodump.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.faults.dumps.harness import Container
+from tests.support import mongo
+
+from backstay.api.dumps import Mongodb, PasswordSource, SecretKeyRef
+from backstay.dumps import ENGINES
+from backstay.dumps.base import DumpState, DumpTask, State
+
+MONGODB = ENGINES["mongodb"]
+PASSWORD = 'it\'s "$(secret)" \\ : #\n\tü🐘'  # noqa: S105 - of nobody
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[mongo.Server]:
+    with mongo.running() as found:
+        documents = [
+            {"_id": n, "t": "a😀b 'x' $(id)", "a": [1, None, {"ü": n}], "d": 1e308}
+            for n in range(500)
+        ]
+        found.insert("shop_1", "größe", documents)
+        found.insert("other", "c", [{"_id": "x"}])
+        yield found
+
+
+@pytest.fixture
+def pod(container: Container) -> Container:
+    folder = str(mongo.tools()["mongodump"].parent)
+    return replace(container, programs=folder)
+
+
+def dump(
+    container: Container, spec: Mongodb, task: DumpTask | None = None, password: str | None = None
+) -> DumpState:
+    return container.run(MONGODB.start(task or container.task(), spec, password))
+
+
+def test_a_dump_restores_to_the_same_documents(pod: Container, server: mongo.Server) -> None:
+    state = dump(pod, Mongodb(host="127.0.0.1", port=server.port))
+    assert state.state == State.DONE, state
+    assert state.format == "archive"
+    assert state.position is None
+    assert state.versions is not None
+    assert state.versions["server"].startswith("7.")
+    with mongo.running() as copy:
+        copy.restore(pod.file.read_bytes())
+        assert copy.documents() == server.documents()
+
+
+def test_one_database_alone_may_be_dumped(dash: Container, server: mongo.Server) -> None:
+    pod = replace(dash, programs=str(mongo.tools()["mongodump"].parent))
+    assert dump(pod, Mongodb(port=server.port, database="other")).state == State.DONE
+    with mongo.running() as copy:
+        copy.restore(pod.file.read_bytes())
+        assert list(copy.documents()) == ["other/c.bson"]
+
+
+def test_a_server_that_is_down_is_said(pod: Container) -> None:
+    spec = Mongodb(host="127.0.0.1", port=1)
+    state = dump(pod, spec, pod.task(seconds=2))
+    assert state.state == State.FAILED
+    assert not pod.file.exists()
+
+
+# Tells what it was given; fails with the words of $SAYS the first time if that is set.
+FAKE = """#!/bin/sh
+[ "$1" != --version ] || { echo 'mongodump version: 1'; exit; }
+printf '%s\\n' "$@" >"$TOLD.argv"
+cat >"$TOLD.config"
+env >"$TOLD.env"
+case $* in *--oplog*) [ -z "$SAYS" ] || { echo "$SAYS" >&2; exit 1; } ;; esac
+for word in "$@"; do case $word in --archive=*) echo data | gzip >"${word#--archive=}" ;; esac; done
+"""
+
+
+@pytest.fixture
+def told(dash: Container, tmp_path: Path) -> Container:
+    (dash.folder / "bin").mkdir()
+    (dash.folder / "bin/mongodump").write_text(FAKE)
+    (dash.folder / "bin/mongodump").chmod(0o755)
+    environment = {"TOLD": str(tmp_path / "told"), "SAYS": ""}
+    return replace(dash, programs=str(dash.folder / "bin"), environment=environment)
+
+
+@pytest.mark.parametrize("source", ["environment", "file", "variable", "Secret"])
+def test_a_password_goes_to_mongodump_on_its_input_alone(told: Container, source: str) -> None:
+    environment = dict(told.environment)
+    spec, password = Mongodb(user="ü $(id)"), None
+    match source:
+        case "environment":
+            environment |= {"MONGO_INITDB_ROOT_PASSWORD": PASSWORD}
+            environment |= {"MONGO_INITDB_ROOT_USERNAME": "ü $(id)"}
+            spec = Mongodb()
+        case "file":
+            (told.folder / "secret").write_text(PASSWORD + "\n")
+            file = PasswordSource(file=str(told.folder / "secret"))
+            spec = spec.model_copy(update={"password": file})
+        case "variable":
+            environment |= {"MINE": PASSWORD}
+            spec = spec.model_copy(update={"password": PasswordSource(env="MINE")})
+        case _:
+            ref = SecretKeyRef(name="mongo", key="password")
+            spec = spec.model_copy(update={"password": PasswordSource(secret_key_ref=ref)})
+            password = PASSWORD
+    state = dump(replace(told, environment=environment), spec, password=password)
+    assert state.state == State.DONE, state
+    there = Path(told.environment["TOLD"])
+    config = yaml.safe_load(there.with_suffix(".config").read_text())
+    assert config == {"password": PASSWORD}
+    argv = there.with_suffix(".argv").read_text()
+    assert "--username=ü $(id)\n" in argv
+    assert "secret" not in argv
+    if source in ("file", "Secret"):
+        assert PASSWORD not in there.with_suffix(".env").read_text()
+
+
+@pytest.mark.parametrize(
+    ("says", "position", "state"),
+    [
+        ("", "oplog included: restore with --oplogReplay", State.DONE),
+        (
+            "Failed: error getting oplog start: error getting recent oplog entry: mongo: no "
+            "documents in result",
+            None,
+            State.DONE,
+        ),
+        ("Failed: can't use --oplog option when dumping from a mongos", None, State.DONE),
+        ("Failed: error getting oplog start: not authorized on local", None, State.FAILED),
+    ],
+)
+def test_the_oplog_is_left_out_only_where_there_is_none(
+    told: Container, says: str, position: str | None, state: State
+) -> None:
+    found = dump(replace(told, environment={**told.environment, "SAYS": says}), Mongodb())
+    assert (found.state, found.position) == (state, position), found

@@ -1,0 +1,104 @@
+"""MariaDB dumps against a real server: round trips, and what goes wrong in the middle."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from tests.faults.dumps.harness import Container
+from tests.support.mariadb import Server
+
+from backstay.api.dumps import Mysql
+from backstay.dumps import ENGINES
+from backstay.dumps.base import DumpState, DumpTask, State
+
+MYSQL = ENGINES["mysql"]
+
+NASTY = r"""
+CREATE DATABASE `straße $(id);`;
+USE `straße $(id);`;
+CREATE TABLE `größe` (id int AUTO_INCREMENT PRIMARY KEY, t text, b varbinary(64), j json,
+    d double, e enum('a','''b') NOT NULL DEFAULT 'a', bits bit(9), at timestamp(6) NULL,
+    n int DEFAULT 7, twice int GENERATED ALWAYS AS (n * 2) STORED, half int AS (n / 2) VIRTUAL)
+    DEFAULT CHARSET utf8mb4;
+INSERT INTO `größe` (t, b, j, d, e, bits, at) VALUES
+    ('a😀b', x'00ff0a0d1a27225c', '{"ü": [1, null]}', 1e308, '''b', b'101010101',
+     '2024-02-29 23:59:59.123456'),
+    ('line\nbreak\ttab \\ '' " `id` $(id)', NULL, NULL, -0.0, 'a', NULL, NULL);
+CREATE TABLE parts (k int PRIMARY KEY, v text) PARTITION BY RANGE (k)
+    (PARTITION low VALUES LESS THAN (10), PARTITION high VALUES LESS THAN MAXVALUE);
+INSERT INTO parts SELECT seq, repeat('x', seq) FROM seq_1_to_500;
+CREATE TABLE audit (n int, at datetime DEFAULT now());
+CREATE SEQUENCE numbers START WITH 41 INCREMENT BY 3;
+SELECT nextval(numbers);
+CREATE VIEW v AS SELECT count(*) AS n FROM parts;
+DELIMITER //
+CREATE FUNCTION f(n int) RETURNS text DETERMINISTIC RETURN concat('f😀', n)//
+CREATE PROCEDURE p() BEGIN INSERT INTO audit (n) VALUES (1); END//
+CREATE TRIGGER tr AFTER INSERT ON parts FOR EACH ROW
+    INSERT INTO audit (n, at) VALUES (new.k, '2024-01-01')//
+CREATE EVENT ev ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01' DO CALL p()//
+DELIMITER ;
+"""
+DATABASE = "straße $(id);"
+SPEC = Mysql(databases=(DATABASE,))
+
+
+@pytest.fixture(scope="session")
+def shop(maria: Server) -> Server:
+    maria.sql(NASTY)
+    return maria
+
+
+def inside(container: Container, server: Server) -> Container:
+    return replace(container, environment=server.environment)
+
+
+@pytest.fixture
+def pod(container: Container, shop: Server) -> Container:
+    # busybox is shell and tools there; the database's own come from the machine.
+    programs = "" if "busybox" not in container.shell.argv[0] else "/usr/bin"
+    return replace(inside(container, shop), programs=programs)
+
+
+@pytest.fixture
+def dash_pod(dash: Container, shop: Server) -> Container:
+    return inside(dash, shop)
+
+
+def dump(
+    container: Container, server: Server, spec: Mysql = SPEC, task: DumpTask | None = None
+) -> DumpState:
+    here = spec.model_copy(update={"host": str(server.socket)})
+    return container.run(MYSQL.start(task or container.task(), here))
+
+
+def contents(server: Server, database: str) -> str:
+    """All rows and definitions of a database, as text."""
+    rows = """SELECT id, t, hex(b), j, d, e, bits + 0, at, twice, half FROM `größe`;
+        SELECT sum(k), sum(length(v)) FROM parts; SELECT * FROM audit; SELECT * FROM v;
+        SELECT f(7); SELECT next_not_cached_value FROM numbers;"""
+    kinds = {
+        "TABLE": ("größe", "parts", "audit", "v", "numbers"),
+        "FUNCTION": ("f",),
+        "PROCEDURE": ("p",),
+        "TRIGGER": ("tr",),
+        "EVENT": ("ev",),
+    }
+    shown = "".join(f"SHOW CREATE {k} `{name}`;" for k, names in kinds.items() for name in names)
+    text = server.sql(rows + shown, database)
+    # A trigger tells when it was made.
+    return re.sub(r"\t\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d\d$", "", text, flags=re.MULTILINE).replace(
+        f"`{database}`.", ""
+    )
+
+
+def test_a_dump_restores_to_the_same_database(pod: Container, shop: Server) -> None:
+    state = dump(pod, shop)
+    assert state.state == State.DONE, state
+    assert state.versions is not None
+    assert state.versions["server"] == shop.sql("SELECT @@version")
+    shop.sql("DROP DATABASE IF EXISTS copy; CREATE DATABASE copy")
+    shop.sql(pod.content(state).decode(), "copy")
+    assert contents(shop, "copy") == contents(shop, DATABASE)
