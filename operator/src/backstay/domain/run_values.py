@@ -18,6 +18,7 @@ from backstay.domain.sights import DumpPlace, DumpSeen, HookPlace, HookSeen, Poi
 
 POLL: Final = timedelta(seconds=3)
 """Between two looks at something that nothing wakes us for."""
+LONGEST_POLL: Final = timedelta(seconds=30)
 AT_ONCE: Final = timedelta(0)
 
 
@@ -133,6 +134,13 @@ class Seen:
     """By claim: the snapshot of the current attempt."""
     rechecks: Mapping[str, DumpSeen] = field(default_factory=dict)
     """By dump name: what its file says after the cut."""
+
+
+def pause(waited: timedelta) -> timedelta:
+    """Given how long something was waited for that the watch tells of as well, return when to look
+    again: seldom where it takes long.
+    """
+    return max(POLL, min(waited / 4, LONGEST_POLL))
 
 
 def with_seen(seen: Seen, **found: object) -> Seen:
