@@ -206,3 +206,13 @@ async def test_no_refusal_rests_on_a_look_at_classes_that_was_shared(
     other = await client.get(BACKUP_POLICY, "other", rig.namespace)
     (ready,) = [c for c in dig(other, "status", "conditions") if c["type"] == "Ready"]
     assert ready["status"] == "True"
+
+
+async def test_only_what_we_wrote_last_is_known_as_our_own(rig: Rig, client: Client) -> None:
+    await rig.cost_of(rig.policy())
+    ours = await client.get(BACKUP_POLICY, "shop", rig.namespace)
+    note = {"resourceVersion": objects.version(ours), "annotations": {"by": "somebody"}}
+    theirs = await client.patch(BACKUP_POLICY, "shop", rig.namespace, {"metadata": note})
+
+    assert rig.client.is_echo(ours)
+    assert not rig.client.is_echo(theirs)

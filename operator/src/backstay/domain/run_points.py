@@ -80,8 +80,10 @@ def cut(seen: Seen) -> Decision:
         else:
             dumps = dumps_on(status, entry.claim)
             actions.append(CreateSnapshot(entry.claim, entry.snapshot or "", seen.now, dumps))
-    waits = [p.requested_at or seen.now for p in status.points if p.pending]
-    after = POLL if actions else pause(seen.now - min(waits, default=seen.now))
+    uncut = [p for p in status.points if p.pending and p.cut_at is None]
+    untold = actions or any(seen.points.get(p.claim, PointSeen()).cut for p in uncut)
+    waited = seen.now - min((p.requested_at or seen.now for p in uncut), default=seen.now)
+    after = POLL if untold else pause(waited)
     # A refused create is told in the status by who carried it out; what went through clears it.
     return Decision(changed(status, message=None), tuple(actions), after)
 

@@ -46,9 +46,6 @@ def registry(access: Login, enqueue: Enqueue, is_echo: IsEcho) -> kopf.OperatorR
     """
     found = kopf.OperatorRegistry()
 
-    def is_news(body: kopf.Body) -> bool:
-        return bool(dig(body, "metadata", "deletionTimestamp")) or not is_echo(body)
-
     @kopf.on.login(registry=found)
     async def log_in(**_: Any) -> kopf.AiohttpSession:
         # Kopf's own logins need DNS in a pod; ours is the one that all other requests use. When
@@ -64,7 +61,7 @@ def registry(access: Login, enqueue: Enqueue, is_echo: IsEcho) -> kopf.OperatorR
     def policy_event(
         type: str | None, body: kopf.Body, namespace: str | None, name: str, **_: Any
     ) -> None:
-        if is_news(body):
+        if is_news(body, is_echo):
             enqueue(keys.policy(namespace or "", name))
         if concerns_retention(type, body) or (type and adoption.is_asked(body)):
             enqueue(keys.retention(namespace or "", name))
@@ -73,7 +70,7 @@ def registry(access: Login, enqueue: Enqueue, is_echo: IsEcho) -> kopf.OperatorR
 
     @kopf.on.event(GROUP, VERSION, "backups", registry=found)
     def backup_event(body: kopf.Body, namespace: str | None, name: str, **_: Any) -> None:
-        if is_news(body):
+        if is_news(body, is_echo):
             enqueue(keys.backup(namespace or "", name))
 
     @kopf.on.event(GROUP, VERSION, "restorerequests", registry=found)
@@ -83,10 +80,15 @@ def registry(access: Login, enqueue: Enqueue, is_echo: IsEcho) -> kopf.OperatorR
     @kopf.on.event(SNAPSHOT_GROUP, "v1", "volumesnapshots", registry=found)
     def snapshot_event(body: kopf.Body, namespace: str | None, **_: Any) -> None:
         backup = identity(dict(body), labels.BACKUP)
-        if backup and is_news(body):
+        if backup and is_news(body, is_echo):
             enqueue(keys.backup(namespace or "", backup))
 
     return found
+
+
+def is_news(body: Mapping[str, Any], is_echo: IsEcho) -> bool:
+    """Given an object as a watch shows it, return whether it is to be looked at."""
+    return bool(dig(body, "metadata", "deletionTimestamp")) or not is_echo(body)
 
 
 def concerns_retention(event: str | None, policy: Mapping[str, Any]) -> bool:
