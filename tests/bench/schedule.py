@@ -57,7 +57,7 @@ AHEAD: Final = timedelta(seconds=60)
 PATIENCE: Final = 600.0
 DRIVERS: Final = 4
 """Snapshots that are cut side by side."""
-MOST_REQUESTS: Final = 30
+MOST_REQUESTS: Final = 32
 WRITES: Final = frozenset({"create", "patch", "delete"})
 
 
