@@ -34,7 +34,7 @@ async def operator(client: Client, namespace: str, containers: Containers) -> As
     streams = Streams(containers)
     router = Router(SETTINGS, clock, client, EventPoster(client, clock), streams)
     queue = Queue(router.reconcile, clock, workers=SETTINGS.workers)
-    router.wire(queue)
+    router.wire(queue.add)
 
     async def tell() -> None:
         while True:

@@ -8,11 +8,11 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.support.rolling_world import World
+from tests.support.rolling_world import WORKER, World
 
 from backstay.cli import main as kubectl_backstay
 from backstay.domain import labels, objects
-from backstay.domain.objects import dig
+from backstay.domain.objects import Obj, dig
 from backstay.kube.resources import (
     BACKUP,
     BACKUP_POLICY,

@@ -213,14 +213,15 @@ async def cut_snapshots(client: Client, clock: Clock, namespace: str) -> None:
         for snapshot in await client.list(VOLUME_SNAPSHOT, namespace):
             if objects.uid(snapshot) not in done:
                 try:
-                    await _cut(client, clock, snapshot)
+                    await cut(client, clock, snapshot)
                 except (Conflict, AlreadyExists):
                     continue  # it changed meanwhile
                 done.add(objects.uid(snapshot))
         await asyncio.sleep(0.2)
 
 
-async def _cut(client: Client, clock: Clock, snapshot: Obj) -> None:
+async def cut(client: Client, clock: Clock, snapshot: Obj) -> None:
+    """Given a snapshot as read, cut it and make it ready. Raise Conflict if it changed since."""
     name, namespace = objects.name(snapshot), objects.namespace(snapshot)
     now = clock.now()
     content = await client.create(

@@ -70,16 +70,19 @@ async def make_source(client: Client, namespace: str, name: str = CLAIM) -> None
 
 async def make_snapshot_class(client: Client) -> None:
     """Make the default class of the driver, once for a server."""
+    if await client.find(VOLUME_SNAPSHOT_CLASS, "many") is None:
+        await make_class(client, "many", is_default=True)
+
+
+async def make_class(client: Client, name: str, *, is_default: bool = False) -> None:
+    """Given a name, make a class of the driver."""
+    note = {"snapshot.storage.kubernetes.io/is-default-class": str(is_default).lower()}
     body = {
-        "metadata": {
-            "name": "many",
-            "annotations": {"snapshot.storage.kubernetes.io/is-default-class": "true"},
-        },
+        "metadata": {"name": name, "annotations": note},
         "driver": DRIVER,
         "deletionPolicy": "Delete",
     }
-    if await client.find(VOLUME_SNAPSHOT_CLASS, "many") is None:
-        await client.create(VOLUME_SNAPSHOT_CLASS, body)
+    await client.create(VOLUME_SNAPSHOT_CLASS, body)
 
 
 def policy_body(namespace: str, name: str, claim: str = CLAIM, **schedule: Any) -> Obj:

@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, NoReturn
 
@@ -127,8 +128,8 @@ class Operator:
                     key.kind, seconds, outcome
                 ),
             )
-            router.wire(queue)
-            host = Host(access, queue.add_threadsafe, _die, self._settings.identity)
+            router.wire(queue.add)
+            host = Host(access, queue.add_threadsafe, client.is_echo, _die, self._settings.identity)
             host.start()
             everything = Everything(client, self._clock, queue.add)
             resync = Resync(
@@ -154,7 +155,7 @@ class Router:
         events: EventPoster,
         streams: Streams,
     ) -> None:
-        self._queue: Queue | None = None
+        self._add: Callable[[Key], None] | None = None
         limits = Limits(settings.pool_global, settings.pool_node, settings.pool_driver)
         image = AgentImage(settings.agent_image, settings.agent_pull_policy)
         jobs = AgentJobs(client, image)
@@ -190,17 +191,17 @@ class Router:
             keys.REBUILD: RebuildReconciler(client, events, clock, self._enqueue).reconcile,
         }
 
-    def wire(self, queue: Queue) -> None:
-        """Given the queue, let reconcilers add to it."""
-        self._queue = queue
+    def wire(self, add: Callable[[Key], None]) -> None:
+        """Given the queue's `add`, let reconcilers ask for looks."""
+        self._add = add
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given a key, have its reconciler work on it."""
         return await self._reconcilers[key.kind](key)
 
     def _enqueue(self, key: Key) -> None:
-        if self._queue is not None:
-            self._queue.add(key)
+        if self._add is not None:
+            self._add(key)
 
 
 def _die(why: str) -> NoReturn:

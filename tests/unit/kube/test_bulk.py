@@ -113,7 +113,8 @@ async def nothing(request: web.Request) -> web.Response:
 
 def policy(name: str) -> dict[str, Any]:
     spec = {"source": {"claims": {"names": ["data"]}}}
-    return {"metadata": {"name": name, "namespace": "team"}, "spec": spec}
+    status = {"rebuiltAt": "2026-11-01T00:00:00Z"}  # else its records are asked for
+    return {"metadata": {"name": name, "namespace": "team"}, "spec": spec, "status": status}
 
 
 @pytest.mark.parametrize("kind", [SNAPSHOTS, BACKUPS])

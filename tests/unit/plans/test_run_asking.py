@@ -25,7 +25,14 @@ from backstay.api.common import changed
 from backstay.domain import naming, run
 from backstay.domain.calendar import load_zone
 from backstay.domain.run_points import snapshot_name
-from backstay.domain.run_values import AT_ONCE, POLL, CreateSnapshot, Decision, MarkFailed
+from backstay.domain.run_values import (
+    AT_ONCE,
+    LONGEST_POLL,
+    POLL,
+    CreateSnapshot,
+    Decision,
+    MarkFailed,
+)
 from backstay.domain.sights import PointSeen
 
 CUTTING = status(BackupPhase.SNAPSHOTTING)
@@ -157,7 +164,7 @@ def test_a_create_that_went_through_at_last_clears_what_was_said() -> None:
 
     decision = run.decide(seen(refused, points={"data": PENDING_POINT}))
 
-    assert decision == Decision(ASKED, (), POLL)
+    assert decision == Decision(ASKED, (), LONGEST_POLL)
 
 
 def test_a_snapshot_that_is_deleted_before_the_cut_is_asked_for_again() -> None:
@@ -166,7 +173,7 @@ def test_a_snapshot_that_is_deleted_before_the_cut_is_asked_for_again() -> None:
     before = run.decide(seen(DUMPED, points={"data": PENDING_POINT}))
     deleted = run.decide(seen(before.status, points={"data": PointSeen()}))
 
-    assert before == Decision(DUMPED, (), POLL)
+    assert before == Decision(DUMPED, (), LONGEST_POLL)
     assert deleted == Decision(DUMPED, (on_claim,), POLL)
 
 
@@ -178,7 +185,7 @@ def test_a_snapshot_that_is_deleted_after_the_cut_is_lost() -> None:
     uploading = run.decide(seen(two, points={"data": PointSeen(), "logs": CUT_POINT}))
     lost = run.decide(seen(uploading.status, points={"data": PointSeen(), "logs": CUT_POINT}))
 
-    assert waiting == Decision(two, (), POLL)
+    assert waiting == Decision(two, (), LONGEST_POLL)
     assert (uploading.status.phase, uploading.actions) == (BackupPhase.UPLOADING, ())
     assert [p.result for p in lost.status.points] == [PointResult.FAILED, PointResult.PENDING]
     assert lost.actions == ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from tests.support.builders import (
@@ -28,7 +29,15 @@ from backstay.api.common import changed
 from backstay.domain import run
 from backstay.domain.errors import DataError
 from backstay.domain.run_status import dumps_on
-from backstay.domain.run_values import AT_ONCE, POLL, Decision, MarkFailed, MarkGood
+from backstay.domain.run_values import (
+    AT_ONCE,
+    LONGEST_POLL,
+    POLL,
+    Decision,
+    MarkFailed,
+    MarkGood,
+    pause,
+)
 from backstay.domain.sights import DumpSeen, DumpSight, PointSeen
 
 CUTTING = status(BackupPhase.SNAPSHOTTING)
@@ -41,6 +50,8 @@ DUMPED = changed(
 UPLOADING = status(
     BackupPhase.UPLOADING, points=(point_status(cut_at=NOW - minutes(1), content="content-1"),)
 )
+WAITED = LONGEST_POLL
+"""The snapshot of ASKED was asked for minutes ago."""
 ELSEWHERE = ": only on another claim"
 
 
@@ -91,7 +102,7 @@ def test_a_snapshot_that_is_not_cut_yet_is_waited_for_with_its_error() -> None:
     decision = run.decide(seen(ASKED, points={"data": stuck}))
 
     assert the_point(decision) == point_status(message="driver is busy")
-    assert (decision.status.phase, decision.after) == (BackupPhase.SNAPSHOTTING, POLL)
+    assert (decision.status.phase, decision.after) == (BackupPhase.SNAPSHOTTING, WAITED)
     healed = run.decide(seen(decision.status, points={"data": PENDING_POINT}))
     assert the_point(healed).message is None
 
@@ -111,7 +122,33 @@ def test_a_cut_point_without_dumps_goes_on_to_wait_until_it_is_ready() -> None:
     decision = run.decide(seen(ASKED, points={"data": CUT_POINT}))
 
     assert the_point(decision) == point_status(cut_at=CUT_POINT.cut_at, content="content-1")
+    assert decision.status.phase is BackupPhase.UPLOADING
+    assert decision.actions == ()
+
+
+def test_a_run_without_dumps_whose_snapshot_is_ready_when_it_is_cut_ends_at_once() -> None:
+    decision = run.decide(seen(ASKED, points={"data": READY_POINT}))
+
+    assert decision.actions == (MarkGood("data"),)
+    assert (decision.status.phase, decision.after) == (BackupPhase.COMPLETED, None)
+    assert the_point(decision).cut_at == READY_POINT.cut_at
+    # and a process that follows one that died after the mark says the same, and marks nothing
+    marked = replace(READY_POINT, result=PointResult.GOOD)
+    assert run.decide(seen(ASKED, points={"data": marked})) == replace(decision, actions=())
+
+
+def test_a_run_with_dumps_writes_down_that_they_were_read_again_before_it_marks() -> None:
+    found = seen(DUMPED, points={"data": READY_POINT}, rechecks={"shop": look_done()})
+
+    decision = run.decide(found)
+
+    assert decision.actions == ()
     assert (decision.status.phase, decision.after) == (BackupPhase.UPLOADING, AT_ONCE)
+
+
+@pytest.mark.parametrize(("waited", "after"), [(0, 3), (12, 3), (40, 10), (120, 30), (86_400, 30)])
+def test_what_the_watch_tells_of_is_looked_at_more_and_more_seldom(waited: int, after: int) -> None:
+    assert pause(timedelta(seconds=waited)) == timedelta(seconds=after)
 
 
 def test_a_cut_whose_dump_was_read_again_unchanged_is_a_cut() -> None:
@@ -193,7 +230,7 @@ def test_no_point_waits_for_readiness_while_another_is_not_cut() -> None:
 
     decision = run.decide(seen(two, points={"data": CUT_POINT, "logs": PENDING_POINT}))
 
-    assert (decision.status.phase, decision.after) == (BackupPhase.SNAPSHOTTING, POLL)
+    assert (decision.status.phase, decision.after) == (BackupPhase.SNAPSHOTTING, WAITED)
 
 
 def test_a_point_that_fails_does_not_hold_up_the_others() -> None:
@@ -228,7 +265,9 @@ def test_a_point_that_is_good_already_is_not_marked_again() -> None:
 
 
 def test_a_point_that_is_not_ready_is_waited_for() -> None:
-    assert run.decide(seen(UPLOADING, points={"data": CUT_POINT})) == Decision(UPLOADING, (), POLL)
+    assert run.decide(seen(UPLOADING, points={"data": CUT_POINT})) == Decision(
+        UPLOADING, (), pause(minutes(1))
+    )
 
 
 def test_a_point_that_is_not_ready_in_time_fails() -> None:

@@ -161,7 +161,12 @@ def _leave_cut(seen: Seen, status: BackupStatus, actions: Sequence[Action]) -> D
     judged = run_points.with_hooks_judged(status)
     if not _pending(judged):
         return _end_attempt(seen, judged, actions)
-    return Decision(changed(judged, phase=BackupPhase.UPLOADING, pools=()), (*actions,), AT_ONCE)
+    uploading = changed(judged, phase=BackupPhase.UPLOADING, pools=())
+    if plan_of(status).dumps or plan_of(status).hooks:
+        return Decision(uploading, (*actions,), AT_ONCE)
+    # Nothing that was read after the cut must be written down before the verdict.
+    step = _finish_points(replace(seen, status=uploading))
+    return replace(step, actions=(*actions, *step.actions))
 
 
 def _let_go(seen: Seen) -> Decision:

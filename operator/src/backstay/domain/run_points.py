@@ -30,7 +30,15 @@ from backstay.domain.run_status import (
     tell_hook,
     with_point,
 )
-from backstay.domain.run_values import POLL, Action, CreateSnapshot, Decision, MarkGood, Seen
+from backstay.domain.run_values import (
+    POLL,
+    Action,
+    CreateSnapshot,
+    Decision,
+    MarkGood,
+    Seen,
+    pause,
+)
 from backstay.domain.sights import DumpSeen, DumpSight, PointSeen
 
 
@@ -72,8 +80,12 @@ def cut(seen: Seen) -> Decision:
         else:
             dumps = dumps_on(status, entry.claim)
             actions.append(CreateSnapshot(entry.claim, entry.snapshot or "", seen.now, dumps))
+    uncut = [p for p in status.points if p.pending and p.cut_at is None]
+    untold = actions or any(seen.points.get(p.claim, PointSeen()).cut for p in uncut)
+    waited = seen.now - min((p.requested_at or seen.now for p in uncut), default=seen.now)
+    after = POLL if untold else pause(waited)
     # A refused create is told in the status by who carried it out; what went through clears it.
-    return Decision(changed(status, message=None), tuple(actions), POLL)
+    return Decision(changed(status, message=None), tuple(actions), after)
 
 
 def _late(seen: Seen, entry: PointStatus) -> str:
@@ -148,7 +160,8 @@ def finish(seen: Seen) -> Decision:
         elif seen.now - _known_cut(entry, seen.now) > timeout:
             new = _failed(entry, f"not ready within readyTimeout ({timeout}){colon(point.error)}")
         status = with_point(status, new)
-    return Decision(status, tuple(actions), POLL)
+    cuts = [_known_cut(p, seen.now) for p in status.points if p.pending]
+    return Decision(status, tuple(actions), pause(seen.now - min(cuts, default=seen.now)))
 
 
 def _known_cut(entry: PointStatus, now: datetime) -> datetime:

@@ -18,6 +18,7 @@ from backstay.domain.sights import CopySeen, DumpPlace, DumpSeen, HookPlace, Hoo
 
 POLL: Final = timedelta(seconds=3)
 """Between two looks at something that nothing wakes us for."""
+LONGEST_POLL: Final = timedelta(seconds=30)
 AT_ONCE: Final = timedelta(0)
 
 
@@ -151,6 +152,13 @@ class Seen:
     """By dump name: what its file says after the cut."""
     copy: CopySeen | None = None
     """The rolling copy that is under way."""
+
+
+def pause(waited: timedelta) -> timedelta:
+    """Given how long something was waited for that the watch tells of as well, return when to look
+    again: seldom where it takes long.
+    """
+    return max(POLL, min(waited / 4, LONGEST_POLL))
 
 
 def with_seen(seen: Seen, **found: object) -> Seen:

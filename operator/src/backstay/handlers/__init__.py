@@ -2,6 +2,9 @@
 
 Kopf runs in a thread and loop of its own. The handlers of `on.event` never retry and swallow
 errors, so all that matters happens behind the queue; what kopf misses, the resync finds.
+
+Invariant: an event that shows our own last write asks for no look. Whoever wrote it decided on all
+that was before it, as each patch tests the version that was read, and asks for what follows.
 """
 
 from __future__ import annotations
@@ -29,14 +32,18 @@ from backstay.reconcile import keys
 log = logging.getLogger(__name__)
 
 Enqueue = Callable[[Key], None]
+IsEcho = Callable[[Mapping[str, Any]], bool]
+"""Whether an object as a watch shows it is what we wrote ourselves."""
 
 CONNECTIONS: Final = 20
 """More than there are watches; kopf sets no limit by itself."""
 SNAPSHOT_GROUP: Final = "snapshot.storage.k8s.io"
 
 
-def registry(access: Login, enqueue: Enqueue) -> kopf.OperatorRegistry:
-    """Given the login and where keys go (thread-safe), return the registry of all handlers."""
+def registry(access: Login, enqueue: Enqueue, is_echo: IsEcho) -> kopf.OperatorRegistry:
+    """Given the login, where keys go and what knows our own writes (both thread-safe), return the
+    registry of all handlers.
+    """
     found = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=found)
@@ -54,7 +61,8 @@ def registry(access: Login, enqueue: Enqueue) -> kopf.OperatorRegistry:
     def policy_event(
         type: str | None, body: kopf.Body, namespace: str | None, name: str, **_: Any
     ) -> None:
-        enqueue(keys.policy(namespace or "", name))
+        if is_news(body, is_echo):
+            enqueue(keys.policy(namespace or "", name))
         if concerns_retention(type, body) or (type and adoption.is_asked(body)):
             enqueue(keys.retention(namespace or "", name))
         if is_asked(body):
@@ -63,8 +71,9 @@ def registry(access: Login, enqueue: Enqueue) -> kopf.OperatorRegistry:
             enqueue(keys.copies(namespace or "", name))
 
     @kopf.on.event(GROUP, VERSION, "backups", registry=found)
-    def backup_event(namespace: str | None, name: str, **_: Any) -> None:
-        enqueue(keys.backup(namespace or "", name))
+    def backup_event(body: kopf.Body, namespace: str | None, name: str, **_: Any) -> None:
+        if is_news(body, is_echo):
+            enqueue(keys.backup(namespace or "", name))
 
     @kopf.on.event(GROUP, VERSION, "restorerequests", registry=found)
     def restore_event(namespace: str | None, name: str, **_: Any) -> None:
@@ -73,10 +82,15 @@ def registry(access: Login, enqueue: Enqueue) -> kopf.OperatorRegistry:
     @kopf.on.event(SNAPSHOT_GROUP, "v1", "volumesnapshots", registry=found)
     def snapshot_event(body: kopf.Body, namespace: str | None, **_: Any) -> None:
         backup = identity(dict(body), labels.BACKUP)
-        if backup:
+        if backup and is_news(body, is_echo):
             enqueue(keys.backup(namespace or "", backup))
 
     return found
+
+
+def is_news(body: Mapping[str, Any], is_echo: IsEcho) -> bool:
+    """Given an object as a watch shows it, return whether it is to be looked at."""
+    return bool(dig(body, "metadata", "deletionTimestamp")) or not is_echo(body)
 
 
 def concerns_retention(event: str | None, policy: Mapping[str, Any]) -> bool:
@@ -118,12 +132,14 @@ class Host:
         self,
         access: Login,
         enqueue: Enqueue,
+        is_echo: IsEcho,
         on_end: Callable[[str], None],
         identity: str,
     ) -> None:
         self._access = access
         self._identity = identity
         self._enqueue = enqueue
+        self._is_echo = is_echo
         self._on_end = on_end
         self._stop = threading.Event()
         self._ready = threading.Event()
@@ -142,7 +158,7 @@ class Host:
         try:
             asyncio.run(
                 kopf.operator(
-                    registry=registry(self._access, self._enqueue),
+                    registry=registry(self._access, self._enqueue, self._is_echo),
                     settings=settings(),
                     standalone=True,
                     # Else kopf asks for the user's name, and a numeric user has none.

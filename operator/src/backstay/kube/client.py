@@ -35,6 +35,7 @@ from backstay.domain.objects import Obj
 from backstay.kube.errors import TRANSPORT_ERRORS, Busy, from_response, from_transport
 from backstay.kube.login import Login
 from backstay.kube.resources import POD, Resource
+from backstay.kube.shared import Shared
 
 Objs: TypeAlias = list[Obj]
 Fence = Callable[[], None]
@@ -46,6 +47,8 @@ BULK = 32
 API server at most, and fewer than there are connections, so that other work never waits for it."""
 PAGE = 250
 """Objects of one answer of a LIST: parsing it must not hold the loop up for long."""
+ECHOES = 10_000
+"""Writes that are remembered until the watch shows them."""
 READ_TRIES = 4
 LONGEST_LOG = 16 * 1024 * 1024
 LONGEST_PAUSE = 10.0
@@ -94,6 +97,8 @@ class Client:
         self._pool = login.pool()
         self.bulk = asyncio.Semaphore(BULK)
         """To be held around each request of bulk work."""
+        self.shared = Shared(clock)
+        self._written: dict[tuple[str, str], None] = {}
         seconds = timeout.total_seconds()
         self._timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(10.0, seconds))
         self._date_text = ""
@@ -114,6 +119,12 @@ class Client:
     async def close(self) -> None:
         """Close the connections."""
         await self._pool.close()
+
+    def is_echo(self, obj: Mapping[str, Any]) -> bool:
+        """Given an object as a watch shows it, return whether that is what we wrote ourselves:
+        then nobody else has changed it since what that write was made from. From any thread.
+        """
+        return (objects.uid(obj), objects.version(obj)) in self._written
 
     @property
     def server_date(self) -> datetime | None:
@@ -279,7 +290,12 @@ class Client:
 
     async def _write(self, request: _Request) -> Obj:
         self._fence()
-        return await self._send(request)
+        answer = await self._send(request)
+        if request.verb != "delete":
+            self._written[objects.uid(answer), objects.version(answer)] = None
+            if len(self._written) > ECHOES:
+                del self._written[next(iter(self._written))]
+        return answer
 
     async def _send(self, request: _Request) -> Obj:
         """Send once; return the JSON object of a success, raise what the answer means."""

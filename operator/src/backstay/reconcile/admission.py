@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from backstay.api.backup import FINAL_PHASES, BackupPhase
@@ -26,6 +27,7 @@ from backstay.kube.resources import BACKUP
 from backstay.reconcile import keys
 from backstay.reconcile.runs import is_leaving, parse, sighted, tell
 from backstay.steps.status import write_status
+from backstay.steps.work import each
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +72,10 @@ class Admitter:
             self._limits,
             now,
         )
-        for address, waits_for in verdicts.items():
-            await self._decide(subjects[address], waits_for)
+        await each(
+            self._client,
+            (partial(self._decide, subjects[at], waits_for) for at, waits_for in verdicts.items()),
+        )
         pause = min(LONGEST_PAUSE, SHARE * (self._clock.monotonic() - began))
         self._not_before = self._clock.monotonic() + pause
         times = [s.status.retry_at for s in subjects.values() if s.status.retry_at is not None]

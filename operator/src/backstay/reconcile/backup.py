@@ -7,15 +7,17 @@ of every change that may let one start.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from backstay.api.backup import BackupPhase, Trigger
 from backstay.api.hooks import Stage
 from backstay.domain import labels, objects, run
 from backstay.domain.clock import Clock
+from backstay.domain.objects import Obj
 from backstay.domain.records import Run
 from backstay.domain.run_values import (
+    AT_ONCE,
     Action,
     CancelCopy,
     CancelDump,
@@ -42,6 +44,7 @@ from backstay.steps.copying import Copying
 from backstay.steps.dumping import Dumping
 from backstay.steps.hooking import Hooking
 from backstay.steps.points import PointWriter
+from backstay.steps.snapshots import Pair
 from backstay.steps.status import telling, write_status
 from backstay.steps.streams import Streams
 
@@ -71,37 +74,45 @@ class BackupReconciler:
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given a Backup's key, take its next step; return when to look again."""
         obj = await self._client.find(BACKUP, key.name, key.namespace)
-        subject = parse(obj) if obj is not None else None
-        if subject is None or (is_leaving(subject) and not is_kept(subject)):
-            self._enqueue(keys.ADMISSION)  # it may have held what others wait for
-            return None
-        if subject.status.phase.final or subject.spec.trigger is Trigger.IMPORTED:
-            return None
-        if subject.status.phase is BackupPhase.QUEUED and not is_leaving(subject):
-            self._enqueue(keys.ADMISSION)
-            return None
-        return await self._step(key, subject)
+        while True:
+            subject = parse(obj) if obj is not None else None
+            if subject is None or (is_leaving(subject) and not is_kept(subject)):
+                self._enqueue(keys.ADMISSION)  # it may have held what others wait for
+                return None
+            if subject.status.phase.final or subject.spec.trigger is Trigger.IMPORTED:
+                return None
+            if subject.status.phase is BackupPhase.QUEUED and not is_leaving(subject):
+                self._enqueue(keys.ADMISSION)
+                return None
+            obj, after = await self._step(key, subject)
+            if after != AT_ONCE or obj is subject.obj:
+                return after
+            # What was written is as fresh as what could be read: go on with it.
 
-    async def _step(self, key: Key, subject: Run) -> timedelta | None:
-        seen = await self._looker.gather(subject)
+    async def _step(self, key: Key, subject: Run) -> tuple[Obj, timedelta | None]:
+        """Take one step; return the Backup with its new status, and when to take the next."""
+        seen, pairs = await self._looker.gather(subject)
         decision = run.decide(seen)
         async with telling(self._client, BACKUP, subject.obj, subject.status):
             for action in decision.actions:
-                await self._act(key, subject, seen, action)
+                await self._act(key, subject, seen, pairs, action)
         status = decision.status
-        await write_status(self._client, BACKUP, subject.obj, status)
+        written = await write_status(self._client, BACKUP, subject.obj, status)
         await tell(self._events, subject, status)
-        if status.phase is BackupPhase.QUEUED or status.pools != subject.status.pools:
+        if status.pools != subject.status.pools:
             self._enqueue(keys.ADMISSION)
         if status.phase.final:
             self._dumping.forget(subject.uid)
+            self._looker.forget(subject.uid)
             self._enqueue(keys.policy(key.namespace, subject.spec.policy))
             self._enqueue(keys.retention(key.namespace, subject.spec.policy))
             if status.plan is not None and status.plan.rolling is not None:
                 self._enqueue(keys.copies(key.namespace, subject.spec.policy))
-        return decision.after
+        return written, decision.after
 
-    async def _act(self, key: Key, subject: Run, seen: Seen, action: Action) -> None:
+    async def _act(
+        self, key: Key, subject: Run, seen: Seen, pairs: Mapping[str, Pair], action: Action
+    ) -> None:
         namespace = subject.namespace
         match action:
             case StartDump(dump, place, attempt):
@@ -124,9 +135,7 @@ class BackupReconciler:
             case CreateSnapshot():
                 await self._points.create(subject.obj, subject.spec, subject.status, action)
             case MarkGood(claim):
-                await self._points.mark_good(
-                    subject.obj, subject.spec, subject.status, claim, seen.now
-                )
+                await self._points.mark_good(subject.spec, subject.status, pairs[claim], seen.now)
             case MarkFailed(snapshot):
                 await self._points.mark_failed(namespace, snapshot, subject.uid)
             case StartCopy(series):

@@ -6,7 +6,19 @@ plan of the run decides how long to wait.
 
 from __future__ import annotations
 
-from backstay.api.backup import BackupPhase, BackupSpec, DumpState, PlannedDump, RunPlan, Trigger
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from backstay.api.backup import (
+    BackupPhase,
+    BackupSpec,
+    DumpState,
+    PlannedDump,
+    PointStatus,
+    RunPlan,
+    Trigger,
+)
 from backstay.api.common import changed
 from backstay.api.policy import PolicySpec
 from backstay.api.target import Preference
@@ -27,6 +39,9 @@ from backstay.steps import places, snapshots
 from backstay.steps.copying import Copying, make_plan
 from backstay.steps.dumping import Dumping
 from backstay.steps.hooking import Hooking
+from backstay.steps.snapshots import Pair
+
+JUST_NOW: Final = timedelta(seconds=10)
 
 
 class Looker:
@@ -40,9 +55,21 @@ class Looker:
         self._hooking = hooking
         self._copying = copying
         self._clock = clock
+        self._asked: set[tuple[str, int, str]] = set()
+        """By uid, attempt and claim: the snapshots that this process asked for."""
 
-    async def gather(self, subject: Run) -> Seen:
-        """Given a Backup as read, return all that its next decision rests on."""
+    async def gather(self, subject: Run) -> tuple[Seen, Mapping[str, Pair]]:
+        """Given a Backup as read, return all that its next decision rests on, and by claim the
+        snapshots and contents as read.
+        """
+        pairs: dict[str, Pair] = {}
+        return await self._see(subject, pairs), pairs
+
+    def forget(self, uid: str) -> None:
+        """Given the uid of a run that is over, forget it."""
+        self._asked = {known for known in self._asked if known[0] != uid}
+
+    async def _see(self, subject: Run, pairs: dict[str, Pair]) -> Seen:
         seen = sighted(subject, self._clock.now())
         match subject.status.phase:
             case BackupPhase.PENDING if not is_leaving(subject):
@@ -53,12 +80,12 @@ class Looker:
                 turn = run_hooks.turn(subject.status, deleting=is_leaving(subject))
                 if turn is not None:
                     return with_seen(seen, hook=await self._see_hook(subject, turn))
-                return await self._see_points(subject, seen, recheck=True)
+                return await self._see_points(subject, seen, pairs, recheck=True)
             case BackupPhase.COPYING:
                 copy = await self._copying.look(subject.obj, subject.spec, subject.status)
                 return with_seen(seen, copy=copy)
             case BackupPhase.UPLOADING:
-                return await self._see_points(subject, seen, recheck=False)
+                return await self._see_points(subject, seen, pairs, recheck=False)
         return seen
 
     async def _see_policy(self, subject: Run, seen: Seen) -> Seen:
@@ -145,14 +172,21 @@ class Looker:
         task = HookTask(subject.uid, status.attempt, turn.stage, turn.hook)
         return await self._hooking.look(subject.namespace, task, place)
 
-    async def _see_points(self, subject: Run, seen: Seen, *, recheck: bool) -> Seen:
+    async def _see_points(
+        self, subject: Run, seen: Seen, pairs: dict[str, Pair], *, recheck: bool
+    ) -> Seen:
         """Look at this attempt's snapshots and, once one is cut, at its dumps again."""
         points: dict[str, PointSeen] = {}
         rechecks: dict[str, DumpSeen] = {}
         for entry in subject.status.points:
             if not entry.pending or not entry.snapshot:
                 continue
-            pair = await snapshots.read_pair(self._client, subject.namespace, entry.snapshot)
+            if recheck and self._is_first(subject, entry, seen.now):
+                points[entry.claim] = PointSeen()
+                continue
+            pair = pairs[entry.claim] = await snapshots.read_pair(
+                self._client, subject.namespace, entry.snapshot
+            )
             point = snapshots.seen(pair, run=subject.uid)
             if not point.exists and await self._claim_gone(subject, entry.claim):
                 point = PointSeen(claim_gone=True)
@@ -160,6 +194,16 @@ class Looker:
             if recheck and point.cut and entry.cut_at is None:
                 rechecks |= await self._recheck(subject, entry.claim)
         return with_seen(seen, points=points, rechecks=rechecks)
+
+    def _is_first(self, subject: Run, entry: PointStatus, now: datetime) -> bool:
+        """Whether a snapshot was written down just now, so there can be none but by a process
+        that died since: to ask for it finds that as well, and is to be done anyway.
+        """
+        asked, plan = (subject.uid, entry.attempt, entry.claim), subject.status.plan
+        if plan is None or plan.hooks or asked in self._asked:
+            return False
+        self._asked.add(asked)
+        return now - (entry.requested_at or now) < min(JUST_NOW, plan.cut_timeout)
 
     async def _claim_gone(self, subject: Run, name: str) -> bool:
         """Whether the claim of the plan is not there any more, or is another of that name."""

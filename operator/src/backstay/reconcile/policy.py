@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
@@ -39,6 +40,10 @@ WHY: Final[Mapping[MissReason, str]] = MappingProxyType(
     }
 )
 
+RECHECK: Final = timedelta(minutes=4)
+"""How long what Ready says of claims and classes may stand: shorter than the time between two
+looks of the resync, so that each of them looks for them anew."""
+
 
 class PolicyReconciler:
     """Brings one BackupPolicy up to date at each call."""
@@ -57,15 +62,17 @@ class PolicyReconciler:
         self._events = events
         self._clock = clock
         self._enqueue = enqueue
+        self._checked: dict[Key, float] = {}
+        """When the claims and classes of a policy were last looked for, and found."""
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given a policy's key, start what is due and write its status."""
         obj = await self._client.find(BACKUP_POLICY, key.name, key.namespace)
         if obj is None or dig(obj, "metadata", "deletionTimestamp"):
             metrics.forget_missed(key.namespace, key.name)
+            self._checked.pop(key, None)
             return None
-        seen = await self._gather(obj)
-        decision = policy.decide(seen)
+        seen, decision = await self._decide(key, obj)
         if decision.slot is not None and seen.spec is not None:
             await self._create_run(obj, seen.spec, decision.slot)
         await self._tell_missed(obj, decision.news)
@@ -75,12 +82,37 @@ class PolicyReconciler:
         await self._tell(obj, seen.status, decision.status)
         return decision.after
 
+    async def _decide(self, key: Key, obj: Obj) -> tuple[policy.Seen, policy.Decision]:
+        """Decide on what is cheap to see, and look for claims and classes where Ready needs it."""
+        seen = await self._gather(obj)
+        decision = policy.decide(seen)
+        if seen.spec is None or self._stands(key, seen, decision):
+            return seen, decision
+        try:
+            address = key.namespace, key.name
+            await make_plan(self._client, self._copying, address, seen.spec)
+        except UserError as error:
+            self._checked.pop(key, None)
+            seen = replace(seen, problem=error)
+            return seen, policy.decide(seen)
+        self._checked[key] = self._clock.monotonic()
+        return seen, decision
+
+    def _stands(self, key: Key, seen: policy.Seen, decision: policy.Decision) -> bool:
+        """Whether Ready=True needs no look at claims and classes: it was said of this spec, and
+        either lately, or a run starts now, which looks for them itself.
+        """
+        ready = any(c.type == "Ready" and c.status == "True" for c in seen.status.conditions)
+        if not ready or seen.status.observed_generation != seen.generation:
+            return False
+        age = self._clock.monotonic() - self._checked.get(key, float("-inf"))
+        return decision.slot is not None or age < RECHECK.total_seconds()
+
     async def _gather(self, obj: Obj) -> policy.Seen:
         namespace, name = objects.namespace(obj), objects.name(obj)
         spec, problem = None, None
         try:
             spec = parse_policy_spec(obj)
-            await make_plan(self._client, self._copying, (namespace, name), spec)
         except UserError as error:
             problem = error
         backups = await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")

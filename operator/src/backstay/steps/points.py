@@ -12,16 +12,18 @@ from backstay.builders.snapshot import volume_snapshot
 from backstay.domain import labels, naming, objects
 from backstay.domain.calendar import load_zone
 from backstay.domain.carriers import point_of, record_of, rules_of
-from backstay.domain.errors import Conflict, DataError, NotFound, UserError
+from backstay.domain.errors import Conflict, DataError, UserError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Rules
 from backstay.domain.record import ClaimRecord, DumpRecord, Record, build_record
 from backstay.domain.retention import tiers_for_new
 from backstay.domain.run_values import CreateSnapshot
+from backstay.domain.times import parse_time
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP_POLICY, NAMESPACE, PERSISTENT_VOLUME_CLAIM
 from backstay.steps import snapshots
 from backstay.steps.series import policy_snapshots
+from backstay.steps.snapshots import Pair
 
 
 class PointWriter:
@@ -29,6 +31,8 @@ class PointWriter:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._namespaces: dict[str, tuple[str, datetime | None]] = {}
+        """By name: the uid, and from what moment of the server's clock on it is known."""
 
     async def create(
         self, backup: Obj, spec: BackupSpec, status: BackupStatus, wanted: CreateSnapshot
@@ -45,7 +49,6 @@ class PointWriter:
         claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, wanted.claim, namespace)
         if claim is None or objects.uid(claim) != planned.uid:
             raise Conflict(f"claim {namespace}/{wanted.claim} went away")
-        home = await self._client.get(NAMESPACE, namespace)
         record = Record(
             policy=spec.policy,
             backup=objects.name(backup),
@@ -53,7 +56,7 @@ class PointWriter:
             zone=plan.zone,
             attempt=status.attempt,
             namespace=namespace,
-            namespace_uid=objects.uid(home),
+            namespace_uid=await self._namespace_uid(claim),
             claim=recorded_claim(claim),
             dumps=tuple(_recorded_dump(d) for d in wanted.dumps),
         )
@@ -77,24 +80,34 @@ class PointWriter:
             ),
         )
 
+    async def _namespace_uid(self, claim: Obj) -> str:
+        """The uid of the namespace that a claim, as read just now, lives in. A claim ends with
+        its namespace: one that was there before a namespace was read is in that same one still.
+        """
+        namespace = objects.namespace(claim)
+        uid, since = self._namespaces.get(namespace, ("", None))
+        if since is None or parse_time(dig(claim, "metadata", "creationTimestamp")) >= since:
+            since = self._client.server_date  # of before the read
+            uid = objects.uid(await self._client.get(NAMESPACE, namespace))
+            self._namespaces[namespace] = uid, since
+        return uid
+
     async def mark_good(
-        self, backup: Obj, spec: BackupSpec, status: BackupStatus, claim: str, now: datetime
+        self, spec: BackupSpec, status: BackupStatus, pair: Pair, now: datetime
     ) -> None:
-        """Given a run whose point of a claim is ready, write the verdict good with its tiers.
+        """Given a run and its point that is ready, as read, write the verdict good with its tiers.
 
         Raise Conflict if anything changed meanwhile: the caller reads and decides again.
         """
-        namespace = objects.namespace(backup)
-        name = next(p.snapshot for p in status.points if p.claim == claim) or ""
-        pair = await snapshots.read_pair(self._client, namespace, name)
         if pair.snapshot is None:
-            raise NotFound(f"VolumeSnapshot {namespace}/{name} went away")
+            raise Conflict("the snapshot went away")
+        namespace, name = objects.namespace(pair.snapshot), objects.name(pair.snapshot)
         rules = await self._rules(namespace, spec, status)
         new = point_of(pair.snapshot)
         others = [
             point
             for point in map(point_of, await policy_snapshots(self._client, namespace, spec.policy))
-            if point.claim == claim and point.uid != new.uid
+            if point.claim == new.claim and point.uid != new.uid
         ]
         tiers = tiers_for_new(others, new, rules, now)
         record = record_of(pair.snapshot)

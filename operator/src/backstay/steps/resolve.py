@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Final
 
 from backstay.api.backup import POOLS_MAX, PlannedClaim, PlannedDump, RunPlan
 from backstay.api.dumps import Dump
@@ -25,6 +26,11 @@ from backstay.kube import resources
 from backstay.kube.client import Client
 from backstay.steps import places
 from backstay.steps.places import Ask
+
+CLASSES: Final = timedelta(seconds=10)
+"""How long a look at the snapshot classes serves others. A stale one costs a run's attempt."""
+CONSTANT: Final = timedelta(days=1)
+"""How long what cannot change is remembered."""
 
 
 async def make_plan(
@@ -58,14 +64,9 @@ async def make_plan(
         )
     pools = {admission.GLOBAL: None}
     planned = []
-    classes = await client.list(resources.VOLUME_SNAPSHOT_CLASS)
     for name, claim in sorted(claims.items()):
-        volume_name = objects.dig(claim, "spec", "volumeName")
-        volume = (
-            await client.find(resources.PERSISTENT_VOLUME, volume_name) if volume_name else None
-        )
-        driver = sourcing.driver_of(claim, volume)
-        chosen = sourcing.snapshot_class_for(name, driver, spec.snapshot.class_name, classes)
+        driver = await _driver(client, claim)
+        chosen = await _class(client, name, driver, spec.snapshot.class_name)
         planned.append(PlannedClaim(name=name, uid=objects.uid(claim), class_name=chosen))
         pools[admission.driver_pool(driver)] = None
     for dump in dumps:
@@ -173,6 +174,35 @@ async def _claim_of(dump: PlannedDump, pods: Iterable[Obj], ask: Ask | None) -> 
             "pod, so source.claims.ofDumps cannot tell its claim; start it, or name the claim",
         )
     return (await places.choose_by_asking(running, dump, None, ask=ask)).claim
+
+
+async def _driver(client: Client, claim: Obj) -> str:
+    """The claim's CSI driver. Neither a claim's volume nor a volume's driver ever changes."""
+    volume = objects.dig(claim, "spec", "volumeName")
+    if not volume:
+        return sourcing.driver_of(claim, None)
+
+    async def read() -> str:
+        return sourcing.driver_of(claim, await client.find(resources.PERSISTENT_VOLUME, volume))
+
+    return await client.shared.read(("driver", objects.uid(claim), volume), read, keep=CONSTANT)
+
+
+async def _class(client: Client, claim: str, driver: str, wanted: str | None) -> str:
+    """The class to use. No refusal rests on a shared read: it may have come a moment too soon."""
+
+    async def read(keep: timedelta) -> str:
+        classes = await client.shared.read(
+            resources.VOLUME_SNAPSHOT_CLASS,
+            lambda: client.list(resources.VOLUME_SNAPSHOT_CLASS),
+            keep=keep,
+        )
+        return sourcing.snapshot_class_for(claim, driver, wanted, classes)
+
+    try:
+        return await read(CLASSES)
+    except UserError:
+        return await read(timedelta(0))
 
 
 def _node(pods: Iterable[Obj], uid: str) -> str:
