@@ -97,8 +97,11 @@ threads() { # Sets $threads: the container's CPU limit, rounded up; at most 4, t
     [ "$threads" -le 4 ] || threads=4
 }
 
-choose_compressor() { # Sets $compressor, a command, and $compression, its name.
+choose_compressor() { # Sets $compressor, a command, $compression, its name, and $buffered.
     threads
+    # Tools write 4 KiB at a time into a pipe. It is silent where its library can be loaded.
+    buffered=''
+    if words=$(stdbuf -o 256K true 2>&1) && [ -z "$words" ]; then buffered='stdbuf -o 256K'; fi
     compressor=cat compression=none
     if command -v zstd >/dev/null 2>&1; then
         compressor="zstd -1 -q -T$threads" compression=zstd
@@ -112,6 +115,7 @@ squeezed() { # COMMAND...: compresses what it prints into FILE.partial.
     codes=$(
         exec 3>&1
         {
+            gentle="$gentle $buffered"
             "$@" 3>&-
             printf 'dump=%s ' "$?" >&3
         } | {
