@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.e2e.kube import Kube, KubectlError, Obj
+from tests.e2e.shop import IMAGE
 
 NAMESPACE = "backstay"
 SELECTOR = "app.kubernetes.io/name=backstay"
@@ -21,14 +22,61 @@ ACCOUNT = "system:serviceaccount:backstay:backstay"
 def kill(kubectl: Kube) -> None:
     """Kill the operator (SIGKILL: no farewell, the Lease is not given back); wait for the next."""
     home = kubectl.within(NAMESPACE)
-    old = {p["metadata"]["uid"] for p in home.list("pods", "--selector", SELECTOR)}
-    home.run("delete", "pods", "--selector", SELECTOR, "--grace-period=0", "--force")
+    old = home.list("pods", "--selector", SELECTOR)
+    for pod in old:
+        _kill(home, pod)
+    gone = {p["metadata"]["uid"] for p in old}
 
     def replaced() -> bool:
         pods = home.list("pods", "--selector", SELECTOR)
-        return bool(pods) and all(p["metadata"]["uid"] not in old and _ready(p) for p in pods)
+        return bool(pods) and all(p["metadata"]["uid"] not in gone and _ready(p) for p in pods)
 
     kubectl.until("another operator pod to be ready", replaced, 90)
+
+
+def _kill(home: Kube, pod: Obj) -> None:
+    """End the operator in a pod by SIGKILL, from the node: a pod that is deleted by force still
+    gets its SIGTERM, and PID 1 of a container hears no SIGKILL from inside. Then remove the pod,
+    so that no pause after crashes holds up its successor.
+    """
+    name, node = pod["metadata"]["name"], pod["spec"]["nodeName"]
+    script = (
+        "killed=; for p in /proc/[0-9]*; do "
+        'if grep -qzFx "BACKSTAY_IDENTITY=$0" "$p/environ" 2>/dev/null; then '
+        'kill -KILL "${p#/proc/}" && killed=1; fi; done; [ -n "$killed" ]'
+    )
+    killer = f"kill-{secrets.token_hex(4)}"
+    home.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": killer},
+            "spec": {
+                "nodeName": node,
+                "hostPID": True,
+                "restartPolicy": "Never",
+                "tolerations": [{"operator": "Exists"}],
+                "containers": [
+                    {
+                        "name": "kill",
+                        "image": IMAGE,
+                        "imagePullPolicy": "IfNotPresent",
+                        "command": ["sh", "-c", script, name],
+                        "securityContext": {"privileged": True, "runAsUser": 0},
+                    }
+                ],
+            },
+        }
+    )
+    try:
+        home.until(
+            "the operator to be killed",
+            lambda: home.get("pod", killer)["status"].get("phase") == "Succeeded",
+            60,
+        )
+    finally:
+        home.run("delete", "pod", killer, "--wait=false")
+    home.run("delete", "pod", name, "--grace-period=0", "--force")
 
 
 @contextmanager
@@ -52,7 +100,7 @@ def kill_leader(kubectl: Kube) -> None:
         return str(home.get("lease", "backstay")["spec"].get("holderIdentity") or "")
 
     old = kubectl.until("a leader", holder, 60)
-    home.run("delete", "pod", old.partition("_")[0], "--grace-period=0", "--force")
+    _kill(home, home.get("pod", old.partition("_")[0]))
     kubectl.until("another leader", lambda: holder() not in ("", old), 90)
 
 

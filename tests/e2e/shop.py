@@ -15,6 +15,7 @@ API = "backstay.dev/v1alpha1"
 PREFIX = "backstay.dev/"
 CLAIM = "data-pg-0"
 DUMP = "/var/lib/postgresql/data/backstay/shop.dump"
+DUMPING = "select 1 from pg_stat_activity where application_name = 'pg_dump'"
 CHECKSUM = "select count(*) || ':' || md5(string_agg(id || what, ',' order by id)) from orders"
 IMAGE = "localhost/backstay-postgres:17"
 
@@ -80,6 +81,27 @@ class Shop:
             if ends:
                 self.sql(f"select pg_terminate_backend(pid) {sleeping}")
             running.wait(30)
+
+    @contextmanager
+    def dump_held(self, policy: str = "shop") -> Iterator[str]:
+        """Yield the name of a run whose pg_dump stands still as long as the block lasts: behind
+        a lock it would give up after a minute.
+        """
+        with self.table_locked():
+            name = self.backup(policy=policy)
+            self.kubectl.until("pg_dump to run", lambda: self.sql(DUMPING), 60)
+            self._signal_dump("STOP")
+        try:
+            yield name
+        finally:
+            self._signal_dump("CONT")
+
+    def _signal_dump(self, signal: str) -> None:
+        script = (
+            'for p in /proc/[0-9]*; do [ "$(cat "$p/comm" 2>/dev/null)" != pg_dump ] || '
+            'kill -s "$0" "${p#/proc/}"; done'
+        )
+        self.kubectl.exec("pg-0", "sh", "-c", script, signal, container="postgres")
 
     def touch_policy(self, name: str = "shop") -> None:
         """Have retention look at a policy now: the resync would do it within minutes.

@@ -8,7 +8,7 @@ import pytest
 from tests.e2e import operator_pod
 from tests.e2e.disks import Disks
 from tests.e2e.kube import Obj
-from tests.e2e.shop import Shop, ours
+from tests.e2e.shop import DUMPING, Shop, ours
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -17,13 +17,9 @@ def a_policy(shop: Shop) -> None:
 
 
 def test_killed_while_dumping(shop: Shop) -> None:
-    with shop.table_locked():
-        name = shop.backup()
-        shop.kubectl.until_phase("backups.backstay.dev", name, "Dumping")
-        waits = "select 1 from pg_stat_activity where application_name = 'pg_dump'"
-        shop.kubectl.until("pg_dump to run", lambda: shop.sql(waits), 30)
+    with shop.dump_held() as name:
         operator_pod.kill(shop.kubectl)
-        assert shop.sql(waits) == "1", "the same pg_dump runs on without its operator"
+        assert shop.sql(DUMPING) == "1", "the same pg_dump runs on without its operator"
     _ended_right(shop, name)
 
 

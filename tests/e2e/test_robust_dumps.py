@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 from tests.e2e import operator_pod
 from tests.e2e.kube import Obj
-from tests.e2e.shop import DUMP, Shop, ours, policy
+from tests.e2e.shop import DUMP, DUMPING, Shop, ours, policy
 from tests.support.cable import cable
 
-DUMPING = "select 1 from pg_stat_activity where application_name = 'pg_dump'"
 CUT = 60.0
 
 
@@ -111,7 +110,7 @@ def test_a_dump_past_its_deadline_is_ended_inside(shop: Shop) -> None:
 
 def test_of_two_operators_one_works_and_the_other_takes_over(shop: Shop) -> None:
     with operator_pod.replicas(shop.kubectl, 2):
-        with dumping(shop) as name:
+        with shop.dump_held() as name:
             operator_pod.kill_leader(shop.kubectl)
             assert shop.sql(DUMPING) == "1", "the same pg_dump runs on"
         ended_right(shop, name)
@@ -127,7 +126,7 @@ def test_a_minute_without_the_api_server_costs_nothing(shop: Shop) -> None:
         pytest.skip("only the local cluster's operator can be cut off from here")
     host, port = address.hostname, address.port or 443
     with cable((host, port)) as line, operator_pod.through(shop.kubectl, line.port):
-        with dumping(shop) as name:
+        with shop.dump_held() as name:
             line.cut()
             time.sleep(CUT)  # the length of the fault itself
             assert shop.sql(DUMPING) == "1", "the same pg_dump runs on"
@@ -137,9 +136,10 @@ def test_a_minute_without_the_api_server_costs_nothing(shop: Shop) -> None:
 
 def test_a_target_scaled_to_zero_fails_the_run_and_says_so(shop: Shop) -> None:
     shop.kubectl.run("scale", "statefulset/pg", "--replicas=0")
-    failed = shop.finished(shop.backup(), "Failed")
-    shop.kubectl.run("scale", "statefulset/pg", "--replicas=1")
-    assert (
-        "spec.dumps[shop].target: StatefulSet pg is scaled to zero" in (failed["status"]["message"])
-    )
-    shop.kubectl.run("rollout", "status", "statefulset/pg", "--timeout=90s")
+    try:
+        failed = shop.finished(shop.backup(), "Failed")
+    finally:
+        shop.kubectl.run("scale", "statefulset/pg", "--replicas=1")
+        shop.kubectl.run("rollout", "status", "statefulset/pg", "--timeout=90s")
+    why = "spec.dumps[shop].target: StatefulSet pg is scaled to zero"
+    assert why in failed["status"]["message"]

@@ -20,10 +20,9 @@ class Cable:
         self._listen()
 
     def cut(self) -> None:
-        """Close every connection, and refuse new ones."""
+        """Close every connection, and refuse new ones; of a cut cable nothing changes."""
         # A listener that another thread accepts on goes only with its shutdown.
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        _close(self._listener)
         with self._lock:
             ends, self._ends = self._ends, set()
         for end in ends:
