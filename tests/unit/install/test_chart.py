@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
+from unittest import mock
 
 import kubernetes_validate
 import pytest
@@ -17,6 +19,8 @@ from tests.unit.install.rendering import (
     only,
     operator_container,
 )
+
+from backstay.settings import Settings
 
 TEST_CLUSTER: Object = {
     "hostNetwork": True,
@@ -100,3 +104,37 @@ def test_every_value_has_a_schema() -> None:
     assert set(schema["properties"]) == {*defaults, "global"}
     for key in ("image", "crds", "ports"):
         assert set(schema["properties"][key]["properties"]) == set(defaults[key])
+
+
+def test_what_rolling_copies_may_use_reaches_the_operator(tools: Tools) -> None:
+    rolling = {
+        "sources": [{"path": "/srv/a", "namespaces": ["team-a"], "restore": True}],
+        "destinations": [
+            {"path": "/backup", "namespaces": ["*"], "nodes": ["worker-1"], "id": "disk-1"},
+            {"claim": "nfs", "subPath": "copies", "namespaces": ["team-a"]},
+        ],
+    }
+    env = operator_container(helm_template(tools, {"rolling": rolling}))["env"]
+    given = next(e["value"] for e in env if e["name"] == "BACKSTAY_ROLLING")
+    with mock.patch.dict(os.environ, {"BACKSTAY_ROLLING": given}, clear=True):
+        found = Settings().rolling
+    assert found.sources[0].open_to("team-a", "any")
+    assert not found.sources[0].open_to("team-b", "any")
+    assert [d.open_to("b", "worker-1") for d in found.destinations] == [True, False]
+    assert (found.destinations[1].claim, found.destinations[1].sub_path) == ("nfs", "copies")
+
+
+@pytest.mark.parametrize(
+    "rolling",
+    [
+        {"sources": [{"path": "srv", "namespaces": ["a"]}]},
+        {"sources": [{"path": "/srv"}]},
+        {"sources": [{"path": "/srv", "namespaces": []}]},
+        {"destinations": [{"namespaces": ["a"]}]},
+        {"destinations": [{"path": "/b", "claim": "c", "namespaces": ["a"]}]},
+        {"roots": []},
+    ],
+)
+def test_roots_that_mean_nothing_are_refused(tools: Tools, rolling: Object) -> None:
+    with pytest.raises(AssertionError, match="rolling"):
+        helm_template(tools, {"rolling": rolling})
