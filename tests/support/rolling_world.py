@@ -60,7 +60,7 @@ class World:
         clock = SystemClock()
         events = EventPoster(self.client, clock, "test")
         self._router = Router(settings, clock, self.client, events, Streams(Exec(self._access)))
-        self._router.wire(self)  # type: ignore[arg-type]  # all that it needs is add()
+        self._router.wire(self.add)
         self._due: set[Key] = set()
 
     def add(self, key: Key) -> None:

@@ -1,0 +1,135 @@
+"""Bad input about dumps and hooks is answered at `kubectl apply` too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+from tests.api.test_bad_input import (
+    CLAIMS,
+    CLAIMS_NEED,
+    DUMP,
+    DURATION,
+    GONE,
+    OBJECT,
+    STRICT,
+    Row,
+    apply_all,
+    policy,
+)
+from tests.support.kubectl import Kubectl
+
+ABSOLUTE: Final = "must be the absolute path of a file"
+DATABASE: Final = "must be the name of a database, without control characters"
+DUMPS: Final = "spec.dumps[0]"
+BEFORE: Final = "spec.hooks.before"
+AFTER: Final = "spec.hooks.after"
+
+BAD: Final = [
+    policy("spec.dumps", [DUMP, DUMP], "spec.dumps[1]", "Duplicate value"),
+    policy(
+        "spec.dumps",
+        [DUMP, {**DUMP, "name": "again"}],
+        "spec",
+        "two dumps of one target write the same file: give each its own",
+    ),
+    policy("spec.dumps.0.name", "Shop_1", f"{DUMPS}.name", "must be lower case letters, digits"),
+    policy("spec.dumps.0.name", "a" * 64, f"{DUMPS}.name", "more than 63 bytes"),
+    policy("spec.dumps.0.file", "shop.dump", f"{DUMPS}.file", ABSOLUTE),
+    policy("spec.dumps.0.file", "/data/../etc/shop", f"{DUMPS}.file", "without '..'"),
+    policy("spec.dumps.0.file", "/data//shop.dump", f"{DUMPS}.file", ABSOLUTE),
+    policy("spec.dumps.0.file", "/data/backstay/", f"{DUMPS}.file", "and a '/' at the end"),
+    policy("spec.dumps.0.file", "/data/shop\n.dump", f"{DUMPS}.file", "control characters"),
+    policy("spec.dumps.0.file", "/data/shop.json", DUMPS, "must not end in .json"),
+    policy("spec.dumps.0.file", "/data/shop.failed", DUMPS, "kept beside a dump"),
+    policy(
+        "spec.dumps.0.postgres.databases",
+        ["shop\n"],
+        f"{DUMPS}.postgres.databases[0]",
+        DATABASE,
+    ),
+    policy("spec.dumps.0.target.kind", "Job", f"{DUMPS}.target.kind", 'supported values: "Deploy'),
+    policy("spec.dumps.0.target.name", "Pg", f"{DUMPS}.target.name", OBJECT),
+    policy("spec.dumps.0.target", GONE, f"{DUMPS}.target", "Required value"),
+    policy("spec.dumps.0.postgres", GONE, DUMPS, "a dump needs exactly one of postgres, mysql"),
+    policy("spec.dumps.0.maxDuration", "0h0m", f"{DUMPS}.maxDuration", DURATION),
+    policy("spec.dumps.0.target.prefer", "Any", f"{DUMPS}.target.prefer", 'values: "Primary"'),
+    Row(
+        "BackupPolicy",
+        {"spec.dumps": GONE, "spec.source.claims": {"ofDumps": True}},
+        "spec",
+        "there are none: add dumps, or name the claims",
+    ),
+    policy("spec.source.claims", {"ofDumps": False}, CLAIMS, CLAIMS_NEED),
+    policy("spec.hooks", {}, "spec.hooks", "hooks needs before, after, or both"),
+    policy("spec.hooks.maxFreeze", "1 minute", "spec.hooks.maxFreeze", DURATION),
+    policy("spec.hooks.before.0.command", GONE, f"{BEFORE}[0]", "set exactly one of them"),
+    policy("spec.hooks.before.1.command", ["x"], f"{BEFORE}[1]", "set exactly one of them"),
+    policy("spec.hooks.before.0.command", [], f"{BEFORE}[0].command", "at least 1 items"),
+    policy("spec.hooks.before.0.command", "echo", f"{BEFORE}[0].command", "of type array"),
+    policy("spec.hooks.before.0.timeout", "0s", f"{BEFORE}[0].timeout", DURATION),
+    policy("spec.hooks.before.0.onError", "Ignore", f"{BEFORE}[0].onError", 'values: "Fail"'),
+    policy("spec.hooks.before.0.target", GONE, f"{BEFORE}[0].target", "Required value"),
+    policy("spec.hooks.before.1.name", "quiet", f"{BEFORE}[1]", "Duplicate value"),
+    policy("spec.hooks.before.0.name", "Quiet", f"{BEFORE}[0].name", "must be lower case letters"),
+    policy("spec.hooks.before.1.session.ready", "", f"{BEFORE}[1].session.ready", "at least 1"),
+    policy("spec.hooks.after.0.target", DUMP["target"], "spec.hooks", "but none when it has the"),
+    policy("spec.hooks.after.1.target", GONE, "spec.hooks", "an after hook needs a target"),
+    policy("spec.hooks.after.1.command", GONE, f"{AFTER}[1].command", "Required value"),
+    Row(
+        "BackupPolicy",
+        {"spec.hooks.after.1.name": "session", "spec.hooks.after.1.target": GONE},
+        "spec.hooks",
+        "a session is ended by its own end",
+    ),
+    policy("spec.hooks.around", [], STRICT, 'unknown field "spec.hooks.around"'),
+    policy("spec.dumps.0.mysql", {}, DUMPS, "a dump needs exactly one of postgres, mysql"),
+    policy("spec.dumps.0.minFree", "64 MB", f"{DUMPS}.minFree", "must be a size such as 0, 64Mi"),
+    policy(
+        "spec.dumps.0.postgres",
+        {"databases": ["a", "b"], "format": "custom"},
+        f"{DUMPS}.postgres",
+        "format custom holds one database",
+    ),
+    policy(
+        "spec.dumps.0.postgres",
+        {"databases": ["a"], "format": "custom", "globals": "include"},
+        f"{DUMPS}.postgres",
+        "format custom cannot hold roles",
+    ),
+    policy(
+        "spec.dumps.0.postgres",
+        {"databases": ["a"], "globals": "only"},
+        f"{DUMPS}.postgres",
+        "globals only holds no database",
+    ),
+    policy(
+        "spec.dumps.0.postgres.password",
+        {"env": "A", "file": "/a"},
+        f"{DUMPS}.postgres.password",
+        "password needs exactly one of env, file and secretKeyRef",
+    ),
+    policy(
+        "spec.dumps.0.postgres.password",
+        {"env": "9$(id)"},
+        f"{DUMPS}.postgres.password.env",
+        "must be the name of an environment variable",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def refusals(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
+    kubectl = Kubectl(kubeconfig, "bad-dumps")
+    assert kubectl("create", "namespace", kubectl.namespace).ok
+    return apply_all(kubectl, BAD, tmp_path_factory.mktemp("bad"))
+
+
+@pytest.mark.parametrize("number", range(len(BAD)), ids=lambda number: str(BAD[number]))
+def test_bad_input_is_refused_with_the_field_and_the_remedy(
+    refusals: dict[int, str], number: int
+) -> None:
+    row = BAD[number]
+    assert f"{row.field}: " in refusals[number]
+    assert row.message in refusals[number]
