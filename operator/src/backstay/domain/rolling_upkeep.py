@@ -259,8 +259,9 @@ def _chore(seen: Seen, kept: Kept, verdicts: Sequence[Verdict]) -> Chore | None:
 def _list_first(seen: Seen, kept: Kept, look: CopiesStatus) -> Chore | None:
     """The list that is needed before anything is changed, if one is."""
     if _is_unknown(seen, look):
-        since = seen.rebuilt_at.isoformat() if seen.rebuilt_at else "first"
-        return _list(kept, f"rebuild {since}", imports=True)
+        # The first one is the same Job whether or not the rebuild of a new policy was faster.
+        occasion = "first" if look.listed_at is None else f"rebuild {seen.rebuilt_at}"
+        return _list(kept, occasion, imports=True)
     if look.stale:
         return _list(kept, f"stale since {look.listed_at}")
     return None
