@@ -1,6 +1,6 @@
 """`python -m backstay.agent VERB [JSON]`: the entry point of Jobs and verify pods.
 
-The contract is docs/design/0008-rolling-agent.md; `verify` says its outcome in words (0006).
+The contract is docs/design/0014-rolling-agent.md; `verify` says its outcome in words (0006).
 """
 
 from __future__ import annotations

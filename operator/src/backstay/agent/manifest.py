@@ -2,7 +2,7 @@
 
 Invariants: part 0000 is whole, each later one replaces the directories that changed since; parts
 are never written to once their tree is published, so trees share them by links; the index (digests
-by path) can be read without the blocks. The format is in docs/design/0008-rolling-agent.md.
+by path) can be read without the blocks. The format is in docs/design/0014-rolling-agent.md.
 """
 
 # ruff: noqa: N818 - an error is named after what it is about, as in domain/errors.py

@@ -1,4 +1,4 @@
-"""The tasks that a Job hands over as JSON, read into values (docs/design/0008-rolling-agent.md)."""
+"""The tasks that a Job hands over as JSON, read into values (docs/design/0014-rolling-agent.md)."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ CAPABILITIES: Final = (
     "SYS_CHROOT",
 )
 """What it takes to read every file, to give a copy its owner, mode, capabilities and device nodes,
-and to lock rsync in (design note 0008). Pod Security's baseline allows all of them.
+and to lock rsync in (design note 0014). Pod Security's baseline allows all of them.
 """
 KEPT: Final = timedelta(hours=1)
 """A finished Job stays so long, for people to read its log."""

@@ -1,4 +1,4 @@
-"""What the agent is told to do, as docs/design/0008-rolling-agent.md has it: one Step each.
+"""What the agent is told to do, as docs/design/0014-rolling-agent.md has it: one Step each.
 
 Invariant: a task is a function of what it is made from, so the name of a Job can be taken from it.
 """
