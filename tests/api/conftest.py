@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tests.support import debian
 from tests.support.apiserver import running_api_server
 from tests.support.node import NodeClient
 from tests.support.rolling_world import WORKER, World, ensure_node
@@ -45,6 +46,7 @@ async def namespace(client: Client) -> str:
 
 @pytest.fixture
 async def world(credentials: Login, tmp_path: Path) -> AsyncIterator[World]:
+    debian.require({"rsync": "rsync"})
     async with NodeClient(credentials, SystemClock()) as client:
         client.logs = {}
         token = secrets.token_hex(4)
