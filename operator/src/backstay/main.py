@@ -11,7 +11,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, NoReturn
@@ -26,7 +25,7 @@ from backstay.handlers import Host
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.exec import Exec
-from backstay.kube.lease import Elector
+from backstay.kube.lease import Elector, identity
 from backstay.kube.login import Login, login
 from backstay.observe import metrics, ports
 from backstay.reconcile import keys
@@ -95,8 +94,7 @@ class Operator:
                 self._clock,
                 namespace=self._settings.namespace,
                 name=self._settings.lease_name,
-                # A restarted container has the pod's name but must not believe that it leads.
-                identity=f"{self._settings.identity}_{socket.gethostname()}_{os.getpid()}",
+                identity=identity(self._settings.identity, self._clock),
             )
             self._ready = True
             leading = asyncio.create_task(self._lead(access, elector))

@@ -16,7 +16,7 @@ from backstay.domain import objects
 from backstay.domain.errors import AlreadyExists, Conflict, Fatal, NotFound, Transient
 from backstay.domain.objects import Obj
 from backstay.kube.client import Client
-from backstay.kube.lease import Elector, micro_time
+from backstay.kube.lease import Elector, identity, micro_time
 from backstay.kube.resources import Resource
 
 
@@ -226,6 +226,23 @@ async def test_anothers_lease_is_taken_when_it_has_not_changed_for_its_duration(
     assert server.stored is not None
     assert server.stored["spec"]["holderIdentity"] == "me"
     assert server.stored["spec"]["leaseTransitions"] == 1
+
+
+async def test_a_restarted_container_waits_for_the_lease_of_the_process_before_it(
+    clock: VirtualClock, server: OneLease
+) -> None:
+    def elector() -> Elector:
+        name = identity("backstay-0", clock)
+        return Elector(server, clock, namespace="backstay", name="backstay", identity=name)
+
+    await elector().acquire()  # and it is killed
+
+    await clock.advance(1)
+    restarted = asyncio.create_task(elector().acquire())
+    await clock.advance(14)
+    assert not restarted.done()
+    await clock.advance(5)
+    assert restarted.done()
 
 
 async def test_a_write_of_ours_without_an_answer_is_found_and_kept(

@@ -232,6 +232,13 @@ class Elector:
         return micro_time(self._clock.now())
 
 
+def identity(pod: str, clock: Clock) -> str:
+    """Given the pod's name and a clock, return a name for this process: a restarted container has
+    the pod's name and its process id 1, but must not believe that it leads.
+    """
+    return f"{pod}_{micro_time(clock.now())}"
+
+
 def micro_time(moment: datetime) -> str:
     """Given an aware datetime, return it as Kubernetes' MicroTime (UTC, six decimals)."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
