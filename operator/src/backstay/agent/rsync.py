@@ -2,13 +2,14 @@
 
 Invariants: the side that a tenant can write to is served by an rsync daemon for one connection, on
 a socket pair, in a chroot of that directory (so what is swapped for a symlink meanwhile leads
-nowhere else); the other side is ours. Exit status 24 (files vanished) is success with a note,
-every other one but 0 is a failure. Never --inplace: a tree shares its inodes with older ones.
+nowhere else); the other side is ours. Files that vanish are a note and no failure, anything
+else that rsync complains of is one. Never --inplace: a tree shares its inodes with older ones.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,12 @@ _EVERYTHING: Final = ("-lptgoD", "-HAXS", "--numeric-ids", "--modify-window=-1")
 _FROM: Final = ("--from0", "--files-from=-")
 _THEIRS: Final = "rsync://localhost/module/"
 _VANISHED_STATUS: Final = 24
+_PARTIAL_STATUS: Final = 23
+_GONE: Final = re.compile(
+    rb"file has vanished: .*|.*: (No such file or directory \(2\)|Not a directory \(20\))"
+    rb"( \(in module\))?|rsync (error|warning): some files.*"
+)
+"""What rsync says of an entry that went away, in each of the moments in which it may go."""
 _TRIES: Final = 3
 _CONFIGURATION: Final = """use chroot = yes
 uid = 0
@@ -49,6 +56,9 @@ read only = {read_only}
 def pull(source: int, target: int, names: Sequence[bytes], bandwidth: int) -> None:
     """Given a tenant's directory, ours, paths of files below both and bytes a second (0: no
     limit), copy those files. What has vanished is left out. Raise DataError if rsync fails.
+
+    An entry that goes between two looks of rsync at it ends with 23 instead of 24: that is no
+    failure if rsync speaks of nothing else.
     """
     options = ("--no-recursive", "--no-implied-dirs", "--ignore-times", "--ignore-missing-args")
     with _module(source, read_only=True) as module:
@@ -57,6 +67,7 @@ def pull(source: int, target: int, names: Sequence[bytes], bandwidth: int) -> No
             module,
             (source, target),
             names,
+            may_vanish=True,
         )
 
 
@@ -88,7 +99,12 @@ def _module(fd: int, *, read_only: bool) -> Iterator[Path]:
 
 
 def _run(
-    words: Sequence[str], module: Path, open_files: tuple[int, int], names: Sequence[bytes]
+    words: Sequence[str],
+    module: Path,
+    open_files: tuple[int, int],
+    names: Sequence[bytes],
+    *,
+    may_vanish: bool = False,
 ) -> None:
     done = subprocess.run(
         ["rsync", *_EVERYTHING, *words],
@@ -103,6 +119,9 @@ def _run(
         check=False,
         preexec_fn=die_with_parent,
     )
+    gone = all(_GONE.fullmatch(line) for line in done.stderr.splitlines() if line)
+    if may_vanish and done.returncode == _PARTIAL_STATUS and gone:
+        return
     if done.returncode not in {0, _VANISHED_STATUS}:
         said = done.stderr.decode(errors="replace").strip()[-500:]
         raise DataError(f"rsync ended with status {done.returncode}: {said}")
