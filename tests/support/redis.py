@@ -44,7 +44,9 @@ def running(rdb: bytes = b"") -> Iterator[Server]:
             (home / "dump.rdb").write_bytes(rdb)
             (home / "dump.rdb").chmod(0o644)
         settings = ("--port", "0", "--unixsocket", str(home / "socket"), "--save", "")
-        argv = ["redis-server", *settings, "--dir", str(home), "--requirepass", PASSWORD]
+        # By default it waits five seconds for more replicas.
+        argv = ["redis-server", *settings, "--repl-diskless-sync-delay", "0"]
+        argv += ["--dir", str(home), "--requirepass", PASSWORD]
         with debian.process([*debian.unprivileged(), *argv], home) as _:
             log = home / "log"
             eventually(lambda: b"eady to accept connections" in log.read_bytes(), "Redis")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.support.waiting import eventually
 
 from backstay.api.dumps import AnyCommand, Output
 from backstay.dumps import ENGINES
-from backstay.dumps.base import DumpState, DumpTask, State, parse_result
+from backstay.dumps.base import Command, DumpState, DumpTask, State, parse_result
 
 COMMAND = ENGINES["command"]
 MEBI = 1024 * 1024
@@ -95,3 +96,34 @@ def test_the_deadline_ends_a_pipe_of_a_shell_with_all_that_is_in_it(container: C
     out, _ = process.communicate(timeout=30)
     assert parse_result(out).message == "deadline of 1 s exceeded"
     eventually(lambda: not leftovers(process.pid), "the end of every process")
+
+
+@pytest.mark.parametrize(
+    ("files", "threads"),
+    [
+        ({"cpu.max": "max 100000"}, "-T4"),
+        ({"cpu.max": "100000 100000"}, "-T1"),
+        ({"cpu.max": "150000 100000"}, "-T2"),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "-T4"),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, "-T3"),
+        ({}, "-T4"),
+    ],
+)
+def test_the_compressor_keeps_to_the_cpu_limit_of_the_container(
+    container: Container, files: dict[str, str], threads: str
+) -> None:
+    tools, cgroups = container.folder / "bin", container.folder / "cgroup"
+    tools.mkdir()
+    (tools / "nproc").write_text("#!/bin/sh\necho 64\n")
+    (tools / "zstd").write_text(f'#!/bin/sh\necho "$@" >{container.folder}/told\ncat\n')
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    for name, text in files.items():
+        (cgroups / name).parent.mkdir(parents=True, exist_ok=True)
+        (cgroups / name).write_text(f"{text}\n")
+    pod = replace(container, programs=str(tools))
+    start = COMMAND.start(pod.task(), sh("echo x", compress=True))
+    assert start.stdin.count(b"cgroups=/sys/fs/cgroup\n") == 1
+    moved = start.stdin.replace(b"cgroups=/sys/fs/cgroup\n", f"cgroups='{cgroups}'\n".encode())
+    assert pod.run(Command(start.argv, moved)).state == State.DONE
+    assert threads in (container.folder / "told").read_text().split()

@@ -220,6 +220,27 @@ def test_a_disk_that_runs_full(pod: Container, subject: Subject, disk: Path) -> 
     assert shutil.disk_usage(disk).free > 900_000
 
 
+def test_too_little_space_for_another_dump_is_refused_with_figures(
+    shells: dict[str, Shell], disk: Path
+) -> None:
+    pod = Container(shells["busybox"], disk)
+    filler = AnyCommand(argv=("head", "-c", "1500000", "/dev/zero"))
+    good = pod.run(ENGINES["command"].start(pod.task("before"), filler))
+    task = replace(pod.task(), min_free=1024 * 1024)
+    pod.run(ENGINES["command"].start(task, filler))
+    needs = "3 MiB needed (the last dump's 2 MiB and a fifth, and minFree 1 MiB)"
+    assert_failed(pod, good, f"not enough space in {disk}/: 2 MiB free, {needs}")
+
+
+def test_a_dump_is_stopped_before_the_disk_is_full(shells: dict[str, Shell], disk: Path) -> None:
+    pod = Container(shells["dash"], disk)
+    good = pod.run(ENGINES["command"].start(pod.task("before"), AnyCommand(argv=("echo", "x"))))
+    grows = AnyCommand(argv=("sh", "-c", "head -c 2500000 /dev/zero; sleep 60"))
+    task = replace(pod.task(), min_free=1024 * 1024)
+    pod.run(ENGINES["command"].start(task, grows))
+    assert_failed(pod, good, f"stopped: 1 MiB free in {disk}/, minFree is 1 MiB")
+
+
 def test_a_disk_that_is_read_only(pod: Container, subject: Subject, disk: Path) -> None:
     pod = replace(pod, folder=disk)
     tiny = AnyCommand(argv=("echo", "good"))

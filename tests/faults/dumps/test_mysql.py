@@ -102,3 +102,52 @@ def test_a_dump_restores_to_the_same_database(pod: Container, shop: Server) -> N
     shop.sql("DROP DATABASE IF EXISTS copy; CREATE DATABASE copy")
     shop.sql(pod.content(state).decode(), "copy")
     assert contents(shop, "copy") == contents(shop, DATABASE)
+
+
+def test_the_position_in_the_binary_log_is_on_record(dash_pod: Container, shop: Server) -> None:
+    at = shop.sql("SHOW MASTER STATUS").split("\t")
+    state = dump(dash_pod, shop)
+    assert state.position is not None
+    assert f"MASTER_LOG_FILE='{at[0]}', MASTER_LOG_POS={at[1]}" in state.position
+    assert "SET GLOBAL gtid_slave_pos='0-1-" in state.position
+
+
+def test_where_the_position_is_denied_the_dump_goes_without_it(
+    dash_pod: Container, shop: Server
+) -> None:
+    tools = dash_pod.folder / "bin"
+    tools.mkdir()
+    (tools / "mariadb-dump").write_text(
+        "#!/bin/sh\n"
+        "case $* in *--master-data*)\n"
+        "    echo 'Access denied; you need (at least one of) the BINLOG MONITOR privilege(s)' >&2\n"
+        "    exit 2 ;;\n"
+        "esac\n"
+        'exec /usr/bin/mariadb-dump "$@"\n'
+    )
+    (tools / "mariadb-dump").chmod(0o755)
+    state = dump(replace(dash_pod, programs=str(tools)), shop)
+    assert (state.state, state.position) == (State.DONE, None), state
+
+
+def test_all_databases_and_users_are_dumped_when_none_is_named(
+    dash_pod: Container, shop: Server
+) -> None:
+    state = dump(dash_pod, shop, Mysql())
+    assert state.state == State.DONE, state
+    text = dash_pod.content(state).decode(errors="replace")
+    assert f"USE `{DATABASE}`;" in text
+    assert "INSERT INTO `global_priv` VALUES" in text
+    assert "USE `performance_schema`" not in text
+
+
+@pytest.mark.parametrize("name", ["it's $(id) `x`", "-x a", "ünï", 'a "b" \\'])
+def test_a_database_name_is_data(dash_pod: Container, shop: Server, name: str) -> None:
+    quoted = name.replace("`", "``")
+    shop.sql(f"CREATE DATABASE `{quoted}`; CREATE TABLE `{quoted}`.marker (n int)")
+    for databases in ((name,), (name, DATABASE)):
+        state = dump(
+            dash_pod, shop, Mysql(databases=databases), dash_pod.task(attempt=len(databases))
+        )
+        assert state.state == State.DONE, state
+        assert b"CREATE TABLE `marker`" in dash_pod.content(state)

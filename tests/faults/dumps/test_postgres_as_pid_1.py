@@ -64,11 +64,20 @@ def of_namespace(server: postgres.Server) -> dict[int, Sequence[str]]:
     return {pid: argv for pid, argv in found.items() if argv[0] and "postgres" not in argv[0]}
 
 
+def stopped(server: postgres.Server) -> int:
+    """The number of the one process in the server's namespace, once it has stopped; else 0."""
+    found = list(of_namespace(server))
+    if len(found) != 1:
+        return 0
+    state = Path(f"/proc/{found[0]}/stat").read_text().rpartition(") ")[2].split()[0]
+    return found[0] if state == "T" else 0
+
+
 def test_an_orphan_with_a_bad_end_restarts_the_server(first: postgres.Server) -> None:
     before = first.log
     code = "(exec >/dev/null 2>&1; kill -STOP $(sh -c 'echo $PPID'); exit 3) & exit 0"
     subprocess.run([*enter(first), "sh", "-c", code], check=True, timeout=20)
-    [pid] = of_namespace(first)
+    pid = eventually(lambda: stopped(first), "the orphan")
     os.kill(pid, signal.SIGCONT)
     eventually(lambda: CRASH in first.log[len(before) :], "the crash that the rule avoids")
     ready = "database system is ready to accept connections"

@@ -110,7 +110,10 @@ dumped() { # DATABASES and options for them
 engine_verify() { # Sets $position from the dump itself.
     ends_with '-- Dump completed'
     [ -n "$located" ] || return 0
-    position=$(expand "$file.partial" 2>/dev/null |
-        sed -n 's/^-- \(CHANGE [MR].*\);/\1/p; s/^-- \(SET GLOBAL gtid.*\);/\1/p; 200q' | tr '\n' ' ')
+    # At the head, and MariaDB's GTID at the end.
+    position=$({
+        expand "$file.partial" 2>/dev/null | sed -n 's/^-- \(CHANGE .*_LOG_FILE=.*\);/\1/p; 200q'
+        sed -n 's/^-- \(SET GLOBAL gtid_slave_pos=.*\);/\1/p' "$lock/out"
+    } | tr '\n' ' ')
     position=${position% }
 }
