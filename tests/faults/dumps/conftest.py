@@ -15,7 +15,7 @@ from tests.support import debian, mariadb, postgres
 
 @pytest.fixture(scope="session")
 def shells(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Shell]:
-    debian.require({name: name for name in SHELLS})
+    debian.require({name: name for name in (*SHELLS, "zstd")})
     applets = tmp_path_factory.mktemp("busybox")
     busybox = shutil.which("busybox")
     assert busybox is not None
