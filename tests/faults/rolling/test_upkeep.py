@@ -142,6 +142,16 @@ def test_a_tree_that_is_not_as_recorded_is_told_by_verify(place: Place) -> None:
     assert (whole.code, whole.result["differences"]["count"]) == (1, 2)
 
 
+def test_a_restore_onto_btrfs_sees_what_it_has_made(place: Place, btrfs: Path) -> None:
+    """A directory of btrfs that is open shows no entry that was made since."""
+    (place.source / "file").write_text("one")
+    point = place.copy("r1")["point"]
+    target = {"root": str(btrfs), "path": "restored-here"}
+    outcome = place.agent("restore", place.task(stamp=point["stamp"], target=target))
+    assert outcome.code == 0, outcome
+    assert (btrfs / "restored-here/file").read_text() == "one"
+
+
 def test_chosen_paths_are_restored_to_a_new_directory(place: Place, memory: Path) -> None:
     place.copy("r1")
     (memory / "out").mkdir()

@@ -196,6 +196,18 @@ def _fill(
     finally:
         os.close(source)
     processes = task.limits.processes
+    # Opened anew: btrfs shows the entries that were there when a directory was opened.
+    filled = os.open(".", DIRECTORY, dir_fd=target)
+    try:
+        found = _differences(filled, chosen, processes)
+    finally:
+        os.close(filled)
+    if found:
+        shown = ", ".join(examples(found)["examples"])
+        raise DataError(f"{len(found)} entries are not as recorded after the restore: {shown}")
+
+
+def _differences(target: int, chosen: _Chosen, processes: int) -> list[bytes]:
     found = list(differences(target, chosen.directories, hashes=True, processes=processes))
     descent = Descent(target)
     for path, known in chosen.files.items():
@@ -203,6 +215,4 @@ def _fill(
         why = difference(descent(parent), name, known, hashes=True)
         found += [path + b": " + why.encode()] if why else []
     descent.close()
-    if found:
-        shown = ", ".join(examples(found)["examples"])
-        raise DataError(f"{len(found)} entries are not as recorded after the restore: {shown}")
+    return found
