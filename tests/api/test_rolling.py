@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.support.rolling_world import ROUNDS, WORKER, World, ensure_node
+from tests.support.rolling_world import WORKER, World, ensure_node
 
 from backstay.domain import labels, objects
 from backstay.domain.objects import dig
@@ -123,7 +123,7 @@ async def test_a_root_that_is_taken_back_stops_runs_that_were_planned(world: Wor
 async def test_an_operator_that_is_killed_after_any_step_ends_with_one_copy(world: World) -> None:
     await world.policy()
     await world.create(BACKUP, "killed", {"policy": "uploads"})
-    for _ in range(ROUNDS):
+    for _ in range(60):
         world.restart()
         world.add(keys.ADMISSION)
         world.add(keys.backup(world.namespace, "killed"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ from backstay.reconcile import keys
 from backstay.settings import DestinationRoot, RollingRoots, Settings, SourceRoot
 from backstay.steps.streams import Streams
 
-ROUNDS = 60
+WITHIN = 60.0
+"""Seconds in which everything must come to rest: a guard against a loop, not a speed."""
 WORKER = "worker-1"
 
 
@@ -83,7 +85,8 @@ class World:
     async def settle(self, *first: Key) -> None:
         """Work and let the node work, until neither has anything to do."""
         self._due |= set(first)
-        for _ in range(ROUNDS):
+        limit = time.monotonic() + WITHIN
+        while time.monotonic() < limit:
             busy = await self.step()
             ran = await self.node.run()
             if not busy and not ran:
