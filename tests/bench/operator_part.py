@@ -17,12 +17,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-# As in the pod all of it is loaded, so that its memory counts.
-import backstay.main  # noqa: F401
 from backstay.engine.queue import Key, Queue
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.login import login
+from backstay.main import SWITCH_SECONDS  # with all that is loaded in the pod: its memory counts
 from backstay.reconcile import keys
 from backstay.reconcile.everything import Everything
 from backstay.reconcile.retention import RetentionReconciler
@@ -134,4 +133,5 @@ async def serve(kubeconfig: Path) -> None:
 
 
 if __name__ == "__main__":
+    sys.setswitchinterval(SWITCH_SECONDS)
     asyncio.run(serve(Path(sys.argv[1])))

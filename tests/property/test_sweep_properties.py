@@ -19,13 +19,12 @@ class World:
     snapshot: Carrier | None
     content: Content | None
     twin: Content | None
-    due: bool
     disk: bool = True
     finalizers: bool = False
 
     def plan(self) -> Action:
         others = [c for c in (self.content, self.twin) if c is not None]
-        return plan_sweep(self.snapshot, self.content, others, due=self.due)
+        return plan_sweep(self.snapshot, self.content, others)
 
     def write(self, action: Action) -> None:
         """Apply one write the way the API server and the controllers do."""
@@ -33,8 +32,6 @@ class World:
         match action.step:
             case Step.WRITE_INTENT if content is not None:
                 self.content = replace(content, sweep_intent=action.intent, deletion_policy=RETAIN)
-            case Step.DROP_INTENT if content is not None:
-                self.content = replace(content, sweep_intent=None, deletion_policy=RETAIN)
             case Step.SET_DELETE if content is not None:
                 self.content = replace(content, deletion_policy=DELETE)
             case Step.DELETE_SNAPSHOT if self.snapshot is not None:
@@ -75,38 +72,29 @@ class World:
         raise AssertionError(f"does not end: {steps}")
 
 
-def world(*, policy: DeletionPolicy, shared: bool, due: bool, finalizers: bool) -> World:
+def world(*, policy: DeletionPolicy, shared: bool, finalizers: bool) -> World:
     content = Content("content", "C", "1", "driver", "disk", policy, None, "S")
     twin = replace(content, name="twin", uid="T", ref_uid="other") if shared else None
-    return World(Carrier("snap", "S", "1"), content, twin, due, finalizers=finalizers)
+    return World(Carrier("snap", "S", "1"), content, twin, finalizers=finalizers)
 
 
 worlds = st.builds(
     world,
     policy=st.sampled_from([RETAIN, DELETE]),
     shared=st.booleans(),
-    due=st.booleans(),
     finalizers=st.booleans(),
 )
 
 
 @given(worlds)
 def test_a_sweep_ends_with_nothing_left_but_a_shared_disk(it: World) -> None:
-    policy = it.content.deletion_policy if it.content else None
     it.finish()
-    if it.due:
-        assert (it.snapshot, it.content) == (None, None)
-        assert it.disk is (it.twin is not None)
-    else:
-        assert it.snapshot is not None
-        assert it.content is not None
-        assert it.disk
-        assert it.content.deletion_policy is policy
+    assert (it.snapshot, it.content) == (None, None)
+    assert it.disk is (it.twin is not None)
 
 
 @given(worlds, st.integers(min_value=0, max_value=6))
 def test_killed_after_any_write_the_next_process_goes_on(it: World, writes: int) -> None:
-    it.due = True
     for _ in range(writes):
         action = it.plan()
         if action.step in {Step.NOTHING, Step.FROZEN}:
@@ -116,27 +104,6 @@ def test_killed_after_any_write_the_next_process_goes_on(it: World, writes: int)
     it.finish()
     assert (it.snapshot, it.content) == (None, None)
     assert it.disk is (it.twin is not None)
-
-
-@given(worlds, st.integers(min_value=0, max_value=6))
-def test_held_after_any_write_the_disk_stays_unless_the_snapshot_is_gone(
-    it: World, writes: int
-) -> None:
-    it.due = True
-    for _ in range(writes):
-        action = it.plan()
-        if action.step in {Step.NOTHING, Step.FROZEN}:
-            break
-        it.write(action)
-    it.due = False
-    if it.snapshot is None:
-        return
-    was_going = it.snapshot.deleting
-    it.finish()
-    assert it.disk
-    assert it.content is not None
-    assert it.content.deletion_policy is RETAIN or it.content.sweep_intent is None
-    assert (it.snapshot is None) is was_going
 
 
 def lose_snapshot(it: World) -> None:
@@ -159,8 +126,8 @@ def test_what_people_do_meanwhile_never_costs_a_disk_that_must_stay(
         if action.step in {Step.NOTHING, Step.FROZEN}:
             break
         it.write(action)
-    had_disk, due = it.disk, it.due
+    had_disk = it.disk
     meddle(it)
     it.finish()
-    if it.twin is not None or not due:
+    if it.twin is not None:
         assert it.disk is had_disk

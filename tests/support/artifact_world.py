@@ -231,7 +231,7 @@ class World:
         there = self.snapshots.get(ref["name"])
         if there is None or objects.uid(there) != ref["uid"]:
             others = [content_of(c) for c in self.contents.values()]
-            self._sweep(plan_sweep(None, content_of(content), others, due=False))
+            self._sweep(plan_sweep(None, content_of(content), others))
 
     def _sweep(self, action: Action) -> None:
         match action.step:

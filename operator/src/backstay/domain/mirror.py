@@ -64,6 +64,8 @@ def mirror(
 
 def difference(found: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str | None]:
     """Given labels as found and as wanted, return what to set and which of ours to remove."""
+    if found == wanted:
+        return {}
     changes: dict[str, str | None] = {k: v for k, v in wanted.items() if found.get(k) != v}
     changes |= {k: None for k in found if k.startswith(labels.PREFIX) and k not in wanted}
     return changes

@@ -60,7 +60,7 @@ class Census:
     def see_content(self, content: Obj) -> None:
         """Given a content of ours, remember it if it could be an orphan."""
         uid = dig(content, "spec", "volumeSnapshotRef", "uid")
-        if uid is not None and _is_lost(content, {}):
+        if uid is not None and uid not in self._snapshots and _is_lost(content, {}):
             self._suspects[str(uid)] = Suspect(*_address(content), str(uid))
 
     def see_snapshot(self, snapshot: Obj) -> None:
@@ -113,7 +113,7 @@ def _is_lost(content: Obj, names: Mapping[tuple[str, str], str]) -> bool:
     uid = dig(content, "spec", "volumeSnapshotRef", "uid")
     if uid is None or names.get(_address(content)) == uid:
         return False  # Without a uid it waits for the snapshot that is to bind it.
-    return plan_sweep(None, content_of(content), (), due=False).step is Step.FROZEN
+    return plan_sweep(None, content_of(content), ()).step is Step.FROZEN
 
 
 def _orphan(

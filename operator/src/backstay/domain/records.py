@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
 
-from backstay.api.backup import BackupSpec, BackupStatus, PointResult
+from backstay.api.backup import BackupSpec, BackupStatus, PointResult, PointStatus
 from backstay.api.common import changed
 from backstay.domain.points import Point, Rules
 from backstay.domain.subject import Subject
@@ -39,23 +39,29 @@ def shown(record: Run, points: Mapping[str, tuple[Point, str]]) -> BackupStatus:
     """Given a finished Backup and, by the names of their artifacts, the points that exist and how
     long they are kept, return the status that tells so.
     """
-    entries = []
-    for entry in record.status.points:
-        point, until = points.get(entry.artifact or "", (None, ""))
-        if point is None:
-            entries.append(changed(entry, tiers=(), until="gone" if entry.artifact else None))
-        else:
-            entries.append(changed(entry, tiers=tiers_of(point), until=until or None))
-    if tuple(entries) == record.status.points:
+    entries = tuple(_entry(entry, points) for entry in record.status.points)
+    if all(a is b for a, b in zip(entries, record.status.points, strict=True)):
         return record.status
     tiers = list(dict.fromkeys(t for e in entries for t in e.tiers))
     untils = list(dict.fromkeys(e.until for e in entries if e.until))
     return changed(
         record.status,
-        points=tuple(entries),
+        points=entries,
         tiers=",".join(tiers) or None,
         until=untils[0] if len(untils) == 1 else ("mixed" if untils else None),
     )
+
+
+def _entry(entry: PointStatus, points: Mapping[str, tuple[Point, str]]) -> PointStatus:
+    """The entry as it should be; itself where it says so already, as nearly always."""
+    point, until = points.get(entry.artifact or "", (None, ""))
+    tiers: tuple[str, ...] = tiers_of(point) if point is not None else ()
+    kept = until or None
+    if point is None and entry.artifact:
+        kept = "gone"
+    if (tiers, kept) == (entry.tiers, entry.until):
+        return entry
+    return changed(entry, tiers=tiers, until=kept)
 
 
 def removable(

@@ -2,31 +2,30 @@
 
 plan_sweep() looks at what is there and names the next write. It is repeated until it says
 Nothing or Frozen; any process may die after any write and the next one goes on from what it
-sees. S = VolumeSnapshot, C = its VolumeSnapshotContent, intent = annotation `sweep` on C with
-S's uid:
+sees. S = a VolumeSnapshot that is due, C = its VolumeSnapshotContent, intent = annotation
+`sweep` on C with S's uid:
 
-| S | C | due | not due |
-|---|---|---|---|
-| there | of another snapshot | Frozen | Nothing |
-| there | no intent | WriteIntent | Nothing |
-| there | intent of another, or not Retain | WriteIntent | DropIntent if there is any |
-| there | intent of S, Retain | DeleteSnapshot | DropIntent |
-| there, going | intent of S, Retain | Nothing: wait | DropIntent |
-| there | none | DeleteSnapshot | Nothing |
-| there, going | none | Nothing: wait | Nothing |
-| gone | intent of S, handle shared, Delete | WriteIntent (Retain again) | the same |
-| gone | intent of S, handle shared, Retain | DeleteContent, keeps the disk | the same |
-| gone | intent of S, Retain | SetDelete | the same |
-| gone | intent of S, Delete | DeleteContent | the same |
-| gone | no intent, or of another snapshot | Frozen | Frozen |
-| gone | none | Nothing | Nothing |
+| S | C | next |
+|---|---|---|
+| there | of another snapshot | Frozen |
+| there | no intent, intent of another, or not Retain | WriteIntent |
+| there | intent of S, Retain | DeleteSnapshot |
+| there | none | DeleteSnapshot |
+| there, going | intent of S, Retain; or none | Nothing: wait |
+| gone | intent of S, handle shared, Delete | WriteIntent (Retain again) |
+| gone | intent of S, handle shared, Retain | DeleteContent, keeps the disk |
+| gone | intent of S, Retain | SetDelete |
+| gone | intent of S, Delete | DeleteContent |
+| gone | no intent, or of another snapshot | Frozen |
+| gone | none | Nothing |
 
 Invariants: the disk of a snapshot goes only after an intent was written while it was due and
 the snapshot is gone; C is Retain until then, so that no controller takes the disk by itself;
-once S is gone its labels cannot be read any more, so the intent alone decides. WriteIntent and
-DropIntent set Retain in the same patch, whatever the class says.
+once S is gone its labels cannot be read any more, so the intent alone decides. WriteIntent sets
+Retain in the same patch, whatever the class says.
 DeleteSnapshot has uid and resourceVersion as preconditions: an edit by hand or a restore that
-claims the point makes it fail (409), and the next plan drops the intent.
+claims the point makes it fail (409). Then it is due no more, and the patch that mirrors its
+labels onto C takes the intent away (`mirror`).
 """
 
 from collections.abc import Sequence
@@ -39,8 +38,6 @@ class Step(StrEnum):
 
     WRITE_INTENT = "WriteIntent"
     """Patch C (resourceVersion): annotation sweep = `intent`, deletionPolicy Retain."""
-    DROP_INTENT = "DropIntent"
-    """Patch C (resourceVersion): annotation sweep = null, deletionPolicy Retain."""
     DELETE_SNAPSHOT = "DeleteSnapshot"
     """DELETE S with uid and resourceVersion as preconditions."""
     SET_DELETE = "SetDelete"
@@ -101,28 +98,18 @@ class Action:
 
 
 def plan_sweep(
-    snapshot: Carrier | None, content: Content | None, others: Sequence[Content], *, due: bool
+    snapshot: Carrier | None, content: Content | None, others: Sequence[Content]
 ) -> Action:
-    """Given a snapshot (None: it is known to be gone), its content (None: there is none, looked
-    for by bound name and by ref uid), other contents (those of the same driver and handle
-    matter) and whether retention sweeps the snapshot now, return the next write.
+    """Given a snapshot that retention sweeps (None: it is known to be gone), its content (None:
+    there is none, looked for by bound name and by ref uid) and other contents (those of the same
+    driver and handle matter), return the next write.
     """
     if snapshot is None:
         if content is None:
             return Action(Step.NOTHING, "nothing is left")
         return _plan_gone(content, others)
     if content is not None and content.ref_uid != snapshot.uid:
-        if due:
-            return Action(Step.FROZEN, f"content {content.name} belongs to another snapshot")
-        return Action(Step.NOTHING, "not due, and its content is another's")
-    return _plan_present(snapshot, content, due)
-
-
-def _plan_present(snapshot: Carrier, content: Content | None, due: bool) -> Action:
-    if not due:
-        if content is None or content.sweep_intent is None:
-            return Action(Step.NOTHING, "not due")
-        return _on_content(Step.DROP_INTENT, content, "not due any more")
+        return Action(Step.FROZEN, f"content {content.name} belongs to another snapshot")
     if content is not None and (
         content.sweep_intent != snapshot.uid or content.deletion_policy is not DeletionPolicy.RETAIN
     ):

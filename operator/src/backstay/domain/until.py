@@ -69,7 +69,7 @@ def _end(tier: Tier, point: Point, rules: Rules) -> date | None:
 
 def _short(day: date, today: date) -> str:
     """Month and day are enough for the next months; the year is told for later ones."""
-    return f"{day}" if _is_far(day, today) else f"{day:%m-%d}"
+    return f"{day}" if _is_far(day, today) else day.isoformat()[5:]
 
 
 def _is_far(day: date, today: date) -> bool:

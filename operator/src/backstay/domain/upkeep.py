@@ -181,7 +181,7 @@ def is_leaving(content: Obj) -> bool:
     """
     if dig(content, "metadata", "deletionTimestamp"):
         return False  # Its driver is removing the disk.
-    return plan_sweep(None, content_of(content), (), due=False).step is not Step.FROZEN
+    return plan_sweep(None, content_of(content), ()).step is not Step.FROZEN
 
 
 def poll_after(deleted: str, now: datetime) -> timedelta:
@@ -192,12 +192,15 @@ def poll_after(deleted: str, now: datetime) -> timedelta:
 def _as_it_counts(snapshot: Obj, seen: Seen) -> Point:
     """The point as retention is to see it: orphaned pending ones as failed, stale users struck."""
     point = point_of(snapshot)
-    run = objects.annotations(snapshot).get(labels.RUN, "")
-    if point.result is labels.Result.PENDING and run not in seen.running:
-        failed = {**point.labels, labels.RESULT: labels.Result.FAILED.value}
-        point = replace(point, labels=failed)
-    users = [u for u in (point.in_use or "").split(",") if u in seen.requests]
-    return replace(point, in_use=",".join(users) or None)
+    if point.result is labels.Result.PENDING:
+        run = objects.annotations(snapshot).get(labels.RUN, "")
+        if run not in seen.running:
+            failed = {**point.labels, labels.RESULT: labels.Result.FAILED.value}
+            point = replace(point, labels=failed)
+    if point.in_use is not None:
+        users = [u for u in point.in_use.split(",") if u in seen.requests]
+        point = replace(point, in_use=",".join(users) or None)
+    return point
 
 
 def _item(snapshot: Obj, verdict: Verdict, seen: Seen) -> Item:
@@ -208,30 +211,37 @@ def _item(snapshot: Obj, verdict: Verdict, seen: Seen) -> Item:
     if point.in_use != objects.annotations(snapshot).get(labels.IN_USE):
         notes[labels.IN_USE] = point.in_use
     changes = Patch(snapshot, difference(objects.labels(snapshot), after), notes)
-    labelled = replace(
-        point,
-        labels=after,
-        marked_at=verdict.set_annotations.get(labels.MARKED_AT)
-        or (None if labels.MARKED_AT in verdict.remove_annotations else point.marked_at),
-    )
+    labelled = point if not verdict.patches else _labelled(verdict, after)
     bound = dig(snapshot, "status", "boundVolumeSnapshotContentName", default="")
     content = seen.contents.get(bound)
-    item = Item(
+    mirrored = sweep = None
+    if content and dig(content, "spec", "volumeSnapshotRef", "uid") == objects.uid(snapshot):
+        mirrored = mirror(snapshot, after, content, labelled, due=verdict.sweep) or None
+    # The sweep waits for the mirror: a content that loses its snapshot must be found.
+    if verdict.sweep and not (changes or mirrored or seen.clock is not None):
+        mine = content_of(content) if content else None
+        sweep = plan_sweep(carrier(snapshot), mine, ())
+    return Item(
         labelled,
         changes or None,
+        mirrored,
+        sweep,
         due=verdict.sweep and seen.clock is None,
         until=until(labelled, seen.rules, seen.now, last=verdict.last),
         reasons=verdict.reasons,
     )
-    if content and dig(content, "spec", "volumeSnapshotRef", "uid") == objects.uid(snapshot):
-        patch = mirror(snapshot, after, content, labelled, due=verdict.sweep)
-        if patch:
-            # The sweep waits for the mirror: a content that loses its snapshot must be found.
-            return replace(item, content=patch)
-    if changes or seen.clock is not None:
-        return item
-    mine = content_of(content) if content else None
-    return replace(item, sweep=plan_sweep(carrier(snapshot), mine, (), due=verdict.sweep))
+
+
+def _labelled(verdict: Verdict, after: Mapping[str, str]) -> Point:
+    """The point of a verdict as it will be."""
+    marked_at = verdict.point.marked_at
+    if labels.MARKED_AT in verdict.remove_annotations:
+        marked_at = None
+    return replace(
+        verdict.point,
+        labels=after,
+        marked_at=verdict.set_annotations.get(labels.MARKED_AT, marked_at),
+    )
 
 
 def _conditions(seen: Seen, stopped: Stopped) -> tuple[Condition, ...] | None:

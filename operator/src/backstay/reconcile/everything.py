@@ -63,7 +63,7 @@ class Everything:
                 self._enqueue(keys.retention(*place))
         if await asyncio.to_thread(world.leaving):
             self._enqueue(keys.sweeps())
-        await count_orphans(self._client, world.census())
+        await count_orphans(self._client, await asyncio.to_thread(world.census))
 
     def _needs_pass(self, world: World, place: Place, brake: brakes.Brake | None) -> bool:
         if adoption.is_asked(world.policies.get(place, {})):

@@ -128,7 +128,7 @@ class RetentionReconciler:
         stored = await write_step(self._client, action, point.namespace)
         if stored is not None and action.step is Step.WRITE_INTENT:
             carrier = Carrier(point.name, point.uid, point.resource_version, point.deleting)
-            action = plan_sweep(carrier, content_of(stored), (), due=True)
+            action = plan_sweep(carrier, content_of(stored), ())
             await write_step(self._client, action, point.namespace)
 
     async def _show(self, run: Run, status: BackupStatus) -> bool:

@@ -83,6 +83,6 @@ class SweepReconciler:
         left: Obj | None = content
         while left is not None:
             mine = content_of(left)
-            action = plan_sweep(None, mine, disks[mine.handle or ""], due=False)
+            action = plan_sweep(None, mine, disks[mine.handle or ""])
             left = await write_step(self._client, action, None)
         return False

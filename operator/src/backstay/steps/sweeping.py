@@ -37,6 +37,6 @@ async def write_step(client: Client, action: Action, namespace: str | None) -> O
         "metadata": {"resourceVersion": action.resource_version},
         "spec": {"deletionPolicy": policy.value},
     }
-    if action.step in (Step.WRITE_INTENT, Step.DROP_INTENT):
+    if action.step is Step.WRITE_INTENT:
         patch["metadata"]["annotations"] = {labels.SWEEP: action.intent}
     return await client.patch(VOLUME_SNAPSHOT_CONTENT, action.name, None, patch)
