@@ -21,7 +21,7 @@ from backstay.engine.queue import Key, Queue
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.login import login
-from backstay.main import SWITCH_SECONDS  # with all that is loaded in the pod: its memory counts
+from backstay.main import keep_turns_short  # with all that is loaded in the pod: its memory counts
 from backstay.reconcile import keys
 from backstay.reconcile.everything import Everything
 from backstay.reconcile.retention import RetentionReconciler
@@ -133,5 +133,5 @@ async def serve(kubeconfig: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.setswitchinterval(SWITCH_SECONDS)
+    keep_turns_short()
     asyncio.run(serve(Path(sys.argv[1])))

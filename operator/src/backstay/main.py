@@ -8,6 +8,7 @@ lost Lease, a Fatal error, kopf's end. The next process reads the world and carr
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -51,8 +52,6 @@ log = logging.getLogger(__name__)
 STOP_SECONDS: Final = 5.0
 RESYNC_JITTER: Final = 0.1
 SWITCH_SECONDS: Final = 0.0005
-"""How long a thread that plans keeps the interpreter from the loop, which gives it up at each
-request that it sends: with Python's 5 ms a turn of many requests waits for tenths of a second."""
 
 
 class Operator:
@@ -213,6 +212,16 @@ def _die(why: str) -> NoReturn:
     os._exit(1)
 
 
+def keep_turns_short() -> None:
+    """Keep what runs beside the loop, in this process, from holding it up for tenths of a second."""
+    # A thread that plans has the interpreter for so long each time, and the loop gives it up at
+    # each request that it sends: with Python's 5 ms a turn with many requests takes long.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    # A full collection would walk everything that was imported, time and again.
+    gc.collect()
+    gc.freeze()
+
+
 def run() -> None:
     """Run the operator with settings from the environment."""
     settings = Settings()
@@ -222,5 +231,5 @@ def run() -> None:
     logging.getLogger("kopf").setLevel(logging.WARNING)
     # It warns at each start that signals do not reach its thread, which is what we want.
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
-    sys.setswitchinterval(SWITCH_SECONDS)
+    keep_turns_short()
     asyncio.run(Operator(settings, SystemClock()).run())
