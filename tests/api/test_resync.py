@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.api.test_brakes import make_lost_content, make_point, make_policy, make_series
 from tests.support.passes import retention_of, until_idle
+from tests.support.schedules import MovedClock, next_hour
 
-from backstay.domain import labels, objects
+from backstay.domain import labels, objects, upkeep
 from backstay.domain.errors import Transient
 from backstay.domain.objects import Obj, dig
 from backstay.engine.queue import Key
@@ -127,6 +129,52 @@ async def test_a_look_that_finds_nothing_to_do_is_one_list_per_kind(
         "list restorerequests": 1,
         "list volumesnapshotcontents": await pages(client, VOLUME_SNAPSHOT_CONTENT),
     }
+
+
+async def test_what_was_idle_is_planned_again_only_when_something_changes_or_a_date_passes(
+    client: Client, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make_policy(client, namespace)
+    for day in range(2):
+        await make_point(client, namespace, day)
+        await bind(client, namespace, f"day-{day}")
+    await until_idle(retention_of(client, CLOCK, namespace, "shop"))
+    planned = []
+    plan = upkeep.plan
+
+    def noted(seen: upkeep.Seen) -> upkeep.Plan:
+        planned.append(objects.namespace(seen.policy or {}))
+        return plan(seen)
+
+    monkeypatch.setattr(upkeep, "plan", noted)
+    clock = MovedClock()
+    clock.move_to(next_hour(clock.now()))
+    found: list[Key] = []
+    everything = Everything(client, clock, found.append)
+
+    async def asks() -> bool:
+        found.clear()
+        await everything.look()
+        return keys.retention(namespace, "shop") in found
+
+    assert [await asks() for _ in range(3)] == [False] * 3
+    assert planned.count(namespace) == 1
+
+    tomorrow = (clock.now() + timedelta(days=1)).date().isoformat()
+    await label_by_hand(client, namespace, "day-1", {labels.DELETE_AFTER: tomorrow})
+    assert await asks()
+    await until_idle(retention_of(client, CLOCK, namespace, "shop"))
+    assert not await asks()
+
+    clock.move_to(clock.now() + timedelta(days=2))
+    assert await asks()
+
+
+async def label_by_hand(client: Client, namespace: str, name: str, changes: Obj) -> None:
+    """Label a snapshot as kubectl does."""
+    stored = await client.get(VOLUME_SNAPSHOT, name, namespace)
+    metadata = {"resourceVersion": objects.version(stored), "labels": changes}
+    await client.patch(VOLUME_SNAPSHOT, name, namespace, {"metadata": metadata})
 
 
 async def test_both_forms_of_gathering_see_the_same(client: Client, namespace: str) -> None:

@@ -213,7 +213,7 @@ def _die(why: str) -> NoReturn:
 
 
 def keep_turns_short() -> None:
-    """Keep what runs beside the loop, in this process, from holding it up for tenths of a second."""
+    """Keep what else this process does from holding the loop up for tenths of a second."""
     # A thread that plans has the interpreter for so long each time, and the loop gives it up at
     # each request that it sends: with Python's 5 ms a turn with many requests takes long.
     sys.setswitchinterval(SWITCH_SECONDS)

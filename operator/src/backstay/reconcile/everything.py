@@ -2,6 +2,7 @@
 
 One paged LIST per kind. Retention is planned here on what was read, and only the policies whose
 plan is not idle get a pass, which reads anew: so what is stale here costs a look and no more.
+A plan that was idle is not made again within the hour, unless an object that it rests on changed.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class Everything:
         self._client = client
         self._clock = clock
         self._enqueue = enqueue
+        self._idle: dict[Place, int] = {}
+        """What each policy without work rested on, as a hash."""
 
     async def look(self) -> None:
         """List all kinds and enqueue what they name. Raise what the reads raise."""
@@ -51,7 +54,9 @@ class Everything:
                 self._enqueue(keys.backup(objects.namespace(backup), objects.name(backup)))
         for request in world.requests:
             self._enqueue(keys.restore(objects.namespace(request), objects.name(request)))
-        for place in world.places():
+        places = world.places()
+        self._idle = {place: self._idle[place] for place in places if place in self._idle}
+        for place in places:
             if (policy := world.policies.get(place)) is not None:
                 self._enqueue(keys.policy(*place))
                 if is_asked(policy):
@@ -68,9 +73,16 @@ class Everything:
     def _needs_pass(self, world: World, place: Place, brake: brakes.Brake | None) -> bool:
         if adoption.is_asked(world.policies.get(place, {})):
             return True  # Snapshots of other tools are none of what was read.
-        try:
-            return not upkeep.plan(world.seen(place, self._clock.now(), brake)).idle
-        except UserError:
-            return False  # The policy's own look tells it.
-        except DataError:
-            return True  # The pass fails in the same way, is told of and tried again.
+        # Time alone makes work too: a date passes, or the grace of a mark. An hour is soon enough.
+        now = self._clock.now()
+        rests_on = hash((world.versions(place), brake, now.date(), now.hour))
+        if self._idle.pop(place, None) != rests_on:
+            try:
+                if not upkeep.plan(world.seen(place, now, brake)).idle:
+                    return True
+            except UserError:
+                return False  # The policy's own look tells it.
+            except DataError:
+                return True  # The pass fails in the same way, is told of and tried again.
+        self._idle[place] = rests_on
+        return False

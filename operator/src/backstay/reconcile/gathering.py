@@ -112,6 +112,21 @@ class World:
         }
         return {name for name in bound | recorded if name}
 
+    def versions(self, place: Place) -> frozenset[tuple[str, str]]:
+        """Given a policy, return uid and resourceVersion of all that its pass rests on."""
+        policy = self.policies.get(place)
+        contents = (self._contents.get(name) for name in self.content_names(place))
+        return frozenset(
+            (objects.uid(obj), objects.version(obj))
+            for obj in (
+                *([policy] if policy is not None else []),
+                *self._snapshots.get(place, ()),
+                *self.backups.get(place, ()),
+                *(r for r in self.requests if objects.namespace(r) == place[0]),
+                *(content for content in contents if content is not None),
+            )
+        )
+
     def leaving(self) -> list[str]:
         """Return the contents whose snapshot a sweep takes or took, as far as this look can say."""
         uids = {
