@@ -46,16 +46,26 @@ def _uploads(kubectl: Kube) -> Uploads:
     return Uploads(kubectl.within(f"e2e-{secrets.token_hex(4)}"))
 
 
-def test_a_run_lands_on_the_named_node(uploads: Uploads) -> None:
+@pytest.fixture
+def cordoned(kubectl: Kube) -> Iterator[str]:
+    """Return a node that takes no Pods but those that insist."""
+    kubectl.run("cordon", OTHER_NODE)
+    yield OTHER_NODE
+    kubectl.run("uncordon", OTHER_NODE)
+
+
+def test_a_run_lands_on_the_named_node_also_while_that_is_cordoned(
+    uploads: Uploads, cordoned: str
+) -> None:
     uploads.write(a="one", sub__b="two")
-    uploads.policy(node=OTHER_NODE)
+    uploads.policy(node=cordoned)
 
     done = uploads.finished(uploads.backup())
 
     copy = uploads.copy(done)
     assert (copy / "a").read_text() == "one"
     assert (copy / "sub/b").read_text() == "two"
-    assert {p["spec"]["nodeName"] for p in _pods(uploads, "copy")} == {OTHER_NODE}
+    assert {p["spec"]["nodeName"] for p in _pods(uploads, "copy")} == {cordoned}
 
 
 def test_a_copy_survives_its_pod_the_operator_the_kubelet_and_the_runtime(uploads: Uploads) -> None:

@@ -113,7 +113,9 @@ def _pinned(node: str | None) -> Obj:
             "nodeAffinity": {
                 "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}
             }
-        }
+        },
+        # The data is on this node alone, also while it is cordoned or kept for other workloads.
+        "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}],
     }
 
 
