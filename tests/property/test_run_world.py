@@ -13,7 +13,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from tests.support.builders import plan, planned_dump, planned_hook, planned_hooks, session
 from tests.support.hook_world import HookFate
-from tests.support.run_world import REFUSAL, CutFate, DumpFate, World
+from tests.support.run_things import CutFate, DumpFate
+from tests.support.run_world import REFUSAL, World
 
 from backstay.api.backup import BackupPhase, PointResult, RunPlan
 from backstay.api.hooks import PlannedHook, Stage

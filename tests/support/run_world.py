@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tests.support.builders import NOW, RUN_UID, SLOT, spec
 from tests.support.hook_world import HookFate, HookWorld
+from tests.support.run_things import CutFate, DumpFate, File, Owner, Snapshot, point_seen
 
 from backstay.api.backup import (
     BackupPhase,
@@ -60,59 +60,6 @@ Write = Callable[[], None]
 REFUSAL = "exceeded quota: snapshots"
 RIVAL = -1
 """The attempt of a file that another run wrote."""
-
-
-@dataclass(frozen=True, slots=True)
-class DumpFate:
-    """How one start of a dump goes: None never ends."""
-
-    seconds: int | None = 7
-    passes: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class CutFate:
-    """How the driver treats one snapshot: seconds until cut and from there until ready."""
-
-    cut: int | None = 4
-    ready: int | None = 9
-    error: str = ""
-
-
-@dataclass(slots=True)
-class Owner:
-    """Who took the lock of a dump file last."""
-
-    attempt: int
-    alive: bool = True
-
-
-@dataclass(slots=True)
-class File:
-    """A dump file and what lies beside it."""
-
-    done: tuple[int, str] | None = None
-    replaced: int = 0
-    failed: int | None = None
-    owner: Owner | None = None
-
-
-@dataclass(slots=True)
-class Snapshot:
-    """A VolumeSnapshot with its content."""
-
-    claim: str
-    dumps: tuple[DumpStatus, ...]
-    error: str = ""
-    result: PointResult = PointResult.PENDING
-    retained: bool = False
-    live: bool = True
-    cut_at: datetime | None = None
-    ready: bool = False
-    inside: dict[str, str] = field(default_factory=dict)
-    """sha256 by dump, as the disk was at the cut."""
-    frozen: frozenset[str] = frozenset()
-    """The hooks that held at the cut."""
 
 
 class World:
@@ -289,7 +236,7 @@ class World:
             if entry.result is not PointResult.PENDING:
                 continue
             found = self.snapshots.get(entry.snapshot or "")
-            point = points[entry.claim] = _point(found, claim_gone=self.claims_made_anew)
+            point = points[entry.claim] = point_seen(found, claim_gone=self.claims_made_anew)
             if not point.cut or entry.cut_at is not None:
                 continue
             for dump in dumps_on(self.status, entry.claim):
@@ -414,18 +361,3 @@ class World:
         found = self.snapshots.get(name)
         if found is not None and found.live and found.result is PointResult.PENDING:
             found.result = PointResult.FAILED
-
-
-def _point(found: Snapshot | None, *, claim_gone: bool) -> PointSeen:
-    if found is None or not found.live:
-        return PointSeen(claim_gone=claim_gone)
-    return PointSeen(
-        exists=True,
-        result=found.result,
-        cut=found.cut_at is not None,
-        cut_at=found.cut_at,
-        ready=found.ready,
-        content="content" if found.cut_at else "",
-        restore_size=1,
-        error=found.error,
-    )
