@@ -89,7 +89,8 @@ def _is_good_and_kept(shop: Shop, disks: Disks, run: Obj) -> None:
     for carrier in (snapshot, content):
         record = json.loads(carrier["metadata"]["annotations"][PREFIX + "record"])
         assert record["backup"] == _name(run)
-        assert record["dumps"][0]["sha256"] == dump["sha256"]
+        for key in ("sha256", "format", "compression"):
+            assert record["dumps"][0][key] == dump[key]
         assert record["claim"]["name"] == "data-pg-0"
 
 

@@ -251,6 +251,9 @@ def look_done(sha256: str = SHA) -> DumpSeen:
         bytes=2048,
         seconds=7,
         versions={"server": "17.1", "tool": "17.1"},
+        format="custom",
+        compression="zstd",
+        position="binlog.7 at 42",
         uid=999,
         gid=998,
     )

@@ -27,6 +27,9 @@ DUMP = DumpRecord(
     uid=999,
     gid=999,
     versions={"server": "17.2", "pg_dump": "17.2"},
+    format="custom",
+    compression="zstd",
+    position="binlog.7 at 42",
 )
 CLAIM = ClaimRecord(
     name="data-pg-0",
@@ -77,6 +80,15 @@ def test_the_versions_are_the_next_to_go() -> None:
     assert found.dropped == ("claim.labels", "dumps.versions")
 
 
+def test_positions_are_the_last_to_go() -> None:
+    wordy = replace(DUMP, position="x" * 1024)
+    text = build_record(replace(RECORD, dumps=(wordy,) * 8))
+    assert len(text.encode()) <= SIZE_LIMIT
+    found = parse_record(text)
+    assert found.dumps == (replace(DUMP, versions={}, position=None),) * 8
+    assert found.dropped == ("claim.labels", "dumps.versions", "dumps.position")
+
+
 def test_a_record_that_cannot_be_made_small_is_refused_with_the_remedy() -> None:
     with pytest.raises(DataError, match="split the policy"):
         build_record(replace(RECORD, dumps=(DUMP,) * 100))
@@ -92,6 +104,10 @@ def test_unknown_fields_are_ignored() -> None:
 
 def test_optional_fields_may_be_absent() -> None:
     raw: dict[str, Any] = json.loads(build_record(RECORD))
+    for name in ("format", "compression", "position", "versions"):
+        del raw["dumps"][0][name]
+    (dump,) = parse_record(json.dumps(raw)).dumps
+    assert dump == replace(DUMP, format=None, compression=None, position=None, versions={})
     del raw["dumps"], raw["dropped"], raw["claim"]["class"], raw["claim"]["labels"]
     found = parse_record(json.dumps(raw))
     assert (found.dumps, found.claim.storage_class, found.claim.labels) == ((), None, {})

@@ -23,7 +23,14 @@ from tests.support.builders import (
     status,
 )
 
-from backstay.api.backup import BackupPhase, BackupStatus, DumpState, DumpStatus, PointResult
+from backstay.api.backup import (
+    POSITION_MAX,
+    BackupPhase,
+    BackupStatus,
+    DumpState,
+    DumpStatus,
+    PointResult,
+)
 from backstay.api.common import changed
 from backstay.domain import run
 from backstay.domain.run_dumps import DEADLINE_SLACK, PROGRESS, TARGET_WAIT
@@ -124,10 +131,22 @@ def test_a_dump_that_is_done_is_written_down_with_all_that_is_known_of_it() -> N
     assert the_dump(decision) == dump_status(
         state=DumpState.DONE,
         versions={"server": "17.1", "tool": "17.1"},
+        format="custom",
+        compression="zstd",
+        position="binlog.7 at 42",
         uid=999,
         gid=998,
     )
     assert (decision.status.message, decision.after) == (None, AT_ONCE)
+
+
+def test_a_position_that_is_too_long_for_the_status_is_left_out_and_never_cut() -> None:
+    fits, long = "x" * POSITION_MAX, "x" * (POSITION_MAX + 1)
+
+    for position, kept in ((fits, fits), (long, None)):
+        decision = run.decide(seen(STARTED, dump=replace(look_done(), position=position)))
+
+        assert the_dump(decision).position == kept
 
 
 @pytest.mark.parametrize("sight", [DumpSight.FAILED, DumpSight.INTERRUPTED, DumpSight.SUPERSEDED])

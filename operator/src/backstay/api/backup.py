@@ -90,6 +90,8 @@ TierName = Annotated[str, Field(max_length=16)]
 PoolName = Annotated[str, Field(max_length=NAME_MAX + 16)]
 LabelText = Annotated[str, Field(max_length=253)]
 NoteText = Annotated[str, Field(max_length=1024)]
+POSITION_MAX: Final = 1024
+"""Characters of a dump's position. A longer one is left out, and stands beside the dump only."""
 VersionText = Annotated[str, Field(max_length=128)]
 
 
@@ -176,6 +178,23 @@ class DumpStatus(Model):
     seconds: int | None = Field(default=None, ge=0, description="How long the dump took.")
     versions: dict[str, VersionText] | None = Field(
         default=None, description="Versions of server and tool.", max_length=8
+    )
+    format: str | None = Field(
+        default=None,
+        description="What the file is once it is decompressed, such as custom, sql or rdb.",
+        max_length=32,
+    )
+    compression: str | None = Field(
+        default=None,
+        description="What the file as a whole is compressed by: zstd, gzip or none.",
+        max_length=32,
+    )
+    position: str | None = Field(
+        default=None,
+        description="Where in the server's log of changes the dump stands, if that is known, such "
+        f"as a binary log's file, position and GTID. One of more than {POSITION_MAX} characters "
+        "stands in FILE.json only.",
+        max_length=POSITION_MAX,
     )
     uid: int | None = Field(default=None, ge=0, description="Owner of the file.")
     gid: int | None = Field(default=None, ge=0, description="Group of the file.")

@@ -198,6 +198,9 @@ def _dump(dump: DumpRecord, record: Record, point: PointStatus) -> DumpStatus:
         bytes=dump.size,
         sha256=dump.sha256,
         versions=dict(dump.versions) or None,
+        format=dump.format,
+        compression=dump.compression,
+        position=dump.position,
         uid=dump.uid,
         gid=dump.gid,
     )

@@ -1,8 +1,8 @@
 """The `record` annotation: what is needed to restore a point and to rebuild its Backup.
 
 Invariants: it is at most SIZE_LIMIT bytes of UTF-8; what does not fit is left out in a fixed
-order (the claim's labels, then the tools' versions) and named in `dropped`; a reader ignores
-fields that it does not know, and refuses what it cannot understand.
+order (the claim's labels, then the tools' versions, then positions) and named in `dropped`; a
+reader ignores fields that it does not know, and refuses what it cannot understand.
 """
 
 import json
@@ -32,6 +32,12 @@ class DumpRecord:
     uid: int
     gid: int
     versions: Mapping[str, str] = field(default_factory=dict)
+    format: str | None = None
+    """What it is once it is decompressed. None: it was made before this was recorded."""
+    compression: str | None = None
+    """What the file as a whole is compressed by: zstd, gzip or none."""
+    position: str | None = None
+    """Where in the server's log of changes it stands, if that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +69,17 @@ class Record:
     claim: ClaimRecord
     dumps: tuple[DumpRecord, ...] = ()
     dropped: tuple[str, ...] = ()
-    """What was left out for want of room: `claim.labels`, `dumps.versions`."""
+    """What was left out for want of room: `claim.labels`, `dumps.versions`, `dumps.position`."""
 
 
 def build_record(record: Record) -> str:
     """Given a record, return its annotation, at most SIZE_LIMIT bytes.
 
-    Raise DataError if it is too large even without the claim's labels and the versions.
+    Raise DataError if it is too large even without all that may be left out.
     """
-    for smaller in (record, _without_labels(record), _without_versions(_without_labels(record))):
+    smaller = record
+    for shrink in (None, _without_labels, _without_versions, _without_positions):
+        smaller = shrink(smaller) if shrink else record
         text = json.dumps(_to_json(smaller), ensure_ascii=False, separators=(",", ":"))
         if len(text.encode()) <= SIZE_LIMIT:
             return text
@@ -132,6 +140,11 @@ def _without_versions(record: Record) -> Record:
     return replace(record, dumps=dumps, dropped=(*record.dropped, "dumps.versions"))
 
 
+def _without_positions(record: Record) -> Record:
+    dumps = tuple(replace(dump, position=None) for dump in record.dumps)
+    return replace(record, dumps=dumps, dropped=(*record.dropped, "dumps.position"))
+
+
 def _to_json(record: Record) -> dict[str, object]:
     claim = record.claim
     return {
@@ -162,6 +175,9 @@ def _to_json(record: Record) -> dict[str, object]:
                 "uid": dump.uid,
                 "gid": dump.gid,
                 "versions": dict(dump.versions),
+                "format": dump.format,
+                "compression": dump.compression,
+                "position": dump.position,
             }
             for dump in record.dumps
         ],
@@ -174,7 +190,7 @@ def _claim(reader: "_Reader") -> ClaimRecord:
         name=reader.text("name"),
         uid=reader.text("uid"),
         size=reader.text("size"),
-        storage_class=reader.text("class") if reader.has("class") else None,
+        storage_class=reader.optional("class"),
         access_modes=reader.texts("modes"),
         volume_mode=reader.text("volumeMode"),
         labels=reader.mapping("labels"),
@@ -192,6 +208,9 @@ def _dump(reader: "_Reader") -> DumpRecord:
         uid=reader.number("uid"),
         gid=reader.number("gid"),
         versions=reader.mapping("versions"),
+        format=reader.optional("format"),
+        compression=reader.optional("compression"),
+        position=reader.optional("position"),
     )
 
 
@@ -212,6 +231,9 @@ class _Reader:
         if not isinstance(value, str):
             raise self._wrong(key, "text")
         return value
+
+    def optional(self, key: str) -> str | None:
+        return self.text(key) if self.has(key) else None
 
     def number(self, key: str) -> int:
         value = self._raw.get(key)

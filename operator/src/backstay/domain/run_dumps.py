@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import DumpState, DumpStatus, PlannedDump
+from backstay.api.backup import POSITION_MAX, DumpState, DumpStatus, PlannedDump
 from backstay.api.common import changed
 from backstay.domain.run_status import current_dump, dump_entry, format_size, short, with_dump
 from backstay.domain.run_values import (
@@ -95,6 +95,9 @@ def _follow_started(seen: Seen, dump: PlannedDump, entry: DumpStatus, look: Dump
                 sha256=look.sha256,
                 seconds=look.seconds,
                 versions=dict(look.versions) or None,
+                format=look.format,
+                compression=look.compression,
+                position=_whole(look.position),
                 uid=look.uid,
                 gid=look.gid,
             )
@@ -113,6 +116,11 @@ def _follow_started(seen: Seen, dump: PlannedDump, entry: DumpStatus, look: Dump
             return waiting(look.message, StartDump(dump, place, status.attempt))
         case DumpSight.UNREACHABLE:
             return waiting(look.message)
+
+
+def _whole(position: str | None) -> str | None:
+    """Given a position, return it, or None where it is too long: a cut one would be wrong."""
+    return position if position is None or len(position) <= POSITION_MAX else None
 
 
 def _progress(seen: Seen, entry: DumpStatus, look: DumpSeen) -> Decision:

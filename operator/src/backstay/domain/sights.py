@@ -48,6 +48,9 @@ class DumpSeen:
     sha256: str | None = None
     seconds: int | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    format: str | None = None
+    compression: str | None = None
+    position: str | None = None
     uid: int | None = None
     gid: int | None = None
     message: str = ""

@@ -172,6 +172,9 @@ def _recorded_dump(dump: DumpStatus) -> DumpRecord:
         sha256=dump.sha256 or "",
         size=dump.bytes or 0,
         versions=dump.versions or {},
+        format=dump.format,
+        compression=dump.compression,
+        position=dump.position,
         uid=dump.uid or 0,
         gid=dump.gid or 0,
     )
