@@ -69,6 +69,22 @@ class Server:
         quoted = database.replace("\\", "\\\\").replace("'", "\\'")
         return (str(self.bin / "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", f"dbname='{quoted}'")
 
+    def contents(self, database: str, *options: str) -> str:
+        """Given a database, return all that pg_dump knows of it, definitions and rows, without
+        what differs from one run to the next.
+        """
+        connection = self.psql(database)[-1]
+        done = subprocess.run(
+            [self.bin / "pg_dump", *options, f"--dbname={connection}"],
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        by_chance = ("\\restrict", "\\unrestrict")
+        lines = done.stdout.splitlines()
+        return "\n".join(line for line in lines if not line.startswith(by_chance))
+
 
 def initialise(room: int = _ROOM) -> Path:
     """Given the bytes that its data may take, make a home with an empty cluster and return it."""

@@ -9,14 +9,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import resources
 from pathlib import Path
 
-from backstay.dumps.base import LAST_LINE, Command, DumpState, DumpTask, parse_result, script
+from backstay.dumps.base import (
+    LAST_LINE,
+    Command,
+    DumpState,
+    DumpTask,
+    State,
+    parse_result,
+    script,
+)
 
 SHELLS = ("dash", "bash", "busybox")
 
@@ -115,11 +125,43 @@ class Container:
         assert record["sha256"] == hashlib.sha256(content).hexdigest()
         assert record["bytes"] == len(content)
 
+    def assert_failed(self, good: DumpState, words: str) -> None:
+        """Attempt 1 failed with these words; the dump of the run `before` is as it was."""
+        state = self.result()
+        assert state.state == State.FAILED
+        assert words in (state.message or ""), state
+        self.assert_settled()
+        assert self.result(self.task("before")) == good
+
     def assert_settled(self) -> None:
         """Nothing half-done lies about."""
         self.assert_consistent()
         assert not self.beside(".partial").exists()
         assert not self.beside(".json.next").exists()
+
+
+@contextmanager
+def session(argv: Sequence[str], begin: str, environment: Mapping[str, str]) -> Iterator[None]:
+    """Given a database's client and SQL, hold what the SQL takes as long as the block lasts; the
+    session must survive what happens there.
+    """
+    holder = subprocess.Popen(
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, **environment},
+        text=True,
+    )
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    holder.stdin.write(f"{begin};\nSELECT 'held';\n")
+    holder.stdin.flush()
+    assert holder.stdout.readline() == "held\n"
+    try:
+        yield
+    finally:
+        holder.communicate("SELECT 1;\n", timeout=20)
+    assert holder.returncode == 0, "the server dropped an innocent session"
 
 
 def stub_script() -> bytes:

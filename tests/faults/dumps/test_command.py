@@ -102,7 +102,7 @@ def test_the_deadline_ends_a_pipe_of_a_shell_with_all_that_is_in_it(container: C
     ("files", "threads"),
     [
         ({"cpu.max": "max 100000"}, "-T4"),
-        ({"cpu.max": "100000 100000"}, "-T1"),
+        ({"cpu.max": "100000 100000"}, "--single-thread"),
         ({"cpu.max": "150000 100000"}, "-T2"),
         ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "-T4"),
         ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, "-T3"),

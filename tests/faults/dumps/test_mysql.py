@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from tests.faults.dumps.harness import Container
+from tests.support import mariadb
 from tests.support.mariadb import Server
 
 from backstay.api.dumps import Mysql
@@ -104,6 +105,40 @@ def test_a_dump_restores_to_the_same_database(pod: Container, shop: Server) -> N
     assert contents(shop, "copy") == contents(shop, DATABASE)
 
 
+def test_1000_tables_are_restored(dash_pod: Container, shop: Server) -> None:
+    names = [f"many_{number}" for number in range(1000)]
+    tables = "".join(
+        f"CREATE TABLE {name} (id int PRIMARY KEY, t varchar(20) DEFAULT '{name}');"  # noqa: S608
+        f"INSERT INTO {name} (id) VALUES ({len(name)});"
+        for name in names
+    )
+    shop.sql(f"CREATE DATABASE many; USE many; {tables}")
+    state = dump(dash_pod, shop, Mysql(databases=("many",)))
+    assert state.state == State.DONE, state
+    shop.sql("CREATE DATABASE many_copy")
+    shop.sql(dash_pod.content(state).decode(), "many_copy")
+    every = "".join(f"SHOW CREATE TABLE {name}; SELECT * FROM {name};" for name in names)  # noqa: S608
+    assert shop.sql(every, "many_copy") == shop.sql(every, "many")
+    shop.sql("DROP DATABASE many; DROP DATABASE many_copy")
+
+
+def test_all_databases_users_and_rights_restore_into_an_empty_server(
+    dash_pod: Container, shop: Server
+) -> None:
+    shop.sql("CREATE USER 'o''wner'@'%' IDENTIFIED BY 'p'; GRANT SELECT ON *.* TO 'o''wner'@'%'")
+    state = dump(dash_pod, shop, Mysql())
+    assert state.state == State.DONE, state
+    text = dash_pod.content(state).decode(errors="surrogateescape")
+    assert "USE `performance_schema`" not in text
+    rights = "SHOW GRANTS FOR 'o''wner'@'%'"
+    with mariadb.running() as empty:
+        empty.sql(text)
+        empty.sql("FLUSH PRIVILEGES")
+        assert contents(empty, DATABASE) == contents(shop, DATABASE)
+        assert empty.sql(rights) == shop.sql(rights)
+    shop.sql("DROP USER 'o''wner'@'%'")
+
+
 def test_the_position_in_the_binary_log_is_on_record(dash_pod: Container, shop: Server) -> None:
     at = shop.sql("SHOW MASTER STATUS").split("\t")
     state = dump(dash_pod, shop)
@@ -128,17 +163,6 @@ def test_where_the_position_is_denied_the_dump_goes_without_it(
     (tools / "mariadb-dump").chmod(0o755)
     state = dump(replace(dash_pod, programs=str(tools)), shop)
     assert (state.state, state.position) == (State.DONE, None), state
-
-
-def test_all_databases_and_users_are_dumped_when_none_is_named(
-    dash_pod: Container, shop: Server
-) -> None:
-    state = dump(dash_pod, shop, Mysql())
-    assert state.state == State.DONE, state
-    text = dash_pod.content(state).decode(errors="replace")
-    assert f"USE `{DATABASE}`;" in text
-    assert "INSERT INTO `global_priv` VALUES" in text
-    assert "USE `performance_schema`" not in text
 
 
 @pytest.mark.parametrize("name", ["it's $(id) `x`", "-x a", "ünï", 'a "b" \\'])
