@@ -1,24 +1,11 @@
-"""Bad input about rolling copies is answered at `kubectl apply` too."""
+"""Bad input about rolling copies."""
 
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any, Final
 
-import pytest
-from tests.api.test_bad_input import (
-    CLAIMS,
-    DUMP,
-    DURATION,
-    GONE,
-    HOOKS,
-    Row,
-    apply_all,
-    policy,
-    restore,
-)
-from tests.support.kubectl import Kubectl
+from tests.api.bad.common import CLAIMS, DUMP, DURATION, GONE, HOOKS, Row, policy, restore
 
 HOST: Final[dict[str, Any]] = {"hostPath": {"path": "/srv/a", "node": "worker-1"}}
 CLAIM_SOURCE: Final[dict[str, Any]] = {"claims": {"names": ["data"]}}
@@ -111,34 +98,3 @@ BAD: Final = [
         "without '..'",
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def refusals(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
-    kubectl = Kubectl(kubeconfig, "bad-rolling")
-    assert kubectl("create", "namespace", kubectl.namespace).ok
-    return apply_all(kubectl, BAD, tmp_path_factory.mktemp("bad"))
-
-
-@pytest.mark.parametrize("number", range(len(BAD)), ids=lambda number: str(BAD[number]))
-def test_bad_input_is_refused_with_the_field_and_the_remedy(
-    refusals: dict[int, str], number: int
-) -> None:
-    row = BAD[number]
-    assert f"{row.field}: " in refusals[number]
-    assert row.message in refusals[number]
-
-
-def test_a_policy_never_changes_between_snapshots_and_copies(kubeconfig: Path) -> None:
-    kubectl = Kubectl(kubeconfig, "bad-rolling")
-    rolled = {"destination": {"claim": {"name": "backups"}}}
-    made = {
-        "apiVersion": "backstay.dev/v1alpha1",
-        "kind": "BackupPolicy",
-        "metadata": {"name": "for-life"},
-        "spec": {"source": CLAIM_SOURCE, "rolling": rolled},
-    }
-    assert kubectl.apply(made).ok
-    answer = kubectl.apply({**made, "spec": {"source": CLAIM_SOURCE}})
-    assert not answer.ok
-    assert "make another policy" in answer.err

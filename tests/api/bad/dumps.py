@@ -1,12 +1,10 @@
-"""Bad input about dumps and hooks is answered at `kubectl apply` too."""
+"""Bad input about dumps and hooks."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
-import pytest
-from tests.api.test_bad_input import (
+from tests.api.bad.common import (
     CLAIMS,
     CLAIMS_NEED,
     DUMP,
@@ -15,10 +13,8 @@ from tests.api.test_bad_input import (
     OBJECT,
     STRICT,
     Row,
-    apply_all,
     policy,
 )
-from tests.support.kubectl import Kubectl
 
 ABSOLUTE: Final = "must be the absolute path of a file"
 DATABASE: Final = "must be the name of a database, without control characters"
@@ -117,19 +113,3 @@ BAD: Final = [
         "must be the name of an environment variable",
     ),
 ]
-
-
-@pytest.fixture(scope="module")
-def refusals(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
-    kubectl = Kubectl(kubeconfig, "bad-dumps")
-    assert kubectl("create", "namespace", kubectl.namespace).ok
-    return apply_all(kubectl, BAD, tmp_path_factory.mktemp("bad"))
-
-
-@pytest.mark.parametrize("number", range(len(BAD)), ids=lambda number: str(BAD[number]))
-def test_bad_input_is_refused_with_the_field_and_the_remedy(
-    refusals: dict[int, str], number: int
-) -> None:
-    row = BAD[number]
-    assert f"{row.field}: " in refusals[number]
-    assert row.message in refusals[number]
