@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
+
+from tests.support.answering import Answering
 
 from backstay.api.common import API_VERSION, format_time
 from backstay.domain import objects
@@ -20,14 +20,13 @@ from backstay.domain.errors import AlreadyExists, Conflict
 from backstay.domain.objects import Obj
 from backstay.kube import resources
 from backstay.kube.client import Client
-from backstay.kube.exec import Exec, ExecResult
 from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 
 DRIVER = "csi.example"
 SHA = "a" * 64
 
 
-class Containers(Exec):
+class Containers(Answering):
     """Answers the dump protocol as the containers of all pods do; dumps take `seconds`."""
 
     def __init__(self, nodes: dict[str, str], seconds: float) -> None:
@@ -41,18 +40,8 @@ class Containers(Exec):
         self.most: Counter[str] = Counter()
         """By node, and "" for all: how many dumped at a time, at most."""
 
-    async def run(
-        self,
-        namespace: str,
-        pod: str,
-        container: str,
-        argv: Sequence[str],
-        *,
-        stdin: bytes = b"",
-        timeout: timedelta,  # noqa: ASYNC109 - as in what it stands in for
-        limit: int = 0,
-    ) -> ExecResult:
-        del namespace, container, stdin, timeout, limit
+    async def answer(self, pod: str, argv: Sequence[str], stdin: bytes) -> Obj:
+        del stdin
         verb, run, attempt = argv[3:6]
         key = (pod, run, attempt)
         if verb == "start":
@@ -61,7 +50,7 @@ class Containers(Exec):
                 # As in a container: it goes on when nobody listens any more.
                 self._dumps[key] = asyncio.create_task(self._dump(pod))
             await asyncio.shield(self._dumps[key])
-        return ExecResult(0, json.dumps(self._state(key)).encode(), b"")
+        return self._state(key)
 
     async def _dump(self, pod: str) -> None:
         places = ("", self._nodes[pod])

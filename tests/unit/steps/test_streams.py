@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from tests.support.answering import Answering
 from tests.support.builders import hook_place, place, planned_dump, planned_hook
 
 from backstay.api.dumps import PasswordSource, Postgres, SecretKeyRef
@@ -18,7 +18,6 @@ from backstay.domain.objects import Obj
 from backstay.domain.sights import DumpSight, HookSight
 from backstay.dumps.hooks import HookTask
 from backstay.kube.client import Client
-from backstay.kube.exec import Exec, ExecResult
 from backstay.steps.dumping import Dumping
 from backstay.steps.hooking import Hooking
 from backstay.steps.streams import Streams
@@ -27,7 +26,7 @@ NOTHING = {"state": "none"}
 REFUSED = {"state": "failed", "exit": 2, "message": "read-only file system"}
 
 
-class Container(Exec):
+class Container(Answering):
     """Answers each verb as told; a `start` waits until the test lets it go."""
 
     def __init__(self, **answers: Obj | BackstayError) -> None:
@@ -36,18 +35,8 @@ class Container(Exec):
         self.stdin = b""
         self.go = asyncio.Event()
 
-    async def run(
-        self,
-        namespace: str,
-        pod: str,
-        container: str,
-        argv: Sequence[str],
-        *,
-        stdin: bytes = b"",
-        timeout: timedelta,  # noqa: ASYNC109 - as in what it stands in for
-        limit: int = 0,
-    ) -> ExecResult:
-        del namespace, pod, container, timeout, limit
+    async def answer(self, pod: str, argv: Sequence[str], stdin: bytes) -> Obj:
+        del pod
         verb = argv[3]
         self.calls.append(verb)
         if verb != "result":
@@ -56,7 +45,7 @@ class Container(Exec):
         answer = self.answers.get(verb, NOTHING)
         if isinstance(answer, BackstayError):
             raise answer
-        return ExecResult(0, json.dumps(answer).encode(), b"")
+        return answer
 
 
 class Secrets:
