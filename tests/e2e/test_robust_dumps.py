@@ -143,3 +143,4 @@ def test_a_target_scaled_to_zero_fails_the_run_and_says_so(shop: Shop) -> None:
         shop.kubectl.run("rollout", "status", "statefulset/pg", "--timeout=90s")
     why = "spec.dumps[shop].target: StatefulSet pg is scaled to zero"
     assert why in failed["status"]["message"]
+    nothing_half_done(shop)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from tests.faults.dumps.harness import Container
+from tests.faults.dumps.harness import Container, Shell
 from tests.support import mariadb
 from tests.support.mariadb import Server
 
@@ -145,6 +146,43 @@ def test_the_position_in_the_binary_log_is_on_record(dash_pod: Container, shop: 
     assert state.position is not None
     assert f"MASTER_LOG_FILE='{at[0]}', MASTER_LOG_POS={at[1]}" in state.position
     assert "SET GLOBAL gtid_slave_pos='0-1-" in state.position
+
+
+# The words of MySQL 8.4's tool that the script looks for, and what it would print.
+MYSQLDUMP = """#!/bin/sh
+case $1 in
+    --version) echo 'mysqldump  Ver 8.4.3 for Linux on x86_64 (MySQL Community Server - GPL)' ;;
+    --help) echo '--init-command=name --source-data[=#] --set-gtid-purged[=name] ON, COMMENTED' ;;
+    *)
+        printf '%s\\n' "$@" >"$TOLD"
+        echo "-- CHANGE REPLICATION SOURCE TO SOURCE_LOG_FILE='binlog.2', SOURCE_LOG_POS=157;"
+        echo '-- Dump completed on 2026-11-24  1:02:03'
+        ;;
+esac
+"""
+
+
+def test_mysqldump_is_asked_for_the_position_only_with_a_limit_to_its_lock(
+    shells: dict[str, Shell], folder: Path, shop: Server
+) -> None:
+    """A stand-in: there is no MySQL to test with."""
+    tools = folder / "bin"
+    tools.mkdir()
+    (tools / "mysqldump").write_text(MYSQLDUMP)
+    (tools / "mysqldump").chmod(0o755)
+    (tools / "mysql").symlink_to("/usr/bin/mariadb")
+    told = folder / "told"
+    environment = {**shop.environment, "TOLD": str(told)}
+    pod = Container(shells["busybox"], folder, environment, str(tools))
+    state = dump(pod, shop)
+    assert state.state == State.DONE, state
+    assert state.position == (
+        "CHANGE REPLICATION SOURCE TO SOURCE_LOG_FILE='binlog.2', SOURCE_LOG_POS=157"
+    )
+    words = told.read_text().splitlines()
+    assert "--init-command=SET SESSION lock_wait_timeout=60" in words
+    assert {"--source-data=2", "--set-gtid-purged=COMMENTED"} < set(words)
+    assert not any(mariadb.PASSWORD in word for word in words)
 
 
 def test_where_the_position_is_denied_the_dump_goes_without_it(

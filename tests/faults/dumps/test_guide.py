@@ -1,0 +1,105 @@
+"""How to restore a dump by hand: the commands of docs/how-to/dumps.md, run as they stand.
+
+That of Redis and SQLite is told in words; test_redis.py and test_sqlite.py do what they say.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.faults.dumps.harness import Container
+from tests.support import mariadb, mongo, postgres
+from tests.support.guides import Guide
+
+from backstay.api.dumps import EngineSpec, Mongodb, Mysql, Postgres, PostgresFormat
+from backstay.dumps import ENGINES
+from backstay.dumps.base import State
+
+Restoring = Callable[..., None]
+
+
+@pytest.fixture
+def restoring(folder: Path) -> Restoring:
+    """Runs the block with a text, after the block that says what `unpack` is."""
+    guide = Guide("dumps.md", Path(os.devnull), folder)
+    (folder / "unpack").write_text(guide.text("unpack() {"))
+
+    def run(mark: str, changes: Mapping[str, str] | None = None, **environment: str) -> None:
+        # Every bash that has no terminal reads this first.
+        guide.run(mark, changes or {}, BASH_ENV=str(folder / "unpack"), **environment)
+
+    return run
+
+
+def dump(pod: Container, name: str, engine: str, spec: EngineSpec) -> None:
+    task = replace(pod.task(), file=str(pod.folder / name))
+    state = pod.run(ENGINES[engine].start(task, spec))
+    assert state.state == State.DONE, state
+
+
+@pytest.mark.parametrize(
+    ("file", "format"),
+    [("shop.dump", PostgresFormat.CUSTOM), ("shop.sql", PostgresFormat.PLAIN)],
+)
+def test_one_database_of_postgres(
+    server: postgres.Server,
+    restoring: Restoring,
+    container: Container,
+    file: str,
+    format: PostgresFormat,
+) -> None:
+    """Compressed by zstd, or by gzip where busybox is all there is."""
+    server.sql("CREATE DATABASE by_hand")
+    server.sql("CREATE TABLE t AS SELECT g, 'ü😀' || g FROM generate_series(1, 1000) g", "by_hand")
+    pod = replace(container, environment=server.environment, programs=str(server.bin))
+    dump(pod, file, "postgres", Postgres(databases=("by_hand",), format=format))
+    server.sql("CREATE DATABASE shop_copy")
+    restoring(f"unpack {file} | p", **postgres_tools(server))
+    assert server.contents("shop_copy") == server.contents("by_hand")
+    server.sql("DROP DATABASE shop_copy")
+    server.sql("DROP DATABASE by_hand")
+
+
+def postgres_tools(server: postgres.Server) -> dict[str, str]:
+    return {**server.environment, "PATH": f"{server.bin}:{os.environ['PATH']}"}
+
+
+def test_all_of_a_postgres_server(dash: Container, restoring: Restoring) -> None:
+    with postgres.running() as server, postgres.running() as empty:
+        server.sql("CREATE DATABASE shop")
+        server.sql("CREATE TABLE t AS SELECT 'ü😀' AS t", "shop")
+        pod = replace(dash, environment=server.environment, programs=str(server.bin))
+        dump(pod, "all.sql", "postgres", Postgres())
+        restoring("unpack all.sql |", **postgres_tools(empty))
+        assert empty.contents("shop", "--create") == server.contents("shop", "--create")
+
+
+def test_one_database_of_mariadb(
+    maria: mariadb.Server, dash: Container, restoring: Restoring
+) -> None:
+    maria.sql("CREATE DATABASE by_hand; CREATE DATABASE shop_copy")
+    maria.sql("CREATE TABLE t (t text) CHARSET utf8mb4; INSERT INTO t VALUES ('ü😀')", "by_hand")
+    pod = replace(dash, environment=maria.environment)
+    dump(pod, "shop.sql", "mysql", Mysql(databases=("by_hand",), host=str(maria.socket)))
+    (dash.folder / ".my.cnf").write_text(f"[client]\nuser = root\nsocket = {maria.socket}\n")
+    restoring("| mariadb", HOME=str(dash.folder), MYSQL_PWD=mariadb.PASSWORD)
+    shown = "SHOW CREATE TABLE t; SELECT * FROM t"
+    assert maria.sql(shown, "shop_copy") == maria.sql(shown, "by_hand")
+    maria.sql("DROP DATABASE by_hand; DROP DATABASE shop_copy")
+
+
+def test_mongodb(dash: Container, restoring: Restoring) -> None:
+    """FerretDB in the place of MongoDB; with the oplog it is not run: FerretDB has none."""
+    programs = str(mongo.tools()["mongodump"].parent)
+    with mongo.running() as server, mongo.running() as copy:
+        server.insert("shop", "größe", [{"_id": 1, "t": "a😀b"}])
+        pod = replace(dash, programs=programs)
+        dump(pod, "shop.archive", "mongodb", Mongodb(host="127.0.0.1", port=server.port))
+        here = {"mongorestore": f"mongorestore --port={copy.port}"}
+        path = f"{mongo.tools()['mongorestore'].parent}:{os.environ['PATH']}"
+        restoring("# FILE.json has no position", here, PATH=path)
+        assert copy.documents() == server.documents()
