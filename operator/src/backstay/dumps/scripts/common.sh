@@ -291,7 +291,7 @@ main() {
     read -r main_pid rest </proc/self/stat
     identify "$main_pid" || refuse 'cannot read /proc/self/stat: is /proc mounted?'
     main_born=$born
-    guard_pid='' gentle='' sha256='' position='' verb=${1:-}
+    guard_pid='' gentle='' engine_threads=${engine_threads:-4} sha256='' position='' verb=${1:-}
     set_seconds='' set_minfree=0 set_host='' set_port='' set_user=''
     set_password_env='' set_password_file='' set_password_stdin='' set_database='' set_auth=''
     case $verb:$# in
