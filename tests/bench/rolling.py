@@ -108,7 +108,8 @@ def _full(agent: Agent, older: Rsync) -> Figure:
 
 def _unchanged(agent: Agent) -> list[Figure]:
     program = Path(__file__).with_name("bare_walk.py")
-    walk = [sys.executable, str(program), str(agent.source)]
+    # -P: the folder beside it has a module called queue.
+    walk = [sys.executable, "-P", str(program), str(agent.source)]
     before = used(agent.destination)
     best = _in_turns(
         lambda _: timed(walk), lambda number: agent.copy(f"same-{number}")[1], rounds=5

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 from backstay.agent import __main__ as agent
-from backstay.agent import copy, files, trash
+from backstay.agent import files, trash, tree
 
 _CALLS = (
     *("mkdir", "rmdir", "link", "symlink", "unlink", "rename", "mknod", "pwrite", "fsync"),
@@ -69,9 +69,9 @@ def _arm(counter: mmap.mmap, kill_at: int | None) -> None:
     for name in _CALLS:
         setattr(os, name, counted(getattr(os, name)))
     for module, name in (
-        (copy, "syncfs"),
-        (copy, "make_snapshot"),
-        (copy, "make_subvolume"),
+        (tree, "syncfs"),
+        (tree, "make_snapshot"),
+        (tree, "make_subvolume"),
         (trash, "drop_subvolume"),
         (files, "reflink"),
     ):

@@ -95,8 +95,7 @@ def _remove_what_went(plan: Plan) -> None:
 def _units(plan: Plan) -> list[list[Item]]:
     """Work in pieces of about the same length, the biggest files first and alone."""
     small: list[tuple[Item, int]] = [
-        ((path, 0, len(plan.before[path].names)), len(plan.before[path].names) // 2 + 4)
-        for path in plan.unchanged
+        ((path, 0, count), count // 2 + 4) for path, count in plan.unchanged.items()
     ]
     big: list[tuple[int, Item]] = []
     for path, found in plan.scan.changed.items():
@@ -209,7 +208,7 @@ def dress_directories(plan: Plan, built: Built) -> None:
         parents = {os.path.dirname(path) for path in changed if path}
         touched = sorted(changed | parents)
     else:
-        touched = sorted(changed | plan.unchanged)
+        touched = sorted(changed | plan.unchanged.keys())
     units = [touched[at : at + _DIRECTORIES] for at in range(0, len(touched), _DIRECTORIES)]
     for answers in spread(lambda unit: _dress(plan, built, unit), units, plan.processes):
         for path, at, extra in answers:
@@ -247,13 +246,13 @@ def _dress_one(new: int, name: bytes, one: Stat, source: Descent | None, path: b
     """Given a directory in the new tree, dress it like the source's; without a source it is known
     to have no attributes.
     """
+    if source is None:
+        os.chown(name, one.uid, one.gid, dir_fd=new, follow_symlinks=False)
+        os.chmod(name, stat.S_IMODE(one.mode), dir_fd=new)
+        os.utime(name, ns=(one.mtime, one.mtime), dir_fd=new, follow_symlinks=False)
+        return b"\0"
     fd = os.open(name, DIRECTORY, dir_fd=new)
     try:
-        if source is None:
-            os.chown(fd, one.uid, one.gid)
-            os.chmod(fd, stat.S_IMODE(one.mode))
-            os.utime(fd, ns=(one.mtime, one.mtime))
-            return b"\0"
         try:
             original = source(path)
         except OSError as error:

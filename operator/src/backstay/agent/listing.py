@@ -13,7 +13,7 @@ import os
 import stat
 import struct
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -135,6 +135,31 @@ class Listing:
             return _decode(block)
         except (struct.error, ValueError, IndexError) as error:
             raise DataError(f"a block of the manifest cannot be read: {error}") from error
+
+
+class Encoded(Mapping[bytes, Listing]):
+    """Listings of a whole tree by path, each decoded when it is asked for, in the process that
+    does: all of them at once would cost the parent a second and the memory.
+    """
+
+    def __init__(self, blocks: Mapping[bytes, bytes]) -> None:
+        self._blocks = blocks
+
+    def __getitem__(self, path: bytes) -> Listing:
+        return Listing.decode(self._blocks[path])
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._blocks
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._blocks)
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def count(self, path: bytes) -> int:
+        """Given a directory, return how many entries it has."""
+        return int(_COUNT.unpack_from(self._blocks[path])[0])
 
 
 def _decode(block: bytes) -> Listing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backstay.agent.listing import Known, Listing
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent
@@ -24,8 +24,8 @@ class Plan:
     scan: Scan
     before: Mapping[bytes, Listing]
     """What the last manifest says: of all directories, or `onto` of those that matter."""
-    unchanged: frozenset[bytes] = frozenset()
-    """Directories to be linked as they are; none `onto`."""
+    unchanged: Mapping[bytes, int] = field(default_factory=dict)
+    """Directories to be linked as they are, and how many entries they have; none `onto`."""
     defer: bool = False
     processes: int = 2
 
@@ -36,9 +36,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """One directory at work: descriptors of it in the source, the new tree and the old one."""
+    """One directory at work: in the source, the new tree and the old one."""
 
-    source: int
+    path: bytes
+    descent: Descent
+    """Leads to directories of the source."""
     new: int
     old: int | None
     now: Listing
@@ -46,6 +48,13 @@ class Spot:
     onto: bool
     defer: bool = False
     """Copying content is left to rsync."""
+
+    @property
+    def source(self) -> int:
+        """Opened only when asked for: what is linked needs nothing of it. Raise OSError (one of
+        paths.VANISHED) if it is not there any more.
+        """
+        return self.descent(self.path)
 
     def old_entry(self, name: bytes) -> Known | None:
         """Given a name, return what the last manifest says of it."""
@@ -59,17 +68,14 @@ class Spot:
 
 @contextmanager
 def at_work(plan: Plan, path: bytes, source: Descent, *, defer: bool) -> Iterator[Spot]:
-    """Given a directory, make it in the new tree if it is not there, and open it everywhere.
-
-    Raise OSError (one of paths.VANISHED) if the source does not have it any more.
-    """
+    """Given a directory, make it in the new tree if it is not there, and open it in both trees."""
     before = plan.before.get(path)
     new = _made(plan.new, path)
     old = None
     try:
         if plan.old is not None and before is not None:
             old = _opened(plan.old, path)
-        yield Spot(source(path), new, old, plan.now(path), before, plan.onto, defer)
+        yield Spot(path, source, new, old, plan.now(path), before, plan.onto, defer)
     finally:
         os.close(new)
         if old is not None:

@@ -1,0 +1,84 @@
+"""What a walk of the source found, against the tree that a new one goes on from."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from backstay.agent.listing import Listing, Totals, totals_of
+from backstay.agent.manifest import Manifest
+from backstay.agent.scan import Scan
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The tree that a new one goes on from."""
+
+    run: str
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a walk found, against the base."""
+
+    scan: Scan
+    base: Base | None
+    before: dict[bytes, Listing]
+    """The base's listings of directories that changed or went."""
+    removed: tuple[bytes, ...]
+    totals: Totals
+
+
+def compare(found: Scan, base: Base | None) -> Difference:
+    """Given a walk and the base (None: there is none), return the difference."""
+    if base is None:
+        _drop_vanished(found, {})
+        totals = sum((totals_of(one) for one in found.changed.values()), Totals())
+        return Difference(found, None, {}, (), totals)
+    manifest = base.manifest
+    parents = {os.path.dirname(path) for path in found.vanished}
+    before = manifest.listings(found.changed.keys() | parents)
+    _drop_vanished(found, before)
+    removed = _removed(found, before, manifest)
+    before |= manifest.listings(removed)
+    relevant = {*found.changed, *removed}
+    totals = manifest.totals
+    for path, listing in before.items():
+        if path in relevant:
+            totals -= totals_of(listing)
+    totals = sum((totals_of(one) for one in found.changed.values()), totals)
+    return Difference(found, base, before, removed, totals)
+
+
+def _drop_vanished(found: Scan, before: dict[bytes, Listing]) -> None:
+    """Take directories that vanished between two calls out of their parents' listings."""
+    for path in found.vanished:
+        parent, _, name = path.rpartition(b"/")
+        listing = found.changed.get(parent) or before.get(parent)
+        at = listing.find(name) if listing is not None else None
+        if listing is None or at is None or not listing.stats[at].is_directory:
+            continue
+        names, stats = list(listing.names), list(listing.stats)
+        del names[at], stats[at]
+        found.changed[parent] = Listing(names, stats)
+
+
+def _removed(found: Scan, before: dict[bytes, Listing], manifest: Manifest) -> tuple[bytes, ...]:
+    """The base's directories that the source does not have any more."""
+    roots = set()
+    for path, listing in found.changed.items():
+        if path in before:
+            gone = set(before[path].subdirectories()) - set(listing.subdirectories())
+            roots |= {path + b"/" + name if path else name for name in gone}
+    if not roots:
+        return ()
+    return tuple(path for path in manifest.digests if _is_below(path, roots))
+
+
+def _is_below(path: bytes, roots: set[bytes]) -> bool:
+    while path:
+        if path in roots:
+            return True
+        path = os.path.dirname(path)
+    return False

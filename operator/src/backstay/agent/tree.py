@@ -1,0 +1,159 @@
+"""Make a new tree beside the others, whole and flushed, and then give it its name.
+
+Invariants: until that rename nothing here counts; a tree that has its name is complete, with its
+manifest and the point that it was made for, so whoever finds it can publish that.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from backstay.agent.build import Built, build, dress_directories
+from backstay.agent.checks import check_room
+from backstay.agent.difference import Difference
+from backstay.agent.layout import PARTIAL, Folder, flush
+from backstay.agent.linux import SUBVOLUME_INODE, make_snapshot, make_subvolume, syncfs
+from backstay.agent.listing import Encoded, Listing, Totals, totals_of
+from backstay.agent.manifest import Changes, save
+from backstay.agent.paths import DIRECTORY
+from backstay.agent.results import answer, examples
+from backstay.agent.rsync import copy_deferred
+from backstay.agent.spot import Plan
+from backstay.agent.store import stage_point
+from backstay.agent.tasks import CopyTask
+from backstay.agent.trash import remove_tree
+from backstay.domain.rolling import RollingPoint
+
+
+def make_tree(
+    task: CopyTask,
+    folder: Folder,
+    source: int,
+    difference: Difference,
+    point_with: Callable[[Totals], RollingPoint],
+) -> tuple[RollingPoint, dict[str, Any]]:
+    """Given a task, its series' folder, the opened source, what differs, and what makes a
+    point of a tree's totals, make the tree; return the point and the result.
+
+    The point is staged in the tree and still to be written. Raise UserError if there is no room,
+    DataError if the tree cannot be made.
+    """
+    base = difference.base
+    partial = folder.trees / f"{PARTIAL}{task.run}"
+    if partial.exists():
+        remove_tree(os.fsencode(partial), task.limits.processes)
+    partial.mkdir(mode=0o700)
+    top = os.open(partial, DIRECTORY)
+    old = os.open(folder.data(base.run), DIRECTORY) if base is not None else None
+    new = -1
+    try:
+        new, onto = _begin_data(top, old)
+        plan = _plan(task, (source, new, old), onto, difference)
+        check_room(task, plan)
+        built = build(plan)
+        copy_deferred(plan, built, task.limits.bandwidth)
+        dress_directories(plan, built)
+        totals = _totals_after(difference, built)
+        changes = _changes(task.run, difference, built, totals)
+        save(partial / "manifest", base.manifest if base else None, changes)
+        point = point_with(totals)
+        stage_point(partial, point)
+        syncfs(top)
+    finally:
+        for fd in (top, old, new):
+            if fd is not None and fd >= 0:
+                os.close(fd)
+    partial.rename(folder.trees / task.run)
+    flush(folder.trees)
+    return point, _told(point, totals, built)
+
+
+def _begin_data(top: int, old: int | None) -> tuple[int, bool]:
+    """Make the directory of a tree; return it, and whether it is a snapshot of the old one."""
+    onto = False
+    if old is not None and os.fstat(old).st_ino == SUBVOLUME_INODE:
+        onto = make_snapshot(top, "data", old)
+    if not onto and not make_subvolume(top, "data"):
+        os.mkdir("data", 0o700, dir_fd=top)
+    return os.open("data", DIRECTORY, dir_fd=top), onto
+
+
+def _plan(
+    task: CopyTask,
+    directories: tuple[int, int, int | None],
+    onto: bool,
+    difference: Difference,
+) -> Plan:
+    source, new, old = directories
+    base = difference.base
+    before: Mapping[bytes, Listing] = difference.before
+    unchanged: dict[bytes, int] = {}
+    if base is not None and onto:
+        parents = {os.path.dirname(path) for path in difference.scan.changed}
+        linked = {entry.directory for entry in difference.scan.linked}
+        before = {**before, **base.manifest.listings((parents | linked) - before.keys())}
+    elif base is not None:
+        listings = Encoded(base.manifest.blocks())
+        gone = {*difference.scan.changed, *difference.removed}
+        unchanged = {path: listings.count(path) for path in listings if path not in gone}
+        before = listings
+    return Plan(
+        source=source,
+        new=new,
+        old=old,
+        onto=onto,
+        scan=difference.scan,
+        before=before,
+        unchanged=unchanged,
+        defer=task.limits.bandwidth > 0,
+        processes=task.limits.processes,
+    )
+
+
+def _totals_after(difference: Difference, built: Built) -> Totals:
+    """What the tree has, which differs from what the walk saw where the source moved."""
+    totals = difference.totals
+    for path, listing in built.listings.items():
+        seen = difference.scan.changed.get(path)
+        if seen is not None:
+            totals = totals - totals_of(seen) + totals_of(listing)
+    return totals
+
+
+def _changes(run: str, difference: Difference, built: Built, totals: Totals) -> Changes:
+    return Changes(
+        digests={path: listing.digest for path, listing in built.listings.items()},
+        blocks={path: listing.encode() for path, listing in built.listings.items()},
+        removed=difference.removed,
+        header={
+            "run": run,
+            "totals": {key: getattr(totals, key) for key in Totals.__slots__},
+        },
+    )
+
+
+def _told(point: RollingPoint, totals: Totals, built: Built) -> dict[str, Any]:
+    stats = {
+        "entries": totals.entries,
+        "files": totals.files,
+        "directories": totals.directories,
+        "bytes": totals.bytes,
+        "linked": built.how.linked,
+        "copied": built.how.copied,
+        "copiedBytes": built.how.copied_bytes,
+        "deltas": built.how.deltas,
+        "notLinked": built.how.not_linked,
+    }
+    notes: dict[str, Sequence[bytes]] = {
+        "vanished": built.vanished,
+        "changedWhileRead": built.moved,
+        "databases": built.databases,
+    }
+    message = (
+        f"{point.stamp}: {totals.files} files, {built.how.linked} entries linked,"
+        f" {built.how.copied} copied ({built.how.copied_bytes} bytes)"
+    )
+    found = {key: examples(names) for key, names in notes.items() if names}
+    return answer("Copied", message, point=point, stats=stats, notes=found)
