@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +207,20 @@ def disk(folder: Path, kind: str, size: str = "400M") -> Iterator[Path]:
     finally:
         subprocess.run(["umount", mount], check=True)
         image.unlink()
+
+
+@contextmanager
+def read_only(place: Place, mount: Path) -> Iterator[Place]:
+    """Given a place and an empty directory, yield the place as a Job sees it: its source is mounted
+    read-only, there.
+    """
+    mount.mkdir()
+    subprocess.run(["mount", "--bind", place.source, mount], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", mount], check=True)
+        yield replace(place, source=mount)
+    finally:
+        subprocess.run(["umount", mount], check=True)
 
 
 def same_as(one: Path, other: Path) -> None:

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from tests.faults.rolling.harness import Place, assert_equal_to_rsync
+from tests.faults.rolling.harness import Place, assert_equal_to_rsync, read_only
 
 WRITER = """
 import os, random, sqlite3, sys
@@ -78,12 +78,15 @@ def make_database(path: Path) -> None:
 @pytest.mark.parametrize("limits", [{}, {"bandwidth": 1 << 30}], ids=["own", "rsync"])
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 def test_a_database_that_is_written_to_is_copied_as_of_one_moment(
-    place: Place, mode: str, limits: dict[str, int]
+    place: Place, memory: Path, mode: str, limits: dict[str, int]
 ) -> None:
     make_database(place.source / "app.db")
-    with running(WRITER, place.source / "app.db", mode):
+    with (
+        running(WRITER, place.source / "app.db", mode),
+        read_only(place, memory / "mounted") as job,
+    ):
         for number in range(4):
-            place.copy(f"r{number}", limits=limits)
+            job.copy(f"r{number}", limits=limits)
 
     for number in range(4):
         copied = place.data(place.point(f"r{number}").tree)

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,30 @@ def test_a_second_job_waits_for_the_lock_and_says_so(place: Place) -> None:
         assert (outcome.code, outcome.reason) == (75, "Busy")
         fcntl.flock(file, fcntl.LOCK_SH)
         assert place.agent("list", place.task(lockSeconds=0)).code == 0
+
+
+def test_a_destination_is_not_marked_while_another_marks_it(memory: Path) -> None:
+    place = Place(memory, memory)
+    task = {"destination": {"path": str(memory)}, "lockSeconds": 0}
+    with (memory / ".backstay.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert place.agent("init", task).code == 75
+        assert not (memory / ".backstay.json").exists()
+    marked = place.agent("init", task)
+    assert marked.code == 0
+    with (memory / ".backstay.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        again = place.agent("init", task)  # as before each Job, while another may be at work
+    assert again.result["id"] == marked.result["id"]
+
+
+def test_of_many_that_mark_a_destination_at_once_all_find_one_id(memory: Path) -> None:
+    place = Place(memory, memory)
+    task = {"destination": {"path": str(memory)}, "lockSeconds": 60}
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: place.agent("init", task), range(8)))
+    assert {outcome.code for outcome in found} == {0}
+    assert len({outcome.result["id"] for outcome in found}) == 1
 
 
 def test_two_tenants_on_one_destination_see_only_their_own(place: Place, memory: Path) -> None:

@@ -8,7 +8,6 @@ either nothing that counts or a whole tree that the next command publishes.
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,7 +35,6 @@ def copy(task: CopyTask, now: datetime) -> dict[str, Any]:
     Raise UserError where a person must act, DataError where it failed, Transient where it may
     work later.
     """
-    _be_gentle(task)
     with locked(task.where, exclusive=True) as identity:
         folder = make_folder(task.where.path, task.series)
         finish(folder)
@@ -46,14 +44,6 @@ def copy(task: CopyTask, now: datetime) -> dict[str, Any]:
         if done is not None:
             return answer("AlreadyPublished", f"{done.stamp} is that run's point", point=done)
         return _Copy(task, now, identity, folder, points).run()
-
-
-def _be_gentle(task: CopyTask) -> None:
-    limits = task.limits
-    if limits.io_class:
-        words = ["-c", "3"] if limits.io_class == "idle" else ["-c", "2", "-n"]
-        words += [] if limits.io_class == "idle" else [str(limits.io_priority)]
-        subprocess.run(["ionice", *words, "-p", str(os.getpid())], check=True)
 
 
 @dataclass(slots=True)

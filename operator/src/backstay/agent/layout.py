@@ -66,31 +66,29 @@ def make_folder(destination: str, series: Series) -> Folder:
     return found
 
 
-def initialise(path: str, identity: str) -> str:
-    """Given a directory and an id, mark it as a destination; return the id that it has.
+def initialise(where: Where, drawn: str) -> str:
+    """Given a directory and the id for it if the task names none, mark it as a destination where
+    it is not marked yet; return the id that it has.
 
-    Raise UserError if there is no such directory, or it is marked with another id.
+    Raise UserError if there is no such directory or it is marked with another id than the task's,
+    Transient if another holds its lock.
     """
-    marker = Path(path, MARKER)
-    if not Path(path).is_dir():
-        raise UserError("DestinationNotFound", f"destination.path: {path} is no directory")
-    if marker.exists():
-        found = _identity(marker)
-        if found != identity:
-            raise UserError(
-                "DestinationMismatch",
-                f"destination.id: {path} is marked {found} already; use that id",
-            )
-        return found
-    (marker.parent / LOCK).touch(mode=0o600)
-    write_durably(marker, json.dumps({"format": FORMAT, "id": identity}) + "\n")
-    return identity
-
-
-def known_identity(path: str) -> str | None:
-    """Given a directory, return the id that it is marked with, None if it is not marked."""
-    marker = Path(path, MARKER)
-    return _identity(marker) if marker.exists() else None
+    marker = Path(where.path, MARKER)
+    if not Path(where.path).is_dir():
+        raise UserError("DestinationNotFound", f"destination.path: {where.path} is no directory")
+    # A marker appears whole, so one that is there needs no lock, and no wait for whoever has it.
+    if not marker.exists():
+        with _holding(where, fcntl.LOCK_EX):
+            if not marker.exists():
+                text = json.dumps({"format": FORMAT, "id": where.id or drawn})
+                write_durably(marker, text + "\n")
+    found = _identity(marker)
+    if where.id and found != where.id:
+        raise UserError(
+            "DestinationMismatch",
+            f"destination.id: {where.path} is marked {found} already; use that id",
+        )
+    return found
 
 
 def check_destination(where: Where) -> str:
@@ -129,10 +127,16 @@ def locked(where: Where, *, exclusive: bool) -> Iterator[str]:
     Raise Transient if it is not free within where.lock_seconds, UserError if there is none.
     """
     identity = check_destination(where)
+    with _holding(where, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH):
+        yield identity
+
+
+@contextmanager
+def _holding(where: Where, kind: int) -> Iterator[None]:
     fd = os.open(Path(where.path, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _lock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH, where)
-        yield identity
+        _lock(fd, kind, where)
+        yield
     finally:
         os.close(fd)
 

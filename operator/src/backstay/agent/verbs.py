@@ -9,6 +9,8 @@ that imports take counts.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import uuid
 from collections.abc import Callable
@@ -16,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from backstay.agent.results import answer
-from backstay.agent.tasks import CopyTask, Fields, Where, series_of
+from backstay.agent.tasks import CopyTask, Fields, Limits, Where, series_of
 from backstay.domain.rolling import Series
 
 Tell = Callable[[dict[str, Any]], None]
@@ -27,17 +29,25 @@ def _now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the agent's one clock; everything else is handed it
 
 
-def _init(task: Where, tell: Tell) -> None:
-    from backstay.agent.layout import initialise, known_identity
+def _be_gentle(limits: Limits) -> None:
+    """Whatever is started from here on inherits it."""
+    if not limits.io_class:
+        return
+    words = ["3"] if limits.io_class == "idle" else ["2", "-n", str(limits.io_priority)]
+    subprocess.run(["ionice", "-p", str(os.getpid()), "-c", *words], check=True)
 
-    known = known_identity(task.path)
-    found = initialise(task.path, task.id or known or str(uuid.uuid4()))
+
+def _init(task: Where, tell: Tell) -> None:
+    from backstay.agent.layout import initialise
+
+    found = initialise(task, str(uuid.uuid4()))
     tell(answer("Initialised", f"{task.path} is the destination {found}", id=found))
 
 
 def _copy(task: CopyTask, tell: Tell) -> None:
     from backstay.agent.copy import copy
 
+    _be_gentle(task.limits)
     tell(copy(task, _now()))
 
 
@@ -69,18 +79,21 @@ def _list(task: tuple[Where, Series | None], tell: Tell) -> None:
 def _check(task: Any, tell: Tell) -> None:
     from backstay.agent.check import check
 
+    _be_gentle(task.limits)
     tell(check(task))
 
 
 def _scrub(task: Any, tell: Tell) -> None:
     from backstay.agent.scrub import scrub
 
+    _be_gentle(task.limits)
     tell(scrub(task))
 
 
 def _restore(task: Any, tell: Tell) -> None:
     from backstay.agent.restore import restore
 
+    _be_gentle(task.limits)
     tell(restore(task, _now()))
 
 
