@@ -13,8 +13,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from backstay.agent.linux import reflink, write_small_extents
 from backstay.agent.listing import Stat, stat_of
@@ -35,8 +34,7 @@ _SKIPPED_XATTRS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
+class Copied(NamedTuple):
     """What became of one file."""
 
     stat: Stat
@@ -75,12 +73,11 @@ def copy_file(name: bytes, source: int, target: int, base: int | None, *, onto: 
         try:
             copied = _copy_still(read, write, delta=delta)
             dress(write, copied.stat, read, fresh=not onto)
-            head = os.pread(write, _HEAD, 0)
         finally:
             os.close(write)
     finally:
         os.close(read)
-    return replace(copied, head=head)
+    return copied
 
 
 def _open_target(
@@ -116,23 +113,26 @@ def _copy_still(read: int, write: int, *, delta: bool) -> Copied:
     """Copy until the source stood still from the first byte to the last."""
     for last in range(1, _TRIES + 1):
         before = os.fstat(read)
-        digest, copied = _copy(read, write, before, delta=delta)
-        after = stat_of(os.fstat(read))
+        digest, copied, head = _copy(read, write, before, delta=delta)
+        after = os.fstat(read)
         seen = stat_of(before)
-        if (seen.size, seen.mtime, seen.ctime) == (after.size, after.mtime, after.ctime):
-            return Copied(seen, digest, delta=delta, copied=copied)
+        if seen[4:7] == (after.st_size, after.st_mtime_ns, after.st_ctime_ns):
+            return Copied(seen, digest, delta=delta, copied=copied, head=head)
         if last == _TRIES:
             # No inode has this ctime: the next run takes the file for changed.
             size = os.fstat(write).st_size
             unsettled = seen._replace(ctime=0, size=size)
-            return Copied(unsettled, digest, moved=True, delta=delta, copied=copied)
+            return Copied(unsettled, digest, moved=True, delta=delta, copied=copied, head=head)
         if not delta:
             os.ftruncate(write, 0)
         os.lseek(read, 0, os.SEEK_SET)
     raise AssertionError("unreachable")
 
 
-def _copy(read: int, write: int, before: os.stat_result, *, delta: bool) -> tuple[bytes, int]:
+def _copy(
+    read: int, write: int, before: os.stat_result, *, delta: bool
+) -> tuple[bytes, int, bytes]:
+    """Copy the content once; return its hash, how much was written, and its first bytes."""
     digest = hashlib.sha256()
     size = before.st_size
     copied = 0
@@ -141,11 +141,13 @@ def _copy(read: int, write: int, before: os.stat_result, *, delta: bool) -> tupl
         if len(data) == size:
             digest.update(data)
             _write_all(write, data, 0)
-            return digest.digest(), size
+            return digest.digest(), size, data[:_HEAD]
         os.lseek(read, 0, os.SEEK_SET)
     at = 0
+    head = b""
     for data, hole in _pieces(read, before):
         digest.update(data)
+        head = head or data[:_HEAD]
         if delta:
             copied += _write_difference(write, data, at)
         elif not hole:
@@ -153,7 +155,7 @@ def _copy(read: int, write: int, before: os.stat_result, *, delta: bool) -> tupl
             copied += len(data)
         at += len(data)
     os.ftruncate(write, at)
-    return digest.digest(), copied
+    return digest.digest(), copied, head
 
 
 def _pieces(read: int, before: os.stat_result) -> Iterator[tuple[bytes, bool]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 
 from backstay.agent.paths import VANISHED, Descent
 from backstay.agent.place import UNLINKABLE, How, Placed, discard, link, place
@@ -57,14 +56,14 @@ def _follow(plan: Plan, spot: Spot, member: Linked, leader: tuple[bytes, Placed]
     path, first = leader
     try:
         if _is_same(path, plan.new, member.name, spot.new):
-            return replace(first, how=How(linked=1))  # in the snapshot already
+            return first._replace(how=How(linked=1))  # in the snapshot already
         discard(member.name, spot.new)
         link(path, plan.new, member.name, spot.new)
     except OSError as error:
         if error.errno in UNLINKABLE:
             return None
         raise
-    return replace(first, how=How(linked=1))
+    return first._replace(how=How(linked=1))
 
 
 def _is_same(path: bytes, root: int, name: bytes, directory: int) -> bool:

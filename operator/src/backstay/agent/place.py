@@ -8,11 +8,11 @@ inode of the source can claim that older copy too. Everything else is copied.
 from __future__ import annotations
 
 import errno
+import operator
 import os
 import stat
 import struct
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from backstay.agent.database import (
@@ -44,19 +44,19 @@ class How(NamedTuple):
     """Older copies that refused another link (65,000 on ext4, immutable files)."""
 
     def plus(self, other: How) -> How:
-        return How(*map(sum, zip(self, other, strict=True)))
+        return How(*map(operator.add, self, other))
 
 
 NOTHING: Final = How()
+_NO_NOTE: Final[dict[str, Any]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """One entry of the new tree."""
 
     extra: bytes
     stat: Stat
-    note: dict[str, Any] = field(default_factory=dict)
+    note: dict[str, Any] = _NO_NOTE
     how: How = NOTHING
     moved: bool = False
     deferred: bool = False
@@ -113,9 +113,11 @@ def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
 
 def _family_of(spot: Spot, name: bytes) -> bytes | None:
     """The live database that a file belongs to: its own name, or that of which it is the log."""
-    for suffix in (b"", *SIBLINGS):
-        base = name.removesuffix(suffix)
-        if suffix and (base == name or spot.now.find(base) is None):
+    bases = [name]
+    if name.endswith(SIBLINGS):
+        bases += [name.removesuffix(suffix) for suffix in SIBLINGS if name.endswith(suffix)]
+    for base in bases:
+        if base is not name and spot.now.find(base) is None:
             continue
         found = {base + log: spot.now.find(base + log) for log in LOGS}
         sizes = {log: spot.now.stats[at].size for log, at in found.items() if at is not None}

@@ -177,7 +177,7 @@ def _directory(walk: Walk, fd: int, path: bytes, found: Scan) -> list[bytes]:
     stats = b"".join([row[1] for row in rows])
     found.directories += 1
     if walk.known.get(path) != digest_of(stats, names):
-        found.changed[path] = Listing(names, [Stat(*row) for row in STAT.iter_unpack(stats)])
+        found.changed[path] = Listing(names, list(map(Stat._make, STAT.iter_unpack(stats))))
     return below
 
 

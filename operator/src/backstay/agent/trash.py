@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from contextlib import suppress
 
 from backstay.agent.layout import TRASH, Folder
 from backstay.agent.linux import SUBVOLUME_INODE, drop_subvolume
@@ -67,24 +66,30 @@ def _drop_subvolume(top: bytes) -> None:
 
 
 def _clear_files(path: bytes) -> list[bytes]:
-    """Unlink what is no directory in one, and return the directories."""
+    """Unlink what is no directory in one, and return the directories.
+
+    What cannot be unlinked keeps its directory there, which is reported.
+    """
     below = []
     try:
-        with os.scandir(path) as entries:
+        fd = os.open(path, DIRECTORY)
+    except OSError:
+        return []
+    try:
+        with os.scandir(fd) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    below.append(entry.path)
-                else:
-                    _unlink(entry.path)
-    except OSError as error:
-        if error.errno not in VANISHED:
-            return []
+                    below.append(path + b"/" + os.fsencode(entry.name))
+                    continue
+                try:  # by name below its directory: the way to it is long
+                    os.unlink(entry.name, dir_fd=fd)
+                except OSError:
+                    continue
+    except OSError:
+        return below
+    finally:
+        os.close(fd)
     return below
-
-
-def _unlink(path: bytes) -> None:
-    with suppress(OSError):  # its directory will not go away then, which is reported
-        os.unlink(path)
 
 
 def _remove(top: bytes) -> list[str]:
