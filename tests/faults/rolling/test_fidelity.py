@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.faults.rolling.conftest import place_on
 from tests.faults.rolling.harness import (
     Place,
     assert_equal_to_rsync,
@@ -126,6 +127,27 @@ def test_what_did_not_change_is_not_stored_again(place: Place) -> None:
     assert stats["copiedBytes"] == len(b"changed")
     assert_equal_to_rsync(place.source, place.data("r2"))
     assert (place.data("r1") / "plain").read_bytes() == b"plain"
+    place.assert_settled()
+
+
+def test_a_snapshot_is_written_to_only_where_something_changed(btrfs: Path, tmp_path: Path) -> None:
+    """Each inode that is written again, with the same, costs a copy of the metadata around it."""
+    place = place_on(btrfs, tmp_path / "source")
+    for folder in ("a/b/changes", "a/b/stays", "a/beside"):
+        (place.source / folder).mkdir(parents=True)
+        (place.source / folder / "file").write_bytes(b"1")
+    place.copy("r1")
+    (place.source / "a/b/changes/file").write_bytes(b"22")
+
+    place.copy("r2")
+
+    def moved(name: str) -> bool:
+        first, second = (place.data(run).joinpath(name).stat() for run in ("r1", "r2"))
+        return first.st_ctime_ns != second.st_ctime_ns
+
+    names = ["a/b/changes", "a/b/stays", "a/b/stays/file", "a/beside", "a"]
+    assert [name for name in names if moved(name)] == ["a/b/changes"]
+    assert_equal_to_rsync(place.source, place.data("r2"))
     place.assert_settled()
 
 

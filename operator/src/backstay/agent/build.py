@@ -220,6 +220,7 @@ def _dress(plan: Plan, built: Built, unit: list[bytes]) -> list[tuple[bytes, int
     answers: list[tuple[bytes, int, bytes]] = []
     for path in unit:
         listing = built.listings.get(path) or plan.before[path]
+        before = plan.before.get(path) if plan.onto else None
         new = os.open(path or b".", DIRECTORY, dir_fd=plan.new)
         try:
             there = sorted(os.fsencode(name) for name in os.listdir(new))
@@ -230,7 +231,9 @@ def _dress(plan: Plan, built: Built, unit: list[bytes]) -> list[tuple[bytes, int
                     continue
                 full = path + b"/" + name if path and name != ROOT else name
                 below = b"" if name == ROOT else full
-                if plan.onto and path not in built.listings and below not in built.listings:
+                kept = None if below in built.listings else _kept(before, name, one)
+                if kept is not None:
+                    answers += [(path, at, kept)] if path in built.listings else []
                     continue
                 known = listing.extras[at] == b"\0" and path not in built.listings
                 flag = _dress_one(new, name, one, None if known else source, below)
@@ -240,6 +243,16 @@ def _dress(plan: Plan, built: Built, unit: list[bytes]) -> list[tuple[bytes, int
             os.close(new)
     source.close()
     return answers
+
+
+def _kept(before: Listing | None, name: bytes, one: Stat) -> bytes | None:
+    """Given what a snapshot has (None: it is none) and a directory in it, return that one's extra
+    if it is as it must be: to set the same again would cost a copy of its metadata.
+    """
+    at = before.find(name) if before is not None else None
+    if before is None or at is None or before.stats[at] != one:
+        return None
+    return before.extras[at]
 
 
 def _dress_one(new: int, name: bytes, one: Stat, source: Descent | None, path: bytes) -> bytes:
