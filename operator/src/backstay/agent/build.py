@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from backstay.agent.files import BIG, dress
 from backstay.agent.linked import place_linked
-from backstay.agent.listing import ROOT, Listing, Stat
+from backstay.agent.listing import ROOT, Listing, Stat, stat_of
 from backstay.agent.manifest import Damaged
 from backstay.agent.parallel import batches, spread
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent, printable
@@ -231,7 +231,7 @@ def _dress(plan: Plan, built: Built, unit: list[bytes]) -> list[tuple[bytes, int
                     continue
                 full = path + b"/" + name if path and name != ROOT else name
                 below = b"" if name == ROOT else full
-                kept = None if below in built.listings else _kept(before, name, one)
+                kept = _kept(before, name, one, new)
                 if kept is not None:
                     answers += [(path, at, kept)] if path in built.listings else []
                     continue
@@ -245,13 +245,16 @@ def _dress(plan: Plan, built: Built, unit: list[bytes]) -> list[tuple[bytes, int
     return answers
 
 
-def _kept(before: Listing | None, name: bytes, one: Stat) -> bytes | None:
-    """Given what a snapshot has (None: it is none) and a directory in it, return that one's extra
-    if it is as it must be: to set the same again would cost a copy of its metadata.
+def _kept(before: Listing | None, name: bytes, one: Stat, new: int) -> bytes | None:
+    """Given what a snapshot had (None: it is none), a directory in it and where that is now, return
+    its extra if it is as it must be: to set the same again would cost a copy of its metadata.
     """
     at = before.find(name) if before is not None else None
     if before is None or at is None or before.stats[at] != one:
         return None
+    there = stat_of(os.stat(name, dir_fd=new, follow_symlinks=False))
+    if (*there[:3], there.mtime) != (*one[:3], one.mtime):
+        return None  # something was put into it, or taken out
     return before.extras[at]
 
 

@@ -54,11 +54,16 @@ def open_file(name: bytes, directory: int) -> int:
 
     Raise OSError: ENOENT where it is gone, ELOOP where it is no regular file any more.
     """
+    return _opened(name, directory)[0]
+
+
+def _opened(name: bytes, directory: int) -> tuple[int, os.stat_result]:
     fd = os.open(name, _READ, dir_fd=directory)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
         os.close(fd)
         raise OSError(errno.ELOOP, "no regular file any more", name)
-    return fd
+    return fd, found
 
 
 def copy_file(name: bytes, source: int, target: int, base: int | None, *, onto: bool) -> Copied:
@@ -66,12 +71,11 @@ def copy_file(name: bytes, source: int, target: int, base: int | None, *, onto: 
     predecessor (None: there is none), copy it. `onto`: the target has a private copy of the
     predecessor (a snapshot) under this name already, to be turned into the new one.
     """
-    read = open_file(name, source)
+    read, before = _opened(name, source)
     try:
-        size = os.fstat(read).st_size
-        write, delta = _open_target(name, target, base, size, onto=onto)
+        write, delta = _open_target(name, target, base, before.st_size, onto=onto)
         try:
-            copied = _copy_still(read, write, delta=delta)
+            copied = _copy_still(read, write, before, delta=delta)
             dress(write, copied.stat, read, fresh=not onto)
         finally:
             os.close(write)
@@ -109,10 +113,9 @@ def _open_target(
         os.close(old)
 
 
-def _copy_still(read: int, write: int, *, delta: bool) -> Copied:
+def _copy_still(read: int, write: int, before: os.stat_result, *, delta: bool) -> Copied:
     """Copy until the source stood still from the first byte to the last."""
     for last in range(1, _TRIES + 1):
-        before = os.fstat(read)
         digest, copied, head = _copy(read, write, before, delta=delta)
         after = os.fstat(read)
         seen = stat_of(before)
@@ -126,6 +129,7 @@ def _copy_still(read: int, write: int, *, delta: bool) -> Copied:
         if not delta:
             os.ftruncate(write, 0)
         os.lseek(read, 0, os.SEEK_SET)
+        before = after
     raise AssertionError("unreachable")
 
 
