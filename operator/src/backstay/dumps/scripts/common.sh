@@ -19,7 +19,7 @@
 #   FILE             the last dump that passed every check; replaced by rename only
 #   FILE.json        what FILE is; FILE.json.next while the two renames of a publication happen
 #   FILE.partial     a dump being written; FILE.failed the last failure
-#   FILE.lock/       N: who made generation N, `RUN ATTEMPT PID BORN`; children, out, cancel.N
+#   FILE.lock/       N: who made generation N, `RUN ATTEMPT PID BORN`; children, out, sum.N, cancel.N
 #
 # Invariants, whatever is killed wherever:
 # - FILE is whole. It is what FILE.json.next says when that exists and FILE.partial does not, else
@@ -171,6 +171,29 @@ digest() { # PATH: sets $sha256. openssl is several times faster than most build
     sha256=${sha256#\\} # it marks names that it had to quote
 }
 
+begin_digest() { # Reads FILE.partial while engine_verify does, where openssl is.
+    # The shell ends well whatever becomes of openssl, as whoever adopts it may have to see.
+    (
+        # shellcheck disable=SC2086 # a list of words
+        $gentle openssl dgst -sha256 -r "$file.partial" >"$lock/sum.$mine" || rm -f "$lock/sum.$mine"
+    ) 2>/dev/null &
+    digest_pid=$!
+}
+
+end_digest() { # Sets $sha256.
+    wait "$digest_pid"
+    digest_pid=
+    { read -r sha256 rest <"$lock/sum.$mine"; } 2>/dev/null && return
+    digest "$file.partial"
+}
+
+dismiss_digest() {
+    [ -n "$digest_pid" ] || return 0
+    ask TERM "$digest_pid" 2>/dev/null
+    wait "$digest_pid"
+    digest_pid=
+}
+
 publish() { # FILE.partial has passed: makes it FILE.
     size "$file.partial"
     versions="{\"server\":$(json_string "$server_version"),\"tool\":$(json_string "$tool_version")}"
@@ -212,8 +235,9 @@ start() { # ARGS...
     choose_compressor
     engine_dump "$@"
     [ -s "$file.partial" ] || fail 1 "$engine wrote no data"
+    begin_digest
     engine_verify
-    digest "$file.partial"
+    end_digest
     step sync flush "$file.partial"
     publish
     judge
@@ -291,7 +315,7 @@ main() {
     read -r main_pid rest </proc/self/stat
     identify "$main_pid" || refuse 'cannot read /proc/self/stat: is /proc mounted?'
     main_born=$born
-    guard_pid='' gentle='' engine_threads=${engine_threads:-4} sha256='' position='' verb=${1:-}
+    guard_pid='' digest_pid='' gentle='' engine_threads=${engine_threads:-4} sha256='' position='' verb=${1:-}
     set_seconds='' set_minfree=0 set_host='' set_port='' set_user=''
     set_password_env='' set_password_file='' set_password_stdin='' set_database='' set_auth=''
     case $verb:$# in

@@ -73,6 +73,7 @@ effective() { # Reads the record of FILE: sets $done_run, $done_attempt, $done_l
 fail() { # EXIT TEXT: ends the attempt with a failure on record. Not for subshells.
     code=$1
     dismiss_guard
+    dismiss_digest
     # While FILE.partial is there FILE is the old one. Away with it first: the disk may be full.
     if [ -e "$file.partial" ]; then rm -f "$file.json.next" "$file.partial"; fi
     text=$(printf '%s' "$2" | tail -c 1024 | tr -s '[:cntrl:]' ' ')

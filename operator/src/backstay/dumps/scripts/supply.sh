@@ -99,6 +99,10 @@ threads() { # Sets $threads: the container's CPU limit, rounded up; at most $eng
 
 choose_compressor() { # Sets $compressor, a command, $compression, its name, and $buffered.
     threads
+    # A little nicer than the tool, which it would else keep from filling the pipe. No more than
+    # that: beside a busy database it must not starve.
+    patient=''
+    if nice -n 2 true 2>/dev/null; then patient='nice -n 2'; fi
     # Tools write 4 KiB at a time into a pipe. It is silent where its library can be loaded.
     buffered=''
     if words=$(stdbuf -o 256K true 2>&1) && [ -z "$words" ]; then buffered='stdbuf -o 256K'; fi
@@ -127,7 +131,7 @@ squeezed() { # COMMAND...: compresses what it prints into FILE.partial.
             printf 'dump=%s ' "$?" >&3
         } | {
             # shellcheck disable=SC2086 # a list of words
-            child $compressor 3>&- >"$file.partial"
+            child $patient $compressor 3>&- >"$file.partial"
             code=$?
             [ "$code" -eq 0 ] || each_child ask TERM
             printf 'compressor=%s ' "$code" >&3
