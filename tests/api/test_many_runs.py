@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 from tests.support.dumping_cluster import Containers, add_databases, backup_of, cut_snapshots
 
 from backstay.api.backup import BackupPhase, BackupStatus
+from backstay.api.common import format_time
 from backstay.domain import objects
 from backstay.domain.admission import HOLDING
 from backstay.domain.objects import Obj
@@ -99,13 +100,20 @@ async def test_50_dumps_at_once_keep_to_the_pools_and_none_is_starved_across_a_r
     assert len(await client.list(VOLUME_SNAPSHOT, namespace)) == 50
 
 
-async def test_two_runs_of_one_claim_go_one_after_the_other(client: Client, namespace: str) -> None:
+async def test_a_scheduled_run_and_one_by_hand_of_one_claim_go_one_after_the_other(
+    client: Client, namespace: str
+) -> None:
     nodes = await add_databases(client, namespace, ["n1"])
     containers = Containers(nodes, seconds=1)
     driver = asyncio.create_task(cut_snapshots(client, SystemClock(), namespace))
-    for name in ("first", "second"):
+    slot = format_time(SystemClock().now())
+    for name, trigger in (
+        ("scheduled", {"trigger": "Scheduled", "scheduledFor": slot}),
+        ("by-hand", {"trigger": "AdHoc"}),
+    ):
         made = backup_of(namespace, "db-0")
         made["metadata"]["name"] = name
+        made["spec"] |= trigger
         await client.create(BACKUP, made)
 
     async with operator(client, namespace, containers):
