@@ -56,6 +56,12 @@ def place_on(mount: Path, source: Path) -> Place:
     return place
 
 
+@pytest.fixture
+def in_memory(memory: Path) -> Place:
+    """A place where the kind of file system does not matter."""
+    return place_on(memory, memory / "source")
+
+
 @pytest.fixture(params=["ext4", "xfs", "btrfs"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     """A place on each kind of file system; its source is on the machine's own."""

@@ -24,12 +24,8 @@ sys.exit(code)
 
 
 @pytest.fixture
-def place(memory: Path) -> Place:
-    made = Place(memory / "source", memory / "destination")
-    made.source.mkdir()
-    made.destination.mkdir()
-    made.init()
-    return made
+def place(in_memory: Place) -> Place:
+    return in_memory
 
 
 def io_class_of(verb: str, task: dict[str, Any]) -> str:

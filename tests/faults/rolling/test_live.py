@@ -42,12 +42,8 @@ while os.getppid() == parent and file.tell() < 256 << 20:
 
 
 @pytest.fixture
-def place(memory: Path) -> Place:
-    made = Place(memory / "source", memory / "destination")
-    made.source.mkdir()
-    made.destination.mkdir()
-    made.init()
-    return made
+def place(in_memory: Place) -> Place:
+    return in_memory
 
 
 @contextmanager

@@ -21,15 +21,10 @@ REFUSED = 3
 
 
 @pytest.fixture
-def place(memory: Path) -> Place:
-    """Where the kind of file system does not matter."""
-    made = Place(memory / "source", memory / "destination")
-    made.source.mkdir()
-    made.destination.mkdir()
-    made.init()
+def place(in_memory: Place) -> Place:
     for number in range(10):
-        (made.source / f"f{number}").write_bytes(b"x" * 1000)
-    return made
+        (in_memory.source / f"f{number}").write_bytes(b"x" * 1000)
+    return in_memory
 
 
 def refused(place: Place, run: str, reason: str, field: str, **more: Any) -> None:

@@ -155,21 +155,7 @@ def _directory(walk: Walk, fd: int, path: bytes, found: Scan) -> list[bytes]:
                         )
                 elif one.st_nlink > 1:
                     found.linked.append(Linked(one.st_dev, one.st_ino, path, name))
-                rows.append(
-                    (
-                        name,
-                        STAT.pack(
-                            mode,
-                            one.st_uid,
-                            one.st_gid,
-                            one.st_nlink,
-                            one.st_size,
-                            one.st_mtime_ns,
-                            one.st_ctime_ns,
-                            one.st_ino,
-                        ),
-                    )
-                )
+                rows.append((name, _packed(one)))
     except OSError as error:
         raise DataError(f"{printable(path) or '.'} cannot be read: {error.strerror}") from error
     rows.sort()
