@@ -153,6 +153,16 @@ def test_a_deadline_ends_a_dump_from_inside(container: Container) -> None:
     container.assert_settled()
 
 
+def test_a_deadline_ends_a_hash_that_takes_too_long(container: Container, tmp_path: Path) -> None:
+    container.start(GOOD, container.task("first"))
+    slow = tmp_path / "openssl"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    late = replace(container, programs=str(tmp_path)).start(GOOD, container.task(seconds=3))
+    assert late.message == "deadline of 3 s exceeded"
+    container.assert_settled()
+
+
 def test_a_tool_deaf_to_term_is_killed(dash: Container) -> None:
     deaf = 'trap "" TERM; printf half >"$1"; while :; do sleep 1; done'
     start = dash.stub_start(dash.task(seconds=1), deaf)

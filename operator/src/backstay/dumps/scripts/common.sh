@@ -181,6 +181,8 @@ begin_digest() { # Reads FILE.partial while engine_verify does, where openssl is
 }
 
 end_digest() { # Sets $sha256.
+    # For the guard: each step of the verification began a new list.
+    identify "$digest_pid" && printf '%s %s\n' "$digest_pid" "$born" >>"$lock/children"
     wait "$digest_pid"
     digest_pid=
     { read -r sha256 rest <"$lock/sum.$mine"; } 2>/dev/null && return
