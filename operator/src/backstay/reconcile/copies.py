@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from backstay.api.backup import BackupStatus
 from backstay.api.common import Condition, changed
 from backstay.api.policy import PolicySpec
 from backstay.api.rolling import CopiesStatus
@@ -22,7 +21,6 @@ from backstay.domain.carriers import rules_of
 from backstay.domain.clock import Clock
 from backstay.domain.errors import Transient, UserError
 from backstay.domain.objects import Obj, dig
-from backstay.domain.records import Run
 from backstay.domain.rolling import RollingPoint
 from backstay.domain.rolling_answers import Answered
 from backstay.domain.rolling_upkeep import Answer, Chore, Seen, Verb, kept_of
@@ -35,6 +33,7 @@ from backstay.reconcile import keys
 from backstay.reconcile.gathering import Place, World, makes_copies, read
 from backstay.reconcile.runs import parse, parse_policy_spec
 from backstay.steps.copying import Copying
+from backstay.steps.finished import settle
 from backstay.steps.held import policy_status, tell_held
 from backstay.steps.status import write_status
 from backstay.steps.upkeep_jobs import UpkeepJobs
@@ -78,9 +77,8 @@ class CopiesReconciler:
         work = Work(self._client)
         if seen.policy is not None and plan.conditions is not None:
             await work.do((key.name, partial(self._tell, seen.policy, plan.conditions)))
-        await work.do(*((run.name, partial(self._show, run, to)) for run, to in plan.shown))
-        await work.do(*((run.name, partial(self._remove, run)) for run in plan.removable))
-        if not work.follows:
+        await settle(self._client, work, plan.shown, plan.removable)
+        if not (work.follows or plan.shown):
             # What was written just now is read again first: Jobs' answers go onto the same objects.
             looks, done = dict(seen.looks), list[Chore]()
             await work.do(
@@ -95,7 +93,7 @@ class CopiesReconciler:
         if plan.removable or plan.shown:
             self._enqueue(keys.policy(key.namespace, key.name))
         work.raise_failures(key)
-        return POLL if work.follows else None
+        return POLL if work.follows or plan.shown else None
 
     async def _gather(self, namespace: str, name: str) -> Seen:
         world = await read(self._client, (namespace, name))
@@ -120,18 +118,6 @@ class CopiesReconciler:
     async def _tell(self, policy: Obj, conditions: tuple[Condition, ...]) -> bool:
         await tell_held(self._client, self._events, policy, conditions)
         return True
-
-    async def _show(self, run: Run, status: BackupStatus) -> bool:
-        await write_status(self._client, BACKUP, run.obj, status)
-        return True
-
-    async def _remove(self, run: Run) -> bool:
-        """Remove a record whose points are known to be gone, or that never had any."""
-        await self._client.delete(
-            BACKUP, run.name, run.namespace, uid=run.uid, resource_version=objects.version(run.obj)
-        )
-        log.info("record %s removed: its last point is gone", run.name)
-        return False
 
     async def _do(
         self, seen: Seen, chore: Chore, looks: dict[str, CopiesStatus], done: list[Chore]

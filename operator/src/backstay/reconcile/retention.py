@@ -14,7 +14,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
-from backstay.api.backup import BackupStatus
 from backstay.api.common import Condition
 from backstay.builders.snapshot import metadata_patch
 from backstay.domain import adoption, brakes, objects, upkeep
@@ -28,12 +27,12 @@ from backstay.domain.sweep import Action, Carrier, Step, plan_sweep
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
-from backstay.kube.resources import BACKUP, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Resource
+from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Resource
 from backstay.reconcile import keys
 from backstay.reconcile.adoption import Adopter
 from backstay.reconcile.gathering import gather
+from backstay.steps.finished import settle
 from backstay.steps.held import tell_held
-from backstay.steps.status import write_status
 from backstay.steps.sweeping import write_step
 from backstay.steps.work import Work
 
@@ -78,8 +77,7 @@ class RetentionReconciler:
             await work.do((key.name, partial(self._tell, seen.policy, plan.conditions)))
         acting = [item for item in plan.items if item.acts]
         await work.do(*((i.point.name, partial(self._carry_out, i)) for i in acting))
-        await work.do(*((run.name, partial(self._show, run, to)) for run, to in plan.shown))
-        await work.do(*((run.name, partial(self._remove, run)) for run in plan.removable))
+        await settle(self._client, work, plan.shown, plan.removable, self._may_go)
         if acting:
             self._enqueue(keys.policy(key.namespace, key.name))
         if work.follows:
@@ -131,14 +129,9 @@ class RetentionReconciler:
             action = plan_sweep(carrier, content_of(stored), ())
             await write_step(self._client, action, point.namespace)
 
-    async def _show(self, run: Run, status: BackupStatus) -> bool:
-        """Show on a finished Backup what its points say now."""
-        await write_status(self._client, BACKUP, run.obj, status)
-        return False
-
-    async def _remove(self, run: Run) -> bool:
-        """Remove a record, once each artifact that it names was asked for by name: a label taken
-        off by hand must not look like a loss.
+    async def _may_go(self, run: Run) -> bool:
+        """Ask for each artifact that a record names by its name: a label taken off by hand must
+        not look like a loss.
         """
         for point in run.status.points:
             if point.snapshot and await self._client.find(
@@ -147,8 +140,4 @@ class RetentionReconciler:
                 return False
             if point.content and await self._client.find(VOLUME_SNAPSHOT_CONTENT, point.content):
                 return False
-        await self._client.delete(
-            BACKUP, run.name, run.namespace, uid=run.uid, resource_version=objects.version(run.obj)
-        )
-        log.info("record %s removed: its last point is gone", run.name)
-        return False
+        return True

@@ -1,0 +1,51 @@
+"""Carry out what a pass has decided of the records of finished runs: show it, or remove them.
+
+Invariant: a record that is to be shown and to go is shown first and deleted as what it became, so
+that its last point is seen to be gone however many passes it took, and no write is known to lose.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+
+from backstay.api.backup import BackupStatus
+from backstay.domain import objects
+from backstay.domain.objects import Obj
+from backstay.domain.records import Run
+from backstay.kube.client import Client
+from backstay.kube.resources import BACKUP
+from backstay.steps.status import write_status
+from backstay.steps.work import Work
+
+log = logging.getLogger(__name__)
+
+
+async def settle(
+    client: Client,
+    work: Work,
+    shown: Iterable[tuple[Run, BackupStatus]],
+    removable: Sequence[Run],
+    may_go: Callable[[Run], Awaitable[bool]] | None = None,
+) -> None:
+    """Given finished Backups with what they are to show, those that are to be removed, and what
+    has the last word on each of these (None: nobody), do both as items of `work`.
+    """
+    stored = {run.uid: run.obj for run in removable}
+
+    async def show(run: Run, status: BackupStatus) -> bool:
+        stored[run.uid] = await write_status(client, BACKUP, run.obj, status)
+        return False
+
+    async def remove(run: Run, obj: Obj) -> bool:
+        if may_go is None or await may_go(run):
+            version = objects.version(obj)
+            await client.delete(
+                BACKUP, run.name, run.namespace, uid=run.uid, resource_version=version
+            )
+            log.info("record %s removed: its last point is gone", run.name)
+        return False
+
+    await work.do(*((run.name, partial(show, run, status)) for run, status in shown))
+    await work.do(*((run.name, partial(remove, run, stored[run.uid])) for run in removable))
