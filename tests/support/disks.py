@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import secrets
 from collections.abc import AsyncGenerator
+from typing import Final
 
 import aiohttp
 
@@ -24,6 +26,17 @@ from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Re
 SNAPSHOT_FINALIZER = "snapshot.storage.kubernetes.io/volumesnapshot-bound-protection"
 CONTENT_FINALIZER = "snapshot.storage.kubernetes.io/volumesnapshotcontent-bound-protection"
 
+MARKS: Final = {
+    VOLUME_SNAPSHOT: {"source": {"persistentVolumeClaimName": "none"}},
+    VOLUME_SNAPSHOT_CONTENT: {
+        "driver": "csi.example",
+        "deletionPolicy": "Retain",
+        "source": {"snapshotHandle": "none"},
+        "volumeSnapshotRef": {"namespace": "default", "name": "none"},
+    },
+}
+"""What is made only to see how far the watches have come."""
+
 
 class Disks:
     """The disk snapshots of a driver, deleted as their objects are. `async with`."""
@@ -32,6 +45,7 @@ class Disks:
         self._client = client
         self._login = login
         self._tasks: list[asyncio.Task[None]] = []
+        self._marks: dict[str, asyncio.Event] = {}
         self.deleted: dict[str, list[str]] = {}
         """By namespace: the handles of the disks that were deleted, each time anew."""
         self.lost: dict[str, list[str]] = {}
@@ -50,6 +64,21 @@ class Disks:
         for error in ended:
             if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError):
                 raise error
+
+    async def settled(self) -> None:
+        """Wait until all that was done before has been followed: a mark is made and seen to go."""
+        name = f"mark-{secrets.token_hex(4)}"
+        for resource, spec in MARKS.items():
+            namespace = "default" if resource.namespaced else None
+            meta = {"name": name, **({"namespace": namespace} if namespace else {})}
+            seen = self._marks[name] = asyncio.Event()
+            made = await self._client.create(resource, {"metadata": meta, "spec": spec})
+            await self._client.delete(resource, name, namespace, uid=objects.uid(made))
+            waiter = asyncio.create_task(seen.wait())
+            await asyncio.wait([waiter, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+            if not waiter.done():
+                waiter.cancel()
+                raise AssertionError("the watch has ended")
 
     async def _version(self, resource: Resource) -> str:
         async with self._session() as session:
@@ -119,6 +148,9 @@ class Disks:
 
     async def _after(self, resource: Resource, gone: Obj) -> None:
         """Note a snapshot that is gone; one that waited for a content that is may go as well."""
+        if mark := self._marks.pop(objects.name(gone), None):
+            mark.set()
+            return
         if resource is VOLUME_SNAPSHOT:
             self.lost.setdefault(objects.namespace(gone), []).append(objects.name(gone))
             return

@@ -58,8 +58,9 @@ class Stage:
                 assert code == 0, f"the {which} process ended with {code}"
         assert proxy.writes == [], f"written again: {', '.join(map(str, proxy.writes))}"
 
-    def check_disks(self, world: World, kept: Iterable[str] = ()) -> None:
+    async def check_disks(self, world: World, kept: Iterable[str] = ()) -> None:
         """The snapshots and disks that were due are gone, once each, and no others."""
+        await self.disks.settled()
         due = sorted(world.content_name(name) for name in world.DUE_DISKS if name not in kept)
         deleted = sorted(self.disks.deleted.get(world.namespace, []))
         assert deleted == due, f"disks deleted: {deleted}, due: {due}"
@@ -113,7 +114,8 @@ async def undisturbed(stage: Stage, *, in_use: bool = True) -> Undisturbed:
     async with stage.proxy() as proxy:
         assert await lives.ended(stage.start(world, proxy)) == 0
         writes = list(proxy.writes)
-    stage.check_disks(world)
+        assert proxy.refused == [], f"it lost to itself: {', '.join(map(str, proxy.refused))}"
+    await stage.check_disks(world)
     return Undisturbed(world, writes, await world.state())
 
 

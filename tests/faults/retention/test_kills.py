@@ -75,7 +75,7 @@ async def test_killed_at_any_write_the_next_process_ends_with_the_same_world(
             over = moment is Moment.ANSWERED and len(proxy.writes) == len(expected.writes)
             assert code == lives.KILLED or (over and code == 0), "it never came to that write"
         await stage.finish(world)
-        stage.check_disks(world)
+        await stage.check_disks(world)
         await expected.check(world)
 
     await at_each(expected.writes, killed_at)

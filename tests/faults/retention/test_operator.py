@@ -45,7 +45,7 @@ async def until_ended(stage: Stage, world: World, expected: Undisturbed) -> None
     limit = loop.time() + DEADLINE
     while True:
         try:
-            stage.check_disks(world)
+            await stage.check_disks(world)
             # The operator describes the policy too, which a retention pass does not.
             return await expected.check(world, without=HERE)
         except AssertionError:

@@ -49,7 +49,7 @@ async def test_who_stands_before_any_write_while_another_does_the_work_harms_not
             hold.go_on.set()
             assert await lives.ended(late) == 0
         await stage.finish(world)
-        stage.check_disks(world)
+        await stage.check_disks(world)
         await expected.check(world)
 
     await at_each(expected.of(OBJECTS), late_at)
@@ -78,7 +78,7 @@ async def test_a_hold_set_by_hand_before_any_write_to_a_point_keeps_it_from_both
             edited.append(name)
             await _check_held(stage, world, name, expected)
         else:  # Its snapshot was gone: too late, and no harm.
-            stage.check_disks(world)
+            await stage.check_disks(world)
             await expected.check(world)
 
     await at_each(expected.of(HELD), held_at)
@@ -98,7 +98,7 @@ async def _hold(client: Client, world: World, name: str) -> bool:
 
 async def _check_held(stage: Stage, world: World, name: str, expected: Undisturbed) -> None:
     """A point that a person holds is there with the person's labels; all else is as ever."""
-    stage.check_disks(world, kept=[name])
+    await stage.check_disks(world, kept=[name])
     snapshot = await stage.client.get(VOLUME_SNAPSHOT, name, world.namespace)
     assert MINE.items() <= objects.labels(snapshot).items()
     assert labels.MARKED_AT not in objects.annotations(snapshot)
@@ -120,7 +120,7 @@ async def test_two_that_race_through_the_same_world_end_with_the_same_world(stag
             assert [await lives.ended(life) for life in both] == [0, 0]
             refused.extend(one.refused + two.refused)
         await stage.finish(world)
-        stage.check_disks(world)
+        await stage.check_disks(world)
         await expected.check(world)
 
     await at_each(range(RACES), race)
