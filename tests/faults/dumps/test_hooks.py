@@ -168,6 +168,16 @@ def test_what_is_held_is_undone_from_inside_when_max_freeze_is_over(container: C
     assert hook.release() == answer, "a release that comes late changes nothing"
 
 
+def test_what_is_held_is_undone_also_where_its_memory_was_swept_away(container: Container) -> None:
+    hook = freezing(container)
+    with hook.held(max_freeze=timedelta(seconds=3)) as process:
+        shutil.rmtree(*memory_of(container.folder))
+        eventually(lambda: "thaw" in hook.notes, "it to let go")
+        out, _ = process.communicate(timeout=30)
+    assert hooks.parse_answer(out).state is State.BROKEN
+    assert hook.notes == ["freeze", "thaw"]
+
+
 @pytest.mark.parametrize("then", ["exit 4", "sleep 60"], ids=["it fails", "it hangs"])
 def test_a_command_that_fails_is_undone_as_well(container: Container, then: str) -> None:
     hook = freezing(container, then, timeout=timedelta(seconds=1))

@@ -170,13 +170,17 @@ await_end() { # SECONDS: sets $status and $words of what was launched, ending it
 undo() { # [UNDO...]: sets $status and $words; with no words there is nothing to undo.
     status=0 words=
     [ $# -gt 0 ] || return 0
-    # One at a time: whoever died at it left it to be done again.
-    while ! sign "$dir/undoer"; do
+    # One at a time: whoever died at it left it to be done again. Where nobody can sign (the memory
+    # is full, its folder swept away) it is done all the same: twice is better than never.
+    tries=5
+    while [ "$tries" -gt 0 ] && ! sign "$dir/undoer"; do
         if lives "$dir/undoer"; then
             [ ! -e "$dir/result" ] || return 0
             nap
         else
+            tries=$((tries - 1))
             rm -f "$dir/undoer"
+            mkdir -p "$dir"
         fi
     done
     [ ! -e "$dir/result" ] || return 0
