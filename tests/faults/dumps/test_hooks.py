@@ -171,7 +171,8 @@ def test_what_is_held_is_undone_from_inside_when_max_freeze_is_over(container: C
 def test_what_is_held_is_undone_also_where_its_memory_was_swept_away(container: Container) -> None:
     hook = freezing(container)
     with hook.held(max_freeze=timedelta(seconds=3)) as process:
-        shutil.rmtree(*memory_of(container.folder))
+        [memory] = memory_of(container.folder)
+        shutil.rmtree(memory)
         eventually(lambda: "thaw" in hook.notes, "it to let go")
         out, _ = process.communicate(timeout=30)
     assert hooks.parse_answer(out).state is State.BROKEN

@@ -26,6 +26,10 @@ _TRIES: Final = 3
 _HEAD: Final = 16
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_UMASK: Final = os.umask(0)
+os.umask(_UMASK)
+_MODE: Final = 0o777 & ~_UMASK
+"""What a new file may have from the start: setting its mode is as dear as its times."""
 _NO_XATTRS: Final = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 # The kernel makes these anew or forbids them; none is data of the file.
 _SKIPPED_XATTRS: Final = {
@@ -73,10 +77,11 @@ def copy_file(name: bytes, source: int, target: int, base: int | None, *, onto: 
     """
     read, before = _opened(name, source)
     try:
-        write, delta = _open_target(name, target, base, before.st_size, onto=onto)
+        write, delta = _open_target(name, target, base, before, onto=onto)
         try:
             copied = _copy_still(read, write, before, delta=delta)
-            dress(write, copied.stat, read, fresh=not onto)
+            made = None if onto else before.st_mode & _MODE
+            dress(write, copied.stat, read, fresh=not onto, made=made)
         finally:
             os.close(write)
     finally:
@@ -85,8 +90,9 @@ def copy_file(name: bytes, source: int, target: int, base: int | None, *, onto: 
 
 
 def _open_target(
-    name: bytes, target: int, base: int | None, size: int, *, onto: bool
+    name: bytes, target: int, base: int | None, before: os.stat_result, *, onto: bool
 ) -> tuple[int, bool]:
+    size = before.st_size
     if onto:
         try:
             there = os.lstat(name, dir_fd=target)
@@ -97,7 +103,7 @@ def _open_target(
                 return os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target), True
             os.unlink(name, dir_fd=target)
         base = None
-    write = os.open(name, _WRITE, 0o600, dir_fd=target)
+    write = os.open(name, _WRITE, before.st_mode & _MODE, dir_fd=target)
     if base is None or size < BIG:
         return write, False
     write_small_extents(write)
@@ -218,15 +224,25 @@ def _write_all(fd: int, data: bytes, at: int) -> None:
         at += done
 
 
-def dress(target: int | str, wanted: Stat, source: int | str, *, fresh: bool) -> bool:
+def dress(
+    target: int | str,
+    wanted: Stat,
+    source: int | str,
+    *,
+    fresh: bool,
+    made: int | None = None,
+) -> bool:
     """Given a file or directory, its wanted inode and the original, set owner, attributes, mode
-    and time; `fresh`: it has no attributes yet. Return whether it has extended attributes.
+    and time; `fresh`: it has no attributes yet; `made`: the mode that it was made with just now.
+    Return whether it has extended attributes.
     """
     # In this order: chown drops capabilities, an ACL sets mode bits, all of it moves the time.
     if (wanted.uid, wanted.gid) != (0, 0) or os.geteuid() != 0:
         os.chown(target, wanted.uid, wanted.gid)
     attributed = copy_xattrs(source, target, fresh=fresh)
-    os.chmod(target, stat.S_IMODE(wanted.mode))
+    mode = stat.S_IMODE(wanted.mode)
+    if attributed or mode != made:
+        os.chmod(target, mode)
     os.utime(target, ns=(wanted.mtime, wanted.mtime))
     return attributed
 

@@ -6,7 +6,6 @@ memory; they die with it, so a killed run writes nothing more; the first error e
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -59,7 +58,6 @@ class _Failure:
 
 def _begin(parent: int) -> None:
     die_with_parent()
-    gc.disable()  # it lives for one call, and would touch every page that it shares
     if os.getppid() != parent:
         os._exit(1)  # it died before we asked
 

@@ -25,7 +25,7 @@ from backstay.agent.database import (
     is_live,
 )
 from backstay.agent.files import copy_file, copy_xattrs, hash_file, open_file, xattrs
-from backstay.agent.listing import NO_HASH, STAT, Known, Stat, stat_of
+from backstay.agent.listing import NO_HASH, Known, Stat, stat_of
 from backstay.agent.paths import VANISHED
 from backstay.agent.spot import Spot
 
@@ -61,17 +61,6 @@ class Placed(NamedTuple):
     moved: bool = False
     deferred: bool = False
     """Its content is still to be copied, by rsync."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Short: one is sent from process to process for every file that is copied."""
-        packed = STAT.pack(*self.stat)
-        return _rebuilt, (packed, tuple(self.how), self.extra, self.note, *self[4:])
-
-
-def _rebuilt(
-    packed: bytes, how: tuple[int, ...], extra: bytes, note: dict[str, Any], *rest: bool
-) -> Placed:
-    return Placed(extra, Stat._make(STAT.unpack(packed)), note, How._make(how), *rest)
 
 
 def place(spot: Spot, name: bytes, one: Stat) -> Placed | None:

@@ -10,9 +10,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from backstay.agent.build import Built, build, dress_directories
+from backstay.agent.build import Built, build
 from backstay.agent.checks import check_room
 from backstay.agent.difference import Difference
+from backstay.agent.dressing import Dressed, dress_directories
 from backstay.agent.layout import PARTIAL, Folder, flush
 from backstay.agent.linux import SUBVOLUME_INODE, make_snapshot, make_subvolume, syncfs
 from backstay.agent.listing import Encoded, Listing, Totals, totals_of
@@ -54,9 +55,9 @@ def make_tree(
         check_room(task, plan)
         built = build(plan)
         copy_deferred(plan, built, task.limits.bandwidth)
-        dress_directories(plan, built)
+        dressed = dress_directories(plan, built)
         totals = _totals_after(difference, built)
-        changes = _changes(task.run, difference, built, totals)
+        changes = _changes(task.run, difference, dressed, totals)
         save(partial / "manifest", base.manifest if base else None, changes)
         point = point_with(totals)
         stage_point(partial, point)
@@ -108,7 +109,8 @@ def _plan(
         before=before,
         unchanged=unchanged,
         defer=task.limits.bandwidth > 0,
-        processes=task.limits.processes,
+        # Half of them wait for a disk, to read or to write.
+        processes=2 * task.limits.processes,
     )
 
 
@@ -117,15 +119,17 @@ def _totals_after(difference: Difference, built: Built) -> Totals:
     totals = difference.totals
     for path, listing in built.listings.items():
         seen = difference.scan.changed.get(path)
-        if seen is not None:
+        if seen is not None and seen.stats is not listing.stats:
             totals = totals - totals_of(seen) + totals_of(listing)
     return totals
 
 
-def _changes(run: str, difference: Difference, built: Built, totals: Totals) -> Changes:
+def _changes(
+    run: str, difference: Difference, dressed: Sequence[Dressed], totals: Totals
+) -> Changes:
     return Changes(
-        digests={path: listing.digest for path, listing in built.listings.items()},
-        blocks={path: listing.encode() for path, listing in built.listings.items()},
+        digests={path: digest for path, digest, _ in dressed},
+        blocks={path: block for path, _, block in dressed},
         removed=difference.removed,
         header={
             "run": run,

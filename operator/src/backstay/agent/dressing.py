@@ -1,0 +1,119 @@
+"""Dress the directories of a built tree, and see that each has what its listing says.
+
+Invariants: directories get their owner, mode and times last; every directory that was touched has
+exactly the names that its listing has; a listing is encoded when its directories' flags are known.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from backstay.agent.build import Built
+from backstay.agent.files import dress
+from backstay.agent.listing import ROOT, Listing, Stat, stat_of
+from backstay.agent.manifest import Damaged
+from backstay.agent.parallel import spread
+from backstay.agent.paths import DIRECTORY, VANISHED, Descent, printable
+from backstay.agent.spot import Plan
+
+_DIRECTORIES = 64  # that a process takes at a time
+
+Dressed = tuple[bytes, bytes, bytes]
+"""A directory that differs from the last manifest, its digest, and its block of the new one."""
+
+
+def dress_directories(plan: Plan, built: Built) -> list[Dressed]:
+    """Given a built tree, compare each directory that was touched with its listing and give the
+    directories in it owner, attributes, mode and times; return what the manifest says of those
+    that differ from the last one. Raise Damaged if the tree is not as its listings are.
+    """
+    changed = set(plan.scan.changed) | set(built.listings)
+    if plan.onto:
+        parents = {os.path.dirname(path) for path in changed if path}
+        touched = sorted(changed | parents)
+    else:
+        touched = sorted(changed | plan.unchanged.keys())
+    units = [touched[at : at + _DIRECTORIES] for at in range(0, len(touched), _DIRECTORIES)]
+    answers = spread(lambda unit: _dress(plan, built, unit), units, plan.processes)
+    return [one for part in answers for one in part]
+
+
+def _dress(plan: Plan, built: Built, unit: list[bytes]) -> list[Dressed]:
+    source = Descent(plan.source)
+    answers: list[Dressed] = []
+    for path in unit:
+        listing = built.listings.get(path)
+        new = os.open(path or b".", DIRECTORY, dir_fd=plan.new)
+        try:
+            _dress_in(
+                plan, path, listing or plan.before[path], new, source, fresh=listing is not None
+            )
+        finally:
+            os.close(new)
+        if listing is not None:
+            answers.append((path, listing.digest, listing.encode()))
+    source.close()
+    return answers
+
+
+def _dress_in(
+    plan: Plan, path: bytes, listing: Listing, new: int, source: Descent, *, fresh: bool
+) -> None:
+    """Dress the directories in one; `fresh`: its listing is yet to say which have attributes."""
+    there = sorted(os.fsencode(name) for name in os.listdir(new))
+    if there != listing.stored():
+        raise Damaged(f"{printable(path) or '.'}: {_difference(there, listing.stored())}")
+    before = plan.before.get(path) if plan.onto else None
+    for at, (name, one) in enumerate(zip(listing.names, listing.stats, strict=True)):
+        if not one.is_directory:
+            continue
+        full = path + b"/" + name if path and name != ROOT else name
+        flag = _kept(before, name, one, new)
+        if flag is None:
+            known = listing.extras[at] == b"\0" and not fresh
+            below = b"" if name == ROOT else full
+            flag = _dress_one(new, name, one, None if known else source, below)
+        if fresh:
+            listing.extras[at] = flag
+
+
+def _kept(before: Listing | None, name: bytes, one: Stat, new: int) -> bytes | None:
+    """Given what a snapshot had (None: it is none), a directory in it and where that is now, return
+    its extra if it is as it must be: to set the same again would cost a copy of its metadata.
+    """
+    at = before.find(name) if before is not None else None
+    if before is None or at is None or before.stats[at] != one:
+        return None
+    there = stat_of(os.stat(name, dir_fd=new, follow_symlinks=False))
+    if (*there[:3], there.mtime) != (*one[:3], one.mtime):
+        return None  # something was put into it, or taken out
+    return before.extras[at]
+
+
+def _dress_one(new: int, name: bytes, one: Stat, source: Descent | None, path: bytes) -> bytes:
+    """Given a directory in the new tree, dress it like the source's; without a source it is known
+    to have no attributes.
+    """
+    if source is None:
+        os.chown(name, one.uid, one.gid, dir_fd=new, follow_symlinks=False)
+        os.chmod(name, stat.S_IMODE(one.mode), dir_fd=new)
+        os.utime(name, ns=(one.mtime, one.mtime), dir_fd=new, follow_symlinks=False)
+        return b"\0"
+    fd = os.open(name, DIRECTORY, dir_fd=new)
+    try:
+        try:
+            original = source(path)
+        except OSError as error:
+            if error.errno not in VANISHED:
+                raise
+            original = fd  # it has just gone: its content is here, its attributes are lost
+        return b"\1" if dress(fd, one, original, fresh=False) else b"\0"
+    finally:
+        os.close(fd)
+
+
+def _difference(there: list[bytes], wanted: list[bytes]) -> str:
+    missing, extra = set(wanted) - set(there), set(there) - set(wanted)
+    example = printable(min(missing or extra or {b"?"}))
+    return f"the copy misses {len(missing)} and has {len(extra)} names too many, as {example}"
