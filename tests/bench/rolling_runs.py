@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERYTHING = ("-aHAXS", "--numeric-ids", "--modify-window=-1")
@@ -104,6 +104,14 @@ def timed(words: Sequence[str | Path], mount: Path | None = None) -> float:
     return time.monotonic() - began
 
 
+class Ran(NamedTuple):
+    """A command of the agent's: what it said, the seconds until then, and those after it."""
+
+    result: dict[str, Any]
+    answered: float
+    after: float
+
+
 @dataclass(frozen=True, slots=True)
 class Agent:
     """The agent on one source and one destination."""
@@ -111,8 +119,8 @@ class Agent:
     source: Path
     destination: Path
 
-    def __call__(self, verb: str, **more: Any) -> tuple[dict[str, Any], float]:
-        """Given a verb and its fields, run it; return the result and the seconds that it took."""
+    def __call__(self, verb: str, **more: Any) -> Ran:
+        """Given a verb and its fields, run it."""
         task = {
             "destination": {"path": str(self.destination), "allowSameFilesystem": True},
             "series": {
@@ -124,35 +132,39 @@ class Agent:
             },
             **more,
         }
-        began = time.monotonic()
-        done = subprocess.run(
+        began = answered = time.monotonic()
+        last = ""
+        with subprocess.Popen(
             [sys.executable, "-m", "backstay.agent", verb, json.dumps(task)],
             env={**os.environ, "PYTHONPATH": str(ROOT / "operator/src")},
-            check=True,
-            capture_output=True,
+            stdout=subprocess.PIPE,
             text=True,
-        )
-        seconds = time.monotonic() - began
-        return json.loads(done.stdout.splitlines()[-1]), seconds
+        ) as process:
+            for line in process.stdout or ():
+                last, answered = line, time.monotonic()
+        if process.returncode != 0:
+            raise RuntimeError(f"{verb}: status {process.returncode}: {last}")
+        return Ran(json.loads(last), answered - began, time.monotonic() - answered)
 
     def copy(self, run: str) -> tuple[dict[str, Any], float]:
         """Given a run, copy; return the result and the seconds, flushing included."""
         source = {"root": str(self.source.parent), "path": self.source.name}
-        return self("copy", run=run, source=source)
+        ran = self("copy", run=run, source=source)
+        return ran.result, ran.answered + ran.after
 
     def data(self, run: str) -> Path:
         """Given a run that made a tree, return where its files are."""
         return next(self.destination.glob(f"bench/bench/*/trees/{run}/data"))
 
     def prune(self, point: dict[str, Any]) -> tuple[float, float]:
-        """Given a point, remove it; return after how many seconds the agent answered, and how
-        long it took for giving back the space.
+        """Given a point, remove it; return after how many seconds the agent answered, without
+        the start of Python, and how long it gave back the space after that.
         """
         seen = {"stamp": point["stamp"], "version": point["version"]}
-        result, seconds = self("prune", points=[seen])
-        if result["points"][0]["outcome"] != "done":
-            raise RuntimeError(f"not pruned: {result}")
-        return result["seconds"], seconds - result["seconds"]
+        ran = self("prune", points=[seen])
+        if ran.result["points"][0]["outcome"] != "done":
+            raise RuntimeError(f"not pruned: {ran.result}")
+        return ran.result["seconds"], ran.after
 
 
 def used(mount: Path) -> tuple[int, int]:

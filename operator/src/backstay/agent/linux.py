@@ -10,6 +10,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import resource
 import signal
 import struct
 from typing import Final
@@ -41,6 +42,12 @@ def syncfs(fd: int) -> None:
 def die_with_parent() -> None:
     """Have the kernel kill this process when its parent dies, so that a killed run is over."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def allow_open_files() -> None:
+    """Let this process have as many files open as it may: one for each level of a deep tree."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def reflink(source: int, target: int) -> bool:

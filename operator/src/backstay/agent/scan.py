@@ -8,13 +8,13 @@ moment; what vanishes between two calls is left out and named.
 from __future__ import annotations
 
 import os
-import resource
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from backstay.agent.exclude import Excluded
+from backstay.agent.linux import allow_open_files
 from backstay.agent.listing import ROOT, STAT, Listing, Stat, digest_of
 from backstay.agent.parallel import spread
 from backstay.agent.paths import DIRECTORY, VANISHED, open_beneath, printable
@@ -65,8 +65,7 @@ def scan(walk: Walk, processes: int) -> Scan:
     """Given how to walk, return what differs. Raise UserError if the destination is inside, and
     DataError if a directory cannot be read.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard > soft else soft, hard))
+    allow_open_files()
     found = Scan()
     todo = [b""]
     at = 0

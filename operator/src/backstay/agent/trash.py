@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from contextlib import suppress
 
 from backstay.agent.layout import TRASH, Folder
-from backstay.agent.linux import SUBVOLUME_INODE, drop_subvolume
+from backstay.agent.linux import SUBVOLUME_INODE, allow_open_files, drop_subvolume
 from backstay.agent.parallel import spread
 from backstay.agent.paths import DIRECTORY, VANISHED
 
@@ -31,11 +31,12 @@ def reclaim(folder: Folder, processes: int = 2) -> list[str]:
 
 def remove_tree(top: bytes, processes: int = 2) -> list[str]:
     """Given a directory, remove it with all its content; return what could not be removed."""
+    allow_open_files()
     _drop_subvolume(top)
     levels = [[top]]
     # Broad enough to share the work out; what lies above is empty when that is done.
     while 0 < len(levels[-1]) < _UNITS:
-        below = [path for parent in levels[-1] for path in _clear_files(parent)]
+        below = [path for parent in levels[-1] for path in _below(parent)]
         if not below:
             break
         levels.append(below)
@@ -65,43 +66,62 @@ def _drop_subvolume(top: bytes) -> None:
         os.close(fd)
 
 
-def _clear_files(path: bytes) -> list[bytes]:
-    """Unlink what is no directory in one, and return the directories.
-
-    What cannot be unlinked keeps its directory there, which is reported.
-    """
-    below = []
+def _below(path: bytes) -> list[bytes]:
+    """Clear a directory, and return the paths of the directories in it."""
     try:
         fd = os.open(path, DIRECTORY)
     except OSError:
         return []
     try:
-        with os.scandir(fd) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    below.append(path + b"/" + os.fsencode(entry.name))
-                    continue
-                try:  # by name below its directory: the way to it is long
-                    os.unlink(entry.name, dir_fd=fd)
-                except OSError:
-                    continue
-    except OSError:
-        return below
+        return [path + b"/" + os.fsencode(name) for name in _clear_files(fd)]
     finally:
         os.close(fd)
+
+
+def _clear_files(fd: int) -> list[str]:
+    """Unlink what is no directory in one, and return the names of the directories.
+
+    What cannot be unlinked keeps its directory there, which is reported.
+    """
+    below = []
+    with suppress(OSError), os.scandir(fd) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                below.append(entry.name)
+                continue
+            try:
+                os.unlink(entry.name, dir_fd=fd)
+            except OSError:
+                continue
     return below
 
 
 def _remove(top: bytes) -> list[str]:
     """Remove a directory and what is in it; return what could not be removed."""
-    failed: Sequence[str] = []
-    directories = [top]
-    for path in directories:  # grows while it is walked: parents stand before children
-        directories += _clear_files(path)
-    for path in reversed(directories):
+    try:
+        fd = os.open(top, DIRECTORY)
+    except OSError as error:
+        return _told(os.fsdecode(top), error)
+    left: list[str] = []
+    # (descriptor, name, names still to visit), each opened below the one above: its path may be
+    # long, even longer than a path can be.
+    stack = [(fd, os.fsdecode(top), _clear_files(fd))]
+    while stack:
+        fd, name, names = stack[-1]
         try:
-            os.rmdir(path)
+            if names:
+                name = names.pop()
+                below = os.open(name, DIRECTORY, dir_fd=fd)
+                stack.append((below, name, _clear_files(below)))
+                continue
+            os.close(fd)
+            stack.pop()
+            os.rmdir(name, dir_fd=stack[-1][0] if stack else None)
         except OSError as error:
-            if error.errno not in VANISHED:
-                failed = [f"{os.fsdecode(path)}: {error.strerror}"]
-    return list(failed)
+            # The last one will do: a directory that stays keeps those above it.
+            left = _told("/".join([*(above for _, above, _ in stack), name]), error) or left
+    return left
+
+
+def _told(path: str, error: OSError) -> list[str]:
+    return [] if error.errno in VANISHED else [f"{path}: {error.strerror}"]
