@@ -95,6 +95,12 @@ def remount(mount: Path) -> None:
     attach(mount.with_name(f"{mount.name}.img"), mount)
 
 
+def forget_caches() -> None:
+    """Have the kernel forget what it keeps of files and directories (proc_sys_vm(5))."""
+    subprocess.run(["sync"], check=True)
+    Path("/proc/sys/vm/drop_caches").write_text("3", encoding="ascii")
+
+
 def timed(words: Sequence[str | Path], mount: Path | None = None) -> float:
     """Given a command, return its seconds, flushing its file system included."""
     began = time.monotonic()

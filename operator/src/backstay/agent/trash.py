@@ -42,7 +42,8 @@ def remove_tree(top: bytes, processes: int = 2) -> list[str]:
         levels.append(below)
     left: list[str] = []
     if len(levels[-1]) > 1:
-        for failed in spread(_remove, levels[-1], processes):
+        # Half of them wait for a disk: what is removed is old, and in no cache any more.
+        for failed in spread(_remove, levels[-1], 2 * processes):
             left += failed
     for level in reversed(levels):
         for path in level:
