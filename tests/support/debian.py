@@ -64,6 +64,8 @@ def process(argv: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[byte
     it ends with the block.
     """
     with (folder / "log").open("wb") as log:
+        # What a shell runs in the background ignores SIGQUIT, and so would what it starts.
+        argv = ["env", "--default-signal=QUIT", *argv]
         server = subprocess.Popen(argv, cwd=folder, stdout=log, stderr=log)
     try:
         yield server
