@@ -61,10 +61,10 @@ def fill(top: Path) -> None:
     os.chmod(top / "owned", 0o4751)  # noqa: S103 - kept as it is
     for mode in (0o000, 0o400, 0o640, 0o666, 0o777, 0o1644, 0o2755, 0o4711):
         for owner in (0, 1234):
-            path = top / f"mode-{mode:o}-of-{owner}"
-            path.write_bytes(b"mode")
-            os.chown(path, owner, owner)
-            path.chmod(mode)
+            moded = top / f"mode-{mode:o}-of-{owner}"
+            moded.write_bytes(b"mode")
+            os.chown(moded, owner, owner)
+            moded.chmod(mode)
     os.chown(top / "deep", 4321, 8765)
     os.chmod(top / "deep", 0o2775)  # noqa: S103
     os.chown(top / "link", 77, 88, follow_symlinks=False)

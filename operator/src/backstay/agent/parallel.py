@@ -1,18 +1,22 @@
 """Work spread over processes: Python's threads would take turns.
 
 Invariants: the workers are forked for one call, so they see everything that their parent has in
-memory; they die with it, so a killed run writes nothing more; the first error ends the call.
+memory; they die with it, so a killed run writes nothing more; the first error ends the call, and
+so does the end of a worker. (multiprocessing.Pool waits for a killed one for ever, and now and then
+for those that it ends itself.)
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from backstay.agent.linux import die_with_parent
-from backstay.domain.errors import BackstayError, UserError
+from backstay.domain.errors import BackstayError, DataError, UserError
 
 Unit = TypeVar("Unit")
 Answer = TypeVar("Answer")
@@ -22,9 +26,10 @@ _task: tuple[Callable[[Any], Any], Sequence[Any]] | None = None
 
 def spread(
     function: Callable[[Unit], Answer], units: Sequence[Unit], processes: int
-) -> Iterator[Answer]:
+) -> Generator[Answer]:
     """Given a function, what to call it with and the number of processes, yield the answers as
-    they come. Raise what the function raises; an error of ours keeps its kind.
+    they come. Raise what the function raises (an error of ours keeps its kind), and DataError if a
+    process is killed.
     """
     global _task  # noqa: PLW0603 - the way into a forked process that needs no copying
     count = min(processes, len(units))
@@ -32,13 +37,20 @@ def spread(
         yield from map(function, units)
         return
     _task = (function, units)
+    context = multiprocessing.get_context("fork")
+    pool = ProcessPoolExecutor(count, context, _begin, (os.getpid(),))
     try:
-        with multiprocessing.get_context("fork").Pool(count, _begin, (os.getpid(),)) as pool:
-            for error, answer in pool.imap_unordered(_call, range(len(units))):
-                if error is not None:
-                    raise error.rebuilt()
-                yield answer
+        for done in as_completed([pool.submit(_call, index) for index in range(len(units))]):
+            error, answer = done.result()
+            if error is not None:
+                raise error.rebuilt()
+            yield answer
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a process of this run was killed; if it had too little memory, give it more"
+        ) from error
     finally:
+        pool.shutdown(cancel_futures=True)
         _task = None
 
 

@@ -1,0 +1,48 @@
+"""Work in several processes: all of it is done, or the call ends with what went wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from backstay.agent.parallel import spread
+from backstay.domain.errors import DataError, UserError
+
+PROCESSES = 4
+LARGE = 1 << 18  # more than a pipe takes
+
+
+def test_every_unit_is_answered_once() -> None:
+    assert sorted(spread(lambda unit: unit * unit, range(500), PROCESSES)) == [
+        unit * unit for unit in range(500)
+    ]
+
+
+@pytest.mark.parametrize("attempt", range(10))
+def test_an_error_ends_the_call_while_others_have_much_to_say(attempt: int) -> None:
+    def work(unit: int) -> bytes:
+        if unit == 20 + attempt:
+            raise UserError("NoRoom", f"unit {unit}")
+        return bytes(LARGE)
+
+    with pytest.raises(UserError, match=f"unit {20 + attempt}") as caught:
+        list(spread(work, range(200), PROCESSES))
+    assert caught.value.reason == "NoRoom"
+
+
+def test_a_caller_that_wants_no_more_ends_the_call() -> None:
+    answers = spread(lambda unit: bytes(LARGE + unit), range(200), PROCESSES)
+    next(answers)
+    answers.close()
+
+
+def test_a_process_that_is_killed_ends_the_call_with_the_reason() -> None:
+    def work(unit: int) -> int:
+        if unit == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return unit
+
+    with pytest.raises(DataError, match="a process of this run was killed"):
+        list(spread(work, range(100), PROCESSES))
