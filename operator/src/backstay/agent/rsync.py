@@ -13,7 +13,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -36,8 +36,11 @@ _PARTIAL_STATUS: Final = 23
 _GONE: Final = re.compile(
     rb"file has vanished: .*|.*: (No such file or directory \(2\)|Not a directory \(20\))"
     rb"( \(in module\))?|rsync (error|warning): some files.*"
+    rb"|rsync: \[Receiver\] read error: Connection reset by peer \(104\)"
 )
-"""What rsync says of an entry that went away, in each of the moments in which it may go."""
+"""What rsync says of an entry that went away, in each of the moments in which it may go; and after
+that of the daemon, which has ended then. A daemon that dies on the way is another status.
+"""
 _TRIES: Final = 3
 _CONFIGURATION: Final = """use chroot = yes
 uid = 0
@@ -148,6 +151,9 @@ def _record(plan: Plan, built: Built, paths: list[bytes], *, last: bool) -> list
             parent, _, name = path.rpartition(b"/")
             listing = built.listings[parent]
             at = listing.index(name)
+            if there is None and now is not None and not last:
+                again.append(path)  # it is back, or was left out
+                continue
             if there is None:
                 built.vanished.append(path)
                 del listing.names[at], listing.stats[at], listing.extras[at]
@@ -180,15 +186,18 @@ def _compare(plan: Plan, paths: list[bytes]) -> list[_Compared]:
         except OSError as error:
             if error.errno not in VANISHED:
                 raise
-            found.append((path, b"", None, None))
-            continue
-        try:
-            digest, there = hash_file(fd)[0], stat_of(os.fstat(fd))
-        finally:
-            os.close(fd)
+            digest, there = b"", None
+        else:
+            try:
+                digest, there = hash_file(fd)[0], stat_of(os.fstat(fd))
+            finally:
+                os.close(fd)
         now = None
-        with suppress(FileNotFoundError, NotADirectoryError):
+        try:
             now = stat_of(os.stat(name, dir_fd=source(parent), follow_symlinks=False))
+        except OSError as error:
+            if error.errno not in VANISHED:
+                raise
         found.append((path, digest, there, now))
     source.close()
     new.close()
