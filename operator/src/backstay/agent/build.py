@@ -79,9 +79,9 @@ def build(plan: Plan) -> Built:
     for parts, how in spread(lambda unit: _do(plan, unit), _units(plan), plan.processes):
         built.how = built.how.plus(how)
         for path, start, extras, odd in parts:
-            if extras or odd:
-                entries(path).extras[start : start + len(extras)] = extras
-                entries(path).odd.update(odd)
+            those = entries(path)
+            those.extras[start : start + len(extras)] = extras
+            those.odd.update(odd)
     for path, at, one in place_linked(plan):
         built.how = built.how.plus(one.how if one is not None else NOTHING)
         if path in found or one is None or one.how.copied:
@@ -155,14 +155,15 @@ def _do(plan: Plan, unit: list[Item]) -> tuple[list[Part], How]:
             stats = plan.now(path).stats
             gone = [at for at in range(start, stop) if not stats[at].is_directory]
             part = Part(path, start, [], dict.fromkeys(gone))
-        parts.append(part)
+        if part.extras or part.odd:
+            parts.append(part)
     source.close()
     return parts, done
 
 
 def _place_range(spot: Spot, places: Iterable[int], part: Part) -> How:
     """Place entries of a directory that differs, and enter all of them."""
-    done = [NOTHING]
+    done: list[How] = []
     for at in places:
         seen = spot.now.stats[at]
         extra = b"\0" if seen.is_directory else None
@@ -174,12 +175,12 @@ def _place_range(spot: Spot, places: Iterable[int], part: Part) -> How:
                 extra = one.extra
             done += [one.how] if one is not None else []
         part.extras.append(extra)
-    return How(*map(sum, zip(*done, strict=True)))
+    return NOTHING.plus(*done)
 
 
 def _link_range(spot: Spot, places: Iterable[int], part: Part) -> How:
     """Link entries of an unchanged directory, and enter those that could not be."""
-    done = [NOTHING]
+    done: list[How] = []
     linked = 0
     for at in places:
         seen = spot.now.stats[at]
@@ -190,7 +191,7 @@ def _link_range(spot: Spot, places: Iterable[int], part: Part) -> How:
             continue
         one = part.odd[at] = place(spot, spot.now.names[at], seen)
         done += [one.how] if one is not None else []
-    return How(*map(sum, zip(*done, strict=True))).plus(How(linked=linked))
+    return How(linked=linked).plus(*done)
 
 
 def _is_for_later(seen: Stat) -> bool:

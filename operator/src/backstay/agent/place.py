@@ -8,7 +8,6 @@ inode of the source can claim that older copy too. Everything else is copied.
 from __future__ import annotations
 
 import errno
-import operator
 import os
 import stat
 import struct
@@ -43,8 +42,8 @@ class How(NamedTuple):
     not_linked: int = 0
     """Older copies that refused another link (65,000 on ext4, immutable files)."""
 
-    def plus(self, other: How) -> How:
-        return How(*map(operator.add, self, other))
+    def plus(self, *others: How) -> How:
+        return How(*map(sum, zip(self, *others, strict=True)))
 
 
 NOTHING: Final = How()

@@ -151,10 +151,10 @@ def _record(plan: Plan, built: Built, paths: list[bytes], *, last: bool) -> list
             parent, _, name = path.rpartition(b"/")
             listing = built.listings[parent]
             at = listing.index(name)
-            if there is None and now is not None and not last:
-                again.append(path)  # it is back, or was left out
-                continue
             if there is None:
+                if now is not None and not last:
+                    again.append(path)  # it is back, or was left out
+                    continue
                 built.vanished.append(path)
                 del listing.names[at], listing.stats[at], listing.extras[at]
                 continue
