@@ -82,9 +82,7 @@ SWEEP_STEPS = {
 
 @pytest.mark.parametrize("step", SWEEP_STEPS)
 def test_killed_while_sweeping(shop: Shop, disks: Disks, step: str) -> None:
-    old, newest = shop.backup(), shop.backup()
-    shop.finished(old)
-    shop.finished(newest)
+    old, newest = shop.one_after_another(2)
     (snapshot,) = shop.snapshots_of(old)
     content = shop.content(snapshot)
     verb, resource, when = SWEEP_STEPS[step]

@@ -11,9 +11,7 @@ def test_an_old_date_sweeps_snapshot_content_and_disk_but_never_the_last_good(
     shop: Shop, disks: Disks
 ) -> None:
     shop.policy()
-    names = [shop.backup() for _ in range(2)]
-    for name in names:
-        shop.finished(name)
+    names = shop.one_after_another(2)
     (old,), (newest,) = (shop.snapshots_of(name) for name in names)
     contents = [shop.content(s) for s in (old, newest)]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from tests.support.builders import (
     NOW,
@@ -129,12 +127,11 @@ def test_a_retry_whose_dumps_are_in_good_points_goes_straight_to_the_cut() -> No
     assert (decision.status.attempt, decision.status.retry_at) == (2, None)
 
 
-def test_runs_queue_by_slot_and_ad_hoc_ones_by_their_start() -> None:
+def test_runs_queue_by_slot_and_ad_hoc_ones_by_their_creation() -> None:
     adhoc = spec(trigger=Trigger.AD_HOC, scheduled_for=None)
 
-    assert run.due_order(spec(), QUEUED, "n") == (SLOT, "n")
-    assert run.due_order(adhoc, QUEUED, "n") == (QUEUED.started_at, "n")
-    assert run.due_order(adhoc, PENDING, "n") == (datetime.max.replace(tzinfo=UTC), "n")
+    assert run.due_order(spec(), NOW, "n") == (SLOT, "n")
+    assert run.due_order(adhoc, NOW, "n") == (NOW, "n")
 
 
 @pytest.mark.parametrize("phase", [p for p in BackupPhase if p.final])

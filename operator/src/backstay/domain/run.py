@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from backstay.api.backup import (
@@ -78,10 +78,11 @@ def decide(seen: Seen) -> Decision:
     return step(seen) if step else Decision(seen.status)
 
 
-def due_order(spec: BackupSpec, status: BackupStatus, name: str) -> tuple[datetime, str]:
-    """Given a run, return its place in the queue: by slot, or by start for ad-hoc runs."""
-    when = spec.scheduled_for or status.started_at or datetime.max.replace(tzinfo=UTC)
-    return when, name
+def due_order(spec: BackupSpec, created: datetime, name: str) -> tuple[datetime, str]:
+    """Given a run and when its Backup was created, return its place in the queue: by slot, or by
+    creation for ad-hoc runs. The API server tells whole seconds, so within one the name decides.
+    """
+    return spec.scheduled_for or created, name
 
 
 def _freeze(seen: Seen) -> Decision:

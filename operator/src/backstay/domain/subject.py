@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from pydantic import ValidationError
@@ -11,6 +12,7 @@ from backstay.api.common import Model
 from backstay.domain import objects
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj
+from backstay.domain.times import parse_time
 
 Spec = TypeVar("Spec", bound=Model)
 Status = TypeVar("Status", bound=Model)
@@ -38,6 +40,11 @@ class Subject(Generic[Spec, Status]):
     def uid(self) -> str:
         """Its uid: an object made anew under the same name is another one."""
         return objects.uid(self.obj)
+
+    @property
+    def created(self) -> datetime:
+        """When it was created, in whole seconds by the API server's clock."""
+        return parse_time(objects.dig(self.obj, "metadata", "creationTimestamp"))
 
 
 def parse_subject(

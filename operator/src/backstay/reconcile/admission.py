@@ -64,7 +64,7 @@ class Admitter:
         verdicts = admission.admit(
             (
                 admission.Run(
-                    s.namespace, s.name, run.due_order(s.spec, s.status, s.name), s.status
+                    s.namespace, s.name, run.due_order(s.spec, s.created, s.name), s.status
                 )
                 for s in subjects.values()
                 if not (is_leaving(s) and s.status.phase is BackupPhase.QUEUED)

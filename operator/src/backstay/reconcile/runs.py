@@ -14,7 +14,6 @@ from backstay.domain.objects import Obj
 from backstay.domain.records import Run
 from backstay.domain.run_values import Seen
 from backstay.domain.subject import parse_subject
-from backstay.domain.times import parse_time
 from backstay.kube.events import EventPoster
 
 
@@ -39,7 +38,7 @@ def sighted(subject: Run, now: datetime) -> Seen:
     return Seen(
         name=subject.name,
         uid=subject.uid,
-        created=parse_time(objects.dig(subject.obj, "metadata", "creationTimestamp")),
+        created=subject.created,
         now=now,
         spec=subject.spec,
         status=subject.status,
