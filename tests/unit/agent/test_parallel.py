@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from backstay.agent.parallel import spread
+from backstay.agent.parallel import apart, spread
 from backstay.domain.errors import DataError, UserError
 
 PROCESSES = 4
@@ -18,6 +18,21 @@ def test_every_unit_is_answered_once() -> None:
     assert sorted(spread(lambda unit: unit * unit, range(500), PROCESSES)) == [
         unit * unit for unit in range(500)
     ]
+
+
+@pytest.mark.parametrize(
+    ("length", "ordered"),
+    [
+        (0, []),
+        (3, [0, 1, 2]),
+        (5, [0, 2, 4, 1, 3]),
+        (8, [0, 2, 4, 6, 1, 3, 5, 7]),
+    ],
+)
+def test_processes_that_work_apart_begin_in_parts_of_their_own(
+    length: int, ordered: list[int]
+) -> None:
+    assert apart(range(length), PROCESSES) == ordered
 
 
 @pytest.mark.parametrize("attempt", range(10))

@@ -84,6 +84,14 @@ def _call(index: int) -> tuple[_Failure | None, Any]:
         return _Failure(error), None
 
 
+def apart(units: Sequence[Unit], count: int) -> list[Unit]:
+    """Given units in order, return them so that `count` processes, which take one each in turn,
+    work in as many parts of them.
+    """
+    step = -(-len(units) // count)
+    return [unit for first in range(step) for unit in units[first::step]]
+
+
 def batches(items: Iterable[tuple[Unit, int]], weight: int) -> list[list[Unit]]:
     """Given items with their weights, return lists of them in order, each of about `weight`."""
     found: list[list[Unit]] = []

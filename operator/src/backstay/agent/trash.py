@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from backstay.agent.layout import TRASH, Folder
 from backstay.agent.linux import SUBVOLUME_INODE, allow_open_files, drop_subvolume
-from backstay.agent.parallel import spread
+from backstay.agent.parallel import apart, spread
 from backstay.agent.paths import DIRECTORY, VANISHED
 
 _UNITS = 64
@@ -42,8 +42,10 @@ def remove_tree(top: bytes, processes: int = 2) -> list[str]:
         levels.append(below)
     left: list[str] = []
     if len(levels[-1]) > 1:
-        # Half of them wait for a disk: what is removed is old, and in no cache any more.
-        for failed in spread(_remove, levels[-1], 2 * processes):
+        # Half of them wait for a disk: what is removed is old, and in no cache any more. Neighbours
+        # have their inodes in the same blocks, whose locks the processes would wait for.
+        count = 2 * processes
+        for failed in spread(_remove, apart(levels[-1], count), count):
             left += failed
     for level in reversed(levels):
         for path in level:
