@@ -109,9 +109,17 @@ def _plan(
         before=before,
         unchanged=unchanged,
         defer=task.limits.bandwidth > 0,
-        # Half of them wait for a disk, to read or to write.
-        processes=2 * task.limits.processes,
+        processes=_processes(task, new),
     )
+
+
+def _processes(task: CopyTask, new: int) -> int:
+    if os.fstat(new).st_ino == SUBVOLUME_INODE:
+        # What they make lies mixed in the leaves of btrfs: with more of them a change touches more
+        # of these, and each later snapshot has its own of all that were touched.
+        return task.limits.processes
+    # Half of them wait for a disk, to read or to write.
+    return 2 * task.limits.processes
 
 
 def _totals_after(difference: Difference, built: Built) -> Totals:
