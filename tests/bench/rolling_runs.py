@@ -173,11 +173,11 @@ class Agent:
         return ran.result["seconds"], ran.after
 
 
-def used(mount: Path) -> tuple[int, int]:
-    """Given a mount, return the bytes and inodes that are taken (btrfs does not count those)."""
+def used(mount: Path) -> int:
+    """Given a mount, return the bytes that are taken."""
     subprocess.run(["sync", "-f", mount], check=True)
     found = os.statvfs(mount)
-    return (found.f_blocks - found.f_bfree) * found.f_frsize, found.f_files - found.f_ffree
+    return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
 def remove(path: Path) -> None:
