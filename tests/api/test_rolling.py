@@ -6,18 +6,21 @@ What has to do with real nodes is in tests/e2e/test_rolling.py.
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from tests.support.rolling_world import WORKER, World, ensure_node
 
 from backstay.domain import labels, objects
 from backstay.domain.objects import dig
+from backstay.domain.times import parse_time
 from backstay.kube.resources import (
     BACKUP,
     BACKUP_POLICY,
     NAMESPACE,
     RESTORE_REQUEST,
 )
+from backstay.observe import metrics
 from backstay.reconcile import keys
 from backstay.settings import SourceRoot
 
@@ -54,6 +57,35 @@ async def test_a_run_copies_on_the_named_node_and_mirrors_the_point(world: World
     policy = await world.get(BACKUP_POLICY, "uploads")
     assert policy["status"]["good"] == 1
     assert (await world.ready())["status"] == "True"
+
+
+def shown(world: World, name: str, **more: str) -> float | None:
+    found = {"namespace": world.namespace, "policy": "uploads", **more}
+    value: float | None = metrics.REGISTRY.get_sample_value(f"backstay_{name}", found)
+    return value
+
+
+async def test_metrics_tell_what_a_policy_has_and_how_its_runs_ended(world: World) -> None:
+    await world.policy()
+    done = await world.run()
+    await world.settle(keys.policy(world.namespace, "uploads"))
+
+    (entry,) = done["status"]["points"]
+    assert shown(world, "good_points") == 1
+    assert shown(world, "last_success_timestamp_seconds") == parse_time(entry["cutAt"]).timestamp()
+    assert shown(world, "runs_total", phase="Completed") == 1
+    shutil.rmtree(world.source / "uploads")
+    (world.source / "uploads").mkdir()
+    failed = await world.run()
+    assert failed["status"]["phase"] == "Failed"
+    assert shown(world, "runs_total", phase="Failed") == 1
+    assert shown(world, "last_success_timestamp_seconds") == parse_time(entry["cutAt"]).timestamp()
+
+    policy = await world.get(BACKUP_POLICY, "uploads")
+    await world.client.delete(BACKUP_POLICY, "uploads", world.namespace, uid=objects.uid(policy))
+    await world.settle(keys.policy(world.namespace, "uploads"))
+    assert shown(world, "good_points") is None
+    assert shown(world, "runs_total", phase="Completed") is None
 
 
 async def test_a_missing_node_is_told_and_nothing_is_copied(world: World) -> None:

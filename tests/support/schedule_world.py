@@ -147,7 +147,11 @@ class World:
             status=self.status,
             spec=self.spec,
             problem=None,
-            runs=[policy.RunSeen("r", r.slot, r.ends <= self.now, None) for r in self.records],
+            runs=[
+                policy.RunSeen("r", r.slot, ended, None, complete=ended)
+                for r in self.records
+                for ended in [r.ends <= self.now]
+            ],
             slots=sorted(self.carriers),
             namespace=NAMESPACE,
             name=NAME,

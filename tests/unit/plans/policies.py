@@ -52,7 +52,7 @@ def seen(wanted: PolicySpec | None, **values: Any) -> policy.Seen:
 def ran(
     slot: datetime | None, *, finished: bool, started: datetime | None = None
 ) -> policy.RunSeen:
-    return policy.RunSeen("r", slot, finished, started)
+    return policy.RunSeen("r", slot, finished, started, complete=finished)
 
 
 def ready(decision: policy.Decision) -> tuple[str, str, str]:

@@ -194,10 +194,10 @@ def test_an_unchanged_world_changes_no_status() -> None:
 
 def test_series_are_counted_per_claim_and_forgotten_with_their_points() -> None:
     points = [
-        policy.GoodPoint("logs", at("21T00:33")),
-        policy.GoodPoint("data", at("20T00:33")),
-        policy.GoodPoint("data", at("22T00:33")),
-        policy.GoodPoint("data", at("21T00:33")),
+        policy.GoodPoint("logs", at("21T00:33"), "of-21"),
+        policy.GoodPoint("data", at("20T00:33"), "of-20"),
+        policy.GoodPoint("data", at("22T00:33"), "of-22"),
+        policy.GoodPoint("data", at("21T00:33"), "of-21"),
     ]
 
     full = policy.decide(seen(spec(), points=points)).status
@@ -209,6 +209,30 @@ def test_series_are_counted_per_claim_and_forgotten_with_their_points() -> None:
     ]
     assert (full.good, full.last_success) == (4, at("22T00:33"))
     assert (empty.series, empty.good, empty.last_success) == ((), 0, None)
+
+
+@pytest.mark.parametrize(
+    ("newest", "expected"),
+    [
+        ([], "22T00:33"),  # the record is not there any more, or not again yet
+        ([("of-22", True)], "22T00:33"),
+        ([("of-22", False)], "21T00:33"),  # still running, or partially failed
+        ([("of-22", False), ("of-21", False)], None),
+    ],
+)
+def test_only_a_complete_run_is_a_success(
+    newest: list[tuple[str, bool]], expected: str | None
+) -> None:
+    points = [policy.GoodPoint("data", at(f"{d}T00:33"), f"of-{d}") for d in ("21", "22")]
+    runs = [
+        policy.RunSeen(name, None, finished=True, started=None, complete=complete)
+        for name, complete in newest
+    ]
+
+    status = policy.decide(seen(spec(), points=points, runs=runs)).status
+
+    assert status.last_success == (at(expected) if expected else None)
+    assert status.good == 2
 
 
 def test_the_last_run_is_the_newest_that_started() -> None:

@@ -36,6 +36,8 @@ class RunSeen:
     slot: datetime | None
     finished: bool
     started: datetime | None
+    complete: bool
+    """Whether every claim and directory of it got its good point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class GoodPoint:
 
     claim: str
     taken: datetime
+    run: str
+    """Name of its Backup, whether or not that is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +215,12 @@ def _describe(seen: Seen) -> PolicyStatus:
         for claim in sorted(count)
     )
     started = [r.started for r in seen.runs if r.started]
+    incomplete = {r.name for r in seen.runs if not r.complete}
+    complete = [p.taken for p in seen.points if p.run not in incomplete]
     return changed(
         seen.status,
         series=series,
         good=sum(count.values()),
         last_run=max(started, default=seen.status.last_run),
-        last_success=max(newest.values(), default=None),
+        last_success=max(complete, default=None),
     )

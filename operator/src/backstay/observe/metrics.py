@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 from prometheus_client import (
@@ -40,6 +41,24 @@ MISSED: Final = Counter(
     "backstay_missed_slots",
     "Slots of schedules that have no run, by policy and reason (status.missed of the policy).",
     ("namespace", "policy", "reason"),
+    registry=REGISTRY,
+)
+RUNS: Final = Counter(
+    "backstay_runs",
+    "Runs that ended, by policy and phase (status.phase of the Backup).",
+    ("namespace", "policy", "phase"),
+    registry=REGISTRY,
+)
+LAST_SUCCESS: Final = Gauge(
+    "backstay_last_success_timestamp_seconds",
+    "status.lastSuccess of a policy, in seconds since 1970; 0 where it has none.",
+    ("namespace", "policy"),
+    registry=REGISTRY,
+)
+GOOD: Final = Gauge(
+    "backstay_good_points",
+    "Good points of all series of a policy.",
+    ("namespace", "policy"),
     registry=REGISTRY,
 )
 LEADER: Final = Gauge("backstay_leader", "1 while this process holds the Lease.", registry=REGISTRY)
@@ -92,9 +111,21 @@ def on_missed(namespace: str, policy: str, reason: str, count: int) -> None:
     MISSED.labels(namespace, policy, reason).inc(count)
 
 
-def forget_missed(namespace: str, policy: str) -> None:
-    """Given a policy that is gone, drop its counters: names come and go for years."""
-    MISSED.remove_by_labels({"namespace": namespace, "policy": policy})
+def on_run_ended(namespace: str, policy: str, phase: str) -> None:
+    """Given a run's policy and its final phase, count it."""
+    RUNS.labels(namespace, policy, phase).inc()
+
+
+def on_policy(namespace: str, policy: str, *, good: int, last_success: datetime | None) -> None:
+    """Given what a policy has, show that."""
+    GOOD.labels(namespace, policy).set(good)
+    LAST_SUCCESS.labels(namespace, policy).set(last_success.timestamp() if last_success else 0)
+
+
+def forget_policy(namespace: str, policy: str) -> None:
+    """Given a policy that is gone, drop what was shown of it: names come and go for years."""
+    for metric in (MISSED, RUNS, LAST_SUCCESS, GOOD):
+        metric.remove_by_labels({"namespace": namespace, "policy": policy})
 
 
 def exposition() -> bytes:

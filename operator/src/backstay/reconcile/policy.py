@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
-from backstay.api.backup import PointResult, Trigger
+from backstay.api.backup import BackupPhase, PointResult, Trigger
 from backstay.api.common import format_time
 from backstay.api.policy import PolicySpec, PolicyStatus
 from backstay.api.schedule import MissedSlots, MissReason
 from backstay.domain import labels, naming, objects, policy
 from backstay.domain.calendar import load_zone
-from backstay.domain.carriers import is_adopted, is_good, point_of, record_of
+from backstay.domain.carriers import identity, is_adopted, is_good, point_of, record_of
 from backstay.domain.clock import Clock
 from backstay.domain.errors import AlreadyExists, DataError, UserError
 from backstay.domain.objects import Obj, dig
@@ -69,7 +69,7 @@ class PolicyReconciler:
         """Given a policy's key, start what is due and write its status."""
         obj = await self._client.find(BACKUP_POLICY, key.name, key.namespace)
         if obj is None or dig(obj, "metadata", "deletionTimestamp"):
-            metrics.forget_missed(key.namespace, key.name)
+            metrics.forget_policy(key.namespace, key.name)
             self._checked.pop(key, None)
             return None
         seen, decision = await self._decide(key, obj)
@@ -79,7 +79,11 @@ class PolicyReconciler:
         await write_status(self._client, BACKUP_POLICY, obj, decision.status)
         for missed in decision.missed:
             metrics.on_missed(key.namespace, key.name, missed.reason, missed.count)
-        await self._tell(obj, seen.status, decision.status)
+        status = decision.status
+        metrics.on_policy(
+            key.namespace, key.name, good=status.good, last_success=status.last_success
+        )
+        await self._tell(obj, seen.status, status)
         return decision.after
 
     async def _decide(self, key: Key, obj: Obj) -> tuple[policy.Seen, policy.Decision]:
@@ -130,8 +134,8 @@ class PolicyReconciler:
             runs=[_run_seen(backup) for backup in backups],
             slots=_slots(snapshots),
             points=[
-                policy.GoodPoint(claim=p.claim, taken=p.taken)
-                for p in map(point_of, snapshots)
+                policy.GoodPoint(p.claim, p.taken, identity(snapshot, labels.BACKUP))
+                for snapshot, p in zip(snapshots, map(point_of, snapshots), strict=True)
                 if is_good(p)
             ]
             + [point for backup in backups for point in _copies(backup)],
@@ -203,6 +207,7 @@ def _run_seen(obj: Obj) -> policy.RunSeen:
         slot=subject.spec.scheduled_for,
         finished=subject.status.phase.final or subject.spec.trigger is Trigger.IMPORTED,
         started=subject.status.started_at,
+        complete=subject.status.phase is BackupPhase.COMPLETED,
     )
 
 
@@ -218,7 +223,7 @@ def _edited(obj: Obj) -> datetime | None:
 def _copies(obj: Obj) -> list[policy.GoodPoint]:
     """The rolling copies that a Backup shows as good and there."""
     return [
-        policy.GoodPoint(claim=p.claim, taken=p.cut_at)
+        policy.GoodPoint(p.claim, p.cut_at, objects.name(obj))
         for p in parse(obj).status.points
         if p.result is PointResult.GOOD and p.cut_at and p.rolling and not p.rolling.gone
     ]

@@ -15,6 +15,7 @@ from backstay.domain.records import Run
 from backstay.domain.run_values import Seen
 from backstay.domain.subject import parse_subject
 from backstay.kube.events import EventPoster
+from backstay.observe import metrics
 
 
 def parse(obj: Obj) -> Run:
@@ -58,11 +59,13 @@ def parse_policy_spec(obj: Obj) -> PolicySpec:
 
 
 async def tell(events: EventPoster, subject: Run, status: BackupStatus) -> None:
-    """Given a Backup as read and its next status, post one Event for each change of phase; the
-    attempt tells repeated phases apart.
+    """Given a Backup as read and its next status, which is written, post one Event for each change
+    of phase, and count its end; the attempt tells repeated phases apart.
     """
     if status.phase is subject.status.phase:
         return
+    if status.phase.final:
+        metrics.on_run_ended(subject.namespace, subject.spec.policy, status.phase.value)
     failed = status.phase in (BackupPhase.FAILED, BackupPhase.PARTIALLY_FAILED)
     await events.tell(
         subject.obj,
