@@ -38,7 +38,8 @@ SCALE = float(os.environ.get("BACKSTAY_BENCH_SCALE", "1"))
 DISKS = os.environ.get("BACKSTAY_BENCH_DISKS", "ext4 xfs btrfs").split()
 DAYS = {"xfs": 80, "btrfs": 35}
 """The most megabytes that a changed day may take, by file system."""
-ROUNDS = {"ext4": 3, "xfs": 3, "btrfs": 2}
+FULL, TREES = 2, 5
+"""How many rounds: first full copies; new trees, of which all but the newest are removed again."""
 SPACES = 5
 """How many unchanged runs are measured for the space that they take."""
 SIZE = "24G"
@@ -46,7 +47,7 @@ MEGABYTE = 1_000_000
 
 
 def measure() -> list[Figure]:
-    """Return the figures; takes five minutes a file system, and 20 GB of the temporary folder."""
+    """Return the figures; takes seven minutes a file system, and 20 GB of the temporary folder."""
     require_root("the bench of rolling copies")
     extend_path()
     ensure(ROLLING)
@@ -72,8 +73,8 @@ def _on(source: Path, mount: Path, older: Rsync) -> list[Figure]:
     kind = mount.name
     agent = Agent(source, mount)
     agent("init")
-    figures = [_full(agent, older, ROUNDS[kind] - 1), *_unchanged(agent)]
-    figures += _link_trees(agent, older, ROUNDS[kind])
+    figures = [_full(agent, older), *_unchanged(agent)]
+    figures += _link_trees(agent, older)
     figures.append(_changed_day(agent))
     return [replace(figure, name=f"{kind}: {figure.name}") for figure in figures]
 
@@ -81,6 +82,8 @@ def _on(source: Path, mount: Path, older: Rsync) -> list[Figure]:
 def _in_turns(*runs: Callable[[int], float], rounds: int) -> list[float]:
     """The best of each: what else runs on the machine only ever makes it slower."""
     taken = [[run(number) for run in runs] for number in range(rounds)]
+    for times in taken:
+        _say(" ".join(f"{seconds:.2f}" for seconds in times))
     return [min(times) for times in zip(*taken, strict=True)]
 
 
@@ -95,7 +98,7 @@ def _beside(name: str, seconds: float, method: str) -> Figure:
     return Figure(name, seconds, "s", "none", True, method)
 
 
-def _full(agent: Agent, older: Rsync, rounds: int) -> Figure:
+def _full(agent: Agent, older: Rsync) -> Figure:
     mount = agent.destination
     target = mount / "rsync-full"
 
@@ -109,7 +112,7 @@ def _full(agent: Agent, older: Rsync, rounds: int) -> Figure:
             remove(target)
         return timed([older.path, *EVERYTHING, f"{agent.source}/", f"{target}/"], mount)
 
-    best = _in_turns(theirs, ours, rounds=rounds)
+    best = _in_turns(theirs, ours, rounds=FULL)
     method = f"first full copy, both flushed; {older.name} {' '.join(EVERYTHING)}"
     return _ratio("first full copy / rsync", best[1], best[0], 0.85, method)
 
@@ -176,7 +179,7 @@ def _state(agent: Agent) -> _State:
     return _State(used(agent.destination), blocks, len(counted.stdout))
 
 
-def _link_trees(agent: Agent, older: Rsync, rounds: int) -> list[Figure]:
+def _link_trees(agent: Agent, older: Rsync) -> list[Figure]:
     """New trees of links: one file is touched before each, so that none is an alias."""
     mount, source = agent.destination, agent.source
     installed = Rsync.at("rsync")
@@ -207,7 +210,7 @@ def _link_trees(agent: Agent, older: Rsync, rounds: int) -> list[Figure]:
         linked(older.path, (*EVERYTHING, *older.quick), "same"),
         ours,
         linked(older.path, (*plain, *older.quick), "plain"),
-        rounds=rounds,
+        rounds=TREES,
     )
     article = linked(installed.path, plain, "article")(0)
     method = f"new tree, one file changed, flushed; {older.name}"
@@ -224,21 +227,28 @@ def _link_trees(agent: Agent, older: Rsync, rounds: int) -> list[Figure]:
     return [*figures, *_prune(agent, points)]
 
 
+def _forget_trees() -> None:
+    """A tree that is pruned was made days ago: nothing of it is in memory; the programs are."""
+    forget_caches()
+    modules = "backstay.agent.__main__, backstay.agent.points, backstay.agent.trash"
+    for program in (["rm", "--version"], [sys.executable, "-c", f"import {modules}"]):
+        subprocess.run(program, check=True, stdout=subprocess.DEVNULL)
+
+
 def _prune(agent: Agent, points: list[dict[str, str]]) -> list[Figure]:
     """Our trees against rsync's equal ones."""
     mount = agent.destination
     answers = []
 
     def ours(number: int) -> float:
-        # A tree that is pruned was made days ago: nothing of it is in memory.
-        forget_caches()
+        _forget_trees()
         answered, reclaimed = agent.prune(points[number])
         answers.append(answered)
         began = timed(["sync", "-f", mount])
         return reclaimed + began
 
     def theirs(number: int) -> float:
-        forget_caches()
+        _forget_trees()
         return timed(["rm", "-rf", mount / f"same{number}"], mount)
 
     # The newest one stays.

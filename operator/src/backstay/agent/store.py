@@ -96,8 +96,8 @@ def _finish_removal(folder: Folder, decided: Path) -> None:
     points = read_points(folder)
     if not points.damaged and all(p.tree != point.tree for p in points.found):
         _to_trash(folder, folder.trees / point.tree)
+    # Needs no flush: if it is there again after a power cut, there is nothing left to finish.
     decided.unlink()
-    flush(folder.points)
 
 
 def _to_trash(folder: Folder, tree: Path) -> None:

@@ -59,9 +59,11 @@ def _relabel(task: Any, tell: Tell) -> None:
 
 def _prune(task: Any, tell: Tell) -> None:
     from backstay.agent.points import prune
-    from backstay.agent.trash import reclaim
 
     tell(prune(task))
+
+    from backstay.agent.trash import reclaim
+
     for left in reclaim(task.folder):
         sys.stderr.write(f"not removed: {left}\n")
 
