@@ -40,7 +40,7 @@ def refused(place: Place, run: str, reason: str, field: str, **more: Any) -> Non
 def test_an_empty_source_is_refused_and_allowed_for_one_run(place: Place) -> None:
     for path in place.source.iterdir():
         path.unlink()
-    refused(place, "r1", "SourceEmpty", "shrink.allow")
+    refused(place, "r1", "SourceEmpty", "annotated backstay.dev/allow-shrunken=true")
     assert place.copy("r1", shrink={"allow": True})["reason"] == "Copied"
 
 
@@ -61,12 +61,12 @@ def test_a_shrunken_source_is_refused_and_allowed_for_one_run(place: Place, lost
 
 def test_a_destination_without_marker_is_refused(place: Place) -> None:
     (place.destination / ".backstay.json").unlink()
-    refused(place, "r1", "DestinationNotInitialised", "destination.path")
+    refused(place, "r1", "DestinationNotInitialised", "init-destination")
 
 
 def test_another_disk_at_the_destination_is_refused(place: Place) -> None:
     where = {"path": str(place.destination), "id": "another", "allowSameFilesystem": True}
-    refused(place, "r1", "DestinationMismatch", "destination.id", destination=where)
+    refused(place, "r1", "DestinationMismatch", "the administrator allows", destination=where)
 
 
 def test_one_file_system_for_both_is_refused_unless_allowed(place: Place) -> None:
@@ -74,7 +74,7 @@ def test_one_file_system_for_both_is_refused_unless_allowed(place: Place) -> Non
         place,
         "r1",
         "SameFilesystem",
-        "destination.allowSameFilesystem",
+        "spec.rolling.allowSameFileSystem: ",
         destination={"path": str(place.destination)},
     )
 
@@ -93,7 +93,7 @@ def test_a_source_that_is_not_mounted_is_refused_when_it_must_be(
     place: Place, tmp_path: Path
 ) -> None:
     source = {"root": str(place.source.parent), "path": "source", "requireMount": True}
-    refused(place, "r1", "SourceNotMounted", "source.requireMount", source=source)
+    refused(place, "r1", "SourceNotMounted", "spec.rolling.requireMount: ", source=source)
     with disk(tmp_path, "ext4", "20M") as mount:
         (mount / "file").touch()
         source = {"root": str(mount.parent), "path": "disk", "requireMount": True}
@@ -122,7 +122,7 @@ def test_a_path_that_leads_out_of_the_root_copies_nothing(
     (other / "below/secret").write_text("of another tenant")
     (place.source / "link").symlink_to("../other")
     source = {"root": str(place.source), "path": path}
-    refused(place, "r1", reason, "source.path", source=source)
+    refused(place, "r1", reason, "spec.source: ", source=source)
 
 
 @pytest.mark.parametrize("limits", [{}, {"bandwidth": 1 << 30}], ids=["own", "rsync"])

@@ -47,7 +47,7 @@ def test_what_is_left_out_is_what_rsync_leaves_out(pattern: str, tmp_path: Path)
 
 @pytest.mark.parametrize("pattern", ["", "/", "[ab"])
 def test_a_pattern_that_means_nothing_is_refused(pattern: str) -> None:
-    with pytest.raises(UserError, match=r"source\.exclude"):
+    with pytest.raises(UserError, match=r"spec\.rolling\.exclude"):
         compile_excludes([pattern])
 
 

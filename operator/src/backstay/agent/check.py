@@ -79,7 +79,9 @@ def find_point(where: Where, series: Series, stamp: str) -> RollingPoint:
     """Given where, return the point of that stamp. Raise UserError if there is none."""
     point = read_points(folder_of(where.path, series)).by_stamp(stamp)
     if point is None:
-        raise UserError("PointNotFound", f"stamp: the series has no point {stamp} that can be read")
+        raise UserError(
+            "PointNotFound", f"spec.from: the directory has no point {stamp} that can be read"
+        )
     return point
 
 

@@ -11,9 +11,11 @@ from backstay.agent.paths import Descent, is_mounted, same_file_system
 from backstay.agent.spot import Plan
 from backstay.agent.tasks import CopyTask
 from backstay.domain.errors import UserError
+from backstay.domain.labels import ALLOW_SHRUNKEN
 from backstay.domain.rolling import RollingPoint
 
 _DIRECTORY_BYTES = 4096  # what ext4 takes for each; others take less
+_ALL_THE_SAME = f"if that is right, copy it by a Backup annotated {ALLOW_SHRUNKEN}=true"
 
 
 def check_source(task: CopyTask, source: int, destination: int) -> None:
@@ -21,18 +23,21 @@ def check_source(task: CopyTask, source: int, destination: int) -> None:
     if task.require_mount and not is_mounted(source):
         raise UserError(
             "SourceNotMounted",
-            f"source.requireMount: nothing is mounted at {task.path or task.root}; mount its"
+            f"spec.rolling.requireMount: nothing is mounted at {task.path or task.root}; mount its"
             " disk, or set requireMount to false",
         )
     if not task.where.same_file_system and same_file_system(source, destination):
         raise UserError(
             "SameFilesystem",
-            "destination.allowSameFilesystem: source and destination are one file system and are"
-            " lost together; use another disk, or allow it",
+            "spec.rolling.allowSameFileSystem: source and destination are one file system and are"
+            " lost together; use another disk, or set it to true",
         )
     top, there = os.fstat(destination), os.fstat(source)
     if (top.st_dev, top.st_ino) == (there.st_dev, there.st_ino):
-        raise UserError("DestinationInSource", "destination.path: it is the source itself")
+        raise UserError(
+            "DestinationInSource",
+            "spec.rolling.destination: it is the source itself; name another directory",
+        )
 
 
 def check_size(task: CopyTask, totals: Totals, newest: RollingPoint | None) -> None:
@@ -42,8 +47,7 @@ def check_size(task: CopyTask, totals: Totals, newest: RollingPoint | None) -> N
     if totals.entries == 0:
         raise UserError(
             "SourceEmpty",
-            "source.path: it is empty, as when its disk is not mounted; set shrink.allow for one"
-            " run if that is right",
+            f"spec.source: it is empty, as when its disk is not mounted; {_ALL_THE_SAME}",
         )
     if newest is None:
         return
@@ -54,9 +58,9 @@ def check_size(task: CopyTask, totals: Totals, newest: RollingPoint | None) -> N
         if is_now * 100 < was * task.shrink_percent:
             raise UserError(
                 "SourceShrunk",
-                f"source.path: it has {is_now} {word}, the newest point {was}; under"
-                f" shrink.percent ({task.shrink_percent}) nothing is copied; set shrink.allow for"
-                " one run if that is right",
+                f"spec.source: it has {is_now} {word}, the newest point {was}; under"
+                f" spec.rolling.minimumPercent ({task.shrink_percent}) nothing is copied;"
+                f" {_ALL_THE_SAME}",
             )
 
 
@@ -68,16 +72,16 @@ def check_room(task: CopyTask, plan: Plan) -> None:
     if size + task.keep_bytes > free:
         raise UserError(
             "TooLittleSpace",
-            f"destination.path: {free} bytes are free, this copy needs up to {size} and"
-            f" keepFree.bytes is {task.keep_bytes}; make room or keep fewer points",
+            f"spec.rolling.destination: {free} bytes are free, this copy needs up to {size} and"
+            f" spec.rolling.keepFree.bytes is {task.keep_bytes}; make room or keep fewer points",
         )
     # btrfs has no fixed number and says 0.
     if found.f_files and inodes + task.keep_inodes > found.f_favail:
         raise UserError(
             "TooFewInodes",
-            f"destination.path: {found.f_favail} inodes are free, this copy needs up to {inodes}"
-            f" and keepFree.inodes is {task.keep_inodes}; make a file system with more of them or"
-            " keep fewer points",
+            f"spec.rolling.destination: {found.f_favail} inodes are free, this copy needs up to"
+            f" {inodes} and spec.rolling.keepFree.inodes is {task.keep_inodes}; make a file system"
+            " with more of them or keep fewer points",
         )
 
 

@@ -55,7 +55,7 @@ class _Copy:
     points: Points
 
     def run(self) -> dict[str, Any]:
-        source = open_allowed(self.task.root, self.task.path, "source")
+        source = open_allowed(self.task.root, self.task.path, "spec.source")
         destination = os.open(self.task.where.path, DIRECTORY)
         try:
             check_source(self.task, source, destination)

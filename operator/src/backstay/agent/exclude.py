@@ -29,7 +29,7 @@ def compile_excludes(patterns: Sequence[str]) -> Excluded | None:
     for pattern in patterns:
         raw = os.fsencode(pattern)
         if not raw.strip(b"/"):
-            raise UserError("BadExclude", f"source.exclude: {pattern!r} names nothing")
+            raise UserError("BadExclude", f"spec.rolling.exclude: {pattern!r} names nothing")
         (directories if raw.endswith(b"/") else both).append(_expression(raw.rstrip(b"/")))
     of_all = re.compile(b"|".join(both) or b"(?!)", re.DOTALL)
     of_directories = re.compile(b"|".join(both + directories), re.DOTALL)
@@ -59,7 +59,7 @@ def _pieces(pattern: bytes) -> list[bytes]:
         if char == b"[":
             end = pattern.find(b"]", at + 2)
             if end < 0:
-                raise UserError("BadExclude", f"source.exclude: {pattern!r} has an open [")
+                raise UserError("BadExclude", f"spec.rolling.exclude: {pattern!r} has an open [")
             inside = pattern[at + 1 : end].replace(b"\\", b"\\\\").replace(b"[", b"\\[")
             negated = inside[:1] in {b"!", b"^"}
             found.append(b"(?!/)[" + (b"^" + inside[1:] if negated else inside) + b"]")

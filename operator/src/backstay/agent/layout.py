@@ -75,7 +75,7 @@ def initialise(where: Where, drawn: str) -> str:
     """
     marker = Path(where.path, MARKER)
     if not Path(where.path).is_dir():
-        raise UserError("DestinationNotFound", f"destination.path: {where.path} is no directory")
+        raise UserError("DestinationNotFound", f"destination: {where.path} is no directory")
     # A marker appears whole, so one that is there needs no lock, and no wait for whoever has it.
     if not marker.exists():
         with _holding(where, fcntl.LOCK_EX):
@@ -86,7 +86,7 @@ def initialise(where: Where, drawn: str) -> str:
     if where.id and found != where.id:
         raise UserError(
             "DestinationMismatch",
-            f"destination.id: {where.path} is marked {found} already; use that id",
+            f"the destination is marked {found} already, not {where.id}; use that id",
         )
     return found
 
@@ -97,15 +97,15 @@ def check_destination(where: Where) -> str:
     if not marker.is_file():
         raise UserError(
             "DestinationNotInitialised",
-            f"destination.path: {where.path} has no {MARKER}; mount the disk that belongs there,"
-            " or make it a destination with the verb init",
+            f"spec.rolling.destination: it has no {MARKER}; mount the disk that belongs there, or"
+            " write its marker with `kubectl backstay init-destination`",
         )
     found = _identity(marker)
     if where.id and found != where.id:
         raise UserError(
             "DestinationMismatch",
-            f"destination.id: the disk at {where.path} is {found}, not {where.id};"
-            " mount the right one",
+            f"spec.rolling.destination: the disk there is {found}, the administrator allows"
+            f" {where.id} (rolling.destinations); mount the right one",
         )
     return found
 

@@ -75,7 +75,7 @@ class Descent:
 
 
 def open_allowed(root: str, path: str, field: str) -> int:
-    """Given an administrator's root, a path below it and the task's field, return a descriptor.
+    """Given an administrator's root, a path below it and the user's field, return a descriptor.
 
     Raise UserError naming the field where there is no such directory, or a symlink on the way.
     """
@@ -83,7 +83,7 @@ def open_allowed(root: str, path: str, field: str) -> int:
         top = os.open(root, DIRECTORY)
     except OSError as error:
         raise UserError(
-            "SourceNotFound", f"{field}.root: {root} cannot be opened: {error.strerror}"
+            "SourceNotFound", f"{field}: {root} cannot be opened: {error.strerror}"
         ) from error
     try:
         return open_beneath(top, os.fsencode(path))
@@ -96,13 +96,13 @@ def open_allowed(root: str, path: str, field: str) -> int:
 def _refused(path: str, field: str, error: OSError) -> UserError:
     shown = printable(os.fsencode(path))
     if error.errno == errno.EXDEV:
-        return UserError("SourceOutsideRoot", f"{field}.path: {shown} leads out of its root")
+        return UserError("SourceOutsideRoot", f"{field}: {shown} leads out of its root")
     if error.errno in {errno.ELOOP, errno.ENOTDIR}:
         return UserError(
             "SourceIsSymlink",
-            f"{field}.path: {shown} passes a symlink or a file; name the directory itself",
+            f"{field}: {shown} passes a symlink or a file; name the directory itself",
         )
-    return UserError("SourceNotFound", f"{field}.path: {shown}: {error.strerror}")
+    return UserError("SourceNotFound", f"{field}: {shown}: {error.strerror}")
 
 
 @dataclass(frozen=True, slots=True)

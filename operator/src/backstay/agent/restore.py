@@ -106,7 +106,7 @@ def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:
         listings = Manifest.load(folder.manifest(point.tree)).listings()
         chosen = _chosen(listings, task.paths)
         if task.safety is not None:
-            target = open_allowed(task.root, task.path, "target")
+            target = open_allowed(task.root, task.path, "spec.directory")
             try:
                 _fill(task, folder, point, target, chosen, onto=True)
             finally:
@@ -138,7 +138,9 @@ def _chosen(listings: Mapping[bytes, Listing], paths: tuple[bytes, ...]) -> _Cho
         parent, _, name = path.rpartition(b"/")
         at = listings[parent].find(name) if parent in listings else None
         if at is None or listings[parent].known(at)[2].get("omitted"):
-            raise UserError("PathNotInPoint", f"paths: the point has no {printable(path)}")
+            raise UserError(
+                "PathNotInPoint", f"spec.directory.paths: the point has no {printable(path)}"
+            )
         if listings[parent].stats[at].is_directory:
             below = path + b"/"
             directories |= {p: o for p, o in listings.items() if p == path or p.startswith(below)}
@@ -149,13 +151,13 @@ def _chosen(listings: Mapping[bytes, Listing], paths: tuple[bytes, ...]) -> _Cho
 
 def _restore_aside(task: RestoreTask, folder: Folder, point: RollingPoint, chosen: _Chosen) -> None:
     parent, _, name = task.path.strip("/").rpartition("/")
-    above = open_allowed(task.root, parent, "target")
+    above = open_allowed(task.root, parent, "spec.directory")
     partial = f"{_PARTIAL}{name}"
     try:
         if name in os.listdir(above) and not _is_empty(above, name):
             raise UserError(
                 "TargetNotEmpty",
-                f"target.path: {task.path} is there and not empty; name a new directory, or"
+                f"spec.directory: {task.path} is there and not empty; name a new directory, or"
                 " restore in place",
             )
         if partial in os.listdir(above):

@@ -149,8 +149,8 @@ def _directory(walk: Walk, fd: int, path: bytes, found: Scan) -> list[bytes]:
                     if (one.st_dev, one.st_ino) == walk.forbidden:
                         raise UserError(
                             "DestinationInSource",
-                            f"destination: it lies inside the source, at {printable(path)}/"
-                            f"{printable(name)}; exclude it or move it",
+                            "spec.rolling.destination: it lies inside the source, at"
+                            f" {printable(path)}/{printable(name)}; exclude it or move it",
                         )
                 elif one.st_nlink > 1:
                     found.linked.append(Linked(one.st_dev, one.st_ino, path, name))
