@@ -14,7 +14,9 @@ EVERY_NAMESPACE = "*"
 
 def _directory(text: str) -> str:
     path = PurePosixPath(text)
-    if not path.is_absolute() or path == PurePosixPath("/") or str(path) != text or ".." in text:
+    plain = path.is_absolute() and str(path) == text and ".." not in path.parts
+    # POSIX has two slashes at the start mean something else, and PurePosixPath keeps them.
+    if not plain or path == PurePosixPath("/") or text.startswith("//"):
         raise ValueError(f"{text!r} is not the absolute path of a directory such as /srv/uploads")
     return text
 
@@ -107,7 +109,9 @@ class Settings(BaseSettings):
         default=20, ge=1, le=1000, description="Runs at a time whose claims are one CSI driver's."
     )
     resync_interval: timedelta = Field(
-        default=timedelta(minutes=5), description="How often everything is looked at anew."
+        default=timedelta(minutes=5),
+        ge=timedelta(seconds=1),
+        description="How often everything is looked at anew.",
     )
     rolling: RollingRoots = Field(
         default=RollingRoots(),

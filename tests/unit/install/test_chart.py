@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import nullcontext
 from typing import Any
 from unittest import mock
 
 import kubernetes_validate
 import pytest
 import yaml
+from pydantic import ValidationError
 from tests.unit.install.rendering import (
     CHART,
     KUBERNETES,
@@ -20,7 +22,7 @@ from tests.unit.install.rendering import (
     operator_container,
 )
 
-from backstay.settings import Settings
+from backstay.settings import RollingRoots, Settings
 
 TEST_CLUSTER: Object = {
     "hostNetwork": True,
@@ -89,6 +91,7 @@ def test_objects_are_named_after_the_release(tools: Tools, release: str, name: s
         ({"logLevel": "verbose"}, "/logLevel"),
         ({"resyncInterval": "5m"}, "/resyncInterval"),
         ({"resyncInterval": "PT"}, "/resyncInterval"),
+        ({"resyncInterval": "PT0H00S"}, "/resyncInterval"),
         ({"ports": {"probes": 80}}, "/ports/probes"),
     ],
 )
@@ -122,6 +125,42 @@ def test_what_rolling_copies_may_use_reaches_the_operator(tools: Tools) -> None:
     assert not found.sources[0].open_to("team-b", "any")
     assert [d.open_to("b", "worker-1") for d in found.destinations] == [True, False]
     assert (found.destinations[1].claim, found.destinations[1].sub_path) == ("nfs", "copies")
+
+
+DIRECTORIES = {
+    "/srv": True,
+    "/srv/a..b": True,
+    "/srv/..a": True,
+    "/srv/.a": True,
+    "/": False,
+    "srv": False,
+    "//srv": False,
+    "/srv/": False,
+    "/srv//a": False,
+    "/srv/.": False,
+    "/srv/./a": False,
+    "/srv/..": False,
+    "/srv/../etc": False,
+}
+"""Whether each may be opened to rolling copies."""
+
+
+@pytest.mark.parametrize("path", DIRECTORIES)
+def test_the_chart_takes_the_directories_that_the_operator_takes(tools: Tools, path: str) -> None:
+    rolling = {"sources": [{"path": path, "namespaces": ["a"]}]}
+    expected = nullcontext() if DIRECTORIES[path] else pytest.raises(ValidationError)
+    with expected:
+        RollingRoots.model_validate(rolling)
+    refused = nullcontext() if DIRECTORIES[path] else pytest.raises(AssertionError, match="/path")
+    with refused:
+        helm_template(tools, {"rolling": rolling})
+
+
+@pytest.mark.parametrize(("interval", "right"), [("PT1S", True), ("PT0S", False)])
+def test_everything_is_looked_at_with_a_pause(interval: str, right: bool) -> None:
+    expected = nullcontext() if right else pytest.raises(ValidationError)
+    with mock.patch.dict(os.environ, {"BACKSTAY_RESYNC_INTERVAL": interval}, clear=True), expected:
+        Settings()
 
 
 @pytest.mark.parametrize(
