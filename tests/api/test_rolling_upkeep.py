@@ -126,6 +126,7 @@ async def test_a_scrub_tells_rot_in_a_condition(world: World) -> None:
     rolling = {
         "destination": {"hostPath": str(world.backup)},
         "allowSameFileSystem": True,
+        "ioClass": "idle",
         "scrub": {"days": 1},
     }
     await world.policy(rolling=rolling)
@@ -138,6 +139,9 @@ async def test_a_scrub_tells_rot_in_a_condition(world: World) -> None:
 
     await world.scrub_again()
 
+    scrubs = [j for j in world.node.ran if "-scrub-" in objects.name(j)]
+    (container,) = dig(scrubs[-1], "spec", "template", "spec", "containers")
+    assert json.loads(container["env"][0]["value"])["limits"] == {"ioClass": "idle"}
     policy = await world.get(BACKUP_POLICY, "uploads")
     rot = next(c for c in policy["status"]["conditions"] if c["type"] == "Rot")
     assert (rot["status"], rot["reason"]) == ("True", "RotFound")

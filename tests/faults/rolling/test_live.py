@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from tests.faults.rolling.conftest import place_on
 from tests.faults.rolling.harness import Place, assert_equal_to_rsync, read_only
 
 WRITER = """
@@ -207,3 +210,23 @@ def test_files_and_directories_that_vanish_under_the_copy_do_not_fail_it(
     place.assert_settled()
     place.copy("last", shrink={"allow": True})
     assert_equal_to_rsync(place.source, place.data("last"))
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
+def test_a_store_into_a_mapped_page_is_copied_by_the_next_run(
+    request: pytest.FixtureRequest, memory: Path, kind: str
+) -> None:
+    """A store into a page that is dirty already moves no time."""
+    source = Path(tempfile.mkdtemp(dir=request.getfixturevalue(kind)))
+    place = place_on(memory, source / "source")
+    path = place.source / "mapped"
+    path.write_bytes(b"\0" * 4096)
+    with path.open("r+b") as file, closing(mmap.mmap(file.fileno(), 0)) as mapped:
+        mapped[0] = 1
+        place.copy("r1")
+        mapped[1] = 2
+
+        result = place.copy("r2")
+
+    assert result["reason"] == "Copied"
+    assert (place.data("r2") / "mapped").read_bytes()[:2] == b"\1\2"

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from backstay.agent.linux import reflink, write_small_extents
+from backstay.agent.linux import clean_pages, reflink, write_small_extents
 from backstay.agent.listing import Stat, stat_of
 
 BLOCK: Final = 1 << 20
@@ -122,6 +122,8 @@ def _open_target(
 def _copy_still(read: int, write: int, before: os.stat_result, *, delta: bool) -> Copied:
     """Copy until the source stood still from the first byte to the last."""
     for last in range(1, _TRIES + 1):
+        # So that whatever is stored from here on moves a time, now or for the next run.
+        clean_pages(read)
         digest, copied, head = _copy(read, write, before, delta=delta)
         after = os.fstat(read)
         seen = stat_of(before)

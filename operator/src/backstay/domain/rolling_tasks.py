@@ -121,7 +121,8 @@ def list_points(site: Site) -> Step:
 
 def scrub(site: Site, rolling: Rolling) -> Step:
     """Given a site and how it is kept, return the step that reads a day's part of its copies."""
-    task = {"days": rolling.scrub.days, "bandwidth": in_bytes(rolling.bandwidth)}
+    limits = {"ioClass": rolling.io_class.value if rolling.io_class else ""}
+    task = {"days": rolling.scrub.days, "limits": limits}
     return _step("scrub", {**_common(site, BRIEF_LOCK), **task})
 
 
