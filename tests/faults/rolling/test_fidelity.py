@@ -238,6 +238,18 @@ def test_a_big_file_that_changed_a_little_costs_little_where_blocks_can_be_share
     assert_equal_to_rsync(place.source, place.data("r2"))
 
 
+def test_a_hole_that_grew_stays_a_hole(place: Place) -> None:
+    path = place.source / "disk.img"
+    path.write_bytes(os.urandom(9 << 20))
+    place.copy("r1")
+    os.truncate(path, 100 << 20)
+
+    place.copy("r2")
+
+    assert (place.data("r2") / "disk.img").stat().st_blocks * 512 <= 10 << 20
+    assert_equal_to_rsync(place.source, place.data("r2"))
+
+
 def test_a_file_that_cannot_be_linked_once_more_is_copied_and_that_is_counted(
     on_ext4: Place,
 ) -> None:
