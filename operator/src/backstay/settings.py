@@ -91,7 +91,8 @@ class Settings(BaseSettings):
     )
     agent_image: str = Field(
         default="backstay:latest",
-        description="Image of verify pods: the operator's own, so that nothing else is pulled.",
+        description="Image of verify pods and of the Jobs of rolling copies: the operator's own, "
+        "so that nothing else is pulled.",
     )
     agent_pull_policy: str = Field(default="IfNotPresent", description="Their imagePullPolicy.")
     lease_name: str = Field(default="backstay", description="Name of the Lease.")
@@ -100,13 +101,23 @@ class Settings(BaseSettings):
     metrics_port: int = Field(default=9090, description="Port of /metrics.")
     workers: int = Field(default=8, ge=1, le=64, description="Keys worked on at a time.")
     pool_global: int = Field(
-        default=40, ge=1, le=1000, description="Runs at work at a time, from dumps to the cut."
+        default=40,
+        ge=1,
+        le=1000,
+        description="Runs at work at a time: from dumps to the cut, or for the whole of a rolling "
+        "copy.",
     )
     pool_node: int = Field(
-        default=2, ge=1, le=100, description="Runs at a time that dump on one node."
+        default=2,
+        ge=1,
+        le=100,
+        description="Runs at a time that dump on one node, or copy directories of it.",
     )
     pool_driver: int = Field(
-        default=20, ge=1, le=1000, description="Runs at a time whose claims are one CSI driver's."
+        default=20,
+        ge=1,
+        le=1000,
+        description="Runs at a time that snapshot claims of one CSI driver.",
     )
     resync_interval: timedelta = Field(
         default=timedelta(minutes=5),

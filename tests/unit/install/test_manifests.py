@@ -110,22 +110,35 @@ def test_bindings_give_the_operators_account_the_operators_roles(installed: list
 
 
 @pytest.mark.parametrize(
-    ("role", "parents", "verbs"),
+    ("role", "parents", "ours", "snapshots"),
     [
-        ("edit", {"admin", "edit"}, "get list watch create update patch delete"),
-        ("view", {"admin", "edit", "view"}, "get list watch"),
+        (
+            "edit",
+            {"admin", "edit"},
+            "get list watch create update patch delete",
+            "get list watch patch",
+        ),
+        ("view", {"admin", "edit", "view"}, "get list watch", "get list watch"),
     ],
 )
 def test_tenants_get_their_rights_by_kubernetes_own_roles(
-    installed: list[Object], role: str, parents: set[str], verbs: str
+    installed: list[Object], role: str, parents: set[str], ours: str, snapshots: str
 ) -> None:
     found = only(installed, "ClusterRole", f"backstay-{role}")
     prefix = "rbac.authorization.k8s.io/aggregate-to-"
     labels = found["metadata"]["labels"]
     assert {k.removeprefix(prefix) for k in labels if k.startswith(prefix)} == parents
-    assert [rule["verbs"] for rule in found["rules"]] == [verbs.split()]
     plurals = {o["spec"]["names"]["plural"] for o in installed if "names" in o.get("spec", {})}
-    assert set(found["rules"][0]["resources"]) == plurals
+    of_ours, of_snapshots = found["rules"]
+    assert of_ours["apiGroups"] == ["backstay.dev"]
+    assert set(of_ours["resources"]) == plurals
+    assert of_ours["verbs"] == ours.split()
+    # Of snapshots the labels only; never the contents, which are of no namespace.
+    assert of_snapshots == {
+        "apiGroups": ["snapshot.storage.k8s.io"],
+        "resources": ["volumesnapshots"],
+        "verbs": snapshots.split(),
+    }
 
 
 def test_every_setting_is_an_environment_variable_of_the_operator(installed: list[Object]) -> None:

@@ -313,7 +313,8 @@ class BackupStatus(Model):
     )
     pools: tuple[PoolName, ...] = Field(
         default=(),
-        description="Pools that it holds a slot of: from its admission until the cut.",
+        description="Pools that it holds a slot of: from its admission until the cut, or until "
+        "its copies are made.",
         max_length=POOLS_MAX,
     )
     tiers: str | None = Field(

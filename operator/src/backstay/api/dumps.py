@@ -151,6 +151,7 @@ class Postgres(Server):
 class Mysql(Server):
     """MySQL or MariaDB by mariadb-dump or mysqldump, whichever the container has."""
 
+    user: UserName | None = Field(default=None, description="User; left out, root.")
     databases: tuple[DatabaseName, ...] = Field(
         default=(),
         description="Databases to dump; left out, all but the server's own views. The user is "
@@ -176,10 +177,18 @@ class Mongodb(Server):
 
 
 class Redis(Server):
-    """Redis or Valkey by redis-cli --rdb: everything that the server holds.
+    """Redis or Valkey by redis-cli --rdb: everything that the server holds."""
 
-    Without password: REDISCLI_AUTH or REDIS_PASSWORD of the container's environment.
-    """
+    user: UserName | None = Field(
+        default=None,
+        description="User; left out, the server's default user: the container's environment is "
+        "not asked.",
+    )
+    password: PasswordSource | None = Field(
+        default=None,
+        description="Where the user's password is; left out, the first of REDISCLI_AUTH, "
+        "REDIS_PASSWORD and VALKEY_PASSWORD (or NAME_FILE) in the container's environment.",
+    )
 
 
 class Sqlite(Model):

@@ -267,8 +267,8 @@ class PolicyStatus(Model):
         default=(),
         description="Ready: the policy is valid and its runs can start. RetentionHeld: nothing is "
         "marked or swept for now, and why. Shrunk: a dump is under half of the one before, and "
-        "nothing of that claim is marked or swept. Adopted: whether the snapshots that spec.adopt "
-        "speaks of are taken over.",
+        "nothing of that claim is marked or swept. Rot: files of rolling copies are not as they "
+        "were copied. Adopted: whether the snapshots that spec.adopt speaks of are taken over.",
         max_length=CONDITIONS_MAX,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )
@@ -305,7 +305,9 @@ class PolicyStatus(Model):
     )
     last_run: Time | None = Field(default=None, description="When the newest run started.")
     last_success: Time | None = Field(
-        default=None, description="When the newest Completed run took its points."
+        default=None,
+        description="When the newest good point was taken, of whatever claim or directory; series "
+        "tells it for each.",
     )
     rebuilt_at: Time | None = Field(
         default=None, description="When the records were last made anew from the artifacts."

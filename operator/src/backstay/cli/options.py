@@ -73,17 +73,23 @@ class Target:
     namespace: str | None
 
 
-def cluster_options(command: F) -> F:
-    """Given a command, add the options that say which cluster it talks to."""
-    for option in (
-        click.option("--context", metavar="NAME", help="Context of the kubeconfig to use."),
-        click.option(
-            "--kubeconfig", type=click.Path(path_type=Path), help="Kubeconfig file to use."
-        ),
-        click.option("-n", "--namespace", metavar="NS", help="Namespace; default: the context's."),
-    ):
-        command = option(command)
-    return command
+def cluster_options(*, namespace: str = "Namespace; default: the context's.") -> Callable[[F], F]:
+    """Given the help of -n, return what adds to a command the options that say which cluster it
+    talks to.
+    """
+
+    def add(command: F) -> F:
+        for option in (
+            click.option("--context", metavar="NAME", help="Context of the kubeconfig to use."),
+            click.option(
+                "--kubeconfig", type=click.Path(path_type=Path), help="Kubeconfig file to use."
+            ),
+            click.option("-n", "--namespace", metavar="NS", help=namespace),
+        ):
+            command = option(command)
+        return command
+
+    return add
 
 
 def output_option(command: F) -> F:

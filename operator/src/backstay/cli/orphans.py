@@ -15,7 +15,7 @@ from backstay.domain.orphans import Orphan
 
 @click.command()
 @click.option("-A", "--all-namespaces", is_flag=True, help="Of every namespace, gone ones as well.")
-@cluster_options
+@cluster_options()
 @output_option
 def orphans(
     *,

@@ -55,7 +55,7 @@ class Shown:
     metavar="PREFIX",
     help="Judge the snapshots of another tool by its labels, such as backup-ns.sh.",
 )
-@cluster_options
+@cluster_options()
 @output_option
 def retention(
     *,
