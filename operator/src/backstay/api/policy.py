@@ -306,8 +306,8 @@ class PolicyStatus(Model):
     last_run: Time | None = Field(default=None, description="When the newest run started.")
     last_success: Time | None = Field(
         default=None,
-        description="When the newest good point was taken, of whatever claim or directory; series "
-        "tells it for each.",
+        description="When the newest run that was Completed took its points; series tells of each "
+        "claim or directory.",
     )
     rebuilt_at: Time | None = Field(
         default=None, description="When the records were last made anew from the artifacts."
