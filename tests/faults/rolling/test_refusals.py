@@ -349,3 +349,25 @@ def test_a_point_that_cannot_be_read_is_reported_and_keeps_every_tree(place: Pla
     assert listed.code == 1
     assert "cannot be read" in listed.result["message"]
     assert len(listed.lines) == 2
+
+
+def test_a_point_pruned_beside_one_that_cannot_be_read_does_not_come_back(place: Place) -> None:
+    place.copy("r1")
+    for run in ("r2", "r3"):
+        (place.source / "f0").write_text(run)
+        place.copy(run)
+    broken = place.folder.points / f"{place.seen('r2')['stamp']}.json"
+    whole = broken.read_text()
+    seen = place.seen("r1")
+    broken.write_text("{")
+    pruned = place.agent("prune", place.task(points=[seen]))
+    place.agent("relabel", place.task(points=[]))
+    assert place.data("r1").is_dir()  # the broken one may name it
+
+    broken.write_text(whole)
+    place.copy("r4")
+
+    assert pruned.result["points"][0]["outcome"] == "done"
+    assert [point.run for point in place.points()] == ["r2", "r3", "r4"]
+    assert not place.data("r1").exists()
+    place.assert_settled()

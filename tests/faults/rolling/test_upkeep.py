@@ -129,6 +129,24 @@ def test_a_scrub_reads_each_inode_once_over_its_days_and_reports_rot(place: Plac
     assert place.agent("scrub", place.task(days=3)).result["cycle"] == 1
 
 
+def test_a_scrub_reads_the_other_trees_when_a_manifest_is_damaged(place: Place) -> None:
+    place.copy("r1")
+    (place.source / "a").write_text("changed")
+    place.copy("r2")
+    (place.folder.manifest("r1") / "0000").write_bytes(b"{")
+    rot(place.data("r2") / "sub/c")
+
+    first = place.agent("scrub", place.task(days=1))
+    second = place.agent("scrub", place.task(days=1))
+
+    assert (first.code, first.reason) == (1, "Rotten")
+    assert first.result["checked"] == 4
+    manifest, content = first.result["rot"]["examples"]
+    assert manifest.startswith(f"r1: {place.folder.manifest('r1')}/0000")
+    assert content == "r2/sub/c"
+    assert (first.result["cycle"], second.result["cycle"]) == (0, 1)
+
+
 def test_a_tree_that_is_not_as_recorded_is_told_by_verify(place: Place) -> None:
     place.copy("r1")
     stamp = place.point("r1").stamp

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backstay.agent.listing import Listing, Stat, Totals, extra_size, totals_of
+from backstay.agent import listing
+from backstay.agent.listing import Encoded, Listing, Stat, Totals, extra_size, totals_of
 from backstay.agent.manifest import Changes, Damaged, Manifest, save
 
 names = st.binary(min_size=1, max_size=20).map(
@@ -119,3 +120,28 @@ def test_totals_add_up(one: Listing, other: Listing) -> None:
     both = totals_of(one) + totals_of(other)
     assert both - totals_of(other) == totals_of(one)
     assert totals_of(Listing([], [])) == Totals()
+
+
+def named(count: int) -> bytes:
+    one = Stat(stat.S_IFREG, 0, 0, 2, 0, 0, 0, 1)
+    found = [b"%04d" % number for number in range(count)]
+    return Listing(found, [one] * count, [bytes(32)] * count).encode()
+
+
+def test_listings_at_work_are_decoded_once_and_the_oldest_are_dropped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listing, "_KEPT", 100)
+    blocks = {b"%d" % number: named(9) for number in range(20)}
+    encoded = Encoded({**blocks, b"big": named(1000), b"empty": named(0)})
+    one, other = encoded[b"1"], encoded[b"2"]
+    for _ in range(1000):  # as for hard links between two directories
+        assert encoded[b"1"] is one
+        assert encoded[b"2"] is other
+    for path in blocks:
+        assert encoded[path] is encoded[path]
+    assert encoded[b"1"] is not one
+    assert encoded[b"1"] == one
+    assert encoded[b"empty"] is encoded[b"empty"]
+    assert encoded[b"big"] is encoded[b"big"]  # alone, whatever its size
+    assert encoded[b"empty"] == Listing([], [])

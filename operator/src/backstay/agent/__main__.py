@@ -48,9 +48,9 @@ def _rolling(verb: str, text: str) -> int:
     codes: list[int] = []
 
     def tell(result: dict[str, Any]) -> None:
-        codes.append(0 if result["ok"] else FAILED)
         seconds = round(time.monotonic() - began, 3)
         _say(text_of({"verb": verb, **result, "seconds": seconds}))
+        codes.append(0 if result["ok"] else FAILED)
 
     try:
         read, run = VERBS[verb]
@@ -60,24 +60,25 @@ def _rolling(verb: str, text: str) -> int:
             tell(answer("BadTask", error.message, ok=False))
             return USAGE
         run(task, tell)
-    except BackstayError as error:
-        tell(answer(_reason(error), error.message, ok=False))
-        return _code(error)
-    except OSError as error:
-        tell(answer("Failed", str(error), ok=False))
-        return FAILED
+    except (BackstayError, OSError) as error:
+        if not codes:
+            tell(answer(_reason(error), str(error), ok=False))
+            return _code(error)
+        # The answer stands: what was done must not be done again because of what came after it.
+        sys.stderr.write(f"after the answer: {error}\n")
     return max(codes)
 
 
-def _reason(error: BackstayError) -> str:
+def _reason(error: BackstayError | OSError) -> str:
     if isinstance(error, UserError):
         return error.reason
     if isinstance(error, Transient):
         return "Busy"
-    return "Failed" if type(error) is DataError else type(error).__name__
+    plain = type(error) is DataError or isinstance(error, OSError)
+    return "Failed" if plain else type(error).__name__
 
 
-def _code(error: BackstayError) -> int:
+def _code(error: BackstayError | OSError) -> int:
     if isinstance(error, UserError):
         return REFUSED
     return BUSY if isinstance(error, Transient) else FAILED

@@ -84,7 +84,13 @@ def build(plan: Plan) -> Built:
             those.odd.update(odd)
     for path, at, one in place_linked(plan):
         built.how = built.how.plus(one.how if one is not None else NOTHING)
-        if path in found or one is None or one.how.copied:
+        # A link to what another directory's walk saw later may not be what this one saw.
+        if (
+            path in found
+            or one is None
+            or one.how.copied
+            or (one.stat, one.extra, one.note) != plan.now(path).known(at)
+        ):
             entries(path).odd[at] = one
     for path, those in found.items():
         built.listings[path] = _assembled(path, plan.now(path), those, built)

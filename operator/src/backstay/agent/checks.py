@@ -1,4 +1,4 @@
-"""What `copy` refuses, before anything is written."""
+"""What `copy` refuses, before anything is written or at the latest before it is published."""
 
 from __future__ import annotations
 

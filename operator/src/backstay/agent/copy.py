@@ -84,7 +84,7 @@ class _Copy:
             self.folder,
             source,
             difference,
-            lambda totals: self._point(self.task.run, totals),
+            self._point_of_built,
         )
         write_point(self.folder, point)
         return told
@@ -114,6 +114,11 @@ class _Copy:
         point = self._point(base.run, base.manifest.totals)
         write_point(self.folder, point)
         return answer("Unchanged", f"{point.stamp} is the tree of {base.run}", point=point)
+
+    def _point_of_built(self, totals: Totals) -> RollingPoint:
+        # Again: a copy may take hours, in which a source can lose what the walk saw.
+        check_size(self.task, totals, self.points.newest)
+        return self._point(self.task.run, totals)
 
     def _point(self, tree: str, totals: Totals) -> RollingPoint:
         taken = self.now.astimezone(UTC).replace(microsecond=0)

@@ -13,6 +13,7 @@ import os
 import stat
 import struct
 from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -24,6 +25,7 @@ DIGEST_SIZE: Final = 16
 ROOT: Final = b"."
 NO_HASH: Final = bytes(32)
 _COUNT: Final = struct.Struct("<I")
+_KEPT: Final = 1 << 16  # entries in listings that are kept decoded, which take 30 MB
 
 
 class Stat(NamedTuple):
@@ -149,13 +151,27 @@ def _rebuilt(names: list[bytes], stats: bytes, extras: list[bytes], notes: Any) 
 class Encoded(Mapping[bytes, Listing]):
     """Listings of a whole tree by path, each decoded when it is asked for, in the process that
     does: all of them at once would cost the parent a second and the memory.
+
+    Invariant: those asked for last are kept, for a directory is asked for once for each hard link
+    in it; so nobody may change one.
     """
 
     def __init__(self, blocks: Mapping[bytes, bytes]) -> None:
         self._blocks = blocks
+        self._kept: OrderedDict[bytes, Listing] = OrderedDict()
+        self._size = 0
 
     def __getitem__(self, path: bytes) -> Listing:
-        return Listing.decode(self._blocks[path])
+        found = self._kept.get(path)
+        if found is not None:
+            self._kept.move_to_end(path)
+            return found
+        found = Listing.decode(self._blocks[path])
+        self._size += 1 + len(found.names)
+        while self._kept and self._size > _KEPT:
+            self._size -= 1 + len(self._kept.popitem(last=False)[1].names)
+        self._kept[path] = found
+        return found
 
     def __contains__(self, path: object) -> bool:
         return path in self._blocks

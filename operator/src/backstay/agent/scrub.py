@@ -17,13 +17,14 @@ from typing import Any, NamedTuple
 from backstay.agent import tasks
 from backstay.agent.check import difference, hash_from_disk
 from backstay.agent.layout import Folder, folder_of, locked, write_durably
-from backstay.agent.listing import Known
+from backstay.agent.listing import Known, Listing
 from backstay.agent.manifest import Manifest
 from backstay.agent.parallel import batches, spread
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent
 from backstay.agent.results import answer, examples
 from backstay.agent.store import read_points
 from backstay.agent.tasks import Fields, Limits, Where
+from backstay.domain.errors import DataError
 from backstay.domain.rolling import Series
 
 _STATE = "scrub.json"
@@ -66,13 +67,19 @@ def scrub(task: ScrubTask) -> dict[str, Any]:
     folder = folder_of(task.where.path, task.series)
     with locked(task.where, exclusive=False):
         done = _done(folder)
+        found = _Found()
         files: dict[Inode, _File] = {}
         for tree in dict.fromkeys(p.tree for p in reversed(read_points(folder).found)):
-            for part in _in_slice(folder, tree, done % task.days, task):
+            try:
+                listings = Manifest.load(folder.manifest(tree)).listings()
+            except (DataError, OSError) as error:
+                # It is rot as well, and no reason to leave the other trees unread.
+                found.rot += (os.fsencode(f"{tree}: {error}"),)
+                continue
+            for part in _in_slice(folder, tree, listings, done % task.days, task):
                 for inode, file in part:
                     files.setdefault(inode, file)
     # Without the lock: a copy must not wait for hours of reading.
-    found = _Found()
     units = batches([(file, 1) for file in sorted(files.values())], _FILES)
     for one in spread(lambda unit: _check(folder, unit), units, task.limits.processes):
         found.add(one)
@@ -118,10 +125,9 @@ def _done(folder: Folder) -> int:
 
 
 def _in_slice(
-    folder: Folder, tree: str, part: int, task: ScrubTask
+    folder: Folder, tree: str, listings: dict[bytes, Listing], part: int, task: ScrubTask
 ) -> Iterator[list[tuple[Inode, _File]]]:
     """Yield the files of a tree in a slice."""
-    listings = Manifest.load(folder.manifest(tree)).listings()
     root = os.open(folder.data(tree), DIRECTORY)
 
     def look(unit: list[bytes]) -> list[tuple[Inode, _File]]:

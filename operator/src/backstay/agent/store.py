@@ -94,7 +94,9 @@ def _finish_removal(folder: Folder, decided: Path) -> None:
     point = RollingPoint.parse(decided.read_bytes())
     (folder.path / point.stamp).unlink(missing_ok=True)
     points = read_points(folder)
-    if not points.damaged and all(p.tree != point.tree for p in points.found):
+    if points.damaged:
+        return  # one of them may name the tree; without the decision it would be published again
+    if all(p.tree != point.tree for p in points.found):
         _to_trash(folder, folder.trees / point.tree)
     # Needs no flush: if it is there again after a power cut, there is nothing left to finish.
     decided.unlink()
