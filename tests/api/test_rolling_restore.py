@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from tests.support.clock import VirtualClock
 from tests.support.rolling_world import WORKER, World
 
 from backstay.api.common import format_time
+from backstay.api.restore import RestoreSpec, RestoreStatus
 from backstay.domain import labels, objects
+from backstay.domain.clock import Clock
+from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj
+from backstay.domain.subject import parse_subject
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.resources import (
     BACKUP,
+    POD,
     RESTORE_REQUEST,
 )
 from backstay.reconcile import keys
+from backstay.settings import RollingRoots
+from backstay.steps.agent_jobs import AgentImage, AgentJobs
+from backstay.steps.copying import Copying
+from backstay.steps.restoring_copies import CopyRestores
 
 
 async def test_a_copy_is_restored_to_a_new_directory_and_held_meanwhile(world: World) -> None:
@@ -96,3 +107,88 @@ async def test_a_request_in_place_that_comes_too_late_is_refused(world: World) -
     await world.settle(keys.restore(world.namespace, "late"))
     status = (await world.get(RESTORE_REQUEST, "late"))["status"]
     assert (status["phase"], status["conditions"][0]["reason"]) == ("Refused", "TooLate")
+
+
+async def _ask_in_place(world: World) -> Path:
+    """Have a copy of a claim made and one newer file written; ask for a restore over it, begun but
+    not held yet. Return the file.
+    """
+    await world.claim("data")
+    await world.claim("backups")
+    file = world.claims / world.namespace / "data/a"
+    file.write_text("one")
+    await world.policy(
+        source={"claims": {"names": ["data"]}},
+        rolling={"destination": {"claim": {"name": "backups"}}, "allowSameFileSystem": True},
+    )
+    done = await world.run()
+    file.write_text("newer")
+    later = format_time(SystemClock().now() + timedelta(hours=1))
+    spec: Obj = {"from": {"backup": objects.name(done)}, "directory": {"inPlace": {}}}
+    await world.create(RESTORE_REQUEST, "over", spec | {"notAfter": later})
+    world.add(keys.restore(world.namespace, "over"))
+    await world.step()
+    assert (await world.get(RESTORE_REQUEST, "over"))["status"]["phase"] == "Restoring"
+    return file
+
+
+def _restores(world: World, clock: Clock) -> CopyRestores:
+    jobs, roots = AgentJobs(world.client, AgentImage("none", "Never")), RollingRoots()
+    copying = Copying(world.client, jobs, roots, world.home)
+    return CopyRestores(world.client, clock, jobs=jobs, copying=copying, roots=roots)
+
+
+async def test_not_after_ends_a_request_that_still_waits(world: World) -> None:
+    await _ask_in_place(world)
+    obj = await world.get(RESTORE_REQUEST, "over")
+    request = parse_subject("RestoreRequest", obj, RestoreSpec, RestoreStatus)
+    tomorrow = VirtualClock(SystemClock().now() + timedelta(days=1))
+
+    refusal = (await _restores(world, tomorrow).see(request)).refusal
+
+    assert refusal is not None
+    assert refusal.reason == "TooLate"
+
+
+async def test_a_pod_that_starts_while_a_request_in_place_waits_ends_it(world: World) -> None:
+    file = await _ask_in_place(world)
+    await world.pod("app", "data", WORKER)  # as Argo CD or an autoscaler does
+
+    await world.settle()
+
+    status = (await world.get(RESTORE_REQUEST, "over"))["status"]
+    assert status["phase"] == "Failed", status
+    assert "claim data is in use by Pod app; stop what uses it" in status["message"]
+    assert file.read_text() == "newer"
+
+
+async def test_no_job_is_made_in_place_for_a_pod_that_started_since_the_look(world: World) -> None:
+    await _ask_in_place(world)
+    restores = _restores(world, SystemClock())
+    obj = await world.get(RESTORE_REQUEST, "over")
+    request = parse_subject("RestoreRequest", obj, RestoreSpec, RestoreStatus)
+    assert (await restores.see(request)).refusal is None
+    await world.pod("app", "data", WORKER)
+
+    with pytest.raises(UserError, match="in use by Pod app"):
+        await restores.start(request)
+
+
+async def test_a_restore_in_place_waits_for_a_pod_of_our_own(world: World) -> None:
+    file = await _ask_in_place(world)
+    labelled = {"app.kubernetes.io/managed-by": "backstay"}
+    await world.pod("copy", "data", WORKER, labels=labelled)
+    for _ in range(4):
+        await world.step()
+        await world.node.run()
+    status = (await world.get(RESTORE_REQUEST, "over"))["status"]
+    assert (status["phase"], file.read_text()) == ("Restoring", "newer"), status
+    assert "waits for Pod copy" in status["message"]
+
+    pod = await world.get(POD, "copy")
+    body: Obj = {"metadata": {"resourceVersion": objects.version(pod)}}
+    body["status"] = {"phase": "Succeeded"}
+    await world.client.patch(POD, "copy", world.namespace, body, subresource="status")
+    await world.settle()
+    status = (await world.get(RESTORE_REQUEST, "over"))["status"]
+    assert (status["phase"], file.read_text()) == ("Completed", "one"), status

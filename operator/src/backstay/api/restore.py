@@ -182,7 +182,9 @@ class RestoreSpec(Model):
         default=None, description="A directory to restore, from its rolling copy."
     )
     not_after: Time | None = Field(
-        default=None, description="A request that is first looked at later than this is refused."
+        default=None,
+        description="A request that is first looked at later than this is refused. One for a "
+        "directory that still waits then, as for a copy under way, fails.",
     )
 
 

@@ -34,7 +34,7 @@ class Seen:
     generation: int
     status: RestoreStatus
     refusal: UserError | None = None
-    """When Pending: why nothing is restored."""
+    """Why nothing is restored, unless its Job was made already."""
     directory: RestoredDirectory | None = None
     """When Pending: what is to be restored."""
     backup: str | None = None
@@ -42,8 +42,6 @@ class Seen:
     """Whose copies they are."""
     held: bool = False
     """The point carries the request's uid."""
-    gone: bool = False
-    """The point is not there any more, or the way to it."""
     waits: str = ""
     """Why no Job can be made for now."""
     job: JobSeen = field(default_factory=JobSeen)
@@ -108,8 +106,8 @@ def _begin(seen: Seen) -> Decision:
 
 
 def _start(seen: Seen, entry: RestoredDirectory) -> Decision:
-    if seen.gone:
-        return _end(seen, RestorePhase.FAILED, f"point {entry.stamp} is not there any more")
+    if seen.refusal is not None:
+        return _end(seen, RestorePhase.FAILED, seen.refusal.message)
     if entry.job is None and not seen.held and seen.now - entry.claimed_at > HOLD_WAIT:
         late = f"point {entry.stamp} could not be held within {HOLD_WAIT}"
         return _end(seen, RestorePhase.FAILED, f"{late}: its destination does not answer")
