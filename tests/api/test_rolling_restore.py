@@ -20,6 +20,7 @@ from backstay.domain.subject import parse_subject
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.resources import (
     BACKUP,
+    PERSISTENT_VOLUME_CLAIM,
     POD,
     RESTORE_REQUEST,
 )
@@ -192,3 +193,67 @@ async def test_a_restore_in_place_waits_for_a_pod_of_our_own(world: World) -> No
     await world.settle()
     status = (await world.get(RESTORE_REQUEST, "over"))["status"]
     assert (status["phase"], file.read_text()) == ("Completed", "one"), status
+
+
+async def _ask_beside(world: World, done: Obj) -> Obj:
+    """Ask for a restore to a new directory, and take some steps; return its status."""
+    target = {"path": str(world.source / "back")}
+    spec = {"from": {"backup": objects.name(done)}, "directory": target}
+    await world.create(RESTORE_REQUEST, "back", spec)
+    world.add(keys.restore(world.namespace, "back"))
+    for _ in range(4):
+        await world.step()
+    status: Obj = (await world.get(RESTORE_REQUEST, "back"))["status"]
+    return status
+
+
+async def test_a_restore_waits_for_the_copy_under_way_and_says_so(world: World) -> None:
+    await world.policy()
+    done = await world.run()
+    (world.source / "uploads/a").write_text("newer")
+    await world.create(BACKUP, "long", {"policy": "uploads"})
+    world.add(keys.backup(world.namespace, "long"))
+    for _ in range(4):
+        await world.step()
+    assert (await world.get(BACKUP, "long"))["status"]["phase"] == "Copying"
+
+    status = await _ask_beside(world, done)
+
+    assert status["message"] == "waits for the copy under way (Backup long)"
+    await world.settle()
+    assert (await world.get(RESTORE_REQUEST, "back"))["status"]["phase"] == "Completed"
+    assert (world.source / "back/a").read_text() == "one"
+
+
+async def test_a_run_that_is_only_queued_keeps_no_restore_from_its_point(world: World) -> None:
+    await world.policy()
+    done = await world.run()
+    queued = await world.create(BACKUP, "queued", {"policy": "uploads"})
+    body: Obj = {"metadata": {"resourceVersion": objects.version(queued)}}
+    # As one that waits for its node, which a long copy of another policy has for itself.
+    body["status"] = {"phase": "Queued", "plan": done["status"]["plan"]}
+    await world.client.patch(BACKUP, "queued", world.namespace, body, subresource="status")
+
+    await _ask_beside(world, done)
+    await world.settle()
+
+    status = (await world.get(RESTORE_REQUEST, "back"))["status"]
+    assert status["phase"] == "Completed", status
+    assert (await world.get(BACKUP, "queued"))["status"]["phase"] == "Queued"
+
+
+async def test_a_request_whose_target_goes_away_says_that_and_not_that_its_point_did(
+    world: World,
+) -> None:
+    await _ask_in_place(world)
+    claim = await world.get(PERSISTENT_VOLUME_CLAIM, "data")
+    uid = objects.uid(claim)
+    body: Obj = {"metadata": {"finalizers": None, "resourceVersion": objects.version(claim)}}
+    await world.client.patch(PERSISTENT_VOLUME_CLAIM, "data", world.namespace, body)
+    await world.client.delete(PERSISTENT_VOLUME_CLAIM, "data", world.namespace, uid=uid)
+
+    await world.settle()
+
+    status = (await world.get(RESTORE_REQUEST, "over"))["status"]
+    assert status["phase"] == "Failed", status
+    assert status["message"] == "spec.directory.claim: there is no PersistentVolumeClaim data"

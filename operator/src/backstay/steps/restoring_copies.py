@@ -19,9 +19,11 @@ from backstay.domain import labels, naming, objects, rolling_tasks
 from backstay.domain.clock import Clock
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj, dig
+from backstay.domain.rolling import Series
 from backstay.domain.rolling_restore import Seen, too_late
 from backstay.domain.rolling_roots import below, source_root
 from backstay.domain.rolling_sites import TARGET, Mount, Opened, Site, running_users
+from backstay.domain.rolling_upkeep import copying
 from backstay.domain.subject import Subject, parse_subject
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP, BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM, POD
@@ -101,7 +103,10 @@ class CopyRestores:
             )
         users = plan.point.annotations.get(labels.IN_USE, "").split(",")
         seen = replace(seen, held=request.uid in users, policy=plan.site.series.policy)
-        if seen.held and not seen.job.exists:
+        if seen.job.exists:
+            return seen
+        seen = replace(seen, copying=await self._copies_now(plan.site.series))
+        if seen.held:
             trouble, _ = await self._copying.trouble(plan.node)
             if agents and not trouble:
                 trouble = f"waits for Pod {', '.join(agents[:3])}, whose Job ends by itself"
@@ -154,6 +159,14 @@ class CopyRestores:
             result = await self._jobs.result(namespace, job) if job.finished else None
             return replace(seen, job=job, result=result)
         return seen
+
+    async def _copies_now(self, series: Series) -> str:
+        """The Backup that copies the series now, "" if none does."""
+        address = series.namespace, series.policy
+        fields = f"spec.policy={series.policy}"
+        backups = await self._client.list(BACKUP, series.namespace, fields=fields)
+        runs = [parse_subject("Backup", b, BackupSpec, BackupStatus) for b in backups]
+        return copying(*address, runs).get(series.key, "")
 
     async def _plan(self, request: Request) -> Plan:
         """Find the copy and the target. Raise UserError, naming field and remedy, if either is not
