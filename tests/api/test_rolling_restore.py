@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from tests.support.clock import VirtualClock
 from tests.support.rolling_world import WORKER, World
 
 from backstay.api.common import format_time
+from backstay.api.restore import RestoreSpec, RestoreStatus
 from backstay.domain import labels, objects
+from backstay.domain.clock import Clock
+from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj
+from backstay.domain.subject import parse_subject
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.resources import (
     BACKUP,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
     RESTORE_REQUEST,
 )
 from backstay.reconcile import keys
+from backstay.settings import RollingRoots
+from backstay.steps.agent_jobs import AgentImage, AgentJobs
+from backstay.steps.copying import Copying
+from backstay.steps.restoring_copies import CopyRestores
 
 
 async def test_a_copy_is_restored_to_a_new_directory_and_held_meanwhile(world: World) -> None:
@@ -96,3 +108,152 @@ async def test_a_request_in_place_that_comes_too_late_is_refused(world: World) -
     await world.settle(keys.restore(world.namespace, "late"))
     status = (await world.get(RESTORE_REQUEST, "late"))["status"]
     assert (status["phase"], status["conditions"][0]["reason"]) == ("Refused", "TooLate")
+
+
+async def _ask_in_place(world: World) -> Path:
+    """Have a copy of a claim made and one newer file written; ask for a restore over it, begun but
+    not held yet. Return the file.
+    """
+    await world.claim("data")
+    await world.claim("backups")
+    file = world.claims / world.namespace / "data/a"
+    file.write_text("one")
+    await world.policy(
+        source={"claims": {"names": ["data"]}},
+        rolling={"destination": {"claim": {"name": "backups"}}, "allowSameFileSystem": True},
+    )
+    done = await world.run()
+    file.write_text("newer")
+    later = format_time(SystemClock().now() + timedelta(hours=1))
+    spec: Obj = {"from": {"backup": objects.name(done)}, "directory": {"inPlace": {}}}
+    await world.create(RESTORE_REQUEST, "over", spec | {"notAfter": later})
+    world.add(keys.restore(world.namespace, "over"))
+    await world.step()
+    assert (await world.get(RESTORE_REQUEST, "over"))["status"]["phase"] == "Restoring"
+    return file
+
+
+def _restores(world: World, clock: Clock) -> CopyRestores:
+    jobs, roots = AgentJobs(world.client, AgentImage("none", "Never")), RollingRoots()
+    copying = Copying(world.client, jobs, roots, world.home)
+    return CopyRestores(world.client, clock, jobs=jobs, copying=copying, roots=roots)
+
+
+async def test_not_after_ends_a_request_that_still_waits(world: World) -> None:
+    await _ask_in_place(world)
+    obj = await world.get(RESTORE_REQUEST, "over")
+    request = parse_subject("RestoreRequest", obj, RestoreSpec, RestoreStatus)
+    tomorrow = VirtualClock(SystemClock().now() + timedelta(days=1))
+
+    refusal = (await _restores(world, tomorrow).see(request)).refusal
+
+    assert refusal is not None
+    assert refusal.reason == "TooLate"
+
+
+async def test_a_pod_that_starts_while_a_request_in_place_waits_ends_it(world: World) -> None:
+    file = await _ask_in_place(world)
+    await world.pod("app", "data", WORKER)  # as Argo CD or an autoscaler does
+
+    await world.settle()
+
+    status = (await world.get(RESTORE_REQUEST, "over"))["status"]
+    assert status["phase"] == "Failed", status
+    assert "claim data is in use by Pod app; stop what uses it" in status["message"]
+    assert file.read_text() == "newer"
+
+
+async def test_no_job_is_made_in_place_for_a_pod_that_started_since_the_look(world: World) -> None:
+    await _ask_in_place(world)
+    restores = _restores(world, SystemClock())
+    obj = await world.get(RESTORE_REQUEST, "over")
+    request = parse_subject("RestoreRequest", obj, RestoreSpec, RestoreStatus)
+    assert (await restores.see(request)).refusal is None
+    await world.pod("app", "data", WORKER)
+
+    with pytest.raises(UserError, match="in use by Pod app"):
+        await restores.start(request)
+
+
+async def test_a_restore_in_place_waits_for_a_pod_of_our_own(world: World) -> None:
+    file = await _ask_in_place(world)
+    labelled = {"app.kubernetes.io/managed-by": "backstay"}
+    await world.pod("copy", "data", WORKER, labels=labelled)
+    for _ in range(4):
+        await world.step()
+        await world.node.run()
+    status = (await world.get(RESTORE_REQUEST, "over"))["status"]
+    assert (status["phase"], file.read_text()) == ("Restoring", "newer"), status
+    assert "waits for Pod copy" in status["message"]
+
+    pod = await world.get(POD, "copy")
+    body: Obj = {"metadata": {"resourceVersion": objects.version(pod)}}
+    body["status"] = {"phase": "Succeeded"}
+    await world.client.patch(POD, "copy", world.namespace, body, subresource="status")
+    await world.settle()
+    status = (await world.get(RESTORE_REQUEST, "over"))["status"]
+    assert (status["phase"], file.read_text()) == ("Completed", "one"), status
+
+
+async def _ask_beside(world: World, done: Obj) -> Obj:
+    """Ask for a restore to a new directory, and take some steps; return its status."""
+    target = {"path": str(world.source / "back")}
+    spec = {"from": {"backup": objects.name(done)}, "directory": target}
+    await world.create(RESTORE_REQUEST, "back", spec)
+    world.add(keys.restore(world.namespace, "back"))
+    for _ in range(4):
+        await world.step()
+    status: Obj = (await world.get(RESTORE_REQUEST, "back"))["status"]
+    return status
+
+
+async def test_a_restore_waits_for_the_copy_under_way_and_says_so(world: World) -> None:
+    await world.policy()
+    done = await world.run()
+    (world.source / "uploads/a").write_text("newer")
+    await world.create(BACKUP, "long", {"policy": "uploads"})
+    world.add(keys.backup(world.namespace, "long"))
+    for _ in range(4):
+        await world.step()
+    assert (await world.get(BACKUP, "long"))["status"]["phase"] == "Copying"
+
+    status = await _ask_beside(world, done)
+
+    assert status["message"] == "waits for the copy under way (Backup long)"
+    await world.settle()
+    assert (await world.get(RESTORE_REQUEST, "back"))["status"]["phase"] == "Completed"
+    assert (world.source / "back/a").read_text() == "one"
+
+
+async def test_a_run_that_is_only_queued_keeps_no_restore_from_its_point(world: World) -> None:
+    await world.policy()
+    done = await world.run()
+    queued = await world.create(BACKUP, "queued", {"policy": "uploads"})
+    body: Obj = {"metadata": {"resourceVersion": objects.version(queued)}}
+    # As one that waits for its node, which a long copy of another policy has for itself.
+    body["status"] = {"phase": "Queued", "plan": done["status"]["plan"]}
+    await world.client.patch(BACKUP, "queued", world.namespace, body, subresource="status")
+
+    await _ask_beside(world, done)
+    await world.settle()
+
+    status = (await world.get(RESTORE_REQUEST, "back"))["status"]
+    assert status["phase"] == "Completed", status
+    assert (await world.get(BACKUP, "queued"))["status"]["phase"] == "Queued"
+
+
+async def test_a_request_whose_target_goes_away_says_that_and_not_that_its_point_did(
+    world: World,
+) -> None:
+    await _ask_in_place(world)
+    claim = await world.get(PERSISTENT_VOLUME_CLAIM, "data")
+    uid = objects.uid(claim)
+    body: Obj = {"metadata": {"finalizers": None, "resourceVersion": objects.version(claim)}}
+    await world.client.patch(PERSISTENT_VOLUME_CLAIM, "data", world.namespace, body)
+    await world.client.delete(PERSISTENT_VOLUME_CLAIM, "data", world.namespace, uid=uid)
+
+    await world.settle()
+
+    status = (await world.get(RESTORE_REQUEST, "over"))["status"]
+    assert status["phase"] == "Failed", status
+    assert status["message"] == "spec.directory.claim: there is no PersistentVolumeClaim data"

@@ -177,7 +177,7 @@ class World:
         }
         await self.create(PERSISTENT_VOLUME_CLAIM, name, spec)
 
-    async def pod(self, name: str, claim: str, node: str) -> None:
+    async def pod(self, name: str, claim: str, node: str, **meta: Any) -> None:
         """Make a Pod that uses a claim on a node."""
         volume = {"name": "data", "persistentVolumeClaim": {"claimName": claim}}
         spec = {
@@ -185,7 +185,7 @@ class World:
             "containers": [{"name": "app", "image": "none"}],
             "volumes": [volume],
         }
-        await self.create(POD, name, spec)
+        await self.create(POD, name, spec, **meta)
 
     async def ready(self, name: str = "uploads") -> Obj:
         policy = await self.get(BACKUP_POLICY, name)

@@ -182,7 +182,9 @@ class RestoreSpec(Model):
         default=None, description="A directory to restore, from its rolling copy."
     )
     not_after: Time | None = Field(
-        default=None, description="A request that is first looked at later than this is refused."
+        default=None,
+        description="A request that is first looked at later than this is refused. One for a "
+        "directory that still waits then, as for a copy under way, fails.",
     )
 
 
@@ -208,7 +210,9 @@ class RestoredDirectory(Model):
     stamp: str = Field(description="The point it is restored from.", max_length=64)
     node: str | None = Field(default=None, description="Where it is restored.", max_length=NAME_MAX)
     into: str = Field(description="The directory that it goes into.", max_length=SERIES_MAX)
-    claimed_at: Time = Field(description="When the point was asked to be held for it.")
+    claimed_at: Time = Field(
+        description="When the point was asked to be held for it; moves on while a copy is made."
+    )
     job: str | None = Field(
         default=None, description="The Job that restores it.", max_length=NAME_MAX
     )

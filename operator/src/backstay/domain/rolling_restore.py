@@ -23,7 +23,9 @@ from backstay.domain.job_sights import JobSeen
 from backstay.domain.restore import AT_ONCE, POLL, said
 
 HOLD_WAIT: Final = timedelta(minutes=30)
-"""How long a destination may take until the point is held, as while a copy is made there."""
+"""How long a destination may take until the point is held, while nothing is copied there."""
+COPY_POLL: Final = timedelta(seconds=15)
+"""A copy may take hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class Seen:
     generation: int
     status: RestoreStatus
     refusal: UserError | None = None
-    """When Pending: why nothing is restored."""
+    """Why nothing is restored, unless its Job was made already."""
     directory: RestoredDirectory | None = None
     """When Pending: what is to be restored."""
     backup: str | None = None
@@ -42,8 +44,8 @@ class Seen:
     """Whose copies they are."""
     held: bool = False
     """The point carries the request's uid."""
-    gone: bool = False
-    """The point is not there any more, or the way to it."""
+    copying: str = ""
+    """The Backup that copies this series now, for which its destination is locked, "" if none."""
     waits: str = ""
     """Why no Job can be made for now."""
     job: JobSeen = field(default_factory=JobSeen)
@@ -108,15 +110,29 @@ def _begin(seen: Seen) -> Decision:
 
 
 def _start(seen: Seen, entry: RestoredDirectory) -> Decision:
-    if seen.gone:
-        return _end(seen, RestorePhase.FAILED, f"point {entry.stamp} is not there any more")
+    if seen.refusal is not None:
+        return _end(seen, RestorePhase.FAILED, seen.refusal.message)
+    if seen.copying:
+        return _wait_for_copy(seen, entry)
     if entry.job is None and not seen.held and seen.now - entry.claimed_at > HOLD_WAIT:
-        late = f"point {entry.stamp} could not be held within {HOLD_WAIT}"
-        return _end(seen, RestorePhase.FAILED, f"{late}: its destination does not answer")
+        late = (
+            f"point {entry.stamp} could not be held within {HOLD_WAIT}: its destination does not "
+            "answer, or is busy with copies of other policies; create the request again"
+        )
+        return _end(seen, RestorePhase.FAILED, late)
     what = seen.waits or ("the directory is being restored" if seen.held else "")
     what = what or "the copy is being held, so that nothing removes it meanwhile"
     status = _said(seen, seen.status, "Restoring", what)
     return Decision(status, start=seen.held and not seen.waits, after=POLL)
+
+
+def _wait_for_copy(seen: Seen, entry: RestoredDirectory) -> Decision:
+    """HOLD_WAIT does not run down meanwhile: at the copy's end half of it is left at least."""
+    known = seen.status
+    if seen.now - entry.claimed_at > HOLD_WAIT / 2:
+        known = changed(known, directory=changed(entry, claimed_at=seen.now))
+    what = f"waits for the copy under way (Backup {seen.copying})"
+    return Decision(_said(seen, known, "Restoring", what), after=COPY_POLL)
 
 
 def _judge(seen: Seen, entry: RestoredDirectory, result: AgentResult) -> Decision:

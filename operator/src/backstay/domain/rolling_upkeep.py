@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from backstay.api.backup import BackupStatus, PointResult, PointStatus
+from backstay.api.backup import BackupPhase, BackupStatus, PointResult, PointStatus
 from backstay.api.common import Condition
 from backstay.api.rolling import CopiesStatus, PlannedCopy, Rolling
 from backstay.domain import brakes, labels, objects, records
@@ -69,8 +69,8 @@ class Seen:
     kept: Sequence[Kept]
     finished: Sequence[Run] = ()
     """The Backups that are final."""
-    copying: frozenset[str] = frozenset()
-    """Keys of the series that runs are working on."""
+    copying: Mapping[str, str] = field(default_factory=dict)
+    """By key of a series that is being copied: the Backup that does."""
     requests: frozenset[str] = frozenset()
     """uids of the RestoreRequests that are not final."""
     wanted: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
@@ -195,6 +195,19 @@ def series_of(namespace: str, policy: str, copy: PlannedCopy) -> Series:
     if copy.node is not None:
         return Series(namespace, policy, "hostPath", copy.node, copy.path)
     return Series(namespace, policy, "claim", copy.claim or "", copy.path)
+
+
+def copying(namespace: str, policy: str, runs: Sequence[Run]) -> dict[str, str]:
+    """Given a policy's address and its Backups, return by key of each series that is being copied
+    the name of the Backup that does. One that waits for its turn may do so for hours, and must
+    not keep anybody from the points that are there.
+    """
+    return {
+        series_of(namespace, policy, copy).key: run.name
+        for run in runs
+        if run.status.phase is BackupPhase.COPYING and run.status.plan and run.status.plan.rolling
+        for copy in run.status.plan.rolling.copies
+    }
 
 
 def _place(copy: PlannedCopy, rolling: Rolling) -> tuple[str, str]:

@@ -208,12 +208,7 @@ def copies_seen(
         rules=rules_of(parse_policy_spec(policy)) if policy is not None else None,
         kept=kept_of(*place, runs, planned),
         finished=[r for r in runs if r.status.phase.final],
-        copying=frozenset(
-            rolling_upkeep.series_of(*place, copy).key
-            for r in runs
-            if not r.status.phase.final and r.status.plan and r.status.plan.rolling
-            for copy in r.status.plan.rolling.copies
-        ),
+        copying=rolling_upkeep.copying(*place, runs),
         requests=frozenset(map(objects.uid, requests)),
         wanted=_wanted(requests),
         released=brakes.released_plans(notes.get(labels.RELEASE_RETENTION)),

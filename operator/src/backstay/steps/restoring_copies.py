@@ -1,7 +1,7 @@
 """Restore directories from rolling copies: find the copy, see that it is held, run the agent.
 
 Invariants: a request restores only from its own namespace; where it may write is asked of what the
-administrator allows now, for every Job; in place nothing runs that uses the claim.
+administrator allows now, for every Job; in place no Job is made while a Pod uses the claim.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from backstay.api.rolling import PlannedCopy, PlannedRolling
 from backstay.domain import labels, naming, objects, rolling_tasks
 from backstay.domain.clock import Clock
 from backstay.domain.errors import UserError
-from backstay.domain.objects import dig
+from backstay.domain.objects import Obj, dig
+from backstay.domain.rolling import Series
 from backstay.domain.rolling_restore import Seen, too_late
 from backstay.domain.rolling_roots import below, source_root
 from backstay.domain.rolling_sites import TARGET, Mount, Opened, Site, running_users
+from backstay.domain.rolling_upkeep import copying
 from backstay.domain.subject import Subject, parse_subject
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP, BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM, POD
@@ -34,6 +36,7 @@ from backstay.steps.status import write_status
 Request: TypeAlias = Subject[RestoreSpec, RestoreStatus]
 
 DEADLINE: Final = timedelta(hours=24)
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +74,19 @@ class CopyRestores:
         now, begun = self._clock.now(), request.status.directory
         generation = int(dig(request.obj, "metadata", "generation", default=0))
         seen = Seen(now=now, generation=generation, status=request.status)
+        if begun is not None:
+            seen = await self._see_job(request, seen)
+        agents: list[str] = []
         try:
-            if begun is None and (late := too_late(request.spec, now)) is not None:
+            if not seen.job.exists and (late := too_late(request.spec, now)) is not None:
                 raise late
             plan = await self._plan(request)
+            if not seen.job.exists:
+                # At each look: a request waits for its point, and meanwhile Pods may start.
+                agents = await self._agents_in(request, plan.target)
         except UserError as error:
-            if begun is None:
-                return replace(seen, refusal=error)
             # Of a Job that was made already only its end is asked for.
-            return await self._see_job(request, replace(seen, gone=True))
+            return replace(seen, refusal=error)
         if begun is None:
             directory = RestoredDirectory(
                 source=plan.entry.claim,
@@ -95,16 +102,24 @@ class CopyRestores:
                 policy=plan.site.series.policy,
             )
         users = plan.point.annotations.get(labels.IN_USE, "").split(",")
-        seen = await self._see_job(request, replace(seen, held=request.uid in users))
-        seen = replace(seen, policy=plan.site.series.policy)
-        if seen.held and not seen.job.exists:
+        seen = replace(seen, held=request.uid in users, policy=plan.site.series.policy)
+        if seen.job.exists:
+            return seen
+        seen = replace(seen, copying=await self._copies_now(plan.site.series))
+        if seen.held:
             trouble, _ = await self._copying.trouble(plan.node)
+            if agents and not trouble:
+                trouble = f"waits for Pod {', '.join(agents[:3])}, whose Job ends by itself"
             seen = replace(seen, waits=trouble)
         return seen
 
     async def start(self, request: Request) -> None:
-        """Given a request whose point is held, make its Job. Raise UserError if it became wrong."""
+        """Given a request whose point is held, make its Job; in place not while a Job of ours uses
+        the claim. Raise UserError if it became wrong.
+        """
         plan, wanted = await self._plan(request), _wanted(request)
+        if await self._agents_in(request, plan.target):
+            return
         days = wanted.in_place.keep_days if wanted.in_place is not None else None
         safety = _safety(request, plan.site, days) if days is not None else None
         step = rolling_tasks.restore(plan.site, plan.point.stamp, plan.target, wanted.paths, safety)
@@ -145,6 +160,14 @@ class CopyRestores:
             return replace(seen, job=job, result=result)
         return seen
 
+    async def _copies_now(self, series: Series) -> str:
+        """The Backup that copies the series now, "" if none does."""
+        address = series.namespace, series.policy
+        fields = f"spec.policy={series.policy}"
+        backups = await self._client.list(BACKUP, series.namespace, fields=fields)
+        runs = [parse_subject("Backup", b, BackupSpec, BackupStatus) for b in backups]
+        return copying(*address, runs).get(series.key, "")
+
     async def _plan(self, request: Request) -> Plan:
         """Find the copy and the target. Raise UserError, naming field and remedy, if either is not
         to be had.
@@ -168,7 +191,7 @@ class CopyRestores:
         site = self._copying.site(copy, rolling.settings, request.namespace, backup.spec.policy)
         target, into, node = self._target(request, copy, site)
         if copy.node is None:
-            await self._check_claims(request, target)
+            await self._check_claim(request, target)
             claims = {copy.claim or "", site.destination.claim or "", target.mount.claim or ""}
             node = await self._copying.node_of(request.namespace, claims)
         return Plan(entry, point, site, node, target, into)
@@ -198,19 +221,28 @@ class CopyRestores:
         mount = Mount("target", TARGET, host_path=root.path)
         return Opened(mount, below(path, root.path)), f"{node}:{path}", node
 
-    async def _check_claims(self, request: Request, target: Opened) -> None:
+    async def _check_claim(self, request: Request, target: Opened) -> None:
         name, field = target.mount.claim or "", "spec.directory.claim"
         if await self._client.find(PERSISTENT_VOLUME_CLAIM, name, request.namespace) is None:
             raise UserError("ClaimNotFound", f"{field}: there is no PersistentVolumeClaim {name}")
-        if _wanted(request).in_place is None or request.status.directory is not None:
-            return
+
+    async def _agents_in(self, request: Request, target: Opened) -> list[str]:
+        """In place, the Pods of our own Jobs that use the claim. Raise UserError if others do: no
+        wait, as nobody expects data to be overwritten whenever those happen to stop.
+
+        Of a node's directory nobody knows who uses it.
+        """
+        name = target.mount.claim
+        if _wanted(request).in_place is None or name is None:
+            return []
         pods = await self._client.list(POD, request.namespace)
-        if users := running_users(name, pods):
+        if users := running_users(name, (p for p in pods if not _is_ours(p))):
             raise UserError(
                 "ClaimInUse",
                 f"spec.directory.inPlace: claim {name} is in use by Pod {', '.join(users[:3])}; "
                 "stop what uses it, then create the request again",
             )
+        return running_users(name, filter(_is_ours, pods))
 
 
 def _choose(
@@ -254,6 +286,10 @@ def _target_of_claim(wanted: DirectoryRestore, copy: PlannedCopy) -> tuple[Opene
     target = wanted.claim
     mount = Mount("target", TARGET, claim=target.name)
     return Opened(mount, target.sub_path), f"{target.name}/{target.sub_path}"
+
+
+def _is_ours(pod: Obj) -> bool:
+    return objects.labels(pod).get(MANAGED_BY) == "backstay"
 
 
 def _wanted(request: Request) -> DirectoryRestore:
