@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 from tests.support.dumping_cluster import Containers, add_databases, backup_of, cut_snapshots
 
@@ -51,6 +52,18 @@ async def operator(client: Client, namespace: str, containers: Containers) -> As
             for work in works:
                 work.cancel()
             await streams.close()
+
+
+class Answers(Containers):
+    """Containers whose dumps end with other facts, as foreign tools, or tenants, have them."""
+
+    def __init__(self, nodes: dict[str, str], **facts: Any) -> None:
+        super().__init__(nodes, seconds=0)
+        self._facts = facts
+
+    def _state(self, key: tuple[str, str, str]) -> Obj:
+        found = super()._state(key)
+        return found | self._facts if found["state"] == "done" else found
 
 
 def statuses(backups: Iterable[Obj]) -> list[BackupStatus]:
@@ -124,3 +137,36 @@ async def test_a_scheduled_run_and_one_by_hand_of_one_claim_go_one_after_the_oth
     one, other = sorted(found, key=lambda s: s.attempted_at or s.dumps[0].started_at)
     assert one.points[0].cut_at is not None
     assert other.dumps[0].started_at >= one.points[0].cut_at
+
+
+async def test_a_long_version_of_a_tool_is_no_reason_to_fail(
+    client: Client, namespace: str
+) -> None:
+    versions = {"server": "8.0", "tool": "mysqldump " + "x" * 124}
+    containers = Answers(await add_databases(client, namespace, ["n1"]), versions=versions)
+    driver = asyncio.create_task(cut_snapshots(client, SystemClock(), namespace))
+    await client.create(BACKUP, backup_of(namespace, "db-0"))
+
+    async with operator(client, namespace, containers):
+        (found,) = await until_completed(client, namespace, 1)
+    driver.cancel()
+
+    assert len((found.dumps[0].versions or {})["tool"]) == 128
+
+
+async def test_a_run_whose_status_is_refused_fails_with_the_reason_and_holds_nothing(
+    client: Client, namespace: str
+) -> None:
+    containers = Answers(await add_databases(client, namespace, ["n1"]), format="f" * 33)
+    await client.create(BACKUP, backup_of(namespace, "db-0"))
+
+    async with operator(client, namespace, containers), asyncio.timeout(30):
+        while True:
+            (found,) = statuses(await client.list(BACKUP, namespace))
+            if found.phase.final:
+                break
+            await asyncio.sleep(0.2)
+
+    assert found.phase is BackupPhase.FAILED
+    assert "status.dumps[0].format: Too long" in (found.message or "")
+    assert (found.pools, found.points) == ((), ())

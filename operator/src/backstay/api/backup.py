@@ -92,7 +92,9 @@ LabelText = Annotated[str, Field(max_length=253)]
 NoteText = Annotated[str, Field(max_length=1024)]
 POSITION_MAX: Final = 1024
 """Characters of a dump's position. A longer one is left out, and stands beside the dump only."""
-VersionText = Annotated[str, Field(max_length=128)]
+VERSION_MAX: Final = 128
+"""Characters of a version. A longer one is cut: MySQL forks say much beside the number."""
+VersionText = Annotated[str, Field(max_length=VERSION_MAX)]
 
 
 POOLS_MAX: Final = 64

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from backstay.domain.rolling import RollingPoint
+
+LIMIT: Final = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,13 @@ class AgentResult:
         return [str(name) for some in names if isinstance(some, list) for name in some]
 
     def number(self, *path: str) -> int | None:
-        """Given keys, return the number there in whole, None if there is none."""
+        """Given keys, return the number there in whole, None if none of 64 bits is there."""
         here: Any = self.raw
         for key in path:
             here = here.get(key) if isinstance(here, Mapping) else None
         is_number = isinstance(here, int | float) and not isinstance(here, bool)
-        return int(here) if is_number else None
+        # Python's JSON has Infinity and NaN besides, and numbers of any length.
+        return int(here) if is_number and abs(here) < LIMIT else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic import ValidationError
+
 from backstay.api.backup import CopyStatus, PointResult, PointStatus
 from backstay.api.common import changed
 from backstay.domain import labels
@@ -36,6 +38,15 @@ def made_point(result: AgentResult, series: Series) -> PointStatus | None:
         raise DataError(f"the copy's Job answers for {point.series.key}, not for {series.key}")
     if point.labels.get(labels.RESULT) != labels.Result.GOOD.value:
         raise DataError(f"the copy's Job answers with point {point.stamp}, which is not good")
+    try:
+        return _shown(result, point)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"point {point.stamp}: {where}: {first['msg']}") from error
+
+
+def _shown(result: AgentResult, point: RollingPoint) -> PointStatus:
     shown = mirrored(point)
     return changed(
         shown,

@@ -36,6 +36,7 @@ from backstay.api.backup import (
 )
 from backstay.api.common import changed
 from backstay.domain import run_dumps, run_hooks, run_points, run_rolling
+from backstay.domain.errors import UserError
 from backstay.domain.run_status import (
     claims_left,
     claims_to_cut,
@@ -55,6 +56,7 @@ from backstay.domain.run_values import (
     MarkFailed,
     Seen,
 )
+from backstay.domain.sights import CopySeen, DumpSeen, DumpSight, HookSeen, HookSight
 
 POLICY_NOT_FOUND: Final = "PolicyNotFound"
 TARGET_NOT_RUNNING: Final = "TargetNotRunning"
@@ -76,6 +78,25 @@ def decide(seen: Seen) -> Decision:
         return _let_go(seen)
     step = _STEPS.get(seen.status.phase)
     return step(seen) if step else Decision(seen.status)
+
+
+def refused(seen: Seen, why: str) -> Decision:
+    """Given what was seen of a Backup, and why the API server refuses the status that `decide`
+    made of that, return what to do instead: what was looked at counts as failed for that reason.
+
+    Raise DataError if the status contradicts itself.
+    """
+    told = f"its status was refused: {why}"
+    phase = seen.status.phase
+    if phase is BackupPhase.PENDING:
+        return decide(replace(seen, plan=None, problem=UserError("StatusRefused", told)))
+    if phase is BackupPhase.DUMPING:
+        return decide(replace(seen, dump=DumpSeen(DumpSight.FAILED, message=told)))
+    if phase is BackupPhase.COPYING:
+        return decide(replace(seen, copy=CopySeen(problem=told)))
+    if seen.hook is not None:
+        return decide(replace(seen, hook=HookSeen(HookSight.FAILED, message=told)))
+    return decide(replace(seen, status=run_points.without_pending(seen.status, told)))
 
 
 def due_order(spec: BackupSpec, created: datetime, name: str) -> tuple[datetime, str]:

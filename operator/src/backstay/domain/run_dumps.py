@@ -12,7 +12,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import POSITION_MAX, DumpState, DumpStatus, PlannedDump
+from backstay.api.backup import (
+    POSITION_MAX,
+    VERSION_MAX,
+    DumpState,
+    DumpStatus,
+    PlannedDump,
+)
 from backstay.api.common import changed
 from backstay.domain.run_status import current_dump, dump_entry, format_size, short, with_dump
 from backstay.domain.run_values import (
@@ -94,7 +100,7 @@ def _follow_started(seen: Seen, dump: PlannedDump, entry: DumpStatus, look: Dump
                 bytes=look.bytes,
                 sha256=look.sha256,
                 seconds=look.seconds,
-                versions=dict(look.versions) or None,
+                versions={k: v[:VERSION_MAX] for k, v in look.versions.items()} or None,
                 format=look.format,
                 compression=look.compression,
                 position=_whole(look.position),

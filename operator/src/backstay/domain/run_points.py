@@ -141,6 +141,14 @@ def with_hooks_judged(status: BackupStatus) -> BackupStatus:
     return status
 
 
+def without_pending(status: BackupStatus, why: str) -> BackupStatus:
+    """Given a run and a reason, return it with every point failed that is not decided yet."""
+    for entry in status.points:
+        if entry.pending:
+            status = with_point(status, _failed(entry, why))
+    return status
+
+
 def finish(seen: Seen) -> Decision:
     """Given a run whose snapshots are cut, return it with each point a step further."""
     status, actions = seen.status, list[Action]()

@@ -7,6 +7,7 @@ of every change that may let one start.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ from backstay.api.backup import BackupPhase, Trigger
 from backstay.api.hooks import Stage
 from backstay.domain import labels, objects, run
 from backstay.domain.clock import Clock
+from backstay.domain.errors import DataError, UserError
 from backstay.domain.objects import Obj
 from backstay.domain.records import Run
 from backstay.domain.run_values import (
@@ -22,6 +24,7 @@ from backstay.domain.run_values import (
     CancelCopy,
     CancelDump,
     CreateSnapshot,
+    Decision,
     FreeRecord,
     KeepRecord,
     MarkFailed,
@@ -47,6 +50,8 @@ from backstay.steps.points import PointWriter
 from backstay.steps.snapshots import Pair
 from backstay.steps.status import telling, write_status
 from backstay.steps.streams import Streams
+
+log = logging.getLogger(__name__)
 
 
 class BackupReconciler:
@@ -93,11 +98,16 @@ class BackupReconciler:
         """Take one step; return the Backup with its new status, and when to take the next."""
         seen, pairs = await self._looker.gather(subject)
         decision = run.decide(seen)
-        async with telling(self._client, BACKUP, subject.obj, subject.status):
-            for action in decision.actions:
-                await self._act(key, subject, seen, pairs, action)
+        await self._act_all(key, subject, seen, pairs, decision)
+        try:
+            written = await write_status(self._client, BACKUP, subject.obj, decision.status)
+        except (UserError, DataError) as error:
+            # The same look makes the same status, and the run would hold its slots for ever.
+            log.warning("%s: %s", key, error.message)
+            decision = run.refused(seen, error.message)
+            await self._act_all(key, subject, seen, pairs, decision)
+            written = await write_status(self._client, BACKUP, subject.obj, decision.status)
         status = decision.status
-        written = await write_status(self._client, BACKUP, subject.obj, status)
         await tell(self._events, subject, status)
         if status.pools != subject.status.pools:
             self._enqueue(keys.ADMISSION)
@@ -109,6 +119,18 @@ class BackupReconciler:
             if status.plan is not None and status.plan.rolling is not None:
                 self._enqueue(keys.copies(key.namespace, subject.spec.policy))
         return written, decision.after
+
+    async def _act_all(
+        self,
+        key: Key,
+        subject: Run,
+        seen: Seen,
+        pairs: Mapping[str, Pair],
+        decision: Decision,
+    ) -> None:
+        async with telling(self._client, BACKUP, subject.obj, subject.status):
+            for action in decision.actions:
+                await self._act(key, subject, seen, pairs, action)
 
     async def _act(
         self, key: Key, subject: Run, seen: Seen, pairs: Mapping[str, Pair], action: Action

@@ -11,7 +11,7 @@ from backstay.api.policy import CLAIMS_MAX, ClaimSource, PolicySpec
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling
 from backstay.domain import admission, labels, naming, objects, rolling_tasks
 from backstay.domain.carriers import rules_of
-from backstay.domain.errors import Transient, UserError
+from backstay.domain.errors import DataError, Transient, UserError
 from backstay.domain.job_sights import JobSeen
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Rules
@@ -162,7 +162,12 @@ class Copying:
         result = await self._jobs.result(site.namespace, job)
         if result is None:
             return CopySeen(job, lost=job.succeeded, message=job.message)
-        return CopySeen(job, result=made_point(result, site.series), message=result.message)
+        try:
+            made = made_point(result, site.series)
+        except DataError as error:
+            # Whoever may write the status of Pods can have it say anything, and for ever.
+            return CopySeen(job, problem=f"what its Job said cannot be used: {error.message}")
+        return CopySeen(job, result=made, message=result.message)
 
     def _site_of_run(
         self, backup: Obj, spec: BackupSpec, status: BackupStatus, series: str
