@@ -162,11 +162,11 @@ def test_a_version_that_is_too_long_for_the_status_is_cut() -> None:
 def test_a_dump_whose_status_is_refused_fails_with_what_the_server_says() -> None:
     last = changed(STARTED, plan=plan(dumps=(DUMP,), retries=0))
     for found in (last, changed(last, dumps=())):
-        decision = run.refused(seen(found, dump=look_done()), "status.dumps[0].format: Too long")
+        decision = run.fail(seen(found, dump=look_done()), "status.dumps[0].format: Too long")
 
         entry = the_dump(decision)
         assert entry.state is DumpState.FAILED
-        assert entry.message == "its status was refused: status.dumps[0].format: Too long"
+        assert entry.message == "status.dumps[0].format: Too long"
     ended = run.decide(seen(decision.status)).status
     assert (ended.phase, ended.pools) == (BackupPhase.FAILED, ())
     assert "Too long" in (ended.message or "")

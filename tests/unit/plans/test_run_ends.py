@@ -186,15 +186,15 @@ def test_a_size_is_told_in_binary_units(size: int, text: str) -> None:
 def test_a_run_ends_where_the_status_of_its_points_is_refused() -> None:
     last = changed(TWO, plan=plan("data", "logs", retries=0))
 
-    decision = run.refused(seen(last, points=HALF), "status.points[0].bytes: Invalid value")
+    decision = run.fail(seen(last, points=HALF), "status.points[0].bytes: Invalid value")
 
     assert decision.status.phase is BackupPhase.FAILED
-    assert "its status was refused: status.points[0].bytes" in (decision.status.message or "")
+    assert "status.points[0].bytes" in (decision.status.message or "")
     assert {type(action) for action in decision.actions} == {MarkFailed}
 
 
 def test_a_plan_that_is_refused_ends_the_run_before_it_begins() -> None:
-    decision = run.refused(seen(status(), plan=plan()), "status.plan.pools: Too many")
+    decision = run.fail(seen(status(), plan=plan()), "status.plan.pools: Too many")
 
     assert decision.status.phase is BackupPhase.FAILED
-    assert decision.status.message == "its status was refused: status.plan.pools: Too many"
+    assert decision.status.message == "status.plan.pools: Too many"

@@ -327,7 +327,7 @@ def test_a_hook_whose_status_is_refused_fails_and_the_cut_is_not_made() -> None:
     )
     done = hook_look(HookSight.DONE, seconds=2**70)
 
-    decision = run.refused(seen(starting, hook=done, kept=True), "seconds: Invalid value")
+    decision = run.fail(seen(starting, hook=done, kept=True), "seconds: Invalid value")
 
     assert the_hook(decision).state is HookState.FAILED
-    assert the_hook(decision).message == "its status was refused: seconds: Invalid value"
+    assert the_hook(decision).message == "seconds: Invalid value"

@@ -19,7 +19,7 @@ from backstay.api.backup import (
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling, RollingDestination
 from backstay.domain.admission import claimed
 from backstay.domain.job_sights import JobSeen
-from backstay.domain.run import decide, refused
+from backstay.domain.run import decide, fail
 from backstay.domain.run_values import CancelCopy, Seen, StartCopy
 from backstay.domain.sights import CopySeen
 
@@ -169,8 +169,8 @@ def test_a_copy_whose_status_is_refused_fails_and_the_next_one_goes_on() -> None
     two = copying(entry(), entry(MAIL), of=rolling_plan("/srv/uploads", "/srv/mail"))
     published = CopySeen(RUNNING, result=good())
 
-    decision = refused(look(two, published), "newBytes: Invalid value")
+    decision = fail(look(two, published), "newBytes: Invalid value")
 
     first, second = decision.status.points
     assert (first.result, second.result) == (PointResult.FAILED, PointResult.PENDING)
-    assert first.message == "its status was refused: newBytes: Invalid value"
+    assert first.message == "newBytes: Invalid value"
