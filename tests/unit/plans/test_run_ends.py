@@ -177,6 +177,7 @@ def test_a_point_still_pending_keeps_the_attempt_going() -> None:
         (10 * 1024, "10Ki"),
         (1288490189, "1.2Gi"),
         (5 * 1024**5, "5120.0Ti"),
+        (10**400, "8388608.0Ti"),
     ],
 )
 def test_a_size_is_told_in_binary_units(size: int, text: str) -> None:
