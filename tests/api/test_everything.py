@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.support.builders import snapshot
 from tests.support.stored import bind, store
 
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj
+from backstay.engine.queue import Key
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
-from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
+from backstay.kube.resources import BACKUP_POLICY, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 from backstay.observe import metrics
+from backstay.reconcile import keys
 from backstay.reconcile.everything import Everything
 
 TAKEN = "2026-11-22T00:32:00Z"
@@ -62,3 +65,34 @@ async def test_orphans_are_counted_by_namespace(client: Client, namespace: str) 
         )
     await look()
     assert shown(namespace) is None
+
+
+@pytest.mark.parametrize(
+    ("notes", "taken"),
+    [
+        ({"accept-size": "data@0001-01-01T00:00:00+14:00"}, TAKEN),
+        ({}, "0001-01-01T00:00:00Z"),
+    ],
+    ids=["an annotation", "a time of no zone"],
+)
+async def test_what_is_amiss_in_one_place_keeps_no_other_from_being_looked_at(
+    client: Client, namespace: str, notes: dict[str, str], taken: str
+) -> None:
+    for name in ("a-bad", "b-good"):
+        spec = {
+            "source": {"claims": {"names": ["data"]}},
+            "schedule": {"cron": "@daily", "timeZone": "America/New_York"},
+            "retention": {"daily": 1},
+        }
+        mine = {f"{labels.PREFIX}{k}": v for k, v in notes.items()} if name == "a-bad" else {}
+        metadata = {"name": name, "namespace": namespace, "annotations": mine}
+        await client.create(BACKUP_POLICY, {"metadata": metadata, "spec": spec})
+        when = taken if name == "a-bad" else TAKEN
+        await store(client, namespace, snapshot(f"of-{name}", when, extra={"policy": name}))
+    woken: list[Key] = []
+
+    await Everything(client, SystemClock(), woken.append).look()
+
+    for name in ("a-bad", "b-good"):
+        assert keys.policy(namespace, name) in woken
+        assert keys.retention(namespace, name) in woken

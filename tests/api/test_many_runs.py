@@ -6,22 +6,27 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
+import pytest
+from tests.support.builders import plan, status
 from tests.support.dumping_cluster import Containers, add_databases, backup_of, cut_snapshots
 
 from backstay.api.backup import BackupPhase, BackupStatus
-from backstay.api.common import format_time
+from backstay.api.common import changed, format_time
 from backstay.domain import objects
-from backstay.domain.admission import HOLDING
+from backstay.domain.admission import HOLDING, Limits
 from backstay.domain.objects import Obj
-from backstay.engine.queue import Queue
+from backstay.engine.queue import Key, Queue
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP, VOLUME_SNAPSHOT
 from backstay.main import Router
 from backstay.reconcile import keys
+from backstay.reconcile.admission import Admitter
 from backstay.settings import Settings
+from backstay.steps.status import write_status
 from backstay.steps.streams import Streams
 
 NODES = ("n1", "n2", "n3", "n4", "n5")
@@ -51,6 +56,18 @@ async def operator(client: Client, namespace: str, containers: Containers) -> As
             for work in works:
                 work.cancel()
             await streams.close()
+
+
+class Answers(Containers):
+    """Containers whose dumps end with other facts, as foreign tools, or tenants, have them."""
+
+    def __init__(self, nodes: dict[str, str], **facts: Any) -> None:
+        super().__init__(nodes, seconds=0)
+        self._facts = facts
+
+    def _state(self, key: tuple[str, str, str]) -> Obj:
+        found = super()._state(key)
+        return found | self._facts if found["state"] == "done" else found
 
 
 def statuses(backups: Iterable[Obj]) -> list[BackupStatus]:
@@ -124,3 +141,79 @@ async def test_a_scheduled_run_and_one_by_hand_of_one_claim_go_one_after_the_oth
     one, other = sorted(found, key=lambda s: s.attempted_at or s.dumps[0].started_at)
     assert one.points[0].cut_at is not None
     assert other.dumps[0].started_at >= one.points[0].cut_at
+
+
+async def test_a_long_version_of_a_tool_is_no_reason_to_fail(
+    client: Client, namespace: str
+) -> None:
+    versions = {"server": "8.0", "tool": "mysqldump " + "x" * 124}
+    containers = Answers(await add_databases(client, namespace, ["n1"]), versions=versions)
+    driver = asyncio.create_task(cut_snapshots(client, SystemClock(), namespace))
+    await client.create(BACKUP, backup_of(namespace, "db-0"))
+
+    async with operator(client, namespace, containers):
+        (found,) = await until_completed(client, namespace, 1)
+    driver.cancel()
+
+    assert len((found.dumps[0].versions or {})["tool"]) == 128
+
+
+async def test_a_run_whose_status_is_refused_fails_with_the_reason_and_holds_nothing(
+    client: Client, namespace: str
+) -> None:
+    containers = Answers(await add_databases(client, namespace, ["n1"]), format="f" * 33)
+    await client.create(BACKUP, backup_of(namespace, "db-0"))
+
+    async with operator(client, namespace, containers), asyncio.timeout(30):
+        while True:
+            (found,) = statuses(await client.list(BACKUP, namespace))
+            if found.phase.final:
+                break
+            await asyncio.sleep(0.2)
+
+    assert found.phase is BackupPhase.FAILED
+    assert "status.dumps[0].format: Too long" in (found.message or "")
+    assert (found.pools, found.points) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        (
+            {"startedAt": "9999-12-31T23:59:59Z"},
+            "it cannot be started: OverflowError: date value out of range",
+        ),
+        ({"plan": {"zone": "No/Where"}}, "it cannot be started: "),
+    ],
+    ids=["a defect", "an error of ours"],
+)
+async def test_a_run_that_can_never_start_ends_and_the_others_start(
+    client: Client, namespace: str, broken: Obj, told: str
+) -> None:
+    begun = queued("old", zone="Asia/Tokyo"), queued("new", zone="Asia/Tokyo")
+    for name, of in zip(("a-broken", "b-good"), begun, strict=True):
+        made = backup_of(namespace, "shop")
+        made["metadata"]["name"] = name
+        stored = await client.create(BACKUP, made)
+        await write_status(client, BACKUP, stored, of)
+    stored = await client.get(BACKUP, "a-broken", namespace)
+    patch = {"metadata": {"resourceVersion": objects.version(stored)}, "status": broken}
+    await client.patch(BACKUP, "a-broken", namespace, patch, subresource="status")
+    woken: list[Key] = []
+    clock = SystemClock()
+    events = EventPoster(client, clock)
+    admitter = Admitter(client, events, clock, Limits(1000, 1000, 1000), woken.append)
+
+    await admitter.reconcile(keys.ADMISSION)
+
+    failed, good = statuses(await client.list(BACKUP, namespace))
+    assert (failed.phase, good.phase) == (BackupPhase.FAILED, BackupPhase.SNAPSHOTTING)
+    assert (failed.message or "").startswith(told)
+    assert failed.completed_at is not None
+    assert {keys.backup(namespace, "b-good"), keys.policy(namespace, "shop")} <= set(woken)
+
+
+def queued(claim: str, **values: Any) -> BackupStatus:
+    """A run that waits for its turn."""
+    mine = changed(plan(claim), **values)
+    return status(BackupPhase.QUEUED, plan=mine, attempt=0, attempted_at=None, pools=())

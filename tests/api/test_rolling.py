@@ -18,6 +18,7 @@ from backstay.kube.resources import (
     BACKUP,
     BACKUP_POLICY,
     NAMESPACE,
+    POD,
     RESTORE_REQUEST,
 )
 from backstay.observe import metrics
@@ -286,3 +287,42 @@ async def test_two_tenants_with_one_destination_have_folders_of_their_own(world:
     status = (await world.get(RESTORE_REQUEST, "foreign"))["status"]
     assert status["conditions"][0]["reason"] == "BackupNotFound"
     assert theirs["status"]["phase"] == "Completed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"uid": "u" * 65}, "uid: String should have at most 64 characters"),
+        ({"stamp": 7}, "point.stamp"),
+    ],
+)
+async def test_a_job_that_says_what_no_status_can_show_fails_the_attempt(
+    world: World, changes: dict[str, object], told: str
+) -> None:
+    await world.policy()
+    await world.create(BACKUP, "told", {"policy": "uploads"})
+    world.add(keys.backup(world.namespace, "told"))
+    while not [j for j in await world.jobs() if "-copy-" in objects.name(j)]:
+        await world.step()
+    await world.step()
+    await world.node.run()
+    for pod in await world.client.list(POD, world.home):
+        (ended,) = pod["status"]["containerStatuses"]
+        said = json.loads(ended["state"]["terminated"]["message"])
+        if "point" not in said:
+            continue
+        said["point"] |= changes
+        ended["state"]["terminated"]["message"] = json.dumps(said)
+        patch = {
+            "metadata": {"resourceVersion": objects.version(pod)},
+            "status": {"containerStatuses": [ended]},
+        }
+        name = objects.name(pod)
+        await world.client.patch(POD, name, world.home, patch, subresource="status")
+
+    await world.settle()
+
+    status = (await world.get(BACKUP, "told"))["status"]
+    assert (status["phase"], status.get("pools")) == ("Failed", [])
+    assert "what its Job said cannot be used" in status["message"]
+    assert told in status["message"]

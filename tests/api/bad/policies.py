@@ -113,6 +113,14 @@ BAD: Final = [
         "scheduledFor is set by the operator, for trigger Scheduled or Imported only",
     ),
     backup({"spec.scheduledFor": "tomorrow"}, "spec.scheduledFor", "must be of type date-time"),
+    *(
+        backup(
+            {"spec.trigger": "Scheduled", "spec.scheduledFor": slot},
+            "spec",
+            "scheduledFor must be a slot from the year 2000 on and before 9000",
+        )
+        for slot in ("0001-01-01T00:00:00Z", "1999-12-31T23:59:59Z", "9000-01-01T00:00:00Z")
+    ),
     backup({"spec.keepDays": 0}, "spec.keepDays", "greater than or equal to 1"),
     backup({"spec.keepDays": 100000}, "spec.keepDays", "less than or equal to 3660"),
     backup(

@@ -75,7 +75,13 @@ def test_contents_of_others_and_those_not_bound_yet_are_none() -> None:
 
 @pytest.mark.parametrize(
     ("text", "problem"),
-    [(None, "no record"), ("{", "no JSON"), ('{"slot": "x"}', "record.slot"), ("[]", "record")],
+    [
+        (None, "no record"),
+        ("{", "no JSON"),
+        ('{"slot": "x"}', "record.slot"),
+        ('{"slot": "0001-01-01T00:00:00+14:00"}', "record.slot"),
+        ("[]", "record"),
+    ],
 )
 def test_a_record_that_cannot_be_read_hides_no_orphan(text: str | None, problem: str) -> None:
     lost = mine()

@@ -25,6 +25,7 @@ from tests.support.builders import (
 
 from backstay.api.backup import (
     POSITION_MAX,
+    VERSION_MAX,
     BackupPhase,
     BackupStatus,
     DumpState,
@@ -147,6 +148,28 @@ def test_a_position_that_is_too_long_for_the_status_is_left_out_and_never_cut() 
         decision = run.decide(seen(STARTED, dump=replace(look_done(), position=position)))
 
         assert the_dump(decision).position == kept
+
+
+def test_a_version_that_is_too_long_for_the_status_is_cut() -> None:
+    versions = {"server": "8.0.36", "tool": "mysqldump " + "x" * VERSION_MAX}
+
+    decision = run.decide(seen(STARTED, dump=replace(look_done(), versions=versions)))
+
+    kept = the_dump(decision).versions
+    assert kept == {"server": "8.0.36", "tool": versions["tool"][:VERSION_MAX]}
+
+
+def test_a_dump_whose_status_is_refused_fails_with_what_the_server_says() -> None:
+    last = changed(STARTED, plan=plan(dumps=(DUMP,), retries=0))
+    for found in (last, changed(last, dumps=())):
+        decision = run.fail(seen(found, dump=look_done()), "status.dumps[0].format: Too long")
+
+        entry = the_dump(decision)
+        assert entry.state is DumpState.FAILED
+        assert entry.message == "status.dumps[0].format: Too long"
+    ended = run.decide(seen(decision.status)).status
+    assert (ended.phase, ended.pools) == (BackupPhase.FAILED, ())
+    assert "Too long" in (ended.message or "")
 
 
 @pytest.mark.parametrize("sight", [DumpSight.FAILED, DumpSight.INTERRUPTED, DumpSight.SUPERSEDED])

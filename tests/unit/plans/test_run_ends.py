@@ -177,7 +177,25 @@ def test_a_point_still_pending_keeps_the_attempt_going() -> None:
         (10 * 1024, "10Ki"),
         (1288490189, "1.2Gi"),
         (5 * 1024**5, "5120.0Ti"),
+        (10**400, "8388608.0Ti"),
     ],
 )
 def test_a_size_is_told_in_binary_units(size: int, text: str) -> None:
     assert format_size(size) == text
+
+
+def test_a_run_ends_where_the_status_of_its_points_is_refused() -> None:
+    last = changed(TWO, plan=plan("data", "logs", retries=0))
+
+    decision = run.fail(seen(last, points=HALF), "status.points[0].bytes: Invalid value")
+
+    assert decision.status.phase is BackupPhase.FAILED
+    assert "status.points[0].bytes" in (decision.status.message or "")
+    assert {type(action) for action in decision.actions} == {MarkFailed}
+
+
+def test_a_plan_that_is_refused_ends_the_run_before_it_begins() -> None:
+    decision = run.fail(seen(status(), plan=plan()), "status.plan.pools: Too many")
+
+    assert decision.status.phase is BackupPhase.FAILED
+    assert decision.status.message == "status.plan.pools: Too many"

@@ -319,3 +319,15 @@ def test_after_hooks_without_any_before_run_once_the_cut_is_over() -> None:
 
     assert [h.state for h in done.status.hooks] == [HookState.DONE]
     assert run.decide(seen(done.status)).status.phase is BackupPhase.UPLOADING
+
+
+def test_a_hook_whose_status_is_refused_fails_and_the_cut_is_not_made() -> None:
+    starting = around(
+        hook_status("last", state=HookState.STARTING, stage=Stage.BEFORE), before=(LAST,)
+    )
+    done = hook_look(HookSight.DONE, seconds=2**70)
+
+    decision = run.fail(seen(starting, hook=done, kept=True), "seconds: Invalid value")
+
+    assert the_hook(decision).state is HookState.FAILED
+    assert the_hook(decision).message == "seconds: Invalid value"

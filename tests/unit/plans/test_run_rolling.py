@@ -19,7 +19,7 @@ from backstay.api.backup import (
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling, RollingDestination
 from backstay.domain.admission import claimed
 from backstay.domain.job_sights import JobSeen
-from backstay.domain.run import decide
+from backstay.domain.run import decide, fail
 from backstay.domain.run_values import CancelCopy, Seen, StartCopy
 from backstay.domain.sights import CopySeen
 
@@ -163,3 +163,14 @@ def test_two_runs_of_one_directory_do_not_go_at_once() -> None:
     uploads, mail = rolling_plan("/srv/uploads"), rolling_plan("/srv/mail")
     assert claimed(uploads) == claimed(rolling_plan("/srv/uploads"))
     assert not claimed(uploads) & claimed(mail)
+
+
+def test_a_copy_whose_status_is_refused_fails_and_the_next_one_goes_on() -> None:
+    two = copying(entry(), entry(MAIL), of=rolling_plan("/srv/uploads", "/srv/mail"))
+    published = CopySeen(RUNNING, result=good())
+
+    decision = fail(look(two, published), "newBytes: Invalid value")
+
+    first, second = decision.status.points
+    assert (first.result, second.result) == (PointResult.FAILED, PointResult.PENDING)
+    assert first.message == "newBytes: Invalid value"

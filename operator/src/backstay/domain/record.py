@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from backstay.domain.errors import DataError
+from backstay.domain.times import parse_time
 
 SIZE_LIMIT: Final = 8 * 1024
 
@@ -98,15 +99,13 @@ def parse_record(text: str) -> Record:
     reader = _Reader(raw, "record")
     slot = reader.text("slot")
     try:
-        at = datetime.fromisoformat(slot)
-    except ValueError as error:
-        raise DataError(f"record.slot: {slot!r} is no time") from error
-    if at.tzinfo is None:
-        raise DataError(f"record.slot: {slot!r} has no offset")
+        at = parse_time(slot)
+    except DataError as error:
+        raise DataError(f"record.slot: {error.message}") from error
     return Record(
         policy=reader.text("policy"),
         backup=reader.text("backup"),
-        slot=at.astimezone(UTC),
+        slot=at,
         zone=reader.text("zone"),
         attempt=reader.number("attempt"),
         namespace=reader.text("namespace"),

@@ -80,23 +80,24 @@ def decide(seen: Seen) -> Decision:
     return step(seen) if step else Decision(seen.status)
 
 
-def refused(seen: Seen, why: str) -> Decision:
-    """Given what was seen of a Backup, and why the API server refuses the status that `decide`
-    made of that, return what to do instead: what was looked at counts as failed for that reason.
+def fail(seen: Seen, why: str) -> Decision:
+    """Given what was seen of a Backup, and why what `decide` makes of that can never be carried
+    out, return what to do instead: what was looked at counts as failed for that reason.
 
     Raise DataError if the status contradicts itself.
     """
-    told = f"its status was refused: {why}"
     phase = seen.status.phase
     if phase is BackupPhase.PENDING:
-        return decide(replace(seen, plan=None, problem=UserError("StatusRefused", told)))
+        return decide(replace(seen, plan=None, problem=UserError("CannotGoOn", why)))
+    if phase is BackupPhase.QUEUED:
+        return Decision(_ended(seen, seen.status, short(why)))
     if phase is BackupPhase.DUMPING:
-        return decide(replace(seen, dump=DumpSeen(DumpSight.FAILED, message=told)))
+        return decide(replace(seen, dump=DumpSeen(DumpSight.FAILED, message=why)))
     if phase is BackupPhase.COPYING:
-        return decide(replace(seen, copy=CopySeen(problem=told)))
+        return decide(replace(seen, copy=CopySeen(problem=why)))
     if seen.hook is not None:
-        return decide(replace(seen, hook=HookSeen(HookSight.FAILED, message=told)))
-    return decide(replace(seen, status=run_points.without_pending(seen.status, told)))
+        return decide(replace(seen, hook=HookSeen(HookSight.FAILED, message=why)))
+    return decide(replace(seen, status=run_points.without_pending(seen.status, why)))
 
 
 def due_order(spec: BackupSpec, created: datetime, name: str) -> tuple[datetime, str]:
@@ -234,20 +235,26 @@ def _end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = (
             message=short(f"attempt {status.attempt} failed: {why}"),
         )
         return Decision(again, actions, wait)
-    good = [p for p in status.points if p.result is PointResult.GOOD]
-    phase = BackupPhase.COMPLETED
     if left:
-        phase = BackupPhase.PARTIALLY_FAILED if good else BackupPhase.FAILED
-    ended = changed(
+        return Decision(_ended(seen, status, why), actions)
+    note = short("; ".join(ignored(status))) or None
+    ended = changed(_ended(seen, status, note), phase=BackupPhase.COMPLETED)
+    return Decision(ended, actions)
+
+
+def _ended(seen: Seen, status: BackupStatus, why: str | None) -> BackupStatus:
+    """The status of a run that ends here, with less than it should have made."""
+    good = [p for p in status.points if p.result is PointResult.GOOD]
+    return changed(
         status,
-        phase=phase,
-        message=why if left else short("; ".join(ignored(status))) or None,
+        phase=BackupPhase.PARTIALLY_FAILED if good else BackupPhase.FAILED,
+        message=why,
+        retry_at=None,
         pools=(),
         completed_at=seen.now,
         taken=min((p.cut_at for p in good if p.cut_at), default=None),
         size=size_of(status, good),
     )
-    return Decision(ended, actions)
 
 
 def size_of(status: BackupStatus, good: Sequence[PointStatus]) -> str | None:

@@ -25,6 +25,7 @@ from backstay.domain.errors import DataError
 E = TypeVar("E")
 
 MESSAGE_MAX: Final = 1024
+LARGEST: Final = 2**63 - 1
 
 
 def current_dump(status: BackupStatus) -> PlannedDump | None:
@@ -177,8 +178,11 @@ def colon(text: str) -> str:
 
 
 def format_size(size: int) -> str:
-    """Given a size in bytes, return it for people in binary units, such as 1.2Gi."""
-    value = float(size)
+    """Given a size in bytes, return it for people in binary units, such as 1.2Gi.
+
+    Sizes are read from what others may have written: one that no disk has is told as the largest.
+    """
+    value = float(min(size, LARGEST))
     for unit in ("", "Ki", "Mi", "Gi"):
         if value < 1024:
             return f"{value:.0f}{unit}" if value >= 10 or not unit else f"{value:.1f}{unit}"

@@ -11,8 +11,9 @@ def parse_time(text: str) -> datetime:
     """Given an RFC 3339 time, return it aware, in UTC. Raise DataError if it is none."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        if moment.tzinfo is None:
+            raise DataError(f"{text!r} has no time zone")
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        # The first and the last day of all that there can be may be none in UTC.
         raise DataError(f"{text!r} is not an RFC 3339 time") from error
-    if moment.tzinfo is None:
-        raise DataError(f"{text!r} has no time zone")
-    return moment.astimezone(UTC)

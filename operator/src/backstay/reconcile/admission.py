@@ -2,7 +2,8 @@
 
 Invariants: this is the only place that starts runs, and one key of the queue, so one pass at a
 time; what a run takes is written with the phase that takes it, so the next pass, of this or of
-another process, counts it. A run whose write lost a race keeps its slot until the next pass.
+another process, counts it. A run whose write lost a race keeps its slot until the next pass. What
+fails for one run is that run's alone: the others start.
 """
 
 from __future__ import annotations
@@ -13,11 +14,18 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from backstay.api.backup import FINAL_PHASES, BackupPhase
+from backstay.api.backup import FINAL_PHASES, BackupPhase, BackupStatus
 from backstay.domain import admission, run
 from backstay.domain.admission import Limits
 from backstay.domain.clock import Clock
-from backstay.domain.errors import Conflict, DataError, NotFound
+from backstay.domain.errors import (
+    BackstayError,
+    Conflict,
+    DataError,
+    Fatal,
+    NotFound,
+    Transient,
+)
 from backstay.domain.records import Run
 from backstay.domain.run_values import with_seen
 from backstay.engine.queue import Key
@@ -27,7 +35,7 @@ from backstay.kube.resources import BACKUP
 from backstay.reconcile import keys
 from backstay.reconcile.runs import is_leaving, parse, sighted, tell
 from backstay.steps.status import write_status
-from backstay.steps.work import each
+from backstay.steps.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -72,12 +80,17 @@ class Admitter:
             self._limits,
             now,
         )
-        await each(
-            self._client,
-            (partial(self._decide, subjects[at], waits_for) for at, waits_for in verdicts.items()),
+        work = Work(self._client)
+        await work.do(
+            *(
+                (f"Backup {namespace}/{name}", partial(self._decide, subjects[at], waits_for))
+                for at, waits_for in verdicts.items()
+                for namespace, name in (at,)
+            )
         )
         pause = min(LONGEST_PAUSE, SHARE * (self._clock.monotonic() - began))
         self._not_before = self._clock.monotonic() + pause
+        work.raise_failures(keys.ADMISSION)
         times = [s.status.retry_at for s in subjects.values() if s.status.retry_at is not None]
         return min((t - now for t in times if t > now), default=None)
 
@@ -93,15 +106,33 @@ class Admitter:
                 found[subject.namespace, subject.name] = subject
         return found
 
-    async def _decide(self, subject: Run, waits_for: str) -> None:
-        decision = run.decide(with_seen(sighted(subject, self._clock.now()), waits_for=waits_for))
+    async def _decide(self, subject: Run, waits_for: str) -> bool:
         key = keys.backup(subject.namespace, subject.name)
         try:
-            await write_status(self._client, BACKUP, subject.obj, decision.status)
+            status = await self._carry_out(key, subject, waits_for)
         except (Conflict, NotFound) as error:
             log.info("%s is looked at again: %s", key, error.message)
             self._enqueue(key)
-            return
-        if decision.status.phase is not subject.status.phase:
-            await tell(self._events, subject, decision.status)
+            return False
+        if status.phase is not subject.status.phase:
+            await tell(self._events, subject, status)
             self._enqueue(key)
+        if status.phase.final:
+            self._enqueue(keys.policy(subject.namespace, subject.spec.policy))
+        return False
+
+    async def _carry_out(self, key: Key, subject: Run, waits_for: str) -> BackupStatus:
+        """Start the run or have it wait, and end it where that is refused; return its status."""
+        seen = with_seen(sighted(subject, self._clock.now()), waits_for=waits_for)
+        try:
+            status = run.decide(seen).status
+            await write_status(self._client, BACKUP, subject.obj, status)
+        except (Conflict, NotFound, Transient, Fatal):
+            raise
+        except Exception as error:
+            # It is refused in every pass, and would wait for ever without a word.
+            log.exception("%s can never start", key)
+            name = "" if isinstance(error, BackstayError) else f"{type(error).__name__}: "
+            status = run.fail(seen, f"it cannot be started: {name}{error}").status
+            await write_status(self._client, BACKUP, subject.obj, status)
+        return status

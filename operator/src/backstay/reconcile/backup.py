@@ -104,7 +104,7 @@ class BackupReconciler:
         except (UserError, DataError) as error:
             # The same look makes the same status, and the run would hold its slots for ever.
             log.warning("%s: %s", key, error.message)
-            decision = run.refused(seen, error.message)
+            decision = run.fail(seen, f"its status was refused: {error.message}")
             await self._act_all(key, subject, seen, pairs, decision)
             written = await write_status(self._client, BACKUP, subject.obj, decision.status)
         status = decision.status

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 from collections.abc import Callable
 
 from backstay.api.backup import FINAL_PHASES
@@ -22,6 +23,8 @@ from backstay.kube.client import Client
 from backstay.reconcile import keys
 from backstay.reconcile.gathering import Place, World, gather_all
 from backstay.reconcile.orphans import count_orphans
+
+log = logging.getLogger(__name__)
 
 
 class Everything:
@@ -64,7 +67,14 @@ class Everything:
             if world.keeps_copies(place):
                 self._enqueue(keys.copies(*place))
             # In a thread, policy by policy: planning all takes seconds, in which others go on.
-            if await asyncio.to_thread(self._needs_pass, world, place, brake):
+            try:
+                needed = await asyncio.to_thread(self._needs_pass, world, place, brake)
+            except Exception:
+                # The pass fails in the same way, and tells: what is amiss in one place, maybe by
+                # what a tenant wrote there, must not keep the others from being looked at.
+                log.exception("retention of %s/%s cannot be planned", *place)
+                needed = True
+            if needed:
                 self._enqueue(keys.retention(*place))
         if await asyncio.to_thread(world.leaving):
             self._enqueue(keys.sweeps())
