@@ -156,12 +156,15 @@ def _copy(
             return digest.digest(), size, data[:_HEAD]
         os.lseek(read, 0, os.SEEK_SET)
     at = 0
+    end = os.fstat(write).st_size
     head = b""
     for data, hole in _pieces(read, before):
         digest.update(data)
         head = head or data[:_HEAD]
         if delta:
-            copied += _write_difference(write, data, at)
+            # A hole that grew stays one: what is behind the old end is none of the predecessor's.
+            changed = data[: max(0, end - at)] if hole else data
+            copied += _write_difference(write, changed, at)
         elif not hole:
             _write_all(write, data, at)
             copied += len(data)
