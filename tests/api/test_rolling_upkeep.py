@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.rolling_world import WORKER, World
@@ -16,6 +17,7 @@ from backstay.domain.objects import Obj, dig
 from backstay.kube.resources import (
     BACKUP,
     BACKUP_POLICY,
+    Resource,
 )
 from backstay.observe import metrics
 from backstay.reconcile import keys
@@ -189,3 +191,45 @@ async def test_a_copy_that_was_made_after_a_list_is_not_taken_for_gone(world: Wo
     first = await world.get(BACKUP, "first")
     assert first["status"]["until"] != "gone"
     assert not first["status"]["points"][0]["rolling"]["gone"]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("survivors", [0, 1])
+async def test_a_record_whose_maker_was_killed_before_its_status_is_ended_not_made_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch, survivors: int
+) -> None:
+    await world.policy()
+    done = [await world.run(slot=-2), await world.run(slot=-1)]
+    for obj in [await world.get(BACKUP_POLICY, "uploads"), *done]:
+        kind = BACKUP_POLICY if obj["kind"] == BACKUP_POLICY.kind else BACKUP
+        await world.client.delete(kind, objects.name(obj), world.namespace, uid=objects.uid(obj))
+    world.restart()
+    left = survivors
+    patch = world.client.patch
+
+    async def patch_or_die(resource: Resource, *args: Any, **more: Any) -> Obj:
+        nonlocal left
+        if resource == BACKUP:
+            if left == 0:
+                raise Killed
+            left -= 1
+        return await patch(resource, *args, **more)
+
+    with monkeypatch.context() as killing:
+        killing.setattr(world.client, "patch", patch_or_die)
+        with pytest.raises(Killed):
+            await world.policy()
+    backups = await world.client.list(BACKUP, world.namespace)
+    assert len(backups) == survivors + 1
+    world.restart()
+
+    await world.settle(keys.copies(world.namespace, "uploads"))
+
+    found = {objects.name(b): b for b in await world.client.list(BACKUP, world.namespace)}
+    assert set(found) == set(map(objects.name, done))
+    stamps = [b["status"]["points"][0]["rolling"]["stamp"] for b in found.values()]
+    assert sorted(stamps) == sorted(world.points())
+    assert {b["status"]["phase"] for b in found.values()} == {"Completed"}

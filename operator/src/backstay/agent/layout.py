@@ -98,7 +98,8 @@ def check_destination(where: Where) -> str:
         raise UserError(
             "DestinationNotInitialised",
             f"spec.rolling.destination: it has no {MARKER}; mount the disk that belongs there, or"
-            " write its marker with `kubectl backstay init-destination`",
+            " write its marker with `kubectl backstay init-destination` (for a claim see the"
+            " condition CopiesMissing of its policy)",
         )
     found = _identity(marker)
     if where.id and found != where.id:

@@ -244,6 +244,11 @@ class CopyStatus(Model):
     )
     seconds: int | None = Field(default=None, ge=0, description="How long the copy took.")
     gone: bool = Field(default=False, description="Whether it was removed from its destination.")
+    missing: bool = Field(
+        default=False,
+        description="Whether the last list did not find it, with so many others that it is not "
+        "taken for gone: the condition CopiesMissing of the policy says what to do.",
+    )
     note: str | None = Field(
         default=None,
         description="What was not as usual, such as files that vanished meanwhile.",

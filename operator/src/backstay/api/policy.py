@@ -268,7 +268,9 @@ class PolicyStatus(Model):
         description="Ready: the policy is valid and its runs can start. RetentionHeld: nothing is "
         "marked or swept for now, and why. Shrunk: a dump is under half of the one before, and "
         "nothing of that claim is marked or swept. Rot: files of rolling copies are not as they "
-        "were copied. Adopted: whether the snapshots that spec.adopt speaks of are taken over.",
+        "were copied. CopiesMissing: rolling copies were not found at their destination, and "
+        "nothing of that directory is marked or swept. Adopted: whether the snapshots that "
+        "spec.adopt speaks of are taken over.",
         max_length=CONDITIONS_MAX,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

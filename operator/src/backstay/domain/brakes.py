@@ -5,6 +5,9 @@ that would mark more than max(MARKS_ALWAYS, a third) of a series marks none of i
 releases that very plan by its hash. Invariants: a brake only ever takes marks away; what it lets
 through is what `judge` wanted; the hash of a plan stays the same while the plan is being carried
 out, so that a pass that was killed half way is finished without asking again.
+
+The same measure holds for rolling copies that a list does not find: so many, or all of a series,
+are what a disk looks like that is not mounted, and are gone only when a person says so.
 """
 
 import hashlib
@@ -53,6 +56,8 @@ class Brake:
     message: str
 
 
+MISSING: Final = "CopiesMissing"
+NONE_MISSING: Final = Brake("NoneMissing", "the copies that records show were found")
 NOT_HELD: Final = Brake("NotHeld", "retention marks and sweeps as the policy says")
 
 
@@ -128,6 +133,42 @@ def mass_mark(held: Sequence[Held], namespace: str, policy: str) -> Brake | None
     )
 
 
+def looks_lost(missing: int, known: int) -> bool:
+    """Given how many of a series' points a list did not find, and how many are known, return
+    whether their disk is missing rather than they.
+    """
+    return missing > 0 and (missing == known or missing > max(MARKS_ALWAYS, known / 3))
+
+
+def missing_plan(names: Collection[str]) -> str:
+    """Given the names of points that are missing, return what takes them for gone: another hash
+    than the one that lets retention mark the same points.
+    """
+    return _digest([MISSING, *sorted(names)])
+
+
+def missing_copies(held: Sequence[Held], namespace: str, policy: str) -> Brake | None:
+    """Given the series of a policy of which points are missing, return what is to be told, None if
+    there are none.
+    """
+    if not held:
+        return None
+    told = [
+        f"{h.claim}: {h.marks} of {h.size} copies were not found at the destination"
+        for h in held[:_TOLD]
+    ]
+    if len(held) > _TOLD:
+        told.append(f"and {len(held) - _TOLD} more directories")
+    plans = ",".join(dict.fromkeys(h.plan for h in held[:_RELEASED_AT_ONCE]))
+    return Brake(
+        "NotFound",
+        f"{'; '.join(told)}; no record of them is removed, and nothing there is marked or swept. "
+        "Have the disk that belongs there mounted, or exported: the next daily list finds them "
+        "again. If they are gone for good, run: kubectl annotate backuppolicy "
+        f"{policy} {labels.RELEASE_RETENTION}={plans} --overwrite -n {namespace}",
+    )
+
+
 def released_plans(annotation: str | None) -> frozenset[str]:
     """Given the text of the annotation that releases, return the hashes in it."""
     return frozenset(text.strip() for text in (annotation or "").split(",") if text.strip())
@@ -181,5 +222,8 @@ def _hash(verdicts: Sequence[Verdict]) -> str:
     """The names of all that is marked once the plan is carried out: what an earlier, unfinished
     pass has marked of it counts too.
     """
-    names = sorted(v.point.name for v in verdicts if marks(v) or _stays_marked(v))
+    return _digest(sorted(v.point.name for v in verdicts if marks(v) or _stays_marked(v)))
+
+
+def _digest(names: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:_HASH_CHARS]

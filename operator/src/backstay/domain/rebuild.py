@@ -231,3 +231,12 @@ def is_asked(policy: Mapping[str, Any]) -> bool:
     """
     asked = labels.REBUILD in objects.annotations(policy)
     return asked or dig(policy, "status", "rebuiltAt") is None
+
+
+def is_begun(backup: Obj, policy: str) -> bool:
+    """Given a Backup as read and a policy's name, return whether it is an Imported record of that
+    policy whose maker died before its status.
+    """
+    spec = dig(backup, "spec", default={})
+    mine = spec.get("trigger") == Trigger.IMPORTED.value and spec.get("policy") == policy
+    return mine and dig(backup, "status", "phase") is None

@@ -1,7 +1,8 @@
 """What the Backups are to show after a Job of upkeep has answered.
 
 Invariants: only the entry of the Job's own series changes; a point whose outcome is not known for
-sure stays as it is shown, and the series is listed; a record that is there is never replaced.
+sure stays as it is shown, and the series is listed; points that are missing are taken for gone only
+where they are few; a record that is there is never replaced.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from backstay.api.backup import (
 )
 from backstay.api.common import changed, format_time
 from backstay.api.rolling import CopiesStatus, PlannedRolling
-from backstay.domain import labels, naming
+from backstay.domain import brakes, labels, naming
 from backstay.domain.agent_result import AgentResult, Outcome
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj
 from backstay.domain.records import Run
 from backstay.domain.rolling import RollingPoint
-from backstay.domain.rolling_results import mirrored
+from backstay.domain.rolling_results import as_gone, as_missing, mirrored
 from backstay.domain.rolling_tasks import Change
 from backstay.domain.rolling_upkeep import Answer, Chore, Kept, Shown, Verb
 from backstay.domain.run_status import format_size, short, with_point
@@ -57,9 +58,8 @@ def after_relabel(
             continue
         if outcome is not None and outcome.word == _DONE:
             found.append(_with(shown, _relabelled(shown, change, outcome.version)))
-        elif outcome is not None and outcome.word == _GONE:
-            found.append(_with(shown, _gone(shown)))
         else:
+            # One that is not there is for the list to judge, which sees how many are missing.
             again = True
     return Answered(found, again)
 
@@ -73,7 +73,7 @@ def after_prune(kept: Kept, changes: Sequence[Change], outcomes: Mapping[str, Ou
         if shown.point.name not in wanted:
             continue
         if outcome is not None and outcome.word in (_DONE, _GONE):
-            found.append(_with(shown, _gone(shown)))
+            found.append(_with(shown, as_gone(shown.entry)))
         else:
             again = True
     return Answered(found, again)
@@ -89,11 +89,14 @@ def after_list(kept: Kept, points: Sequence[RollingPoint]) -> tuple[Answered, li
         if point.series != kept.series:
             raise DataError(f"the list of {kept.series.key} has a point of {point.series.key}")
     there = {p.stamp: p for p in points}
+    final = [shown for shown in kept.shown if shown.run.status.phase.final]
+    lost = sum(1 for shown in final if shown.point.name not in there)
+    without = as_missing if brakes.looks_lost(lost, len(final)) else as_gone
     found = []
-    for shown in kept.shown:
+    for shown in final:
         now = there.get(shown.point.name)
-        entry = mirrored(now, shown.entry) if now is not None else _gone(shown)
-        if entry != shown.entry and shown.run.status.phase.final:
+        entry = mirrored(now, shown.entry) if now is not None else without(shown.entry)
+        if entry != shown.entry:
             found.append(_with(shown, entry))
     known = {shown.point.name for shown in kept.shown}
     return Answered(found), [p for p in points if p.stamp not in known]
@@ -216,10 +219,6 @@ def _relabelled(shown: Shown, change: Change, version: str) -> PointStatus:
             annotations=_merged(copy.annotations, change.annotations),
         ),
     )
-
-
-def _gone(shown: Shown) -> PointStatus:
-    return changed(shown.entry, rolling=changed(_copy(shown), gone=True))
 
 
 def _with(shown: Shown, entry: PointStatus) -> tuple[Run, BackupStatus]:

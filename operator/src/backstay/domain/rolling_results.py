@@ -87,6 +87,16 @@ def mirrored(point: RollingPoint, old: PointStatus | None = None) -> PointStatus
     )
 
 
+def as_gone(shown: PointStatus) -> PointStatus:
+    """Given a rolling copy as a Backup shows it, return it as one that is not there any more."""
+    return changed(shown, rolling=changed(_copy(shown), gone=True, missing=False))
+
+
+def as_missing(shown: PointStatus) -> PointStatus:
+    """Given a rolling copy as a Backup shows it, return it as one that was not found."""
+    return changed(shown, rolling=changed(_copy(shown), missing=True))
+
+
 def judged_point(series: Series, shown: PointStatus) -> Point | None:
     """Given a point as a Backup shows it, return it as retention judges it, None if it is none."""
     copy, taken = shown.rolling, shown.cut_at
@@ -104,6 +114,12 @@ def judged_point(series: Series, shown: PointStatus) -> Point | None:
         marked_at=copy.annotations.get(labels.MARKED_AT),
         in_use=copy.annotations.get(labels.IN_USE),
     )
+
+
+def _copy(shown: PointStatus) -> CopyStatus:
+    copy = shown.rolling
+    assert copy is not None  # noqa: S101 - only rolling copies are shown so
+    return copy
 
 
 def _note(raw: Mapping[str, object]) -> str | None:

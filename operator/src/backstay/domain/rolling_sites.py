@@ -60,7 +60,9 @@ class Site:
     marker: str | None = None
     """The id that the destination's marker must have."""
     makes_marker: bool = False
-    """A claim is never an empty directory that waits for its disk: we make its marker ourselves."""
+    """Its first copy makes its marker: nobody else can get at a claim. Later on a claim without
+    one is one whose disk is not there.
+    """
 
     @property
     def claims(self) -> tuple[str, ...]:

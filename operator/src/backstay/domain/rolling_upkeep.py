@@ -4,8 +4,8 @@ Retention is the one of snapshots (`retention.judge` and its brakes) over the po
 mirror them. What it wants is carried out by Jobs, one at a time per series, in which the agent
 compares versions under its lock: a point that is not as it was seen is left alone, and listed.
 
-Invariants: nothing is decided on a series while a run copies it; no Job is made when there is
-nothing to do; a plan of one series never waits for another.
+Invariants: nothing is decided on a series while a run copies it, nor while copies of it are
+missing; no Job is made when there is nothing to do; a plan of one series never waits for another.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from backstay.domain.points import Point, Rules, Verdict
 from backstay.domain.records import Run
 from backstay.domain.retention import judge
 from backstay.domain.rolling import RollingPoint, Series
-from backstay.domain.rolling_results import judged_point
+from backstay.domain.rolling_results import as_gone, judged_point
 from backstay.domain.rolling_tasks import POINTS_MAX, Change
+from backstay.domain.run_status import with_point
 from backstay.domain.until import until
 
 Planned: TypeAlias = tuple[PlannedCopy, Rolling]
@@ -37,6 +38,8 @@ RHYTHM: Final = timedelta(hours=24)
 """Between two looks at a destination, and between two parts of a scrub."""
 ROT: Final = "Rot"
 _FINDINGS: Final = frozenset({"Rotten", "Changed"})
+NO_MARKER: Final = "DestinationNotInitialised"
+"""The agent's word for a destination without a marker."""
 NO_ROT: Final = Brake("NoneFound", "every file of the copies that was read again is unchanged")
 
 
@@ -115,11 +118,15 @@ class Answer:
     message: str
     points: Sequence[RollingPoint] | None = None
     """Of a list: all of its points; None if they cannot be had."""
+    unmarked: bool = False
+    """A claim without a marker was asked: nothing of ours is there, and nothing was changed."""
 
     @property
     def ok(self) -> bool:
         """Whether it did what it was made for. A scrub that found something did."""
-        return self.result is not None and (self.result.ok or self.result.reason in _FINDINGS)
+        return self.unmarked or (
+            self.result is not None and (self.result.ok or self.result.reason in _FINDINGS)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +142,7 @@ class Plan:
 
 def plan(seen: Seen) -> Plan:
     """Given what was read of one policy, return what to do."""
+    seen, given_up = _give_up(seen)
     chores, held, told = [], list[Held](), dict[str, tuple[Point, str]]()
     for kept in seen.kept:
         verdicts, stopped = judged(seen, kept)
@@ -145,7 +153,10 @@ def plan(seen: Seen) -> Plan:
             told[shown.entry.artifact or ""] = after, text
         if (chore := _chore(seen, kept, verdicts)) is not None:
             chores.append(chore)
-    statuses = ((run, records.shown(run, told)) for run in seen.finished)
+    statuses = (
+        (run, records.shown(replace(run, status=given_up.get(run.uid, run.status)), told))
+        for run in seen.finished
+    )
     alive = {shown.run.uid for kept in seen.kept for shown in kept.shown}
     return Plan(
         chores,
@@ -161,9 +172,42 @@ def judged(seen: Seen, kept: Kept) -> tuple[list[Verdict], Held | None]:
     """
     points = [_as_it_counts(shown, seen) for shown in kept.shown]
     verdicts = judge(points, seen.rules, seen.now)
+    if (lost := _missing(kept)) is not None:
+        why = f"nothing is changed: {lost.marks} of {lost.size} copies were not found"
+        return [Verdict(v.point, reasons=(why,), last=v.last) for v in verdicts], None
     if seen.clock is not None:
         verdicts = [withhold(v, seen.clock.message) for v in verdicts]
     return brake_marks(verdicts, seen.released)
+
+
+def _give_up(seen: Seen) -> tuple[Seen, dict[str, BackupStatus]]:
+    """What was read without the missing points that a person takes for gone, and by uid what the
+    Backups of these show then.
+    """
+    series, found = [], dict[str, BackupStatus]()
+    for kept in seen.kept:
+        lost = _missing(kept)
+        if lost is None or lost.plan not in seen.released:
+            series.append(kept)
+            continue
+        for shown in filter(_is_missing, kept.shown):
+            status = found.get(shown.run.uid, shown.run.status)
+            found[shown.run.uid] = with_point(status, as_gone(shown.entry))
+        series.append(replace(kept, shown=[s for s in kept.shown if not _is_missing(s)]))
+    return replace(seen, kept=series), found
+
+
+def _is_missing(shown: Shown) -> bool:
+    return shown.entry.rolling is not None and shown.entry.rolling.missing
+
+
+def _missing(kept: Kept) -> Held | None:
+    """What is missing of a series, None if nothing is."""
+    names = [shown.point.name for shown in kept.shown if _is_missing(shown)]
+    if not names:
+        return None
+    plan = brakes.missing_plan(names)
+    return Held(kept.copy.series, marks=len(names), size=len(kept.shown), plan=plan)
 
 
 def kept_of(
@@ -251,7 +295,7 @@ def _chore(seen: Seen, kept: Kept, verdicts: Sequence[Verdict]) -> Chore | None:
         (shown, verdict)
         for shown, verdict in zip(kept.shown, verdicts, strict=True)
         # A run that is not over still writes its Backup itself.
-        if shown.run.status.phase.final
+        if shown.run.status.phase.final and not _is_missing(shown)
     ]
     relabel = [(_change(shown, v), v) for shown, v in pairs if _changes(shown, v)]
     if relabel:
@@ -323,15 +367,17 @@ def _change(shown: Shown, verdict: Verdict) -> Change:
 
 
 def _conditions(seen: Seen, held: Sequence[Held]) -> tuple[Condition, ...] | None:
-    """What the policy is to say of brakes and of rot; None where it says so already."""
+    """What the policy is to say of brakes, rot and missing copies; None where it does."""
     if seen.policy is None:
         return None
     place = objects.namespace(seen.policy), objects.name(seen.policy)
     generation = int(dig(seen.policy, "metadata", "generation", default=0))
     told = seen.conditions
+    lost = [found for found in map(_missing, seen.kept) if found is not None]
     for kind, brake, otherwise in (
         (brakes.CONDITION, seen.clock or brakes.mass_mark(held, *place), brakes.NOT_HELD),
         (ROT, _rot(seen), NO_ROT),
+        (brakes.MISSING, brakes.missing_copies(lost, *place), brakes.NONE_MISSING),
     ):
         told = with_brake(told, kind, brake, otherwise, generation=generation, now=seen.now)
     return told if told != seen.conditions else None

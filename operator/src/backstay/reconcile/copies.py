@@ -16,10 +16,10 @@ from typing import Final
 from backstay.api.common import Condition, changed
 from backstay.api.policy import PolicySpec
 from backstay.api.rolling import CopiesStatus
-from backstay.domain import brakes, labels, objects, rolling_answers, rolling_upkeep
+from backstay.domain import brakes, labels, objects, rebuild, rolling_answers, rolling_upkeep
 from backstay.domain.carriers import rules_of
 from backstay.domain.clock import Clock
-from backstay.domain.errors import Transient, UserError
+from backstay.domain.errors import AlreadyExists, Transient, UserError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.rolling import RollingPoint
 from backstay.domain.rolling_answers import Answered
@@ -170,11 +170,20 @@ class CopiesReconciler:
         return answered
 
     async def _import(self, chore: Chore, strangers: Sequence[RollingPoint]) -> None:
-        """Make a record for each point that has none."""
-        namespace = chore.kept.series.namespace
-        names = {objects.name(b) for b in await self._client.list(BACKUP, namespace)}
+        """Make a record for each point that has none, or end what a process that died has begun.
+
+        Raise Conflict if a name was taken meanwhile: the next pass finds another.
+        """
+        series = chore.kept.series
+        backups = await self._client.list(BACKUP, series.namespace)
+        names = {objects.name(b) for b in backups if not rebuild.is_begun(b, series.policy)}
         for body, status in rolling_answers.imported(chore.kept, strangers, names):
-            stored = await self._client.create(BACKUP, body)
+            try:
+                stored = await self._client.create(BACKUP, body)
+            except AlreadyExists:
+                stored = await self._client.get(BACKUP, objects.name(body), series.namespace)
+                if not rebuild.is_begun(stored, series.policy):
+                    raise
             await write_status(self._client, BACKUP, stored, status)
             log.info("record %s made from its artifacts", objects.name(body))
 

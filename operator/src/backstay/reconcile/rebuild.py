@@ -69,7 +69,7 @@ class RebuildReconciler:
         contents = await policy_contents(self._client, namespace, name)
         snapshots = await policy_snapshots(self._client, namespace, name)
         backups = await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
-        living = [objects.uid(b) for b in backups if not _is_begun(b)]
+        living = [objects.uid(b) for b in backups if not rebuild.is_begun(b, name)]
         return rebuild.imports(namespace, name, rebuild.pair(snapshots, contents, size_of), living)
 
     async def _acknowledge(self, policy: Obj, made: int, problems: list[str]) -> None:
@@ -92,9 +92,3 @@ class RebuildReconciler:
                 objects.namespace(policy),
                 metadata_patch(policy, annotations={labels.REBUILD: None}),
             )
-
-
-def _is_begun(backup: Obj) -> bool:
-    """Whether it is an Imported record whose maker died before its status."""
-    imported = dig(backup, "spec", "trigger") == "Imported"
-    return imported and dig(backup, "status", "phase") is None

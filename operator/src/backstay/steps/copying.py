@@ -19,11 +19,14 @@ from backstay.domain.rolling import Series
 from backstay.domain.rolling_results import made_point
 from backstay.domain.rolling_sites import Site, node_of_claims, node_trouble, site_of, source_of
 from backstay.domain.rolling_tasks import CopyWish
+from backstay.domain.rolling_upkeep import kept_of
 from backstay.domain.run_rolling import current
 from backstay.domain.run_status import plan_of
 from backstay.domain.sights import CopySeen
+from backstay.domain.subject import parse_subject
 from backstay.kube.client import Client
 from backstay.kube.resources import (
+    BACKUP,
     BACKUP_POLICY,
     NAMESPACE,
     NODE,
@@ -136,7 +139,9 @@ class Copying:
         site = self._site_of_run(backup, spec, status, series)
         source = source_of(site.series, self._roots)
         wish = await self._wish(backup, spec, status)
-        before = [rolling_tasks.init(site.destination.at, site.marker)] if site.makes_marker else []
+        before = []
+        if site.makes_marker and await self._is_first(site, rolling):
+            before = [rolling_tasks.init(site.destination.at, site.marker)]
         await self._jobs.start(
             Work(
                 name=_job_name(backup, status, series),
@@ -148,6 +153,21 @@ class Copying:
                 deadline=rolling.max_duration,
                 labels=job_labels(site.series),
             )
+        )
+
+    async def _is_first(self, site: Site, rolling: Rolling) -> bool:
+        """Whether no Backup of the policy shows a copy at a destination. From the first one on an
+        empty directory is a disk that is not mounted, and gets no marker.
+        """
+        series = site.series
+        found = await self._client.list(
+            BACKUP, series.namespace, fields=f"spec.policy={series.policy}"
+        )
+        runs = [parse_subject(BACKUP.kind, obj, BackupSpec, BackupStatus) for obj in found]
+        return not any(
+            kept.shown
+            for kept in kept_of(series.namespace, series.policy, runs, ())
+            if kept.rolling.destination == rolling.destination and kept.series.kind == series.kind
         )
 
     async def cancel(

@@ -6,14 +6,16 @@ it again, and a plan that has changed is another Job.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
 from backstay.builders.rolling import TRIES
 from backstay.domain import naming, rolling_tasks
+from backstay.domain.rolling import RollingPoint
 from backstay.domain.rolling_sites import Site
 from backstay.domain.rolling_tasks import Step
-from backstay.domain.rolling_upkeep import Answer, Chore, Verb
+from backstay.domain.rolling_upkeep import NO_MARKER, Answer, Chore, Verb
 from backstay.steps.agent_jobs import AgentJobs, Work
 from backstay.steps.copying import Copying, job_labels
 
@@ -49,10 +51,19 @@ class UpkeepJobs:
         if not seen.finished:
             return None
         result = await self._jobs.result(work.namespace, seen)
-        points = None
-        if chore.verb is Verb.LIST and result is not None and result.ok:
+        points: Sequence[RollingPoint] | None = None
+        # No marker is made here: a claim that has lost it has no points, and tells its loss so.
+        unmarked = (
+            site.makes_marker
+            and chore.verb is not Verb.SCRUB
+            and result is not None
+            and result.reason == NO_MARKER
+        )
+        if unmarked:
+            points = ()
+        elif chore.verb is Verb.LIST and result is not None and result.ok:
             points = await self._jobs.points(work.namespace, seen)
-        return Answer(result, result.message if result else seen.message, points)
+        return Answer(result, result.message if result else seen.message, points, unmarked)
 
     async def forget(self, chore: Chore) -> None:
         """Given a chore whose answer was written down, delete its Job: what comes next may look
@@ -70,7 +81,6 @@ class UpkeepJobs:
 
 def _work(chore: Chore, site: Site, node: str | None = None) -> Work:
     series, step = chore.kept.series, _step(chore, site)
-    first = [rolling_tasks.init(site.destination.at, site.marker)] if site.makes_marker else []
     digest = naming.digest(f"{chore.occasion}\n{step.task}\n{site.destination}")
     return Work(
         name=naming.agent_job_name(
@@ -79,7 +89,7 @@ def _work(chore: Chore, site: Site, node: str | None = None) -> Work:
         namespace=site.namespace,
         token=digest,
         node=node,
-        steps=[*first, step],
+        steps=[step],
         mounts=[site.destination],
         deadline=LONG if chore.verb is Verb.SCRUB else BRIEF,
         labels=job_labels(series),
