@@ -14,6 +14,8 @@ def parse_time(text: str) -> datetime:
         if moment.tzinfo is None:
             raise DataError(f"{text!r} has no time zone")
         return moment.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        # The first and the last day of all that there can be may be none in UTC.
+    except ValueError as error:
         raise DataError(f"{text!r} is not an RFC 3339 time") from error
+    except OverflowError as error:
+        # The first and the last day of all that there can be may be none in UTC.
+        raise DataError(f"{text!r} is too far") from error
