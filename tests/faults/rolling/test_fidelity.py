@@ -106,6 +106,35 @@ def test_a_copy_and_a_restore_have_everything_that_the_source_has(
     place.assert_settled()
 
 
+def test_a_destination_hands_none_of_its_group_and_permissions_down(
+    place: Place, tmp_path: Path
+) -> None:
+    """As fsGroup makes it: with a group that what is made in it gets, or a default ACL."""
+    os.chown(place.destination, 0, 1000)
+    place.destination.chmod(0o2770)
+    acl = "u:1111:rwx,g::rwx,o::---"
+    subprocess.run(["setfacl", "-d", "-m", acl, place.destination], check=True)
+    fill(place.source)
+
+    place.copy("r1")
+    (place.source / "deep/er/file").write_bytes(b"changed")
+    (place.source / "deep/er/new").write_bytes(b"new")
+    os.mkfifo(place.source / "deep/er/pipe", 0o644)
+    subprocess.run(["setfacl", "-b", place.source / "deep/er/pipe"], check=True)
+    (place.source / "deep/new").mkdir()
+    (place.source / "deep/new/file").write_bytes(b"root's, in a directory with setgid")
+    os.chown(place.source / "deep/new/file", 0, 0)
+    place.copy("r2")
+    target = {"root": str(tmp_path), "path": "restored"}
+    stamp = place.point("r2").stamp
+    restored = place.agent("restore", place.task(stamp=stamp, target=target))
+
+    assert restored.code == 0, restored
+    assert_equal_to_rsync(place.source, place.data("r2"))
+    assert_equal_to_rsync(place.source, tmp_path / "restored")
+    place.assert_settled()
+
+
 def test_an_unchanged_source_makes_a_point_and_nothing_else(place: Place) -> None:
     fill(place.source)
     place.copy("r1")

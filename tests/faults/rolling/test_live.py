@@ -163,6 +163,47 @@ def test_a_database_that_cannot_be_read_as_of_one_moment_fails_the_run(place: Pl
     place.assert_settled()
 
 
+LOGS = """
+import os, sqlite3, sys
+c = sqlite3.connect(sys.argv[1], isolation_level=None)
+c.execute("PRAGMA journal_mode=wal")
+c.execute("PRAGMA wal_autocheckpoint=0")
+c.execute("UPDATE seen SET n = 2")
+print(flush=True)
+os._exit(1)
+"""
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["at-rest", "with-an-empty-log"])
+def test_a_database_restored_in_place_has_no_log_of_what_was_there(
+    place: Place, stored: bool
+) -> None:
+    """SQLite would replay it over what was restored."""
+    path = place.source / "sub/app.db"
+    path.parent.mkdir()
+    make_database(path)
+    if stored:
+        path.with_name("app.db-wal").touch()
+    for name in ("notes", "notes-wal"):
+        path.with_name(name).write_text("no database")
+    stamp = place.copy("r1")["point"]["stamp"]
+    with running(LOGS, path):
+        pass
+    assert path.with_name("app.db-wal").stat().st_size > 0
+    target = {"root": str(place.source.parent), "path": place.source.name}
+    safety = {"run": "before", "labels": {}}
+    task = place.task(stamp=stamp, target=target, inPlace=True, safety=safety)
+
+    outcome = place.agent("restore", {**task, "paths": ["sub/app.db", "sub/notes"]})
+
+    assert outcome.code == 0, outcome
+    assert sorted(os.listdir(path.parent)) == ["app.db", "notes", "notes-wal"]
+    for database, value in ((path, 0), (place.data("before") / "sub/app.db", 2)):
+        with closing(sqlite3.connect(database)) as found:
+            assert found.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            assert found.execute("SELECT n FROM seen").fetchone() == (value,)
+
+
 @pytest.mark.parametrize("limits", [{}, {"bandwidth": 1 << 30}], ids=["own", "rsync"])
 def test_a_file_that_grows_under_the_copy_is_reported_and_read_again_next_time(
     place: Place, limits: dict[str, int]

@@ -242,7 +242,9 @@ def dress(
     Return whether it has extended attributes.
     """
     # In this order: chown drops capabilities, an ACL sets mode bits, all of it moves the time.
-    if (wanted.uid, wanted.gid) != (0, 0) or os.geteuid() != 0:
+    # Looked at, because a directory with setgid gives its group to what is made in it.
+    there = os.stat(target)
+    if (there.st_uid, there.st_gid) != (wanted.uid, wanted.gid):
         os.chown(target, wanted.uid, wanted.gid)
     attributed = copy_xattrs(source, target, fresh=fresh)
     mode = stat.S_IMODE(wanted.mode)
@@ -250,6 +252,16 @@ def dress(
         os.chmod(target, mode)
     os.utime(target, ns=(wanted.mtime, wanted.mtime))
     return attributed
+
+
+def inherit_nothing(directory: int) -> None:
+    """Given a new directory, take what it would hand down to all that is made in it: the setgid
+    bit, which is there where a volume has an fsGroup, and ACLs.
+    """
+    for name in xattrs(directory):
+        if name.startswith("system.posix_acl_"):
+            os.removexattr(directory, name)
+    os.fchmod(directory, 0o700)
 
 
 def xattrs(path: int | str) -> dict[str, bytes]:

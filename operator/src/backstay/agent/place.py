@@ -193,7 +193,7 @@ def _place_database(spot: Spot, name: bytes, one: Stat) -> Placed:
         os.chmod(fd, stat.S_IMODE(one.mode))
         original = open_file(name, spot.source)
         try:
-            copy_xattrs(original, fd, fresh=True)
+            copy_xattrs(original, fd, fresh=not spot.onto)
         finally:
             os.close(original)
         digest, size = hash_file(fd)
@@ -213,12 +213,13 @@ def _place_special(spot: Spot, name: bytes, one: Stat) -> Placed:
             return kept
         refused = 1
     discard(name, spot.new)
-    extra = _make_special(name, spot.source, spot.new, one)
+    extra = _make_special(spot, name, one)
     return Placed(extra, one, how=How(copied=1, not_linked=refused))
 
 
-def _make_special(name: bytes, source: int, target: int, one: Stat) -> bytes:
+def _make_special(spot: Spot, name: bytes, one: Stat) -> bytes:
     """Make a symlink, pipe, socket or device like the source's, and return its extra."""
+    source, target = spot.source, spot.new
     extra = b""
     if stat.S_ISLNK(one.mode):
         extra = os.fsencode(os.readlink(name, dir_fd=source))
@@ -232,7 +233,8 @@ def _make_special(name: bytes, source: int, target: int, one: Stat) -> bytes:
             extra = DEVICE.pack(found.st_rdev)
     dress_special(name, target, one)
     original = f"/proc/self/fd/{source}/{os.fsdecode(name)}"
-    copy_xattrs(original, f"/proc/self/fd/{target}/{os.fsdecode(name)}", fresh=True)
+    # In a snapshot, the directory may have given it an ACL already.
+    copy_xattrs(original, f"/proc/self/fd/{target}/{os.fsdecode(name)}", fresh=not spot.onto)
     os.utime(name, ns=(one.mtime, one.mtime), dir_fd=target, follow_symlinks=False)
     return extra
 

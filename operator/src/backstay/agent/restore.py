@@ -7,6 +7,7 @@ before anybody is told that it is there.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Mapping
@@ -17,11 +18,12 @@ from typing import Any
 from backstay.agent import tasks
 from backstay.agent.check import difference, differences, find_point
 from backstay.agent.copy import copy
+from backstay.agent.database import SIBLINGS, is_database
 from backstay.agent.layout import Folder, folder_of, locked
 from backstay.agent.linux import syncfs
 from backstay.agent.listing import Known, Listing
 from backstay.agent.manifest import Manifest
-from backstay.agent.paths import DIRECTORY, Descent, open_allowed, parts_of, printable
+from backstay.agent.paths import DIRECTORY, VANISHED, Descent, open_allowed, parts_of, printable
 from backstay.agent.results import answer, examples
 from backstay.agent.rsync import push
 from backstay.agent.tasks import CopyTask, Fields, Limits, Where
@@ -194,6 +196,8 @@ def _fill(
 ) -> None:
     source = os.open(folder.data(point.tree), DIRECTORY)
     try:
+        if onto:
+            _drop_logs(source, target, chosen)
         push(source, target, task.paths, onto=onto, bandwidth=task.limits.bandwidth)
     finally:
         os.close(source)
@@ -207,6 +211,31 @@ def _fill(
     if found:
         shown = ", ".join(examples(found)["examples"])
         raise DataError(f"{len(found)} entries are not as recorded after the restore: {shown}")
+
+
+def _drop_logs(source: int, target: int, chosen: _Chosen) -> None:
+    """Remove the logs of databases that are about to be restored one by one: SQLite would replay
+    what is there over what was restored. Below a chosen directory, rsync removes them.
+
+    A log that the point has is an empty one (others are in the database's copy), so it is no reason
+    to leave the target's.
+    """
+    old, new = Descent(source), Descent(target)
+    for path in chosen.files:
+        parent, _, name = path.rpartition(b"/")
+        if not is_database(name, old(parent)):
+            continue
+        for suffix in SIBLINGS:
+            if path + suffix in chosen.files:
+                continue
+            try:
+                os.unlink(name + suffix, dir_fd=new(parent))
+            except OSError as error:
+                # No such file or directory, or a directory: SQLite takes that for no log.
+                if error.errno not in {*VANISHED, errno.EISDIR}:
+                    raise
+    old.close()
+    new.close()
 
 
 def _differences(target: int, chosen: _Chosen, processes: int) -> list[bytes]:

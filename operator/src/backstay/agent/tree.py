@@ -14,6 +14,7 @@ from backstay.agent.build import Built, build
 from backstay.agent.checks import check_room
 from backstay.agent.difference import Difference
 from backstay.agent.dressing import Dressed, dress_directories
+from backstay.agent.files import inherit_nothing
 from backstay.agent.layout import PARTIAL, Folder, flush
 from backstay.agent.linux import SUBVOLUME_INODE, make_snapshot, make_subvolume, syncfs
 from backstay.agent.listing import Encoded, Listing, Totals, totals_of
@@ -78,7 +79,10 @@ def _begin_data(top: int, old: int | None) -> tuple[int, bool]:
         onto = make_snapshot(top, "data", old)
     if not onto and not make_subvolume(top, "data"):
         os.mkdir("data", 0o700, dir_fd=top)
-    return os.open("data", DIRECTORY, dir_fd=top), onto
+    data = os.open("data", DIRECTORY, dir_fd=top)
+    if not onto:
+        inherit_nothing(data)
+    return data, onto
 
 
 def _plan(
