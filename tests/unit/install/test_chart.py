@@ -76,7 +76,8 @@ def test_on_the_nodes_network_only_the_nodes_own_address_is_listened_on(tools: T
 def test_objects_are_named_after_the_release(tools: Tools, release: str, name: str) -> None:
     objects = helm_template(tools, {}, release=release)
     names = {o["metadata"]["name"] for o in objects if o["kind"] != "CustomResourceDefinition"}
-    assert names == {name, f"{name}-metrics", f"{name}-lease", f"{name}-edit", f"{name}-view"}
+    parts = ("metrics", "lease", "edit", "view", "triggers")
+    assert names == {name, *(f"{name}-{part}" for part in parts)}
     assert all(len(n) <= 63 for n in names)
 
 

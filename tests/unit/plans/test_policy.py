@@ -9,7 +9,7 @@ import pytest
 from tests.unit.plans.policies import NOW, SLOT, YESTERDAY, at, ran, ready, seen, spec
 
 from backstay.api.common import changed
-from backstay.api.policy import PolicyStatus
+from backstay.api.policy import SHOWN_MAX, PolicyStatus
 from backstay.domain import policy
 from backstay.domain.errors import UserError
 
@@ -209,6 +209,19 @@ def test_series_are_counted_per_claim_and_forgotten_with_their_points() -> None:
     ]
     assert (full.good, full.last_success) == (4, at("22T00:33"))
     assert (empty.series, empty.good, empty.last_success) == ((), 0, None)
+
+
+def test_of_more_series_than_a_status_shows_those_with_the_newest_points_are_shown() -> None:
+    begin = at("01T00:33")
+    points = [
+        policy.GoodPoint(f"c-{n:03}", begin + timedelta(minutes=n), f"of-{n}") for n in range(300)
+    ]
+
+    status = policy.decide(seen(spec(), points=points)).status
+
+    assert [s.claim for s in status.series] == [f"c-{n:03}" for n in range(300 - SHOWN_MAX, 300)]
+    assert status.good == 300
+    assert PolicyStatus.model_validate(status.dump()) == status
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,9 @@ DUMPS_MAX: Final = 16
 CLAIMS_MAX: Final = 256
 """Claims of one run, those that selectors choose included."""
 
+SHOWN_MAX: Final = CLAIMS_MAX
+"""Series that a status shows. There may be more: claims come and go, their points stay."""
+
 
 class SelectorOperator(StrEnum):
     """Relations of a label to the values of an expression."""
@@ -316,12 +319,17 @@ class PolicyStatus(Model):
     )
     good: int = Field(default=0, ge=0, description="Good points of all series.")
     series: tuple[SeriesStatus, ...] = Field(
-        default=(), description="What exists of each claim.", max_length=CLAIMS_MAX
+        default=(),
+        description=f"What exists of each claim; of more than {SHOWN_MAX}, those with the newest "
+        "points. What is not shown is kept and counted in good all the same.",
+        max_length=SHOWN_MAX,
     )
     copies: tuple[CopiesStatus, ...] = Field(
         default=(),
-        description="When the rolling copies of each directory were looked at, and what was found.",
-        max_length=CLAIMS_MAX,
+        description="When the rolling copies of each directory were looked at, and what was found; "
+        f"of more than {SHOWN_MAX}, those that the policy names and those copied last: the others "
+        "are not listed, scrubbed or pruned.",
+        max_length=SHOWN_MAX,
     )
 
 

@@ -49,8 +49,8 @@ class _MomentType(click.ParamType[Moment]):
                 moment = parse_time(value)
             except DataError as error:
                 self.fail(
-                    f"{error.message}; write a date (2027-03-01: midnight in the policy's zone) or a time"
-                    " with its offset (2026-11-22T03:00:00+01:00)",
+                    f"{error.message}; write a date (2027-03-01: midnight in the policy's zone) or"
+                    " a time with its offset (2026-11-22T03:00:00+01:00)",
                     param,
                     ctx,
                 )

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from backstay.api.common import changed, with_condition
-from backstay.api.policy import PolicySpec, PolicyStatus, SeriesStatus
+from backstay.api.policy import SHOWN_MAX, PolicySpec, PolicyStatus, SeriesStatus
 from backstay.api.schedule import MissedSlots
 from backstay.domain.carriers import rules_of
 from backstay.domain.density import density_warning
@@ -212,7 +212,7 @@ def _describe(seen: Seen) -> PolicyStatus:
         newest[point.claim] = max(point.taken, newest.get(point.claim, point.taken))
     series = tuple(
         SeriesStatus(claim=claim, good=count[claim], newest=newest[claim])
-        for claim in sorted(count)
+        for claim in sorted(sorted(count, key=lambda c: (newest[c], c))[-SHOWN_MAX:])
     )
     started = [r.started for r in seen.runs if r.started]
     incomplete = {r.name for r in seen.runs if not r.complete}

@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 
 from backstay.api.backup import BackupPhase, BackupStatus, PointResult, PointStatus
 from backstay.api.common import Condition
+from backstay.api.policy import SHOWN_MAX, PolicyStatus
 from backstay.api.rolling import CopiesStatus, PlannedCopy, Rolling
 from backstay.domain import brakes, labels, objects, records
 from backstay.domain.agent_result import AgentResult
@@ -144,13 +145,15 @@ def plan(seen: Seen) -> Plan:
     """Given what was read of one policy, return what to do."""
     seen, given_up = _give_up(seen)
     chores, held, told = [], list[Held](), dict[str, tuple[Point, str]]()
-    for kept in seen.kept:
+    for number, kept in enumerate(seen.kept):
         verdicts, stopped = judged(seen, kept)
         held += [stopped] if stopped else []
         for shown, verdict in zip(kept.shown, verdicts, strict=True):
             after = _after(shown.point, verdict)
             text = until(after, seen.rules, seen.now, last=verdict.last)
             told[shown.entry.artifact or ""] = after, text
+        if seen.policy is not None and number >= SHOWN_MAX:
+            continue  # Without a place to note that it was listed, it would be for ever.
         if (chore := _chore(seen, kept, verdicts)) is not None:
             chores.append(chore)
     statuses = (
@@ -214,7 +217,8 @@ def kept_of(
     namespace: str, policy: str, runs: Sequence[Run], planned: Sequence[Planned]
 ) -> list[Kept]:
     """Given a policy's address, its Backups, and the directories that it names now and how they
-    are kept, return the series of all of them with the points that the Backups show.
+    are kept, return the series of all of them with the points that the Backups show: first those
+    that it names, then those copied last.
     """
     found: dict[tuple[str, str], Kept] = {}
     shown: dict[tuple[str, str], list[Shown]] = {}
@@ -231,7 +235,22 @@ def kept_of(
             point = _living(series, entry)
             if entry is not None and point is not None:
                 shown.setdefault(place, []).append(Shown(run, entry, point))
-    return [replace(kept, shown=tuple(shown.get(place, ()))) for place, kept in found.items()]
+    made = [replace(kept, shown=tuple(shown.get(place, ()))) for place, kept in found.items()]
+    named = len({_place(*wanted) for wanted in planned})
+    return made[:named] + sorted(made[named:], key=_newest, reverse=True)
+
+
+def _newest(kept: Kept) -> float:
+    """When the newest point of a series was taken; 0 where it has none."""
+    return max((shown.point.taken.timestamp() for shown in kept.shown), default=0.0)
+
+
+def looks_of(status: PolicyStatus, kept: Sequence[Kept]) -> dict[str, CopiesStatus]:
+    """Given a policy's status and its series, return what was seen of them by series. What no
+    point, no record and no policy speaks of any more is forgotten.
+    """
+    known = {k.copy.series for k in kept[:SHOWN_MAX]}
+    return {look.series: look for look in status.copies if look.series in known}
 
 
 def series_of(namespace: str, policy: str, copy: PlannedCopy) -> Series:

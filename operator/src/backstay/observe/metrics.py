@@ -90,7 +90,7 @@ def on_scrubbed(namespace: str, policy: str, directory: str, files: int) -> None
 
 
 def forget_scrubbed(namespace: str, policy: str) -> None:
-    """Given a policy that is gone, drop what was shown of its copies."""
+    """Given a policy, drop what was shown of its copies, of directories of the past too."""
     ROT.remove_by_labels({"namespace": namespace, "policy": policy})
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final
 
 from backstay.api.common import Condition, changed
-from backstay.api.policy import PolicySpec
+from backstay.api.policy import SHOWN_MAX, PolicySpec
 from backstay.api.rolling import CopiesStatus
 from backstay.domain import brakes, labels, objects, rebuild, rolling_answers, rolling_upkeep
 from backstay.domain.carriers import rules_of
@@ -23,7 +23,7 @@ from backstay.domain.errors import AlreadyExists, Transient, UserError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.rolling import RollingPoint
 from backstay.domain.rolling_answers import Answered
-from backstay.domain.rolling_upkeep import Answer, Chore, Seen, Verb, kept_of
+from backstay.domain.rolling_upkeep import Answer, Chore, Seen, Verb, kept_of, looks_of
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
@@ -73,6 +73,9 @@ class CopiesReconciler:
             return None
         if seen.policy is None:
             metrics.forget_scrubbed(key.namespace, key.name)
+        elif len(seen.kept) > SHOWN_MAX:
+            more = len(seen.kept) - SHOWN_MAX
+            log.warning("%s: nothing is done for %d series, as its status has no room", key, more)
         plan = rolling_upkeep.plan(seen)
         work = Work(self._client)
         if seen.policy is not None and plan.conditions is not None:
@@ -84,6 +87,7 @@ class CopiesReconciler:
             await work.do(
                 *((c.kept.series.key, partial(self._do, seen, c, looks, done)) for c in plan.chores)
             )
+            metrics.forget_scrubbed(key.namespace, key.name)
             for look in looks.values():
                 metrics.on_scrubbed(key.namespace, key.name, look.series, look.rot)
             if seen.policy is not None and looks != seen.looks:
@@ -212,10 +216,11 @@ def copies_seen(
     requests = [r for r in world.requests if objects.namespace(r) == place[0]]
     status = policy_status(policy) if policy is not None else None
     notes = objects.annotations(policy or {})
+    kept = kept_of(*place, runs, planned)
     return Seen(
         now=now,
         rules=rules_of(parse_policy_spec(policy)) if policy is not None else None,
-        kept=kept_of(*place, runs, planned),
+        kept=kept,
         finished=[r for r in runs if r.status.phase.final],
         copying=rolling_upkeep.copying(*place, runs),
         requests=frozenset(map(objects.uid, requests)),
@@ -224,7 +229,7 @@ def copies_seen(
         clock=brake,
         policy=policy,
         conditions=status.conditions if status else (),
-        looks={look.series: look for look in status.copies} if status else {},
+        looks=looks_of(status, kept) if status else {},
         rebuilt_at=status.rebuilt_at if status else None,
     )
 
