@@ -122,6 +122,7 @@ def test_a_hard_link_that_changes_between_the_walks_of_its_directories_is_told_a
 
     assert code == 0, told
     assert tree_differences(place.folder.trees / "r2") == []
+    assert told["point"]["bytes"] == 2 * len(b"another")
     stamp = told["point"]["stamp"]
     target = {"root": str(place.source.parent), "path": "restored"}
     assert place.agent("restore", place.task(stamp=stamp, target=target)).code == 0

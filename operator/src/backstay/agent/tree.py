@@ -57,7 +57,7 @@ def make_tree(
         built = build(plan)
         copy_deferred(plan, built, task.limits.bandwidth)
         dressed = dress_directories(plan, built)
-        totals = _totals_after(difference, built)
+        totals = _totals_after(plan, difference, built)
         changes = _changes(task.run, difference, dressed, totals)
         save(partial / "manifest", base.manifest if base else None, changes)
         point = point_with(totals)
@@ -126,12 +126,12 @@ def _processes(task: CopyTask, new: int) -> int:
     return 2 * task.limits.processes
 
 
-def _totals_after(difference: Difference, built: Built) -> Totals:
+def _totals_after(plan: Plan, difference: Difference, built: Built) -> Totals:
     """What the tree has, which differs from what the walk saw where the source moved."""
     totals = difference.totals
     for path, listing in built.listings.items():
-        seen = difference.scan.changed.get(path)
-        if seen is not None and seen.stats is not listing.stats:
+        seen = plan.now(path)
+        if seen.stats is not listing.stats:
             totals = totals - totals_of(seen) + totals_of(listing)
     return totals
 
