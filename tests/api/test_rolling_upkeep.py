@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.rolling_world import WORKER, World
+from tests.support.rolling_world import WORKER, World, ensure_node
 
 from backstay.cli import main as kubectl_backstay
 from backstay.domain import labels, objects
@@ -17,10 +18,12 @@ from backstay.domain.objects import Obj, dig
 from backstay.kube.resources import (
     BACKUP,
     BACKUP_POLICY,
+    NODE,
     Resource,
 )
 from backstay.observe import metrics
 from backstay.reconcile import keys
+from backstay.settings import DestinationRoot
 
 
 async def test_the_next_copy_takes_the_tier_over_and_the_dated_one_is_pruned(world: World) -> None:
@@ -233,3 +236,90 @@ async def test_a_record_whose_maker_was_killed_before_its_status_is_ended_not_ma
     stamps = [b["status"]["points"][0]["rolling"]["stamp"] for b in found.values()]
     assert sorted(stamps) == sorted(world.points())
     assert {b["status"]["phase"] for b in found.values()} == {"Completed"}
+
+
+OLD = "worker-old"
+
+
+async def _moved(world: World) -> None:
+    """A policy that has copies of a node, and then was moved to another one and has copies there;
+    a day ago.
+    """
+    await ensure_node(world.client, OLD, ready=True)
+    source = {"hostPath": {"path": str(world.source / "uploads"), "node": OLD}}
+    world.node.name = OLD
+    await world.policy(source=source)
+    await world.run(slot=-2)
+    world.node.name = WORKER
+    source["hostPath"]["node"] = WORKER
+    await world.patch_policy(spec={"source": source})
+    await world.run(slot=-1)
+
+
+async def _looks(world: World) -> dict[str, Obj]:
+    policy = await world.get(BACKUP_POLICY, "uploads")
+    return {look["series"].partition(":")[0]: look for look in policy["status"]["copies"]}
+
+
+async def test_a_series_whose_node_is_gone_is_told_and_holds_up_no_other(world: World) -> None:
+    await _moved(world)
+    node = await world.client.get(NODE, OLD)
+    await world.client.delete(NODE, OLD, None, uid=objects.uid(node))
+
+    await world.relist()
+
+    looks = await _looks(world)
+    assert looks[OLD]["message"].startswith(f"list: there is no node {OLD}")
+    assert "delete the Backups" in looks[OLD]["message"]
+    assert "message" not in looks[WORKER]
+    assert looks[WORKER]["listedAt"] > "2026-06"
+    assert await world.jobs() == []
+    copies = keys.copies(world.namespace, "uploads")
+    version = objects.version(await world.get(BACKUP_POLICY, "uploads"))
+    assert await world.look(copies) is None
+    assert objects.version(await world.get(BACKUP_POLICY, "uploads")) == version
+
+    for backup in await world.client.list(BACKUP, world.namespace):
+        if OLD in backup["status"]["points"][0]["claim"]:
+            uid = objects.uid(backup)
+            await world.client.delete(BACKUP, objects.name(backup), world.namespace, uid=uid)
+    await world.settle(copies)
+    assert set(await _looks(world)) == {WORKER}
+
+
+async def test_a_series_whose_node_is_not_ready_is_told_and_tried_again(world: World) -> None:
+    await _moved(world)
+    await ensure_node(world.client, OLD, ready=False)
+
+    await world.relist()
+
+    looks = await _looks(world)
+    assert looks[OLD]["message"].startswith(f"list: node {OLD} is not ready")
+    assert looks[WORKER]["listedAt"] > "2026-06"
+    assert await world.jobs() == []
+    copies = keys.copies(world.namespace, "uploads")
+    after = await world.look(copies)
+    assert after is not None
+    assert after <= timedelta(minutes=5)
+    await ensure_node(world.client, OLD, ready=True)
+    world.node.name = OLD
+    await world.settle(copies)
+    looks = await _looks(world)
+    assert "message" not in looks[OLD]
+    assert looks[OLD]["listedAt"] > "2026-06"
+
+
+async def test_a_series_whose_root_was_taken_back_is_told_and_holds_up_no_other(
+    world: World,
+) -> None:
+    await _moved(world)
+    allowed = DestinationRoot(path=str(world.backup), namespaces=("*",), nodes=(WORKER,))
+    world.restart(destinations=(allowed,))
+
+    await world.relist()
+
+    looks = await _looks(world)
+    assert "rolling.destinations of the chart" in looks[OLD]["message"]
+    assert looks[WORKER]["listedAt"] > "2026-06"
+    assert await world.jobs() == []
+    assert await world.look(keys.copies(world.namespace, "uploads")) is None

@@ -70,6 +70,10 @@ class World:
         if key.kind != keys.RETENTION:  # of snapshots: there are none here
             self._due.add(key)
 
+    async def look(self, key: Key) -> timedelta | None:
+        """Look at a key once, as the queue does; return when it wants to be looked at again."""
+        return await self._router.reconcile(key)
+
     async def step(self) -> bool:
         """Do once what is due; return whether anything was."""
         due, self._due = sorted(self._due), set()

@@ -130,13 +130,20 @@ def _scrubbed(look: CopiesStatus, result: AgentResult, days: int) -> CopiesStatu
     return changed(look, rot=0, rot_parts_left=0, rot_message=None)
 
 
+def look_held_up(look: CopiesStatus, chore: Chore, why: str) -> CopiesStatus:
+    """Given what a policy's status says of a series, and why a chore of it cannot be done for now,
+    return what it says. The chore stays due.
+    """
+    return changed(look, message=f"{chore.verb}: {why}"[:1024])
+
+
 def look_after_failure(
     look: CopiesStatus, chore: Chore, message: str, now: datetime
 ) -> CopiesStatus:
     """Given what a policy's status says of a series, and why a Job of it failed, return what it
     says now. What has its rhythm is tried again in the next one.
     """
-    look = changed(look, message=f"{chore.verb}: {message}"[:1024])
+    look = look_held_up(look, chore, message)
     if chore.verb is Verb.LIST:
         return changed(look, listed_at=now, stale=False)
     return changed(look, scrubbed_at=now) if chore.verb is Verb.SCRUB else look

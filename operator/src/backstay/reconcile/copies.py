@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -42,6 +43,20 @@ from backstay.steps.work import Work
 log = logging.getLogger(__name__)
 
 POLL: Final = timedelta(seconds=3)
+LATER: Final = timedelta(minutes=1)
+"""Until the next look at what waits for a node."""
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What the chores of a pass come to."""
+
+    looks: dict[str, CopiesStatus]
+    """By series, as the policy is to show them."""
+    done: list[Chore] = field(default_factory=list)
+    """Chores whose Jobs are not needed any more, once that is written down."""
+    late: bool = False
+    """Whether one waits for its node."""
 
 
 class CopiesReconciler:
@@ -77,27 +92,37 @@ class CopiesReconciler:
             more = len(seen.kept) - SHOWN_MAX
             log.warning("%s: nothing is done for %d series, as its status has no room", key, more)
         plan = rolling_upkeep.plan(seen)
-        work = Work(self._client)
+        work, late = Work(self._client), False
         if seen.policy is not None and plan.conditions is not None:
             await work.do((key.name, partial(self._tell, seen.policy, plan.conditions)))
         await settle(self._client, work, plan.shown, plan.removable)
         if not (work.follows or plan.shown):
             # What was written just now is read again first: Jobs' answers go onto the same objects.
-            looks, done = dict(seen.looks), list[Chore]()
-            await work.do(
-                *((c.kept.series.key, partial(self._do, seen, c, looks, done)) for c in plan.chores)
-            )
-            metrics.forget_scrubbed(key.namespace, key.name)
-            for look in looks.values():
-                metrics.on_scrubbed(key.namespace, key.name, look.series, look.rot)
-            if seen.policy is not None and looks != seen.looks:
-                await work.do((key.name, partial(self._note, seen.policy, looks)))
-            if not work.failed:
-                await work.do(*((c.kept.series.key, partial(self._forget, c)) for c in done))
+            late = await self._carry_out(key, seen, plan.chores, work)
         if plan.removable or plan.shown:
             self._enqueue(keys.policy(key.namespace, key.name))
         work.raise_failures(key)
-        return POLL if work.follows or plan.shown else None
+        if work.follows or plan.shown:
+            return POLL
+        return LATER if late else None
+
+    async def _carry_out(self, key: Key, seen: Seen, chores: Sequence[Chore], work: Work) -> bool:
+        """Take each chore a step further as items of `work`, and write down what came of it;
+        return whether any has to wait for its node.
+        """
+        looks = dict(seen.looks)
+        came = _Outcome(looks)
+        await work.do(*((c.kept.series.key, partial(self._do, seen, c, came)) for c in chores))
+        metrics.forget_scrubbed(key.namespace, key.name)
+        for look in looks.values():
+            metrics.on_scrubbed(key.namespace, key.name, look.series, look.rot)
+        noted = True
+        # Not as seen: what is known of a directory goes with its last record, too.
+        if seen.policy is not None and looks != _told(seen.policy):
+            noted = await work.do((key.name, partial(self._note, seen.policy, looks)))
+        if noted:
+            await work.do(*((c.kept.series.key, partial(self._forget, c)) for c in came.done))
+        return came.late
 
     async def _gather(self, namespace: str, name: str) -> Seen:
         world = await read(self._client, (namespace, name))
@@ -123,20 +148,30 @@ class CopiesReconciler:
         await tell_held(self._client, self._events, policy, conditions)
         return True
 
-    async def _do(
-        self, seen: Seen, chore: Chore, looks: dict[str, CopiesStatus], done: list[Chore]
-    ) -> bool:
-        """Run a chore a step further, and add it to `done` at its end; return whether to look
-        again soon.
+    async def _do(self, seen: Seen, chore: Chore, came: _Outcome) -> bool:
+        """Run a chore a step further and note what comes of it; return whether to look again soon.
+
+        What keeps a series from its chore is told and is no failure: others have their own pace.
         """
+        series = chore.kept.copy.series
+        look = came.looks.get(series, CopiesStatus(series=series))
+        try:
+            return await self._advance(seen, chore, came, look)
+        except (UserError, Transient) as error:
+            held_up = rolling_answers.look_held_up(look, chore, error.message)
+            if held_up != look:
+                log.warning("%s of %s: %s", chore.verb, chore.kept.series.key, error.message)
+            came.looks[series] = held_up
+            came.late = came.late or isinstance(error, Transient)
+            return False
+
+    async def _advance(self, seen: Seen, chore: Chore, came: _Outcome, look: CopiesStatus) -> bool:
         answer = await self._jobs.run(chore)
         if answer is None:
             return True
-        series = chore.kept.copy.series
-        look = looks.get(series, CopiesStatus(series=series))
         if not answer.ok:
             log.warning("%s of %s: %s", chore.verb, chore.kept.series.key, answer.message)
-            looks[series] = rolling_answers.look_after_failure(
+            came.looks[look.series] = rolling_answers.look_after_failure(
                 look, chore, answer.message, seen.now
             )
             return False
@@ -148,8 +183,10 @@ class CopiesReconciler:
         if answered.again and seen.policy is None:
             # Nowhere to note that a list is needed: the Job stays a while, and with it the plan.
             return False
-        looks[series] = rolling_answers.look_after(look, chore, answer, answered, seen.now)
-        done.append(chore)
+        came.looks[look.series] = rolling_answers.look_after(
+            look, chore, answer, answered, seen.now
+        )
+        came.done.append(chore)
         return True
 
     async def _forget(self, chore: Chore) -> bool:
@@ -232,6 +269,11 @@ def copies_seen(
         looks=looks_of(status, kept) if status else {},
         rebuilt_at=status.rebuilt_at if status else None,
     )
+
+
+def _told(policy: Obj) -> dict[str, CopiesStatus]:
+    """What the policy's status says of looks at its copies, by series."""
+    return {look.series: look for look in policy_status(policy).copies}
 
 
 def _wanted(requests: Sequence[Obj]) -> dict[tuple[str, str], frozenset[str]]:

@@ -97,10 +97,15 @@ class Copying:
     async def ready_node(self, site: Site) -> str | None:
         """Given a site, return the node for a Job of it, None if any will do.
 
-        Raise Transient if it is missing or not ready.
+        Raise UserError if it is missing, Transient if it is not ready.
         """
         node = await self._node(site)
-        trouble, _ = await self.trouble(node)
+        trouble, for_good = await self.trouble(node)
+        if for_good:
+            raise UserError(
+                "NodeNotFound",
+                f"{trouble}; if it does not come back, delete the Backups that have copies of it",
+            )
         if trouble:
             raise Transient(trouble)
         return node

@@ -36,8 +36,8 @@ class UpkeepJobs:
         """Given a chore, have its Job made if there is none; return what it said, None as long as
         it has not ended.
 
-        Raise UserError if the administrator does not allow the destination any more, Transient if
-        its node is not ready.
+        Raise UserError if the administrator does not allow the destination any more or its node
+        is gone, Transient if that is not ready.
         """
         site = self._site(chore)
         work = _work(chore, site)

@@ -47,13 +47,20 @@ class Work:
         """Whether any item failed or lost a race."""
         return bool(self._failures) or self._lost_race
 
-    async def do(self, *items: Item) -> None:
-        """Given items, do them all side by side; keep failures for later. Raise Fatal at once."""
-        await each(self._client, (partial(self._attempt, *item) for item in items))
+    async def do(self, *items: Item) -> bool:
+        """Given items, do them all side by side; keep failures for later. Return whether all of
+        them were done. Raise Fatal at once.
+        """
+        done: list[str] = []
+        await each(self._client, (partial(self._attempt, done, *item) for item in items))
+        return len(done) == len(items)
 
-    async def _attempt(self, what: str, work: Callable[[], Awaitable[bool]]) -> None:
+    async def _attempt(
+        self, done: list[str], what: str, work: Callable[[], Awaitable[bool]]
+    ) -> None:
         try:
             self.follows = await work() or self.follows
+            done.append(what)
         except Fatal:
             raise
         except Conflict as error:
