@@ -189,9 +189,9 @@ async def test_a_content_that_outlived_its_snapshot_has_its_record_too(
 
 async def test_a_slot_that_a_rebuilt_record_names_is_done(client: Client, namespace: str) -> None:
     # given the record of a slot that comes only after the policy was made
-    slot = (SystemClock().now() + timedelta(days=3)).replace(
-        hour=0, minute=32, second=0, microsecond=0
-    )
+    now = SystemClock().now()
+    slot = now.replace(hour=0, minute=32, second=0, microsecond=0)
+    slot += timedelta(days=int(slot <= now))
     point = await make_point(client, namespace, slot)
     await make_policy(client, namespace, schedule={"cron": "32 0 * * *"})
     await rebuild(client, namespace)

@@ -21,6 +21,7 @@ from tests.support.schedules import (
 from backstay.domain import objects
 from backstay.domain.objects import dig
 from backstay.engine.queue import Key
+from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.exec import Exec
@@ -77,7 +78,8 @@ async def rig(client: Client, credentials: Login, namespace: str) -> AsyncIterat
         counted[0].on_request(verb, plural, status, seconds)
 
     clock = MovedClock()
-    async with Client(credentials, clock, on_request=count) as watched:
+    # As if the API server's clock were moved as well: its client sees no skew.
+    async with Client(credentials, SystemClock(), on_request=count) as watched:
         counted.append(Rig(watched, credentials, clock, namespace))
         bodies = [policy_body(namespace, "shop"), policy_body(namespace, "other", "more")]
         await make_policies(client, bodies)

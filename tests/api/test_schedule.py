@@ -19,6 +19,7 @@ from tests.support.schedules import (
     policy_body,
 )
 
+from backstay.api.common import format_time
 from backstay.domain import objects
 from backstay.domain.errors import Conflict, Fatal
 from backstay.domain.objects import Obj
@@ -26,6 +27,7 @@ from backstay.domain.times import parse_time
 from backstay.domain.timing import offset_of
 from backstay.durations import format_duration
 from backstay.engine.queue import Key, Queue
+from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.login import Login
@@ -76,7 +78,8 @@ class Rig:
 @pytest.fixture
 async def rig(credentials: Login, namespace: str) -> AsyncIterator[Rig]:
     clock = MovedClock()
-    async with Client(credentials, clock) as client:
+    # As if the API server's clock were moved as well: its client sees no skew.
+    async with Client(credentials, SystemClock()) as client:
         await make_snapshot_class(client)
         await make_source(client, namespace)
         yield Rig(client, clock)
@@ -138,7 +141,7 @@ async def test_an_operator_that_dies_before_the_status_starts_the_slot_once_and_
 ) -> None:
     slot = await make_policy(rig, namespace)
     rig.clock.move_to(slot + timedelta(hours=3, minutes=5))
-    dying = Dying(credentials, rig.clock)
+    dying = Dying(credentials, SystemClock())
     async with dying:
         with pytest.raises(Fatal):
             await Rig(dying, rig.clock).look(namespace)
@@ -240,7 +243,7 @@ async def test_a_status_write_that_lost_a_race_counts_nothing_twice(
 ) -> None:
     slot = await make_policy(rig, namespace, startingDeadline="1m")
     rig.clock.move_to(slot + timedelta(minutes=30))
-    async with Racing(credentials, rig.clock) as racing:
+    async with Racing(credentials, SystemClock()) as racing:
         with pytest.raises(Conflict):
             await Rig(racing, rig.clock).look(namespace)
 
@@ -248,3 +251,53 @@ async def test_a_status_write_that_lost_a_race_counts_nothing_twice(
 
     (entry,) = policy["status"]["missed"]
     assert (entry["reason"], entry["count"]) == ("DeadlineExceeded", 1)
+
+
+async def test_a_clock_that_is_a_year_ahead_starts_nothing_and_once_it_is_mended_all_goes_on(
+    credentials: Login, rig: Rig, namespace: str
+) -> None:
+    slot = await make_policy(rig, namespace)
+    clock = MovedClock()
+    async with Client(credentials, clock) as client:
+        ahead = Rig(client, clock)
+        clock.move_to(slot + timedelta(days=365, minutes=1))
+        policy = await ahead.look(namespace)
+
+        assert await ahead.slots(namespace) == []
+        assert "lastSlot" not in policy["status"]
+        (ready,) = policy["status"]["conditions"]
+        assert (ready["status"], ready["reason"]) == ("False", "ClockSkew")
+        assert "ahead of the API server's: no slot of the schedule is started" in ready["message"]
+
+    rig.clock.move_to(slot + timedelta(minutes=1))
+    policy = await rig.look(namespace)
+
+    assert await rig.slots(namespace) == [slot]
+    assert policy["status"]["conditions"][0]["status"] == "True"
+
+
+async def test_what_a_clock_that_was_ahead_has_left_stops_no_schedule(
+    rig: Rig, namespace: str
+) -> None:
+    # given the lastSlot and the record of next year, by an operator that knew no better
+    slot = await make_policy(rig, namespace)
+    future = slot + timedelta(days=365)
+    spec = {"policy": "shop", "trigger": "Imported", "scheduledFor": format_time(future)}
+    body: Obj = {"metadata": {"name": "shop-future", "namespace": namespace}, "spec": spec}
+    await rig.client.create(BACKUP, body)
+    policy = await rig.client.get(BACKUP_POLICY, "shop", namespace)
+    patch: Obj = {"metadata": {"resourceVersion": objects.version(policy)}}
+    patch["status"] = {"lastSlot": format_time(future)}
+    await rig.client.patch(BACKUP_POLICY, "shop", namespace, patch, subresource="status")
+
+    rig.clock.move_to(slot + timedelta(minutes=1))
+    policy = await rig.look(namespace)
+
+    assert await rig.slots(namespace) == [slot, future]
+    assert policy["status"]["lastSlot"] == format_time(slot)
+    ready = policy["status"]["conditions"][0]
+    assert ready["status"] == "True"
+    assert f"the slot {format_time(future)}, which is over a day ahead" in ready["message"]
+    events = await rig.client.list(EVENT, namespace)
+    (told,) = [e for e in events if e["reason"] == "LastSlotIgnored"]
+    assert format_time(future) in told["message"]

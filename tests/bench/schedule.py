@@ -38,6 +38,7 @@ from backstay.domain.objects import Obj
 from backstay.domain.timing import offset_of
 from backstay.durations import format_duration
 from backstay.engine.queue import Key, Queue
+from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.exec import Exec
@@ -95,7 +96,7 @@ class Watched(Client):
         made = await super().create(resource, body)
         if resource is VOLUME_SNAPSHOT:
             key = keys.backup(objects.namespace(body), objects.labels(body)[labels.BACKUP])
-            self.seen.asked[key] = self._clock.now()
+            self.seen.asked[key] = self.seen.clock.now()
             self.asked_for.put_nowait((key, made))
         return made
 
@@ -116,7 +117,8 @@ async def _measure(kubeconfig: Path, jitter: timedelta | None) -> list[Figure]:
     access, clock = await login(kubeconfig), MovedClock()
     seen = Seen(clock)
     async with (
-        Watched(access, clock, on_request=seen.on_request) as client,
+        # As if the API server's clock were moved as well: its client sees no skew.
+        Watched(access, SystemClock(), on_request=seen.on_request) as client,
         Client(access, clock) as others,
     ):
         client.seen, client.asked_for = seen, asyncio.Queue()

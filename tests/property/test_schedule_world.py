@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.schedule_world import MINUTE, World, with_schedule
+from tests.support.schedule_world import DAY, MINUTE, World, with_schedule
 
 from backstay.api.common import changed
 from backstay.api.policy import PolicySpec
@@ -106,9 +106,10 @@ steps: st.SearchStrategy[Step] = st.one_of(
     editing(blackouts=st.lists(windows, max_size=2).map(tuple)),
     st.booleans().map(lambda on: lambda world: world.edit(changed(world.spec, suspend=on))),
     st.just(World.apply_again),
-    st.sampled_from([-40, -1, 0, 1, 70]).map(
+    st.sampled_from([-40, -1, 0, 1, 70, 400 * 24 * 60]).map(
         lambda minutes: lambda world: world.set_clock(minutes * MINUTE)
     ),
+    st.sampled_from([30, 400]).map(lambda days: lambda world: world.have_been_ahead(days * DAY)),
 )
 
 

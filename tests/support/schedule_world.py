@@ -7,12 +7,12 @@ What must always hold is asserted where it could break.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from backstay.api.common import changed
 from backstay.api.policy import PolicySpec, PolicyStatus
-from backstay.api.schedule import Blackout, MissedSlots, Schedule
-from backstay.domain import policy, schedule
+from backstay.api.schedule import MISSED_MAX, Blackout, MissedSlots, MissReason, Schedule
+from backstay.domain import brakes, policy, schedule
 from backstay.domain.calendar import load_zone
 
 MINUTE = timedelta(minutes=1)
@@ -82,6 +82,21 @@ class World:
         self.skew = skew
         self._disturb()
 
+    def have_been_ahead(self, by: timedelta) -> None:
+        """An operator without a brake on its clock has run a slot of the far future, and moved
+        lastSlot there: what was counted of the slots in between is lost.
+        """
+        slot = (self.now + by).replace(second=0, microsecond=0)
+        if self.spec.suspend:
+            return
+        told = MissedSlots(reason=MissReason.DEADLINE_EXCEEDED, count=500, first=slot, last=slot)
+        newest = max((s for s in self.carriers if s <= self.now), default=self.created)
+        self.missed = {s for s in self.missed if s <= newest}
+        self.carriers.add(slot)
+        missed = (*self.status.missed, told)[-MISSED_MAX:]
+        self.status = changed(self.status, last_slot=slot, missed=missed)
+        self._disturb()
+
     def kill(self) -> None:
         self.alive = False
         self.promise = None
@@ -109,8 +124,14 @@ class World:
     def look(self) -> None:
         """One reconcile."""
         now = self.now + self.skew
-        self._note_edits()
+        off = bool(brakes.clock_off(self.skew))
+        if not off:
+            self._note_edits()
         decision = policy.decide(self._seen(now))
+        if off:
+            assert decision.slot is None, "a slot started by a clock that is off"
+            assert decision.status.last_slot == self.status.last_slot
+            assert decision.missed == ()
         if decision.slot is not None:
             self._start(decision.slot, now)
         elif self.promise is not None and now >= self.promise:
@@ -156,6 +177,7 @@ class World:
             namespace=NAMESPACE,
             name=NAME,
             edited=self.edited,
+            clock=brakes.clock_off(self.skew),
         )
 
     def _start(self, slot: datetime, now: datetime) -> None:
@@ -182,7 +204,13 @@ class World:
         wanted, status = self._wanted(), decision.status
         parsed = schedule.Schedule.parse(wanted.cron, wanted.time_zone)
         begin = max(self.created, status.resumed_at or self.created)
-        counted = max(begin, self.status.last_slot or begin)
+        before, now = self.status.last_slot, self.now + self.skew
+        if before is not None and before > now + DAY and not brakes.clock_off(self.skew):
+            assert status.last_slot is None or status.last_slot <= now, "the far future stays"
+            assert all(m.last <= now for m in status.missed)
+            assert decision.ignored == before
+            before = max((s for s in self.carriers if s <= now), default=None)
+        counted = max(begin, before or begin)
         if status.last_slot is None or status.last_slot <= counted:
             assert decision.missed == ()
             return
@@ -214,7 +242,8 @@ def promised(status: PolicyStatus) -> datetime | None:
     if status.next_run is None or status.schedule is None:
         return None
     zone = load_zone(status.schedule.rpartition(" ")[2])
-    return datetime.fromisoformat(status.next_run).replace(tzinfo=zone)
+    # In UTC: Python calls a moment of an hour that comes twice equal to none of another zone.
+    return datetime.fromisoformat(status.next_run).replace(tzinfo=zone).astimezone(UTC)
 
 
 def in_window(window: Blackout, zone: str, moment: datetime) -> bool:

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.unit.plans.policies import SLOT, YESTERDAY, at, ready, seen, spec
+from tests.unit.plans.policies import NOW, SLOT, YESTERDAY, at, ran, ready, seen, spec
 
 from backstay.api.common import changed
 from backstay.api.policy import PolicySpec, PolicyStatus
-from backstay.api.schedule import Blackout
+from backstay.api.schedule import Blackout, MissedSlots, MissReason
 from backstay.domain import policy
 
 
@@ -169,3 +169,63 @@ def test_jitter_that_is_long_for_its_schedule_is_told_beside_other_warnings() ->
     assert status == "True"
     assert message.startswith("the policy is valid, but its schedule is denser than its finest")
     assert "; and spec.schedule.jitter of 2h is no shorter than" in message
+
+
+AHEAD = "the operator's clock is over 60 s ahead of the API server's"
+NEXT_YEAR = SLOT + timedelta(days=365)
+
+
+def test_no_slot_starts_and_none_is_counted_while_our_clock_is_off() -> None:
+    status = PolicyStatus(last_slot=YESTERDAY, schedule="32 0 * * * UTC")
+    decision = policy.decide(
+        seen(spec(), now=NOW + timedelta(days=365), status=status, clock=AHEAD)
+    )
+
+    assert (decision.slot, decision.missed) == (None, ())
+    assert (decision.status.last_slot, decision.status.next_run) == (YESTERDAY, None)
+    assert ready(decision) == (
+        "False",
+        "ClockSkew",
+        f"{AHEAD}: no slot of the schedule is started until they agree; check the time of the "
+        "nodes",
+    )
+    assert decision.after == policy.CLOCK_POLL
+
+
+def test_a_suspension_that_was_not_seen_yet_starts_nothing_while_our_clock_is_off() -> None:
+    decision = policy.decide(seen(spec(suspend=True), clock=AHEAD))
+    assert (decision.slot, decision.status.last_slot) == (None, YESTERDAY)
+
+
+@pytest.mark.parametrize("wanted", [spec(cron=None), spec(suspend=True)], ids=["none", "suspended"])
+def test_a_policy_that_starts_nothing_anyway_says_nothing_of_our_clock(wanted: PolicySpec) -> None:
+    assert ready(policy.decide(seen(wanted, clock=AHEAD)))[0] == "True"
+
+
+def test_a_last_slot_of_the_far_future_is_taken_back_and_told_and_the_slot_of_now_runs() -> None:
+    counted = MissedSlots(
+        reason=MissReason.DEADLINE_EXCEEDED, count=364, first=SLOT, last=NEXT_YEAR
+    )
+    status = PolicyStatus(last_slot=NEXT_YEAR, missed=(counted,))
+    decision = policy.decide(seen(spec(), status=status, runs=[ran(YESTERDAY, finished=True)]))
+
+    assert (decision.slot, decision.ignored) == (SLOT, NEXT_YEAR)
+    assert (decision.status.last_slot, decision.status.missed) == (SLOT, ())
+    assert policy.decide(seen(spec(), status=decision.status)).ignored is None
+
+
+@pytest.mark.parametrize(
+    "known", [{"slots": [NEXT_YEAR]}, {"runs": [ran(NEXT_YEAR, finished=True)]}]
+)
+def test_a_record_of_the_far_future_stops_nothing_and_is_told(known: dict[str, Any]) -> None:
+    decision = policy.decide(seen(spec(), **known))
+
+    assert decision.slot == SLOT
+    status, _, message = ready(decision)
+    assert status == "True"
+    assert "the slot 2027-11-22T00:32:00Z, which is over a day ahead" in message
+
+
+def test_a_slot_of_the_next_day_that_is_known_is_done() -> None:
+    tomorrow = SLOT + timedelta(days=1)
+    assert policy.decide(seen(spec(), slots=[tomorrow])).slot is None

@@ -28,6 +28,7 @@ CLOCK_SLACK: Final = timedelta(seconds=60)
 """How far our clock may be from the API server's."""
 
 CONDITION: Final = "RetentionHeld"
+CLOCK_SKEW: Final = "ClockSkew"
 _HASH_CHARS: Final = 10
 _TOLD: Final = 2
 """Claims that a message names: it has to stay readable."""
@@ -101,18 +102,24 @@ def clock(skew: timedelta | None) -> Brake | None:
 
     The message has no figures: they change at each pass, and each change would be a write.
     """
-    if skew is None:
-        what = "the API server does not tell its time"
-    elif abs(skew) > CLOCK_SLACK:
-        side = "ahead of" if skew > timedelta(0) else "behind"
-        seconds = int(CLOCK_SLACK.total_seconds())
-        what = f"the operator's clock is over {seconds} s {side} the API server's"
-    else:
+    what = "the API server does not tell its time" if skew is None else clock_off(skew)
+    if not what:
         return None
     return Brake(
-        "ClockSkew",
+        CLOCK_SKEW,
         f"{what}: nothing is marked or swept until they agree; check the time of the nodes",
     )
+
+
+def clock_off(skew: timedelta | None) -> str:
+    """Given how far our clock is ahead of the API server's (None: nobody knows), return in words
+    that this is too far, "" if it is not known to be. No figures, as in clock().
+    """
+    if skew is None or abs(skew) <= CLOCK_SLACK:
+        return ""
+    side = "ahead of" if skew > timedelta(0) else "behind"
+    seconds = int(CLOCK_SLACK.total_seconds())
+    return f"the operator's clock is over {seconds} s {side} the API server's"
 
 
 def mass_mark(held: Sequence[Held], namespace: str, policy: str) -> Brake | None:

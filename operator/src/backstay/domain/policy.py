@@ -3,19 +3,21 @@
 Invariants: at most one scheduled run of a policy is unfinished; `lastSlot` moves only over slots
 that have their Backup or can have none any more, and `missed` with it; a suspended policy runs
 nothing; slots that passed while it was suspended, or before its schedule was changed, are never
-caught up.
+caught up; while our clock is off, no slot starts and none is counted; a slot of the far future,
+as a clock that was ahead has left it, stops nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.common import changed, with_condition
+from backstay.api.common import changed, format_time, with_condition
 from backstay.api.policy import SHOWN_MAX, PolicySpec, PolicyStatus, SeriesStatus
 from backstay.api.schedule import MissedSlots
+from backstay.domain.brakes import CLOCK_SKEW
 from backstay.domain.carriers import rules_of
 from backstay.domain.density import density_warning
 from backstay.domain.due import Due, Known, continues, due, with_missed
@@ -24,6 +26,10 @@ from backstay.domain.timing import Timing, jitter_warning
 
 OVERLAP_POLL: Final = timedelta(minutes=1)
 """The end of a run wakes its policy; this is for an end that nobody saw."""
+CLOCK_POLL: Final = timedelta(minutes=1)
+"""Nothing wakes us when a clock is set right."""
+FAR: Final = timedelta(days=1)
+"""A slot later than this from now was named by a clock that was ahead: no slot starts early."""
 LONGEST_WAIT: Final = timedelta(hours=1)
 """A clock that is set while we wait must not cost more than this."""
 
@@ -69,6 +75,8 @@ class Seen:
     name: str = ""
     edited: datetime | None = None
     """No edit of the spec is younger, by the API server's word; None if it says nothing."""
+    clock: str = ""
+    """In words, how our clock is off the API server's; "" if it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +90,21 @@ class Decision:
     """What this status counts and the one before did not."""
     news: tuple[MissedSlots, ...] = ()
     """Those of `missed` that begin an entry of status.missed: people are to be told."""
+    ignored: datetime | None = None
+    """A lastSlot of the far future, which this status takes back: people are to be told."""
 
 
 def decide(seen: Seen) -> Decision:
     """Given what was seen of a policy, return what to do next. Never raises."""
     status = _describe(seen)
     timing, problem = _timing(seen)
-    if seen.spec is not None:
-        status = _begin(seen, status, timing)
+    if seen.spec is not None and not seen.clock:
+        status = _begin(seen, _taken_back(seen, status), timing)
     wanted = None
-    if timing is not None and not status.suspended:
+    if seen.clock:
+        if timing is not None and seen.spec is not None and not seen.spec.suspend:
+            problem = _held(seen.clock)
+    elif timing is not None and not status.suspended:
         wanted = _due(seen, status, timing)
         if wanted.next_run is None:
             problem = problem or _never(timing)
@@ -103,16 +116,46 @@ def decide(seen: Seen) -> Decision:
             type="Ready",
             ok=problem is None,
             reason=problem.reason if problem else "Valid",
-            message=problem.message if problem else _valid(seen.spec, timing),
+            message=problem.message if problem else _valid(seen, timing),
             generation=seen.generation,
             now=seen.now,
         ),
         observed_generation=seen.generation,
         next_run=None,
     )
-    if timing is None or wanted is None:
-        return Decision(status)
-    return _carry_out(seen, status, timing, wanted)
+    decision = Decision(status, after=CLOCK_POLL if seen.clock else None)
+    if timing is not None and wanted is not None:
+        decision = _carry_out(seen, status, timing, wanted)
+    if seen.status.last_slot is not None and status.last_slot != seen.status.last_slot:
+        return replace(decision, ignored=seen.status.last_slot)
+    return decision
+
+
+def _taken_back(seen: Seen, status: PolicyStatus) -> PolicyStatus:
+    """The status without a lastSlot of the far future, and what was counted up to it: what has a
+    record is known, and what came after the newest of these is counted anew.
+    """
+    if status.last_slot is None or not _is_far(status.last_slot, seen.now):
+        return status
+    known = (slot for slot in _recorded(seen) if slot <= seen.now)
+    missed = tuple(m for m in status.missed if not _is_far(m.last, seen.now))
+    return changed(status, last_slot=max(known, default=None), missed=missed)
+
+
+def _is_far(slot: datetime, now: datetime) -> bool:
+    return slot > now + FAR
+
+
+def _recorded(seen: Seen) -> frozenset[datetime]:
+    return frozenset(seen.slots) | {r.slot for r in seen.runs if r.slot}
+
+
+def _held(clock: str) -> UserError:
+    return UserError(
+        CLOCK_SKEW,
+        f"{clock}: no slot of the schedule is started until they agree; check the time of the "
+        "nodes",
+    )
 
 
 def _begin(seen: Seen, status: PolicyStatus, timing: Timing | None) -> PolicyStatus:
@@ -130,7 +173,7 @@ def _begin(seen: Seen, status: PolicyStatus, timing: Timing | None) -> PolicySta
 
 
 def _carry_out(seen: Seen, status: PolicyStatus, timing: Timing, wanted: Due) -> Decision:
-    told = seen.status.missed
+    told = status.missed
     news = wanted.missed
     if continues(told, news, status.last_slot):
         news = news[1:]
@@ -167,7 +210,7 @@ def _due(seen: Seen, status: PolicyStatus, timing: Timing) -> Due:
     known = Known(
         begin=max(seen.created, status.resumed_at or seen.created),
         last_slot=status.last_slot,
-        recorded=frozenset(seen.slots) | {r.slot for r in seen.runs if r.slot},
+        recorded={slot for slot in _recorded(seen) if not _is_far(slot, seen.now)},
     )
     unfinished = [r.slot for r in seen.runs if r.slot and not r.finished]
     return due(timing, known, now=seen.now, busy=min(unfinished, default=None))
@@ -188,8 +231,9 @@ def _local(moment: datetime, timing: Timing) -> str:
     return local.strftime("%Y-%m-%d %H:%M:%S" if local.second else "%Y-%m-%d %H:%M")
 
 
-def _valid(spec: PolicySpec | None, timing: Timing | None) -> str:
+def _valid(seen: Seen, timing: Timing | None) -> str:
     """What Ready says of a policy that can run, with warnings where there are any."""
+    spec = seen.spec
     if spec is None:
         return "the policy is valid"
     said = "the policy is valid and suspended" if spec.suspend else "the policy is valid"
@@ -198,9 +242,20 @@ def _valid(spec: PolicySpec | None, timing: Timing | None) -> str:
     warnings = (
         density_warning(timing.schedule, rules_of(spec)),
         jitter_warning(timing.schedule, spec.schedule.jitter),
+        _far_warning(seen),
     )
     told = "; and ".join(w for w in warnings if w)
     return f"{said}, but {told}" if told else said
+
+
+def _far_warning(seen: Seen) -> str | None:
+    far = max((s for s in _recorded(seen) if _is_far(s, seen.now)), default=None)
+    if far is None:
+        return None
+    return (
+        f"a Backup or its artifacts name the slot {format_time(far)}, which is over a day ahead, "
+        "as a clock that was ahead leaves it: it is ignored; delete that Backup and what it made"
+    )
 
 
 def _describe(seen: Seen) -> PolicyStatus:

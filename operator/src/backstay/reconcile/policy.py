@@ -12,7 +12,7 @@ from backstay.api.backup import BackupPhase, PointResult, Trigger
 from backstay.api.common import format_time
 from backstay.api.policy import PolicySpec, PolicyStatus
 from backstay.api.schedule import MissedSlots, MissReason
-from backstay.domain import labels, naming, objects, policy
+from backstay.domain import brakes, labels, naming, objects, policy
 from backstay.domain.calendar import load_zone
 from backstay.domain.carriers import identity, is_adopted, is_good, point_of, record_of
 from backstay.domain.clock import Clock
@@ -76,6 +76,7 @@ class PolicyReconciler:
         if decision.slot is not None and seen.spec is not None:
             await self._create_run(obj, seen.spec, decision.slot)
         await self._tell_missed(obj, decision.news)
+        await self._tell_ignored(obj, decision.ignored)
         await write_status(self._client, BACKUP_POLICY, obj, decision.status)
         for missed in decision.missed:
             metrics.on_missed(key.namespace, key.name, missed.reason, missed.count)
@@ -125,6 +126,7 @@ class PolicyReconciler:
             namespace=namespace,
             name=name,
             edited=_edited(obj),
+            clock=brakes.clock_off(self._client.skew),
             now=self._clock.now(),
             created=parse_time(dig(obj, "metadata", "creationTimestamp")),
             generation=int(dig(obj, "metadata", "generation", default=0)),
@@ -185,6 +187,20 @@ class PolicyReconciler:
                 type="Normal" if wanted else "Warning",
                 attempt=slot,
             )
+
+    async def _tell_ignored(self, obj: Obj, last_slot: datetime | None) -> None:
+        """One Event when a lastSlot of the far future is taken back, before it is."""
+        if last_slot is None:
+            return
+        slot = format_time(last_slot)
+        await self._events.tell(
+            obj,
+            "LastSlotIgnored",
+            f"status.lastSlot: {slot} is over a day ahead, as a clock that was ahead leaves it: "
+            "it is ignored, and the schedule goes on; check the time of the nodes",
+            type="Warning",
+            attempt=slot,
+        )
 
     async def _tell(self, obj: Obj, old: PolicyStatus, new: PolicyStatus) -> None:
         """One Event when Ready changes its reason."""
