@@ -97,8 +97,8 @@ def test_times_are_read_as_kubernetes_writes_them(text: str) -> None:
     [
         ("soon", "is not an RFC 3339 time"),
         ("2026-11-22T00:32:00", "has no time zone"),
-        ("0001-01-01T00:00:00+14:00", "is not an RFC 3339 time"),
-        ("9999-12-31T23:59:59-12:00", "is not an RFC 3339 time"),
+        ("0001-01-01T00:00:00+14:00", "is too far"),
+        ("9999-12-31T23:59:59-12:00", "is too far"),
     ],
 )
 def test_a_time_that_is_none_is_refused(text: str, words: str) -> None:
