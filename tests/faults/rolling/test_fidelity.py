@@ -345,3 +345,52 @@ def test_a_tree_that_lost_a_file_is_not_what_the_next_one_goes_on_from(place: Pl
     place.copy("r2")
 
     assert_equal_to_rsync(place.source, place.data("r2"))
+
+
+def test_a_file_that_was_touched_is_not_left_out_because_the_older_tree_lost_it(
+    place: Place,
+) -> None:
+    (place.source / "file").write_bytes(b"file")
+    (place.source / "other").write_bytes(b"other")
+    place.copy("r1")
+    os.unlink(place.data("r1") / "file")
+    (place.source / "file").chmod(0o600)
+    (place.source / "file").chmod(0o644)
+
+    result = place.copy("r2")
+
+    assert "notes" not in result or not result["notes"]
+    assert_equal_to_rsync(place.source, place.data("r2"))
+
+
+@pytest.mark.parametrize("where", ["file", "sub/file"])
+@pytest.mark.parametrize("limits", [{}, LIMITED], ids=["own", "rsync"])
+def test_a_tree_with_a_file_cut_short_is_not_what_the_next_one_goes_on_from(
+    on_ext4: Place, where: str, limits: dict[str, object]
+) -> None:
+    place = on_ext4
+    (place.source / "sub").mkdir()
+    (place.source / where).write_bytes(b"x" * 100)
+    (place.source / "other").write_bytes(b"other")
+    place.copy("r1")
+    os.truncate(place.data("r1") / where, 0)
+    (place.source / "other").write_bytes(b"changed")
+
+    place.copy("r2", **limits)
+
+    assert_equal_to_rsync(place.source, place.data("r2"))
+
+
+def test_a_tree_with_another_kind_of_thing_is_not_what_the_next_one_goes_on_from(
+    place: Place,
+) -> None:
+    (place.source / "link").symlink_to("other")
+    (place.source / "other").write_bytes(b"other")
+    place.copy("r1")
+    os.unlink(place.data("r1") / "link")
+    os.mkfifo(place.data("r1") / "link")
+    (place.source / "other").write_bytes(b"changed")
+
+    place.copy("r2")
+
+    assert_equal_to_rsync(place.source, place.data("r2"))

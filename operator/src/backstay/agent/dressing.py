@@ -1,7 +1,8 @@
 """Dress the directories of a built tree, and see that each has what its listing says.
 
 Invariants: directories get their owner, mode and times last; every directory that was touched has
-exactly the names that its listing has; a listing is encoded when its directories' flags are known.
+exactly the names that its listing has, of the same kinds and sizes; a listing is encoded when its
+directories' flags are known.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from backstay.agent.paths import DIRECTORY, VANISHED, Descent, printable
 from backstay.agent.spot import Plan
 
 _DIRECTORIES = 64  # that a process takes at a time
+_KIND = 0o170000  # the bits of a mode that tell a file from a directory
 
 Dressed = tuple[bytes, bytes, bytes]
 """A directory that differs from the last manifest, its digest, and its block of the new one."""
@@ -62,8 +64,10 @@ def _dress_in(
 ) -> None:
     """Dress the directories in one; `fresh`: its listing is yet to say which have attributes."""
     there = sorted(os.fsencode(name) for name in os.listdir(new))
-    if there != listing.stored():
-        raise Damaged(f"{printable(path) or '.'}: {_difference(there, listing.stored())}")
+    stored = listing.stored()
+    if there != stored:
+        raise Damaged(f"{printable(path) or '.'}: {_difference(there, stored)}")
+    _insist_on_kinds(path, listing, new)
     before = plan.before.get(path) if plan.onto else None
     for at, (name, one) in enumerate(zip(listing.names, listing.stats, strict=True)):
         if not one.is_directory:
@@ -76,6 +80,25 @@ def _dress_in(
             flag = _dress_one(new, name, one, None if known else source, below)
         if fresh:
             listing.extras[at] = flag
+
+
+def _insist_on_kinds(path: bytes, listing: Listing, new: int) -> None:
+    """Raise Damaged where what is there has another kind or size than is recorded: what was linked
+    is as the older tree has it.
+    """
+    notes = listing.notes
+    for name, one in zip(listing.names, listing.stats, strict=True):
+        size = one.size
+        if name in notes:
+            if notes[name].get("omitted"):
+                continue
+            size = notes[name].get("size", size)
+        # Of every file of a tree, so without calls that can be spared.
+        there = os.stat(name, dir_fd=new, follow_symlinks=False)
+        kind = there.st_mode & _KIND
+        if kind != one.mode & _KIND or (there.st_size != size and kind == stat.S_IFREG):
+            shown = printable(os.path.join(path, name))
+            raise Damaged(f"{shown}: the copy has another kind or size than its record")
 
 
 def _kept(before: Listing | None, name: bytes, one: Stat, new: int) -> bytes | None:

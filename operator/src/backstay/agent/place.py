@@ -154,7 +154,12 @@ def _is_the_same(spot: Spot, name: bytes, one: Stat, known: Known) -> bool:
     try:
         if hash_file(fd)[0] != digest or stat_of(os.fstat(fd)) != one:
             return False
-        old = open_file(name, spot.old)
+        try:
+            old = open_file(name, spot.old)
+        except OSError as error:
+            if error.errno in VANISHED:
+                return False  # the older tree has lost it, which says nothing of the source
+            raise
         try:
             return xattrs(fd) == xattrs(old)
         finally:
