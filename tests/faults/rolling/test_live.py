@@ -253,9 +253,10 @@ def test_files_and_directories_that_vanish_under_the_copy_do_not_fail_it(
     assert_equal_to_rsync(place.source, place.data("last"))
 
 
+@pytest.mark.parametrize("limits", [{}, {"bandwidth": 1 << 30}], ids=["own", "rsync"])
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
 def test_a_store_into_a_mapped_page_is_copied_by_the_next_run(
-    request: pytest.FixtureRequest, memory: Path, kind: str
+    request: pytest.FixtureRequest, memory: Path, kind: str, limits: dict[str, int]
 ) -> None:
     """A store into a page that is dirty already moves no time."""
     source = Path(tempfile.mkdtemp(dir=request.getfixturevalue(kind)))
@@ -264,10 +265,10 @@ def test_a_store_into_a_mapped_page_is_copied_by_the_next_run(
     path.write_bytes(b"\0" * 4096)
     with path.open("r+b") as file, closing(mmap.mmap(file.fileno(), 0)) as mapped:
         mapped[0] = 1
-        place.copy("r1")
+        place.copy("r1", limits=limits)
         mapped[1] = 2
 
-        result = place.copy("r2")
+        result = place.copy("r2", limits=limits)
 
     assert result["reason"] == "Copied"
     assert (place.data("r2") / "mapped").read_bytes()[:2] == b"\1\2"

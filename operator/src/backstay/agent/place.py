@@ -24,6 +24,7 @@ from backstay.agent.database import (
     is_live,
 )
 from backstay.agent.files import copy_file, copy_xattrs, hash_file, open_file, xattrs
+from backstay.agent.linux import clean_pages
 from backstay.agent.listing import NO_HASH, Known, Stat, stat_of
 from backstay.agent.paths import VANISHED
 from backstay.agent.spot import Spot
@@ -152,6 +153,7 @@ def _is_the_same(spot: Spot, name: bytes, one: Stat, known: Known) -> bool:
         return False
     fd = open_file(name, spot.source)
     try:
+        clean_pages(fd)  # so that whatever is stored after it was read moves a time
         if hash_file(fd)[0] != digest or stat_of(os.fstat(fd)) != one:
             return False
         try:

@@ -19,7 +19,7 @@ from typing import Final
 
 from backstay.agent.build import Built
 from backstay.agent.files import hash_file, open_file
-from backstay.agent.linux import die_with_parent
+from backstay.agent.linux import die_with_parent, syncfs
 from backstay.agent.listing import Stat, stat_of
 from backstay.agent.parallel import batches, spread
 from backstay.agent.paths import VANISHED, Descent
@@ -138,6 +138,8 @@ def copy_deferred(plan: Plan, built: Built, bandwidth: int) -> None:
     for attempt in range(_TRIES):
         if not left:
             return
+        # What clean_pages() is for where we read ourselves.
+        syncfs(plan.source)
         pull(plan.source, plan.new, left, bandwidth)
         left = _record(plan, built, left, last=attempt == _TRIES - 1)
 
