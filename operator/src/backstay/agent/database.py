@@ -5,8 +5,8 @@ better. SQLite's own backup call, told to take all pages in one step, reads unde
 result is the database at one moment, page for page. (The command-line tool's `.backup` goes in
 steps and starts anew at each foreign commit, so it may never end.)
 
-Invariants: the database is reached by descriptors that no symlink was followed for; what SQLite
-really opened is compared with them before a byte is believed.
+Invariants: the database is reached by descriptors that no symlink was followed for; every file that
+SQLite really opened is compared with what is there, before a byte is copied and after the last one.
 """
 
 # ruff: noqa: N818 - an error is named after what it is about, as in domain/errors.py
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Collection
 from contextlib import closing, suppress
 from typing import Final
@@ -72,16 +73,16 @@ def copy_database(name: bytes, source: int, target: int) -> None:
     To be called in a process without another descriptor of that file: closing one drops locks.
     """
     try:
-        with (
-            closing(_open(source, name, "ro")) as old,
-            closing(_open(target, name, "rwc")) as new,
-        ):
-            old.execute("BEGIN")
-            old.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the lock
-            _insist_on(name, source, _descriptors())
+        with closing(_open(target, name, "rwc")) as new:
             new.execute("PRAGMA synchronous=OFF")
             new.execute("PRAGMA journal_mode=MEMORY")
-            old.backup(new, pages=-1)
+            ours = _open_files()
+            with closing(_open(source, name, "ro")) as old:
+                old.execute("BEGIN")
+                old.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the lock
+                _insist_on(name, source, _open_files() - ours)
+                old.backup(new, pages=-1)
+                _insist_on(name, source, _open_files() - ours)
     except (sqlite3.Error, OSError) as error:
         raise DatabaseBusy(
             f"the SQLite database {printable(name)} is in use and cannot be copied as of one"
@@ -95,20 +96,35 @@ def _open(directory: int, name: bytes, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_WAIT)
 
 
-def _descriptors() -> set[tuple[int, int]]:
-    """Return device and inode of every regular file that this process has open."""
+def _open_files() -> set[tuple[int, int, int]]:
+    """Return descriptor, device and inode of every regular file that this process has open."""
     found = set()
-    for fd in os.listdir("/proc/self/fd"):
+    for fd in map(int, os.listdir("/proc/self/fd")):
         try:
-            one = os.stat(int(fd))
+            one = os.stat(fd)
         except OSError:
             continue  # the listing's own
-        found.add((one.st_dev, one.st_ino))
+        if stat.S_ISREG(one.st_mode):
+            found.add((fd, one.st_dev, one.st_ino))
     return found
 
 
-def _insist_on(name: bytes, directory: int, opened: Collection[tuple[int, int]]) -> None:
-    """Raise OSError unless the database that was opened is the one in this directory."""
+def _insist_on(name: bytes, directory: int, opened: Collection[tuple[int, int, int]]) -> None:
+    """Raise OSError unless what was opened is the database in this directory and its logs there.
+
+    SQLite makes a path of the database once and opens the logs by that, later: whoever swaps a
+    directory on the way for a symlink would have another one's log read into his copy.
+    """
+    inodes = {(device, inode) for _, device, inode in opened}
+    main = _inode(name, directory)
+    own = {main}
+    for suffix in SIBLINGS:
+        with suppress(FileNotFoundError):
+            own.add(_inode(name + suffix, directory))
+    if main not in inodes or not inodes <= own:
+        raise OSError("it or its log was replaced while it was opened")
+
+
+def _inode(name: bytes, directory: int) -> tuple[int, int]:
     one = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    if (one.st_dev, one.st_ino) not in opened:
-        raise OSError("it was replaced while it was opened")
+    return one.st_dev, one.st_ino
