@@ -51,7 +51,7 @@ def fill(top: Path) -> None:
         file.truncate(20 << 20)
         file.seek(9 << 20)
         file.write(b"island")
-    for raw in (b"new\nline", b"not-utf-8-\xff\xfe", b"tab\tand space ", b"-dash", b"quote'\"\\"):
+    for raw in (b"new\nline", b"not-utf-8-\xff\xfe", b"#tab\tand space ", b"-dash", b"quote'\"\\"):
         path = os.path.join(os.fsencode(top), raw)
         with open(path, "wb") as file:
             file.write(raw)

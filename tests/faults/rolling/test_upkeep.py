@@ -185,6 +185,22 @@ def test_chosen_paths_are_restored_to_a_new_directory(place: Place, memory: Path
     assert place.agent("restore", {**task, "paths": ["../up"]}).reason == "BadTask"
 
 
+def test_paths_that_look_like_comments_are_restored(place: Place, memory: Path) -> None:
+    """In a list of files, rsync skips what begins like one."""
+    (place.source / "#d").mkdir()
+    for name in ("#d/x", "#x", ";x"):
+        (place.source / name).write_text(name)
+    stamp = place.copy("r1")["point"]["stamp"]
+    target = {"root": str(memory), "path": "found"}
+    task = place.task(stamp=stamp, target=target, paths=["#d", "#x", ";x", "sub/c"])
+
+    outcome = place.agent("restore", task)
+
+    assert outcome.code == 0, outcome
+    found = [b"#d", b"#d/x", b"#x", b";x", b"sub", b"sub/c"]
+    assert sorted(fingerprint(memory / "found")) == found
+
+
 @pytest.mark.parametrize("paths", [[], ["sub"]])
 def test_a_restore_in_place_copies_what_is_there_first(place: Place, paths: list[str]) -> None:
     place.copy("r1")

@@ -84,7 +84,8 @@ def push(source: int, target: int, names: Sequence[bytes], *, onto: bool, bandwi
     options += _FROM if names else ()
     with _module(target, read_only=False) as module:
         ends = (f"/proc/self/fd/{source}/", _THEIRS)
-        _run([*options, *ends], module, (source, target), names)
+        # A name that begins with `#` or `;` would be a comment.
+        _run([*options, *ends], module, (source, target), [b"./" + name for name in names])
 
 
 def _limit(bandwidth: int) -> list[str]:
