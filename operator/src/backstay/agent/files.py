@@ -12,6 +12,7 @@ import errno
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -23,6 +24,8 @@ PAGE: Final = 4096
 BIG: Final = 8 << 20
 """From this size on, a changed file starts from its predecessor where it can be reflinked."""
 _TRIES: Final = 3
+_LEASE: Final = 60
+"""Seconds; after 45 the kernel takes a lease away (/proc/sys/fs/lease-break-time)."""
 _HEAD: Final = 16
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -62,12 +65,26 @@ def open_file(name: bytes, directory: int) -> int:
 
 
 def _opened(name: bytes, directory: int) -> tuple[int, os.stat_result]:
-    fd = os.open(name, _READ, dir_fd=directory)
+    fd = _open_unleased(name, directory)
     found = os.fstat(fd)
     if not stat.S_ISREG(found.st_mode):
         os.close(fd)
         raise OSError(errno.ELOOP, "no regular file any more", name)
     return fd, found
+
+
+def _open_unleased(name: bytes, directory: int) -> int:
+    """A file server may hold a lease on a file. The kernel asks it to give that up, and does not
+    wait: O_NONBLOCK, which keeps us from waiting for a pipe, says so.
+    """
+    patience = time.monotonic() + _LEASE
+    while True:
+        try:
+            return os.open(name, _READ, dir_fd=directory)
+        except BlockingIOError:
+            if time.monotonic() > patience:
+                raise
+        time.sleep(0.05)
 
 
 def copy_file(name: bytes, source: int, target: int, base: int | None, *, onto: bool) -> Copied:

@@ -229,12 +229,17 @@ def _make_special(spot: Spot, name: bytes, one: Stat) -> bytes:
     source, target = spot.source, spot.new
     extra = b""
     if stat.S_ISLNK(one.mode):
-        extra = os.fsencode(os.readlink(name, dir_fd=source))
+        try:
+            extra = os.fsencode(os.readlink(name, dir_fd=source))
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise _something_else(name) from error
+            raise
         os.symlink(extra, name, dir_fd=target)
     else:
         found = os.stat(name, dir_fd=source, follow_symlinks=False)
         if stat.S_IFMT(found.st_mode) != stat.S_IFMT(one.mode):
-            raise OSError(errno.ENOENT, "it is something else now", name)
+            raise _something_else(name)
         os.mknod(name, stat.S_IFMT(one.mode) | 0o600, found.st_rdev, dir_fd=target)
         if stat.S_ISCHR(one.mode) or stat.S_ISBLK(one.mode):
             extra = DEVICE.pack(found.st_rdev)
@@ -244,6 +249,10 @@ def _make_special(spot: Spot, name: bytes, one: Stat) -> bytes:
     copy_xattrs(original, f"/proc/self/fd/{target}/{os.fsdecode(name)}", fresh=not spot.onto)
     os.utime(name, ns=(one.mtime, one.mtime), dir_fd=target, follow_symlinks=False)
     return extra
+
+
+def _something_else(name: bytes) -> OSError:
+    return OSError(errno.ENOENT, "it is something else now", name)
 
 
 def dress_special(name: bytes, directory: int, one: Stat) -> None:

@@ -1,0 +1,57 @@
+"""Files that somebody else has hold of, or that become something else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from backstay.agent.files import open_file
+from backstay.agent.listing import Listing, stat_of
+from backstay.agent.paths import DIRECTORY, Descent
+from backstay.agent.place import place
+from backstay.agent.spot import Spot
+
+HOLDER = """
+import fcntl, os, signal, sys, time
+fd = os.open(sys.argv[1], os.O_RDWR)
+signal.signal(signal.SIGIO, lambda *_: (time.sleep(0.3), os._exit(0)))
+fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print(flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_file_under_a_lease_is_opened_when_its_holder_gives_it_up(tmp_path: Path) -> None:
+    (tmp_path / "leased").write_bytes(b"content")
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "leased")]
+    directory = os.open(tmp_path, DIRECTORY)
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == b"\n"
+            fd = open_file(b"leased", directory)
+            assert os.read(fd, 10) == b"content"
+            os.close(fd)
+        finally:
+            holder.kill()
+            os.close(directory)
+
+
+def test_a_symlink_that_became_a_file_after_the_walk_counts_as_vanished(tmp_path: Path) -> None:
+    for name in ("source", "new"):
+        (tmp_path / name).mkdir()
+    link = tmp_path / "source/link"
+    link.symlink_to("target")
+    seen = stat_of(os.lstat(link))
+    link.unlink()
+    link.write_text("a file now")
+    source, new = (os.open(tmp_path / name, DIRECTORY) for name in ("source", "new"))
+    spot = Spot(b"", Descent(source), new, None, Listing([b"link"], [seen]), None, onto=False)
+    try:
+        assert place(spot, b"link", seen) is None
+        assert os.listdir(new) == []
+    finally:
+        os.close(source)
+        os.close(new)
