@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -53,6 +54,56 @@ async def test_custom_resources_work_alike(client: Client, namespace: str) -> No
     }
     patched = await client.patch(VOLUME_SNAPSHOT, "s", namespace, status, subresource="status")
     assert patched["status"] == {"readyToUse": True}
+
+
+VALIDATING_POLICY = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingadmissionpolicies",
+    "ValidatingAdmissionPolicy",
+    namespaced=False,
+)
+VALIDATING_BINDING = Resource(
+    "admissionregistration.k8s.io",
+    "v1",
+    "validatingadmissionpolicybindings",
+    "ValidatingAdmissionPolicyBinding",
+    namespaced=False,
+)
+
+
+async def test_what_an_admission_policy_denies_may_pass_later(
+    client: Client, namespace: str
+) -> None:
+    """The API server says 422 there too, as of an object that is wrong."""
+    rule = {
+        "apiGroups": [""],
+        "apiVersions": ["v1"],
+        "operations": ["CREATE"],
+        "resources": ["configmaps"],
+    }
+    expression = f"object.metadata.namespace != '{namespace}'"
+    policy: Obj = {
+        "metadata": {"name": namespace},
+        "spec": {
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [{"expression": expression, "message": "closed"}],
+        },
+    }
+    binding: Obj = {
+        "metadata": {"name": namespace},
+        "spec": {"policyName": namespace, "validationActions": ["Deny"]},
+    }
+    await client.create(VALIDATING_POLICY, policy)
+    await client.create(VALIDATING_BINDING, binding)
+
+    async def create_until_denied() -> None:
+        for number in range(300):  # it takes a moment until it is in force
+            await client.create(CONFIG_MAP, config_map(namespace, f"c{number}"))
+            await asyncio.sleep(0.1)
+
+    with pytest.raises(Transient, match=r"closed \(HTTP 422\)"):
+        await create_until_denied()
 
 
 async def test_what_is_not_there_is_not_found(client: Client, namespace: str) -> None:

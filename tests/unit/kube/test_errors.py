@@ -54,6 +54,20 @@ def test_each_status_has_one_meaning(
     assert error.message == f"create Pod shop/x: because (HTTP {status})"
 
 
+@pytest.mark.parametrize(
+    ("causes", "meaning"),
+    [
+        ([{"field": "spec.x", "message": "too long"}], UserError),
+        ([{"message": "ValidatingAdmissionPolicy 'p' denied request: no"}], Transient),
+    ],
+)
+def test_what_names_no_field_was_denied_by_a_rule_that_may_change(
+    causes: list[dict[str, str]], meaning: type[BackstayError]
+) -> None:
+    body = status_body("Invalid", "because", causes=causes)
+    assert type(from_response(422, body, {}, "patch Backup shop/x")) is meaning
+
+
 def test_invalid_input_keeps_the_reason_for_the_condition() -> None:
     error = from_response(422, status_body("Invalid", "spec.x: too long"), {}, "create Job a/b")
     assert isinstance(error, UserError)

@@ -3,7 +3,7 @@
 Rules: what a person must change in the input is UserError; what may pass is Transient; lost
 preconditions are Conflict. 403 is Transient, not UserError: missing rights, a full quota and a
 namespace on its way out are all set right outside of the object that we work on, so nothing
-would tell us to try again.
+would tell us to try again. So is 422 where an admission policy says it, which names no field.
 """
 
 from __future__ import annotations
@@ -53,6 +53,9 @@ def from_response(status: int, body: bytes, headers: Mapping[str, str], what: st
     if status in _BUSY or status >= 500:
         return Busy(message, retry_after(state, headers))
     if status == 422:
+        causes = dig(state, "details", "causes", default=[])
+        if causes and not any(cause.get("field") for cause in causes):
+            return Transient(message)
         return UserError(reason or "Invalid", message)
     if status == 409 and reason == "AlreadyExists":
         return AlreadyExists(message)
