@@ -126,17 +126,11 @@ def mass_mark(held: Sequence[Held], namespace: str, policy: str) -> Brake | None
     """Given the series of a policy that are held, return what is to be told, None if none is."""
     if not held:
         return None
-    told = [
-        f"claim {h.claim}: {h.marks} of {h.size} points would be marked at once"
-        for h in held[:_TOLD]
-    ]
-    if len(held) > _TOLD:
-        told.append(f"and {len(held) - _TOLD} more claims")
-    plans = ",".join(dict.fromkeys(h.plan for h in held[:_RELEASED_AT_ONCE]))
+    told = [f"claim {h.claim}: {h.marks} of {h.size} points would be marked at once" for h in held]
     return Brake(
         "MassMark",
-        f"{'; '.join(told)}; none of them is. If that is meant, run: kubectl annotate "
-        f"backuppolicy {policy} {labels.RELEASE_RETENTION}={plans} --overwrite -n {namespace}",
+        f"{_first(told, 'claims')}; none of them is. If that is meant, run: "
+        f"{_release(held, namespace, policy)}",
     )
 
 
@@ -161,18 +155,27 @@ def missing_copies(held: Sequence[Held], namespace: str, policy: str) -> Brake |
     if not held:
         return None
     told = [
-        f"{h.claim}: {h.marks} of {h.size} copies were not found at the destination"
-        for h in held[:_TOLD]
+        f"{h.claim}: {h.marks} of {h.size} copies were not found at the destination" for h in held
     ]
-    if len(held) > _TOLD:
-        told.append(f"and {len(held) - _TOLD} more directories")
-    plans = ",".join(dict.fromkeys(h.plan for h in held[:_RELEASED_AT_ONCE]))
     return Brake(
         "NotFound",
-        f"{'; '.join(told)}; no record of them is removed, and nothing there is marked or swept. "
-        "Have the disk that belongs there mounted, or exported: the next daily list finds them "
-        "again. If they are gone for good, run: kubectl annotate backuppolicy "
-        f"{policy} {labels.RELEASE_RETENTION}={plans} --overwrite -n {namespace}",
+        f"{_first(told, 'directories')}; no record of them is removed, and nothing there is marked "
+        "or swept. Have the disk that belongs there mounted, or exported: the next daily list "
+        f"finds them again. If they are gone for good, run: {_release(held, namespace, policy)}",
+    )
+
+
+def _first(told: Sequence[str], things: str) -> str:
+    more = [f"and {len(told) - _TOLD} more {things}"] if len(told) > _TOLD else []
+    return "; ".join([*told[:_TOLD], *more])
+
+
+def _release(held: Sequence[Held], namespace: str, policy: str) -> str:
+    """The command that releases these plans, as many as an annotation is to hold."""
+    plans = ",".join(dict.fromkeys(h.plan for h in held[:_RELEASED_AT_ONCE]))
+    return (
+        f"kubectl annotate backuppolicy {policy} {labels.RELEASE_RETENTION}={plans} --overwrite "
+        f"-n {namespace}"
     )
 
 

@@ -15,6 +15,7 @@ from backstay.domain.errors import DataError, Transient, UserError
 from backstay.domain.job_sights import JobSeen
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Rules
+from backstay.domain.records import Run
 from backstay.domain.rolling import Series
 from backstay.domain.rolling_results import made_point
 from backstay.domain.rolling_sites import Site, node_of_claims, node_trouble, site_of, source_of
@@ -160,18 +161,20 @@ class Copying:
             )
         )
 
+    async def runs(self, namespace: str, policy: str) -> list[Run]:
+        """Given a policy's address, return its Backups. Raise DataError if one is not valid."""
+        found = await self._client.list(BACKUP, namespace, fields=f"spec.policy={policy}")
+        return [parse_subject(BACKUP.kind, obj, BackupSpec, BackupStatus) for obj in found]
+
     async def _is_first(self, site: Site, rolling: Rolling) -> bool:
         """Whether no Backup of the policy shows a copy at a destination. From the first one on an
         empty directory is a disk that is not mounted, and gets no marker.
         """
         series = site.series
-        found = await self._client.list(
-            BACKUP, series.namespace, fields=f"spec.policy={series.policy}"
-        )
-        runs = [parse_subject(BACKUP.kind, obj, BackupSpec, BackupStatus) for obj in found]
+        address = series.namespace, series.policy
         return not any(
             kept.shown
-            for kept in kept_of(series.namespace, series.policy, runs, ())
+            for kept in kept_of(*address, await self.runs(*address), ())
             if kept.rolling.destination == rolling.destination and kept.series.kind == series.kind
         )
 

@@ -163,10 +163,7 @@ class CopyRestores:
     async def _copies_now(self, series: Series) -> str:
         """The Backup that copies the series now, "" if none does."""
         address = series.namespace, series.policy
-        fields = f"spec.policy={series.policy}"
-        backups = await self._client.list(BACKUP, series.namespace, fields=fields)
-        runs = [parse_subject("Backup", b, BackupSpec, BackupStatus) for b in backups]
-        return copying(*address, runs).get(series.key, "")
+        return copying(*address, await self._copying.runs(*address)).get(series.key, "")
 
     async def _plan(self, request: Request) -> Plan:
         """Find the copy and the target. Raise UserError, naming field and remedy, if either is not
