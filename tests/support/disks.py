@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator
 from typing import Final
 
 import aiohttp
+from tests.support.fault_proxy import Hold
 
 from backstay.domain import objects
 from backstay.domain.errors import Conflict, NotFound
@@ -50,6 +51,7 @@ class Disks:
         """By namespace: the handles of the disks that were deleted, each time anew."""
         self.lost: dict[str, list[str]] = {}
         """By namespace: the names of the snapshots that are gone."""
+        self._holds: dict[str, Hold] = {}
 
     async def __aenter__(self) -> Disks:
         for resource in (VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT):
@@ -64,6 +66,11 @@ class Disks:
         for error in ended:
             if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError):
                 raise error
+
+    def hold(self, handle: str) -> Hold:
+        """Given the handle of a disk, have the driver wait before it deletes that one."""
+        found = self._holds[handle] = Hold(asyncio.Event(), asyncio.Event())
+        return found
 
     async def settled(self) -> None:
         """Wait until all that was done before has been followed: a mark is made and seen to go."""
@@ -126,8 +133,11 @@ class Disks:
         elif CONTENT_FINALIZER in finalizers:
             namespace = str(dig(obj, "spec", "volumeSnapshotRef", "namespace"))
             goes = dig(obj, "spec", "deletionPolicy") == "Delete"
+            handle = str(dig(obj, "spec", "source", "snapshotHandle"))
+            if (hold := self._holds.pop(handle, None)) is not None:
+                hold.reached.set()
+                await hold.go_on.wait()
             if await self._release(resource, obj) and goes:
-                handle = str(dig(obj, "spec", "source", "snapshotHandle"))
                 self.deleted.setdefault(namespace, []).append(handle)
 
     async def _takes_content(self, snapshot: Obj) -> bool:

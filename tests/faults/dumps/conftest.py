@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.faults.dumps.harness import SHELLS, Container, Shell
+from tests.faults.dumps.harness import SHELLS, Container, Shell, end_started
 from tests.support import debian, mariadb, postgres
 
 
@@ -35,6 +35,7 @@ def folder() -> Iterator[Path]:
     memory = Path("/dev/shm")
     path = Path(tempfile.mkdtemp(prefix="backstay-", dir=memory if memory.is_dir() else None))
     yield path
+    end_started()
     shutil.rmtree(path)
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import resources
@@ -79,6 +80,7 @@ class Container:
             env={"PATH": f"{self.programs}:{self.shell.path}", **self.environment},
             start_new_session=True,
         )
+        _started.append(process)
         assert process.stdin is not None
         process.stdin.write(command.stdin)
         process.stdin.flush()
@@ -162,6 +164,19 @@ def session(argv: Sequence[str], begin: str, environment: Mapping[str, str]) -> 
     finally:
         holder.communicate("SELECT 1;\n", timeout=20)
     assert holder.returncode == 0, "the server dropped an innocent session"
+
+
+_started: list[subprocess.Popen[bytes]] = []
+
+
+def end_started() -> None:
+    """End what a test has started and, as it failed, not seen the end of."""
+    for process in _started:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    _started.clear()
 
 
 def stub_script() -> bytes:

@@ -90,6 +90,24 @@ def test_a_killed_compressor_fails_the_dump_and_ends_the_command(dash: Container
     assert not dash.beside(".partial").exists()
 
 
+def test_a_compressor_that_is_killed_before_the_command_begins_ends_it_too(dash: Container) -> None:
+    tools, go_on = dash.folder / "bin", dash.folder / "go-on"
+    tools.mkdir()
+    # What comes before the command, held up.
+    (tools / "perl").write_text(f"#!/bin/sh\nuntil [ -e {go_on} ]; do sleep 0.05; done\n")
+    (tools / "perl").chmod(0o755)
+    pod = replace(dash, programs=str(tools))
+    process = pod.popen(COMMAND.start(pod.task(), sh("while :; do echo x; done", compress=True)))
+    zstd = eventually(lambda: child_running(pod, "zstd"), "the compressor")
+    os.kill(zstd, signal.SIGKILL)
+    eventually((pod.beside(".lock") / "stop").exists, "the word that it is dead")
+    go_on.touch()
+    out, _ = process.communicate(timeout=20)
+    message = parse_result(out).message or ""
+    assert "zstd ended by signal 9" in message, message
+    eventually(lambda: not leftovers(process.pid), "the end of every process")
+
+
 def test_the_deadline_ends_a_pipe_of_a_shell_with_all_that_is_in_it(container: Container) -> None:
     spec = sh("cat /dev/zero | sleep 100")
     process = container.popen(COMMAND.start(container.task(seconds=1), spec))

@@ -86,6 +86,29 @@ async def test_a_hold_set_by_hand_before_any_write_to_a_point_keeps_it_from_both
     assert set(edited) == HELD
 
 
+async def test_who_read_a_snapshot_before_its_sweep_does_not_keep_its_disk(stage: Stage) -> None:
+    """Snapshots are read before contents: in between a whole sweep may come to the disk."""
+    expected = await undisturbed(stage)
+    world = await stage.new_world()
+    disk = world.content_name("expired")
+    driver = stage.disks.hold(disk)
+    look = Call("get", VOLUME_SNAPSHOT_CONTENT.plural, "", "", disk)
+    async with stage.proxy() as slow, stage.proxy() as quick:
+        reads, reads_again = slow.hold_at(Point(look)), slow.hold_at(Point(look, 2))
+        both = [stage.start(world, slow)]
+        await asyncio.wait_for(reads.reached.wait(), 30)
+        both.append(stage.start(world, quick))
+        await asyncio.wait_for(driver.reached.wait(), 30)
+        reads.go_on.set()
+        await asyncio.wait_for(reads_again.reached.wait(), 30)
+        driver.go_on.set()
+        reads_again.go_on.set()
+        assert [await lives.ended(life) for life in both] == [0, 0]
+    await stage.finish(world)
+    await stage.check_disks(world)
+    await expected.check(world)
+
+
 async def _hold(client: Client, world: World, name: str) -> bool:
     """A person labels a snapshot, if it is there and not going."""
     snapshot = await client.find(VOLUME_SNAPSHOT, name, world.namespace)

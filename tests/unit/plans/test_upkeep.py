@@ -219,6 +219,21 @@ def test_a_due_snapshot_that_is_going_is_only_waited_for() -> None:
     assert writes(seen(old, new, contents=[intent, mirrored(new)])) == []
 
 
+def test_a_content_that_goes_by_the_sweep_of_a_snapshot_seen_before_is_left_alone() -> None:
+    """Retain, written now, would leave its disk behind."""
+    old = snapshot("old", OLD, extra=OVERDUE)
+    new = snapshot("new", TODAY, extra={"daily": "2026-11-22"})
+    going = mirrored(old, policy="Delete", sweep="uid-old")
+    going["metadata"]["deletionTimestamp"] = TODAY
+    del going["metadata"]["labels"][labels.DELETE_AFTER]
+
+    item = planned(seen(old, new, contents=[going, mirrored(new)]))["old"]
+
+    assert (item.snapshot, item.content) == (None, None)
+    assert item.sweep is not None
+    assert item.sweep.step is Step.DELETE_SNAPSHOT  # It is gone: an answer of 404.
+
+
 @pytest.mark.parametrize("policy", ["Retain", "Delete"])
 @pytest.mark.parametrize("known", [{"hold": "true"}, {}], ids=["mirrored", "not mirrored"])
 def test_an_intent_goes_in_the_first_write_after_a_person_held_the_point(

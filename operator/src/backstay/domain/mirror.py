@@ -43,7 +43,10 @@ def mirror(
     snapshot, its identity and record, and Retain for good points.
 
     An intent that is not due goes at once: should the snapshot be lost, it would take the disk.
+    Nothing is written where the sweep of that snapshot is at its end already (`domain.sweep`).
     """
+    if due and content_of(content).leaves_with(objects.uid(snapshot)):
+        return Patch(content)
     wanted = {k: v for k, v in after.items() if k.startswith(labels.PREFIX)}
     found = {k: v for k, v in objects.labels(content).items() if k.startswith(labels.PREFIX)}
     theirs, ours = objects.annotations(content), objects.annotations(snapshot)
@@ -99,4 +102,5 @@ def content_of(content: Obj) -> Content:
         deletion_policy=deletion_policy,
         sweep_intent=objects.annotations(content).get(labels.SWEEP),
         ref_uid=dig(content, "spec", "volumeSnapshotRef", "uid"),
+        deleting=bool(dig(content, "metadata", "deletionTimestamp")),
     )

@@ -12,6 +12,7 @@ sees. S = a VolumeSnapshot that is due, C = its VolumeSnapshotContent, intent = 
 | there | intent of S, Retain | DeleteSnapshot |
 | there | none | DeleteSnapshot |
 | there, going | intent of S, Retain; or none | Nothing: wait |
+| there | intent of S, going | as if it were Retain: never written |
 | gone | intent of S, handle shared, Delete | WriteIntent (Retain again) |
 | gone | intent of S, handle shared, Retain | DeleteContent, keeps the disk |
 | gone | intent of S, Retain | SetDelete |
@@ -23,6 +24,8 @@ Invariants: the disk of a snapshot goes only after an intent was written while i
 the snapshot is gone; C is Retain until then, so that no controller takes the disk by itself;
 once S is gone its labels cannot be read any more, so the intent alone decides. WriteIntent sets
 Retain in the same patch, whatever the class says.
+A content that is going with the intent of S says that S is gone: who still sees S has read it
+before, and Retain, written now, would leave the disk behind.
 DeleteSnapshot has uid and resourceVersion as preconditions: an edit by hand or a restore that
 claims the point makes it fail (409). Then it is due no more, and the patch that mirrors its
 labels onto C takes the intent away (`mirror`).
@@ -80,6 +83,12 @@ class Content:
     sweep_intent: str | None
     ref_uid: str | None
     """spec.volumeSnapshotRef.uid"""
+    deleting: bool = False
+    """metadata.deletionTimestamp is set."""
+
+    def leaves_with(self, snapshot_uid: str) -> bool:
+        """Whether a sweep of that snapshot has had it deleted."""
+        return self.deleting and self.sweep_intent == snapshot_uid
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +119,10 @@ def plan_sweep(
         return _plan_gone(content, others)
     if content is not None and content.ref_uid != snapshot.uid:
         return Action(Step.FROZEN, f"content {content.name} belongs to another snapshot")
-    if content is not None and (
-        content.sweep_intent != snapshot.uid or content.deletion_policy is not DeletionPolicy.RETAIN
-    ):
-        return _on_content(Step.WRITE_INTENT, content, "due", intent=snapshot.uid)
+    if content is not None and not content.leaves_with(snapshot.uid):
+        retained = content.deletion_policy is DeletionPolicy.RETAIN
+        if not retained or content.sweep_intent != snapshot.uid:
+            return _on_content(Step.WRITE_INTENT, content, "due", intent=snapshot.uid)
     if snapshot.deleting:
         return Action(Step.NOTHING, "waits until the snapshot is gone")
     return Action(

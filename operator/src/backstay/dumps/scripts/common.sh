@@ -19,7 +19,8 @@
 #   FILE             the last dump that passed every check; replaced by rename only
 #   FILE.json        what FILE is; FILE.json.next while the two renames of a publication happen
 #   FILE.partial     a dump being written; FILE.failed the last failure
-#   FILE.lock/       N: who made generation N, `RUN ATTEMPT PID BORN`; children, out, sum.N, cancel.N
+#   FILE.lock/       N: who made generation N, `RUN ATTEMPT PID BORN`; children, out, stop, sum.N,
+#                    cancel.N
 #
 # Invariants, whatever is killed wherever:
 # - FILE is whole. It is what FILE.json.next says when that exists and FILE.partial does not, else

@@ -71,7 +71,7 @@ halted() { # Sets $why when this attempt has to end.
     [ -n "$why" ]
 }
 
-guard() { # Ends the children at the deadline, on cancel, or when the main shell is gone.
+guard() { # Ends the children at the deadline, on cancel or stop, or when the main shell is gone.
     nap='' patience=5
     trap '[ -z "$nap" ] || kill "$nap" 2>/dev/null; wait; exit 0' TERM
     while :; do
@@ -88,7 +88,7 @@ guard() { # Ends the children at the deadline, on cancel, or when the main shell
             write "$lock/cancel.$mine" "stopped: $(mebibytes "$free") free in $directory, \
 minFree is $(mebibytes "$set_minfree")"
         fi
-        halted || continue
+        halted || [ -e "$lock/stop" ] || continue
         case $patience in
             -1) each_child kill -KILL ;;
             0) each_child ask KILL ;;

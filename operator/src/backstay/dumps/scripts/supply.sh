@@ -121,7 +121,9 @@ widen() { # Makes the pipe that it writes to hold 1 MiB instead of 64 KiB, where
 }
 
 squeezed() { # COMMAND...: compresses what it prints into FILE.partial.
-    # Each stage tells its exit status on 3. A dead compressor must not leave the dump running.
+    # Each stage tells its exit status on 3. A dead compressor must not leave the dump running, nor
+    # one that begins only then: of that the guard takes care.
+    rm -f "$lock/stop"
     codes=$(
         exec 3>&1
         {
@@ -133,7 +135,10 @@ squeezed() { # COMMAND...: compresses what it prints into FILE.partial.
             # shellcheck disable=SC2086 # a list of words
             child $patient $compressor 3>&- >"$file.partial"
             code=$?
-            [ "$code" -eq 0 ] || each_child ask TERM
+            if [ "$code" -ne 0 ]; then
+                { printf '' >"$lock/stop"; } 2>/dev/null
+                each_child ask TERM
+            fi
             printf 'compressor=%s ' "$code" >&3
         }
     )
