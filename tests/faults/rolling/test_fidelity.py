@@ -19,9 +19,6 @@ from tests.faults.rolling.harness import (
     tree_differences,
 )
 
-LIMITED = {"limits": {"bandwidth": 1 << 30}}
-"""Copies by rsync, at a rate that is no limit."""
-
 
 def fill(top: Path) -> None:
     """Put one of everything into a directory."""
@@ -79,21 +76,20 @@ def fill(top: Path) -> None:
     os.utime(top / "link", ns=(1, 5), follow_symlinks=False)
 
 
-@pytest.mark.parametrize("way", [{}, LIMITED], ids=["own", "rsync"])
 def test_a_copy_and_a_restore_have_everything_that_the_source_has(
-    place: Place, way: dict[str, object], tmp_path: Path
+    place: Place, tmp_path: Path
 ) -> None:
     # Given one of everything
     fill(place.source)
 
     # When it is copied, copied again after a change, and restored
-    place.copy("r1", **way)
+    place.copy("r1")
     (place.source / "deep/er/file").write_bytes(os.urandom(70_001))
     os.link(place.source / "one", place.source / "four")
     os.unlink(place.source / "deep/two")
     shutil.rmtree(place.source / "deep/er/and")
     os.setxattr(place.source / "plain", "user.colour", b"red")
-    place.copy("r2", **way)
+    place.copy("r2")
     target = {"root": str(tmp_path), "path": "restored"}
     stamp = place.point("r2").stamp
     restored = place.agent("restore", place.task(stamp=stamp, target=target))
@@ -364,9 +360,8 @@ def test_a_file_that_was_touched_is_not_left_out_because_the_older_tree_lost_it(
 
 
 @pytest.mark.parametrize("where", ["file", "sub/file"])
-@pytest.mark.parametrize("limits", [{}, LIMITED], ids=["own", "rsync"])
 def test_a_tree_with_a_file_cut_short_is_not_what_the_next_one_goes_on_from(
-    on_ext4: Place, where: str, limits: dict[str, object]
+    on_ext4: Place, where: str
 ) -> None:
     place = on_ext4
     (place.source / "sub").mkdir()
@@ -376,7 +371,7 @@ def test_a_tree_with_a_file_cut_short_is_not_what_the_next_one_goes_on_from(
     os.truncate(place.data("r1") / where, 0)
     (place.source / "other").write_bytes(b"changed")
 
-    place.copy("r2", **limits)
+    place.copy("r2")
 
     assert_equal_to_rsync(place.source, place.data("r2"))
 

@@ -74,10 +74,9 @@ def make_database(path: Path) -> None:
         connection.commit()
 
 
-@pytest.mark.parametrize("limits", [{}, {"bandwidth": 1 << 30}], ids=["own", "rsync"])
 @pytest.mark.parametrize("mode", ["delete", "wal"])
 def test_a_database_that_is_written_to_is_copied_as_of_one_moment(
-    place: Place, memory: Path, mode: str, limits: dict[str, int]
+    place: Place, memory: Path, mode: str
 ) -> None:
     make_database(place.source / "app.db")
     with (
@@ -85,7 +84,7 @@ def test_a_database_that_is_written_to_is_copied_as_of_one_moment(
         read_only(place, memory / "mounted") as job,
     ):
         for number in range(4):
-            job.copy(f"r{number}", limits=limits)
+            job.copy(f"r{number}")
 
     for number in range(4):
         copied = place.data(place.point(f"r{number}").tree)
@@ -204,20 +203,19 @@ def test_a_database_restored_in_place_has_no_log_of_what_was_there(
             assert found.execute("SELECT n FROM seen").fetchone() == (value,)
 
 
-@pytest.mark.parametrize("limits", [{}, {"bandwidth": 1 << 30}], ids=["own", "rsync"])
 def test_a_file_that_grows_under_the_copy_is_reported_and_read_again_next_time(
-    place: Place, limits: dict[str, int]
+    place: Place,
 ) -> None:
     log = place.source / "app.log"
     log.write_bytes(b"a line of a log\n" * 500_000)
     with running(GROWER, log):
-        result = place.copy("r1", limits=limits)
+        result = place.copy("r1")
 
     assert result["notes"]["changedWhileRead"] == {"count": 1, "examples": ["app.log"]}
     copied = (place.data("r1") / "app.log").read_bytes()
     assert log.read_bytes().startswith(copied)
     place.assert_settled()
-    place.copy("r2", limits=limits)
+    place.copy("r2")
     assert_equal_to_rsync(place.source, place.data("r2"))
 
 
@@ -235,15 +233,12 @@ while os.getppid() == parent:
 """
 
 
-@pytest.mark.parametrize("limits", [{}, {"bandwidth": 1 << 30}], ids=["own", "rsync"])
-def test_files_and_directories_that_vanish_under_the_copy_do_not_fail_it(
-    place: Place, limits: dict[str, int]
-) -> None:
+def test_files_and_directories_that_vanish_under_the_copy_do_not_fail_it(place: Place) -> None:
     for number in range(50):
         (place.source / f"stays{number}").write_text(str(number))
     with running(CHURN, place.source):
         for number in range(8):
-            place.copy(f"r{number}", limits=limits, shrink={"allow": True})
+            place.copy(f"r{number}", shrink={"allow": True})
 
     for point in place.points():
         there = place.data(point.tree)
@@ -253,10 +248,9 @@ def test_files_and_directories_that_vanish_under_the_copy_do_not_fail_it(
     assert_equal_to_rsync(place.source, place.data("last"))
 
 
-@pytest.mark.parametrize("limits", [{}, {"bandwidth": 1 << 30}], ids=["own", "rsync"])
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
 def test_a_store_into_a_mapped_page_is_copied_by_the_next_run(
-    request: pytest.FixtureRequest, memory: Path, kind: str, limits: dict[str, int]
+    request: pytest.FixtureRequest, memory: Path, kind: str
 ) -> None:
     """A store into a page that is dirty already moves no time."""
     source = Path(tempfile.mkdtemp(dir=request.getfixturevalue(kind)))
@@ -265,10 +259,10 @@ def test_a_store_into_a_mapped_page_is_copied_by_the_next_run(
     path.write_bytes(b"\0" * 4096)
     with path.open("r+b") as file, closing(mmap.mmap(file.fileno(), 0)) as mapped:
         mapped[0] = 1
-        place.copy("r1", limits=limits)
+        place.copy("r1")
         mapped[1] = 2
 
-        result = place.copy("r2", limits=limits)
+        result = place.copy("r2")
 
     assert result["reason"] == "Copied"
     assert (place.data("r2") / "mapped").read_bytes()[:2] == b"\1\2"

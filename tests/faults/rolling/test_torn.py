@@ -67,14 +67,12 @@ def empty(place: Place, left: int) -> None:
         path.unlink()
 
 
-@pytest.mark.parametrize("limits", [{}, {"bandwidth": 1 << 30}], ids=["own", "rsync"])
 @pytest.mark.parametrize("left", [0, 1])
 def test_a_source_that_shrinks_between_walk_and_copy_is_refused(
     place: Place,
     here: Here,
     after_walk: Callable[[Callable[[], None]], None],
     left: int,
-    limits: dict[str, int],
 ) -> None:
     fill(place, 20)
     place.copy("r1")
@@ -82,11 +80,11 @@ def test_a_source_that_shrinks_between_walk_and_copy_is_refused(
         (place.source / f"f{number}").write_bytes(b"y" * 100)
     after_walk(lambda: empty(place, left))
 
-    code, refused = here("r2", limits=limits)
+    code, refused = here("r2")
 
     assert (code, refused["reason"]) == (agent.REFUSED, "SourceShrunk" if left else "SourceEmpty")
     assert [point.run for point in place.points()] == ["r1"]
-    assert here("r3", limits=limits, shrink={"allow": True})[0] == 0
+    assert here("r3", shrink={"allow": True})[0] == 0
     place.assert_settled()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from backstay.agent.files import open_file
 from backstay.agent.listing import Listing, stat_of
+from backstay.agent.pace import Pace
 from backstay.agent.paths import DIRECTORY, Descent
 from backstay.agent.place import place
 from backstay.agent.spot import Spot
@@ -48,7 +49,7 @@ def test_a_symlink_that_became_a_file_after_the_walk_counts_as_vanished(tmp_path
     link.unlink()
     link.write_text("a file now")
     source, new = (os.open(tmp_path / name, DIRECTORY) for name in ("source", "new"))
-    spot = Spot(b"", Descent(source), new, None, Listing([b"link"], [seen]), None, onto=False)
+    spot = Spot(b"", Descent(source), new, None, Listing([b"link"], [seen]), None, False, Pace(0))
     try:
         assert place(spot, b"link", seen) is None
         assert os.listdir(new) == []

@@ -35,7 +35,6 @@ class Built:
     vanished: list[bytes] = field(default_factory=list)
     moved: list[bytes] = field(default_factory=list)
     databases: list[bytes] = field(default_factory=list)
-    deferred: list[bytes] = field(default_factory=list)
 
 
 Item = tuple[bytes, int, int]
@@ -153,7 +152,7 @@ def _do(plan: Plan, unit: list[Item]) -> tuple[list[Part], How]:
         part = Part(path, start, [], {})
         work = _place_range if path in plan.scan.changed else _link_range
         try:
-            with at_work(plan, path, source, defer=plan.defer) as spot:
+            with at_work(plan, path, source) as spot:
                 done = done.plus(work(spot, range(start, stop), part))
         except OSError as error:
             if error.errno not in VANISHED:
@@ -175,7 +174,7 @@ def _place_range(spot: Spot, places: Iterable[int], part: Part) -> How:
         extra = b"\0" if seen.is_directory else None
         if not _is_for_later(seen):
             one = place(spot, spot.now.names[at], seen)
-            if one is None or one.stat != seen or one.note or one.moved or one.deferred:
+            if one is None or one.stat != seen or one.note or one.moved:
                 part.odd[at] = one
             else:
                 extra = one.extra
@@ -247,7 +246,5 @@ def _assembled(path: bytes, now: Listing, found: _Entries, built: Built) -> List
 def _note(path: bytes, placed: Placed, built: Built) -> None:
     if placed.moved:
         built.moved.append(path)
-    if placed.deferred:
-        built.deferred.append(path)
     if placed.note.get("database"):
         built.databases.append(path)

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from backstay.agent.linux import clean_pages, reflink, write_small_extents
 from backstay.agent.listing import Stat, stat_of
+from backstay.agent.pace import Pace
 
 BLOCK: Final = 1 << 20
 PAGE: Final = 4096
@@ -87,16 +88,18 @@ def _open_unleased(name: bytes, directory: int) -> int:
         time.sleep(0.05)
 
 
-def copy_file(name: bytes, source: int, target: int, base: int | None, *, onto: bool) -> Copied:
+def copy_file(
+    name: bytes, source: int, target: int, base: int | None, pace: Pace, *, onto: bool
+) -> Copied:
     """Given a name, the directories that it is copied from and to, and the directory with its
-    predecessor (None: there is none), copy it. `onto`: the target has a private copy of the
-    predecessor (a snapshot) under this name already, to be turned into the new one.
+    predecessor (None: there is none), copy it at that pace. `onto`: the target has a private copy
+    of the predecessor (a snapshot) under this name already, to be turned into the new one.
     """
     read, before = _opened(name, source)
     try:
         write, delta = _open_target(name, target, base, before, onto=onto)
         try:
-            copied = _copy_still(read, write, before, delta=delta)
+            copied = _copy_still(read, write, before, pace, delta=delta)
             made = None if onto else before.st_mode & _MODE
             dress(write, copied.stat, read, fresh=not onto, made=made)
         finally:
@@ -136,12 +139,14 @@ def _open_target(
         os.close(old)
 
 
-def _copy_still(read: int, write: int, before: os.stat_result, *, delta: bool) -> Copied:
+def _copy_still(
+    read: int, write: int, before: os.stat_result, pace: Pace, *, delta: bool
+) -> Copied:
     """Copy until the source stood still from the first byte to the last."""
     for last in range(1, _TRIES + 1):
         # So that whatever is stored from here on moves a time, now or for the next run.
         clean_pages(read)
-        digest, copied, head = _copy(read, write, before, delta=delta)
+        digest, copied, head = _copy(read, write, before, pace, delta=delta)
         after = os.fstat(read)
         seen = stat_of(before)
         if seen[4:7] == (after.st_size, after.st_mtime_ns, after.st_ctime_ns):
@@ -159,7 +164,7 @@ def _copy_still(read: int, write: int, before: os.stat_result, *, delta: bool) -
 
 
 def _copy(
-    read: int, write: int, before: os.stat_result, *, delta: bool
+    read: int, write: int, before: os.stat_result, pace: Pace, *, delta: bool
 ) -> tuple[bytes, int, bytes]:
     """Copy the content once; return its hash, how much was written, and its first bytes."""
     digest = hashlib.sha256()
@@ -170,6 +175,7 @@ def _copy(
         if len(data) == size:
             digest.update(data)
             _write_all(write, data, 0)
+            pace(size)
             return digest.digest(), size, data[:_HEAD]
         os.lseek(read, 0, os.SEEK_SET)
     at = 0
@@ -181,10 +187,14 @@ def _copy(
         if delta:
             # A hole that grew stays one: what is behind the old end is none of the predecessor's.
             changed = data[: max(0, end - at)] if hole else data
-            copied += _write_difference(write, changed, at)
+            written = _write_difference(write, changed, at)
         elif not hole:
             _write_all(write, data, at)
-            copied += len(data)
+            written = len(data)
+        else:
+            written = 0
+        pace(written)
+        copied += written
         at += len(data)
     os.ftruncate(write, at)
     return digest.digest(), copied, head

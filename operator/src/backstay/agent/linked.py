@@ -38,7 +38,7 @@ def _place_group(
         if at is None:
             continue
         try:
-            with at_work(plan, member.directory, source, defer=False) as spot:
+            with at_work(plan, member.directory, source) as spot:
                 placed = _follow(plan, spot, member, leader) if leader else None
                 if placed is None:
                     placed = place(spot, member.name, spot.now.stats[at])

@@ -59,8 +59,6 @@ class Placed(NamedTuple):
     note: dict[str, Any] = _NO_NOTE
     how: How = NOTHING
     moved: bool = False
-    deferred: bool = False
-    """Its content is still to be copied, by rsync."""
 
 
 def place(spot: Spot, name: bytes, one: Stat) -> Placed | None:
@@ -102,9 +100,8 @@ def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
         refused = 1
     if family is not None:
         return _place_database(spot, name, one)
-    if spot.defer and not is_database(name, spot.source):
-        return Placed(NO_HASH, one, how=How(not_linked=refused), deferred=True)
-    copied = copy_file(name, spot.source, spot.new, spot.old if known else None, onto=spot.onto)
+    base = spot.old if known else None
+    copied = copy_file(name, spot.source, spot.new, base, spot.pace, onto=spot.onto)
     if copied.head == HEADER and (copied.moved or has_log(name, spot.source)):
         return _place_database(spot, name, one)
     how = How(0, 1, copied.copied, int(copied.delta), refused)
@@ -207,6 +204,7 @@ def _place_database(spot: Spot, name: bytes, one: Stat) -> Placed:
         os.utime(fd, ns=(one.mtime, one.mtime))
     finally:
         os.close(fd)
+    spot.pace(size)  # afterwards: it is read in one go, or it would be of no one moment
     note = {"size": size, "database": True}
     return Placed(digest, one, note, How(copied=1, copied_bytes=size))
 

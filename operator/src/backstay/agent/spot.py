@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from backstay.agent.listing import Known, Listing
+from backstay.agent.pace import Pace
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent
 from backstay.agent.scan import Scan
 
@@ -24,9 +25,9 @@ class Plan:
     scan: Scan
     before: Mapping[bytes, Listing]
     """What the last manifest says: of all directories, or `onto` of those that matter."""
+    pace: Pace
     unchanged: Mapping[bytes, int] = field(default_factory=dict)
     """Directories to be linked as they are, and how many entries they have; none `onto`."""
-    defer: bool = False
     processes: int = 2
 
     def now(self, path: bytes) -> Listing:
@@ -46,8 +47,7 @@ class Spot:
     now: Listing
     before: Listing | None
     onto: bool
-    defer: bool = False
-    """Copying content is left to rsync."""
+    pace: Pace
 
     @property
     def source(self) -> int:
@@ -67,7 +67,7 @@ class Spot:
 
 
 @contextmanager
-def at_work(plan: Plan, path: bytes, source: Descent, *, defer: bool) -> Iterator[Spot]:
+def at_work(plan: Plan, path: bytes, source: Descent) -> Iterator[Spot]:
     """Given a directory, make it in the new tree if it is not there, and open it in both trees."""
     before = plan.before.get(path)
     new = _made(plan.new, path)
@@ -75,7 +75,7 @@ def at_work(plan: Plan, path: bytes, source: Descent, *, defer: bool) -> Iterato
     try:
         if plan.old is not None and before is not None:
             old = _opened(plan.old, path)
-        yield Spot(path, source, new, old, plan.now(path), before, plan.onto, defer)
+        yield Spot(path, source, new, old, plan.now(path), before, plan.onto, plan.pace)
     finally:
         os.close(new)
         if old is not None:

@@ -19,9 +19,9 @@ from backstay.agent.layout import PARTIAL, Folder, flush
 from backstay.agent.linux import SUBVOLUME_INODE, make_snapshot, make_subvolume, syncfs
 from backstay.agent.listing import Encoded, Listing, Totals, totals_of
 from backstay.agent.manifest import Changes, save
+from backstay.agent.pace import Pace
 from backstay.agent.paths import DIRECTORY
 from backstay.agent.results import answer, examples
-from backstay.agent.rsync import copy_deferred
 from backstay.agent.spot import Plan
 from backstay.agent.store import stage_point
 from backstay.agent.tasks import CopyTask
@@ -55,7 +55,6 @@ def make_tree(
         plan = _plan(task, (source, new, old), onto, difference)
         check_room(task, plan)
         built = build(plan)
-        copy_deferred(plan, built, task.limits.bandwidth)
         dressed = dress_directories(plan, built)
         totals = _totals_after(plan, difference, built)
         changes = _changes(task.run, difference, dressed, totals)
@@ -112,7 +111,7 @@ def _plan(
         scan=difference.scan,
         before=before,
         unchanged=unchanged,
-        defer=task.limits.bandwidth > 0,
+        pace=Pace(task.limits.bandwidth),
         processes=_processes(task, new),
     )
 
