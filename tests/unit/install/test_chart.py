@@ -76,7 +76,7 @@ def test_on_the_nodes_network_only_the_nodes_own_address_is_listened_on(tools: T
 def test_objects_are_named_after_the_release(tools: Tools, release: str, name: str) -> None:
     objects = helm_template(tools, {}, release=release)
     names = {o["metadata"]["name"] for o in objects if o["kind"] != "CustomResourceDefinition"}
-    parts = ("metrics", "lease", "edit", "view", "triggers")
+    parts = ("metrics", "lease", "edit", "view", "triggers", "commands", "in-place")
     assert names == {name, *(f"{name}-{part}" for part in parts)}
     assert all(len(n) <= 63 for n in names)
 
