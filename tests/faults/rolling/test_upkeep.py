@@ -201,6 +201,32 @@ def test_paths_that_look_like_comments_are_restored(place: Place, memory: Path) 
     assert sorted(fingerprint(memory / "found")) == found
 
 
+def test_what_a_restore_in_place_kept_is_no_measure_of_the_runs_after_it(place: Place) -> None:
+    """It has what the policy excludes."""
+    (place.source / "cache").mkdir()
+    for number in range(100):
+        (place.source / f"cache/{number}").touch()
+    excluding = {"root": str(place.source), "path": "", "exclude": ["/cache"]}
+    place.copy("r1", source=excluding)
+    assert not (place.data("r1") / "cache").exists()
+    task = place.task(
+        stamp=place.point("r1").stamp,
+        target={"root": str(place.source.parent), "path": place.source.name},
+        inPlace=True,
+        safety={
+            "run": "before",
+            "labels": {},
+            "annotations": {"backstay.dev/restore-request": "uid"},
+        },
+    )
+    assert place.agent("restore", task).code == 0
+    assert len(list((place.data("before") / "cache").iterdir())) == 100
+
+    place.copy("r2", source=excluding)
+
+    assert_equal_to_rsync(place.data("r1"), place.data("r2"))
+
+
 @pytest.mark.parametrize("paths", [[], ["sub"]])
 def test_a_restore_in_place_copies_what_is_there_first(place: Place, paths: list[str]) -> None:
     place.copy("r1")

@@ -73,7 +73,7 @@ class _Copy:
 
     def _go_on_from(self, base: Base | None, source: int, destination: int) -> dict[str, Any]:
         difference = self._walk(source, destination, base)
-        check_size(self.task, difference.totals, self.points.newest)
+        check_size(self.task, difference.totals, self.points.newest_of_a_run)
         if base is not None and not difference.scan.changed:
             return self._publish_unchanged(base)
         # Here, because an unchanged source is walked in a second, and imports take time.
@@ -117,7 +117,7 @@ class _Copy:
 
     def _point_of_built(self, totals: Totals) -> RollingPoint:
         # Again: a copy may take hours, in which a source can lose what the walk saw.
-        check_size(self.task, totals, self.points.newest)
+        check_size(self.task, totals, self.points.newest_of_a_run)
         return self._point(self.task.run, totals)
 
     def _point(self, tree: str, totals: Totals) -> RollingPoint:

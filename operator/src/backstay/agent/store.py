@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from backstay.agent.layout import PARTIAL, TRASH, Folder, flush, write_durably
+from backstay.domain import labels
 from backstay.domain.errors import DataError
 from backstay.domain.rolling import RUN, STAMP, RollingPoint
 
@@ -38,6 +39,12 @@ class Points:
     @property
     def newest(self) -> RollingPoint | None:
         return self.found[-1] if self.found else None
+
+    @property
+    def newest_of_a_run(self) -> RollingPoint | None:
+        """What a restore in place kept has what the policy excludes as well."""
+        runs = (p for p in reversed(self.found) if labels.RESTORE_REQUEST not in p.annotations)
+        return next(runs, None)
 
 
 def read_points(folder: Folder) -> Points:

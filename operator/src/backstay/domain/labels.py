@@ -48,7 +48,7 @@ HELD_BY_HOOKS: Final = PREFIX + "hooks"
 ACCEPT_SIZE: Final = PREFIX + "accept-size"
 """On a policy: CLAIM@TIME, separated by commas: how small dumps are from then on is right."""
 RESTORE_REQUEST: Final = PREFIX + "restore-request"
-"""uid of the RestoreRequest that made a claim."""
+"""uid of the RestoreRequest that made a claim, or the copy of what was there before."""
 
 ALLOW_SHRUNKEN: Final = PREFIX + "allow-shrunken"
 """On a Backup: `true` lets this run copy a source that has lost much, or all."""

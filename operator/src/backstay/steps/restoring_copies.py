@@ -308,6 +308,7 @@ def _safety(request: Request, site: Site, days: int) -> Mapping[str, Any]:
             labels.RETAIN: labels.Retain.DAYS.value,
             labels.RETAIN_DAYS: str(days),
         },
+        "annotations": {labels.RESTORE_REQUEST: request.uid},
     }
 
 
