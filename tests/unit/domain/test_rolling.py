@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from backstay.domain.errors import DataError
 from backstay.domain.rolling import RollingPoint, Series, point_of, point_uid, why_kept
+from backstay.domain.rolling_results import mirrored
 
 SERIES = Series("shop", "uploads", "hostPath", "worker-1", "/srv/uploads")
 names = st.from_regex(r"\A[a-z0-9]([-a-z0-9.]{0,40}[a-z0-9])?\Z")
@@ -72,11 +73,28 @@ def test_a_point_survives_its_file_and_its_version_says_what_it_is(
         (point(22).text().replace('"tree": "r22"', '"tree": "../r22"'), "point.tree"),
         (point(22).text().replace('"entries": 3', '"entries": -3'), "point.entries"),
         (point(22).text().replace('"good"', "7"), "point.labels"),
+        (point(22, size=1 << 63).text(), "point.bytes"),
+        (point(22, uid="u" * 65).text(), "point.uid"),
+        (point(22, labels={"a": "x" * 254}).text(), "point.labels"),
+        (point(22, labels={str(n): "" for n in range(65)}).text(), "point.labels"),
+        (point(22, annotations={"a": "x" * 1025}).text(), "point.annotations"),
+        (point(22, annotations={str(n): "" for n in range(33)}).text(), "point.annotations"),
     ],
 )
 def test_a_point_that_cannot_be_understood_says_what_is_wrong(text: str, field: str) -> None:
     with pytest.raises(DataError, match=field):
         RollingPoint.parse(text)
+
+
+def test_whatever_can_be_understood_can_be_shown() -> None:
+    most = point(
+        22,
+        uid="u" * 64,
+        size=(1 << 63) - 1,
+        labels={str(n): "x" * 253 for n in range(64)},
+        annotations={str(n): "x" * 1024 for n in range(32)},
+    )
+    assert mirrored(RollingPoint.parse(most.text())).rolling is not None
 
 
 def test_retention_sees_a_point_as_it_sees_a_snapshot() -> None:

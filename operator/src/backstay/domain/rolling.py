@@ -25,6 +25,9 @@ STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z", re.ASCII)
 RUN: Final = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,199}", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
 _HOLDER_LIMIT: Final = 200
+_UID_MAX: Final = 64
+_TEXTS_MAX: Final = {"labels": (64, 253), "annotations": (32, 1024)}
+"""How many there may be, and how long each: what is over that, no Backup could show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +118,11 @@ class RollingPoint:
         record = raw.get("record", {})
         if not isinstance(record, dict):
             raise DataError("point.record: expected an object")
+        uid = _text(raw, "uid", "point")
+        if len(uid) > _UID_MAX:
+            raise DataError(f"point.uid: more than {_UID_MAX} characters")
         return cls(
-            uid=_text(raw, "uid", "point"),
+            uid=uid,
             stamp=stamp,
             run=run,
             tree=tree,
@@ -206,8 +212,8 @@ def _text(raw: Mapping[str, Any], key: str, where: str) -> str:
 
 def _number(raw: Mapping[str, Any], key: str) -> int:
     value = raw.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise DataError(f"point.{key}: expected a number from 0")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
+        raise DataError(f"point.{key}: expected a number from 0, of 63 bits")
     return value
 
 
@@ -215,4 +221,9 @@ def _texts(raw: Mapping[str, Any], key: str) -> dict[str, str]:
     value = raw.get(key)
     if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
         raise DataError(f"point.{key}: expected an object of texts")
+    most, longest = _TEXTS_MAX[key]
+    if len(value) > most or any(len(v) > longest for v in value.values()):
+        raise DataError(
+            f"point.{key}: expected at most {most} texts of at most {longest} characters"
+        )
     return value
