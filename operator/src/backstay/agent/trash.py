@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
 
 from backstay.agent.layout import TRASH, Folder
 from backstay.agent.linux import SUBVOLUME_INODE, allow_open_files, drop_subvolume
@@ -87,8 +86,8 @@ def _clear_files(fd: int) -> list[str]:
     What cannot be unlinked keeps its directory there, which is reported.
     """
     below = []
-    with suppress(OSError), os.scandir(fd) as entries:
-        for entry in entries:
+    try:
+        for entry in os.scandir(fd):
             if entry.is_dir(follow_symlinks=False):
                 below.append(entry.name)
                 continue
@@ -96,6 +95,8 @@ def _clear_files(fd: int) -> list[str]:
                 os.unlink(entry.name, dir_fd=fd)
             except OSError:
                 continue
+    except OSError:
+        pass  # what was not listed is still there
     return below
 
 
@@ -115,7 +116,12 @@ def _remove(top: bytes) -> list[str]:
             if names:
                 name = names.pop()
                 below = os.open(name, DIRECTORY, dir_fd=fd)
-                stack.append((below, name, _clear_files(below)))
+                inner = _clear_files(below)
+                if inner:
+                    stack.append((below, name, inner))
+                    continue
+                os.close(below)
+                os.rmdir(name, dir_fd=fd)  # as most of them: without a turn of its own
                 continue
             os.close(fd)
             stack.pop()
