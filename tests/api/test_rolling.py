@@ -292,7 +292,7 @@ async def test_two_tenants_with_one_destination_have_folders_of_their_own(world:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"uid": "u" * 65}, "uid: String should have at most 64 characters"),
+        ({"uid": "u" * 65}, "point.uid: more than 64 characters"),
         ({"stamp": 7}, "point.stamp"),
     ],
 )
