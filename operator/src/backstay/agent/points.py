@@ -6,15 +6,22 @@ in use or the newest good one is never removed, whatever the caller says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from backstay.agent import tasks
-from backstay.agent.layout import Folder, folder_of, locked
+from backstay.agent.layout import Folder, flush, folder_of, locked
 from backstay.agent.results import answer, point_json
-from backstay.agent.store import finish, read_points, remove_point, write_point
+from backstay.agent.store import (
+    Points,
+    decide_removal,
+    finish,
+    finish_removals,
+    read_points,
+    write_point,
+)
 from backstay.agent.tasks import Fields, Where
 from backstay.domain.errors import DataError
 from backstay.domain.rolling import STAMP, RollingPoint, Series, why_kept
@@ -57,14 +64,19 @@ def relabel(task: PointsTask) -> dict[str, Any]:
     return _answer(outcomes)
 
 
-def prune(task: PointsTask) -> dict[str, Any]:
-    """Given points, remove those whose version holds and that may go. The space of trees that no
-    point names any more is for trash.reclaim().
+def prune(task: PointsTask, tell: Callable[[dict[str, Any]], None]) -> None:
+    """Given points, remove those whose version holds and that may go, and tell the result as soon
+    as that is decided: what comes after it whoever comes next would finish. The space of trees that
+    no point names any more is for trash.reclaim().
     """
     with locked(task.where, exclusive=True):
         finish(task.folder)
-        outcomes = [_prune_one(task.folder, change) for change in task.changes]
-    return _answer(outcomes)
+        points = read_points(task.folder)
+        outcomes = [_prune_one(task.folder, points, change) for change in task.changes]
+        if any(outcome["outcome"] == "done" for outcome in outcomes):
+            flush(task.folder.points)
+        tell(_answer(outcomes))
+        finish_removals(task.folder)
 
 
 def _relabel_one(folder: Folder, change: Change) -> dict[str, str]:
@@ -81,15 +93,15 @@ def _relabel_one(folder: Folder, change: Change) -> dict[str, str]:
     return _outcome(change.stamp, changed, "done")
 
 
-def _prune_one(folder: Folder, change: Change) -> dict[str, str]:
-    points = read_points(folder)
+def _prune_one(folder: Folder, points: Points, change: Change) -> dict[str, str]:
     point = points.by_stamp(change.stamp)
     if point is None or point.version != change.version:
         return _outcome(change.stamp, point, "gone" if point is None else "conflict")
     why = why_kept(point, points.found)
     if why is not None:
         return {**_outcome(change.stamp, point, "kept"), "why": why}
-    remove_point(folder, point)
+    decide_removal(folder, point)
+    points.found.remove(point)
     return _outcome(change.stamp, None, "done")
 
 

@@ -86,15 +86,18 @@ def staged_point(tree: Path) -> RollingPoint:
         raise DataError(f"{tree / _POINT}: {error.strerror}") from error
 
 
-def remove_point(folder: Folder, point: RollingPoint) -> None:
-    """Given a series' folder and a point that is there, remove it, and its tree if no other point
-    names that.
+def decide_removal(folder: Folder, point: RollingPoint) -> None:
+    """Given a series' folder and a point that is there, decide that it goes. It holds once the
+    points are flushed; what follows from it, finish_removals() does.
     """
     there = folder.points / f"{point.stamp}.json"
-    decided = folder.points / f"{_PRUNED}{point.stamp}.json"
-    there.rename(decided)
-    flush(folder.points)
-    _finish_removal(folder, decided)
+    there.rename(folder.points / f"{_PRUNED}{point.stamp}.json")
+
+
+def finish_removals(folder: Folder) -> None:
+    """Given a series' folder, remove the points that are to go, and trees that no other names."""
+    for path in sorted(folder.points.glob(f"{_PRUNED}*.json")):
+        _finish_removal(folder, path)
 
 
 def _finish_removal(folder: Folder, decided: Path) -> None:
@@ -134,8 +137,7 @@ def finish(folder: Folder) -> list[str]:
         path.unlink()
     for path in folder.trees.glob(f"{PARTIAL}*"):
         _to_trash(folder, path)
-    for path in sorted(folder.points.glob(f"{_PRUNED}*.json")):
-        _finish_removal(folder, path)
+    finish_removals(folder)
     published = _publish_lost(folder)
     _mend_links(folder)
     return published

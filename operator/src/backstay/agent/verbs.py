@@ -60,7 +60,7 @@ def _relabel(task: Any, tell: Tell) -> None:
 def _prune(task: Any, tell: Tell) -> None:
     from backstay.agent.points import prune
 
-    tell(prune(task))
+    prune(task, tell)
 
     from backstay.agent.trash import reclaim
 
