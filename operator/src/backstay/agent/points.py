@@ -6,14 +6,14 @@ in use or the newest good one is never removed, whatever the caller says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from backstay.agent import tasks
 from backstay.agent.layout import Folder, flush, folder_of, locked
-from backstay.agent.results import answer, point_json
+from backstay.agent.results import Tell, answer, point_json
 from backstay.agent.store import (
     Points,
     decide_removal,
@@ -64,7 +64,7 @@ def relabel(task: PointsTask) -> dict[str, Any]:
     return _answer(outcomes)
 
 
-def prune(task: PointsTask, tell: Callable[[dict[str, Any]], None]) -> None:
+def prune(task: PointsTask, tell: Tell) -> None:
     """Given points, remove those whose version holds and that may go, and tell the result as soon
     as that is decided: what comes after it whoever comes next would finish. The space of trees that
     no point names any more is for trash.reclaim().

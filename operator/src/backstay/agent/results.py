@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
 
 from backstay.domain.rolling import RollingPoint
+
+Tell: TypeAlias = Callable[[dict[str, Any]], None]
+"""Called once, with the result, as soon as that is certain."""
 
 LIMIT: Final = 4096
 _EXAMPLES: Final = 5

@@ -2,8 +2,8 @@
 
 Invariants: the side that a tenant can write to is served by an rsync daemon for one connection, on
 a socket pair, in a chroot of that directory (so what is swapped for a symlink meanwhile leads
-nowhere else); the other side is ours. Files that vanish are a note and no failure, anything
-else that rsync complains of is one. Never --inplace: a tree shares its inodes with older ones.
+nowhere else); the other side is ours. Whatever rsync complains of is a failure, but files that
+vanish: what is there afterwards is compared with the manifest.
 """
 
 from __future__ import annotations
@@ -49,8 +49,23 @@ def push(source: int, target: int, names: Sequence[bytes], *, onto: bool, bandwi
     options += _FROM if names else []
     with _module(target) as module:
         ends = (f"/proc/self/fd/{source}/", "rsync://localhost/module/")
-        # A name that begins with `#` or `;` would be a comment.
-        _run([*options, *ends], module, (source, target), [b"./" + name for name in names])
+        done = subprocess.run(
+            ["rsync", *_EVERYTHING, *options, *ends],
+            # A name that begins with `#` or `;` would be a comment.
+            input=b"".join(b"./" + name + b"\0" for name in names),
+            # Makes it talk to a program instead of to a host (rsync(1)).
+            env={
+                "PATH": os.environ.get("PATH", os.defpath),
+                "RSYNC_CONNECT_PROG": f"rsync --daemon --config={module} .",
+            },
+            pass_fds=(source, target),
+            capture_output=True,
+            check=False,
+            preexec_fn=die_with_parent,
+        )
+    if done.returncode not in {0, _VANISHED_STATUS}:
+        said = done.stderr.decode(errors="replace").strip()[-500:]
+        raise DataError(f"rsync ended with status {done.returncode}: {said}")
 
 
 @contextmanager
@@ -60,27 +75,3 @@ def _module(fd: int) -> Iterator[Path]:
         path = Path(folder, "rsyncd.conf")
         path.write_text(_CONFIGURATION.format(fd=fd), encoding="utf-8")
         yield path
-
-
-def _run(
-    words: Sequence[str],
-    module: Path,
-    open_files: tuple[int, int],
-    names: Sequence[bytes],
-) -> None:
-    done = subprocess.run(
-        ["rsync", *_EVERYTHING, *words],
-        input=b"".join(name + b"\0" for name in names),
-        # Makes it talk to a program instead of to a host (rsync(1)).
-        env={
-            "PATH": os.environ.get("PATH", os.defpath),
-            "RSYNC_CONNECT_PROG": f"rsync --daemon --config={module} .",
-        },
-        pass_fds=open_files,
-        capture_output=True,
-        check=False,
-        preexec_fn=die_with_parent,
-    )
-    if done.returncode not in {0, _VANISHED_STATUS}:
-        said = done.stderr.decode(errors="replace").strip()[-500:]
-        raise DataError(f"rsync ended with status {done.returncode}: {said}")

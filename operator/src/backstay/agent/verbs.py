@@ -17,12 +17,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from backstay.agent.results import answer
+from backstay.agent.results import Tell, answer
 from backstay.agent.tasks import CopyTask, Fields, Limits, Where, series_of
 from backstay.domain.rolling import Series
-
-Tell = Callable[[dict[str, Any]], None]
-"""Called once, with the result, as soon as that is certain."""
 
 
 def _now() -> datetime:
