@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from backstay.agent.build import Built, build
-from backstay.agent.checks import check_room
 from backstay.agent.difference import Difference
 from backstay.agent.dressing import Dressed, dress_directories
 from backstay.agent.files import inherit_nothing
@@ -22,6 +21,7 @@ from backstay.agent.manifest import Changes, save
 from backstay.agent.pace import Pace
 from backstay.agent.paths import DIRECTORY
 from backstay.agent.results import answer, examples
+from backstay.agent.room import check_room
 from backstay.agent.spot import Plan
 from backstay.agent.store import stage_point
 from backstay.agent.tasks import CopyTask

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -30,11 +28,15 @@ def _be_gentle(limits: Limits) -> None:
     """Whatever is started from here on inherits it."""
     if not limits.io_class:
         return
+    import subprocess
+
     words = ["3"] if limits.io_class == "idle" else ["2", "-n", str(limits.io_priority)]
     subprocess.run(["ionice", "-p", str(os.getpid()), "-c", *words], check=True)
 
 
 def _init(task: Where, tell: Tell) -> None:
+    import uuid
+
     from backstay.agent.layout import initialise
 
     found = initialise(task, str(uuid.uuid4()))
