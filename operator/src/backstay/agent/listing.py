@@ -67,9 +67,14 @@ def stat_of(found: os.stat_result) -> Stat:
     )
 
 
-def digest_of(stats: bytes, names: Sequence[bytes]) -> bytes:
-    """Given packed stats and names, both sorted by name, return the directory's digest."""
-    return hashlib.blake2b(stats + b"\0".join(names), digest_size=DIGEST_SIZE).digest()
+def row_of(name: bytes, one: Stat) -> bytes:
+    """Given an entry, return its row: rows sort as their names do, which have no NUL."""
+    return name + b"\0" + STAT.pack(*one)
+
+
+def digest_of(rows: Sequence[bytes]) -> bytes:
+    """Given a directory's sorted rows, return its digest."""
+    return hashlib.blake2b(b"".join(rows), digest_size=DIGEST_SIZE).digest()
 
 
 Known = tuple[Stat, bytes, dict[str, Any]]
@@ -96,7 +101,13 @@ class Listing:
 
     @property
     def digest(self) -> bytes:
-        return digest_of(b"".join(STAT.pack(*one) for one in self.stats), self.names)
+        return digest_of(list(map(row_of, self.names, self.stats)))
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[bytes]) -> Listing:
+        """Given sorted rows, return the listing."""
+        stats = b"".join([row[-STAT.size :] for row in rows])
+        return _rebuilt([row[: -STAT.size - 1] for row in rows], stats, [], {})
 
     def find(self, name: bytes) -> int | None:
         """Given a name, return its place in the columns, None if it is not there."""

@@ -23,6 +23,7 @@ from backstay.domain.errors import DataError
 
 FORMAT: Final = 1
 _LENGTH: Final = struct.Struct("<I")
+_DIGEST: Final = struct.Struct(f"{DIGEST_SIZE}s")
 _LEVEL: Final = 1
 _MOST_PARTS: Final = 30
 
@@ -178,8 +179,7 @@ def _read(path: Path) -> _Part:
     packed, names = index[: count * DIGEST_SIZE], index[count * DIGEST_SIZE :].split(b"\0")
     if len(names) != count + removed + 1:
         raise Damaged(f"{path}: its index does not add up")
-    steps = range(0, len(packed), DIGEST_SIZE)
-    digests = dict(zip(names, (packed[at : at + DIGEST_SIZE] for at in steps), strict=False))
+    digests = dict(zip(names, (digest for (digest,) in _DIGEST.iter_unpack(packed)), strict=False))
     if len(digests) != count:
         raise Damaged(f"{path}: its index names a directory twice")
     return _Part(path, header["header"], len(line) + size, digests, tuple(names[count:-1]))

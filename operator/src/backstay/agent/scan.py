@@ -8,7 +8,6 @@ moment; what vanishes between two calls is left out and named.
 from __future__ import annotations
 
 import os
-import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Final, NamedTuple
 
 from backstay.agent.exclude import Excluded
 from backstay.agent.linux import allow_open_files
-from backstay.agent.listing import ROOT, STAT, Listing, Stat, digest_of, stat_of
+from backstay.agent.listing import ROOT, STAT, Listing, digest_of, row_of, stat_of
 from backstay.agent.parallel import spread
 from backstay.agent.paths import DIRECTORY, VANISHED, open_beneath, printable
 from backstay.domain.errors import DataError, UserError
@@ -116,7 +115,11 @@ def _subtree(walk: Walk, top: bytes) -> Scan:
         except OSError as error:
             _gone(below, error, found)
             continue
-        stack.append((child, below, _directory(walk, child, below, found)))
+        inner = _directory(walk, child, below, found)
+        if inner:
+            stack.append((child, below, inner))
+        else:
+            os.close(child)
     return found
 
 
@@ -131,12 +134,12 @@ def _directory(walk: Walk, fd: int, path: bytes, found: Scan) -> list[bytes]:
 
     An unchanged source costs what this costs for each entry, so it calls little.
     """
-    packed = {}
+    rows = []
     below = []
     prefix = path + b"/" if path else b""
     excluded, forbidden, pack = walk.excluded, walk.forbidden, STAT.pack
     if not path:
-        packed[ROOT] = pack(*stat_of(os.fstat(fd)))
+        rows.append(row_of(ROOT, stat_of(os.fstat(fd))))
     try:
         with os.scandir(fd) as entries:
             for entry in entries:
@@ -146,40 +149,27 @@ def _directory(walk: Walk, fd: int, path: bytes, found: Scan) -> list[bytes]:
                 except FileNotFoundError:
                     found.vanished.append(prefix + name)
                     continue
-                mode, links = one.st_mode, one.st_nlink
+                mode, inode, device, links, uid, gid, size = one[:7]
                 directory = mode & 0o170000 == 0o040000
                 if excluded is not None and excluded(prefix + name, directory):
                     continue
                 if directory:
                     below.append(name)
-                    if (one.st_dev, one.st_ino) == forbidden:
+                    if (device, inode) == forbidden:
                         raise UserError(
                             "DestinationInSource",
                             "spec.rolling.destination: it lies inside the source, at"
                             f" {printable(prefix + name)}; exclude it or move it",
                         )
                 elif links > 1:
-                    found.linked.append(Linked(one.st_dev, one.st_ino, path, name))
-                packed[name] = pack(
-                    mode,
-                    one.st_uid,
-                    one.st_gid,
-                    links,
-                    one.st_size,
-                    one.st_mtime_ns,
-                    one.st_ctime_ns,
-                    one.st_ino,
-                )
+                    found.linked.append(Linked(device, inode, path, name))
+                mtime, ctime = one.st_mtime_ns, one.st_ctime_ns
+                # row_of(), without a call and a tuple for each entry.
+                rows.append(name + b"\0" + pack(mode, uid, gid, links, size, mtime, ctime, inode))
     except OSError as error:
         raise DataError(f"{printable(path) or '.'} cannot be read: {error.strerror}") from error
-    names = sorted(packed)
-    stats = b"".join([packed[name] for name in names])
+    rows.sort()
     found.directories += 1
-    if walk.known.get(path) != digest_of(stats, names):
-        found.changed[path] = Listing(names, list(map(Stat._make, STAT.iter_unpack(stats))))
+    if walk.known.get(path) != digest_of(rows):
+        found.changed[path] = Listing.of_rows(rows)
     return below
-
-
-def is_link(one: Stat) -> bool:
-    """Given an inode, return whether it is a symlink."""
-    return stat.S_ISLNK(one.mode)
