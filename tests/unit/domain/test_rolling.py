@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstay.domain.errors import DataError
-from backstay.domain.rolling import RollingPoint, Series, point_of, point_uid, why_kept
+from backstay.domain.rolling import RollingPoint, Series, newest_good, point_of, point_uid, why_kept
 from backstay.domain.rolling_results import mirrored
 
 SERIES = Series("shop", "uploads", "hostPath", "worker-1", "/srv/uploads")
@@ -110,7 +110,7 @@ def test_the_newest_good_point_stays_whatever_a_caller_says() -> None:
     held = point(19, labels={**good.labels, "backstay.dev/hold": "true"})
     used = point(18, annotations={"backstay.dev/in-use": "uid"})
     everyone = [used, held, good, newer, failed]
-    kept = [why_kept(one, everyone) for one in everyone]
+    kept = [why_kept(one, newest_good(everyone)) for one in everyone]
     assert kept == ["in use", "held", None, "newest good", None]
 
 

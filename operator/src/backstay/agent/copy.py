@@ -21,7 +21,7 @@ from backstay.agent.manifest import Damaged, Manifest
 from backstay.agent.paths import DIRECTORY, open_allowed
 from backstay.agent.results import answer
 from backstay.agent.scan import Walk, scan
-from backstay.agent.store import Points, finish, read_points, write_point
+from backstay.agent.store import Points, finish, write_point
 from backstay.agent.tasks import CopyTask
 from backstay.agent.trash import reclaim
 from backstay.domain import labels
@@ -37,9 +37,8 @@ def copy(task: CopyTask, now: datetime) -> dict[str, Any]:
     """
     with locked(task.where, exclusive=True) as identity:
         folder = make_folder(task.where.path, task.series)
-        finish(folder)
+        points = finish(folder)
         reclaim(folder, task.limits.processes)
-        points = read_points(folder)
         done = points.by_run(task.run)
         if done is not None:
             return answer("AlreadyPublished", f"{done.stamp} is that run's point", point=done)

@@ -19,12 +19,13 @@ from backstay.agent.store import (
     decide_removal,
     finish,
     finish_removals,
+    read_point,
     read_points,
     write_point,
 )
 from backstay.agent.tasks import Fields, Where
 from backstay.domain.errors import DataError
-from backstay.domain.rolling import STAMP, RollingPoint, Series, why_kept
+from backstay.domain.rolling import STAMP, RollingPoint, Series, newest_good, why_kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,9 @@ def prune(task: PointsTask, tell: Tell) -> None:
     no point names any more is for trash.reclaim().
     """
     with locked(task.where, exclusive=True):
-        finish(task.folder)
-        points = read_points(task.folder)
-        outcomes = [_prune_one(task.folder, points, change) for change in task.changes]
+        points = finish(task.folder)
+        newest = newest_good(points.found)
+        outcomes = [_prune_one(task.folder, points, newest, change) for change in task.changes]
         if any(outcome["outcome"] == "done" for outcome in outcomes):
             flush(task.folder.points)
         tell(_answer(outcomes))
@@ -80,7 +81,7 @@ def prune(task: PointsTask, tell: Tell) -> None:
 
 
 def _relabel_one(folder: Folder, change: Change) -> dict[str, str]:
-    point = read_points(folder).by_stamp(change.stamp)
+    point = read_point(folder, change.stamp)
     if point is None or point.version != change.version:
         return _outcome(change.stamp, point, "gone" if point is None else "conflict")
     changed = replace(
@@ -93,11 +94,13 @@ def _relabel_one(folder: Folder, change: Change) -> dict[str, str]:
     return _outcome(change.stamp, changed, "done")
 
 
-def _prune_one(folder: Folder, points: Points, change: Change) -> dict[str, str]:
+def _prune_one(
+    folder: Folder, points: Points, newest: str | None, change: Change
+) -> dict[str, str]:
     point = points.by_stamp(change.stamp)
     if point is None or point.version != change.version:
         return _outcome(change.stamp, point, "gone" if point is None else "conflict")
-    why = why_kept(point, points.found)
+    why = why_kept(point, newest)
     if why is not None:
         return {**_outcome(change.stamp, point, "kept"), "why": why}
     decide_removal(folder, point)

@@ -8,6 +8,7 @@ one rename (to `.pruned-`), everything after it can be done again.
 from __future__ import annotations
 
 import os
+from bisect import insort
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -56,13 +57,27 @@ def read_points(folder: Folder) -> Points:
         if path.suffix != ".json" or not STAMP.fullmatch(path.stem):
             continue
         try:
-            point = RollingPoint.parse(path.read_bytes())
-            if point.stamp != path.stem:
-                raise DataError(f"it says that it is {point.stamp}")
-            points.found.append(point)
+            points.found.append(_read(path))
         except (DataError, OSError) as error:
             points.damaged.append(f"{path.name}: {error}")
     return points
+
+
+def read_point(folder: Folder, stamp: str) -> RollingPoint | None:
+    """Given a series' folder and a stamp, return that point; None if it is not there or cannot be
+    read.
+    """
+    try:
+        return _read(folder.points / f"{stamp}.json")
+    except (DataError, OSError):
+        return None
+
+
+def _read(path: Path) -> RollingPoint:
+    point = RollingPoint.parse(path.read_bytes())
+    if point.stamp != path.stem:
+        raise DataError(f"it says that it is {point.stamp}")
+    return point
 
 
 def write_point(folder: Folder, point: RollingPoint) -> None:
@@ -96,20 +111,21 @@ def decide_removal(folder: Folder, point: RollingPoint) -> None:
 
 def finish_removals(folder: Folder) -> None:
     """Given a series' folder, remove the points that are to go, and trees that no other names."""
-    for path in sorted(folder.points.glob(f"{_PRUNED}*.json")):
-        _finish_removal(folder, path)
-
-
-def _finish_removal(folder: Folder, decided: Path) -> None:
-    point = RollingPoint.parse(decided.read_bytes())
-    (folder.path / point.stamp).unlink(missing_ok=True)
+    decided = sorted(folder.points.glob(f"{_PRUNED}*.json"))
+    if not decided:
+        return
     points = read_points(folder)
-    if points.damaged:
-        return  # one of them may name the tree; without the decision it would be published again
-    if all(p.tree != point.tree for p in points.found):
-        _to_trash(folder, folder.trees / point.tree)
-    # Needs no flush: if it is there again after a power cut, there is nothing left to finish.
-    decided.unlink()
+    named = {point.tree for point in points.found}
+    for path in decided:
+        point = RollingPoint.parse(path.read_bytes())
+        (folder.path / point.stamp).unlink(missing_ok=True)
+        if points.damaged:
+            # One of them may name the tree; without the decision it would be published again.
+            continue
+        if point.tree not in named:
+            _to_trash(folder, folder.trees / point.tree)
+        # Needs no flush: if it is there again after a power cut, there is nothing left to finish.
+        path.unlink()
 
 
 def _to_trash(folder: Folder, tree: Path) -> None:
@@ -125,48 +141,45 @@ def _to_trash(folder: Folder, tree: Path) -> None:
     flush(folder.trees)
 
 
-def finish(folder: Folder) -> list[str]:
+def finish(folder: Folder) -> Points:
     """Given a series' folder, finish what was killed: decided removals, trees that were not
-    published yet, symlinks. What was being made goes to trash. Return the stamps it published.
+    published yet, symlinks. What was being made goes to trash. Return the points there are then.
 
     Only names are changed; reclaiming the trash is the caller's.
     """
     if not folder.points.is_dir():
-        return []
+        return Points()
     for path in folder.points.glob(".*.new"):
         path.unlink()
     for path in folder.trees.glob(f"{PARTIAL}*"):
         _to_trash(folder, path)
     finish_removals(folder)
-    published = _publish_lost(folder)
-    _mend_links(folder)
-    return published
-
-
-def _publish_lost(folder: Folder) -> list[str]:
     points = read_points(folder)
-    if points.damaged:
-        return []  # one of them may be the one that a tree seems to lack
+    # A point that cannot be read may be the one that a tree, or a symlink, seems to lack.
+    if not points.damaged:
+        _publish_lost(folder, points)
+        _unlink_lost(folder, points)
+    for point in points.found:
+        _link(folder, point)
+    return points
+
+
+def _publish_lost(folder: Folder, points: Points) -> None:
+    """Write the points of trees that have none, and add them."""
     named = {point.tree for point in points.found}
-    published = []
     for tree in sorted(folder.trees.iterdir()):
         if not RUN.fullmatch(tree.name) or tree.name in named or not (tree / _POINT).is_file():
             continue
         point = staged_point(tree)
         if points.by_stamp(point.stamp) is None:
             write_point(folder, point)
-            published.append(point.stamp)
-    return published
+            insort(points.found, point, key=lambda p: p.stamp)
 
 
-def _mend_links(folder: Folder) -> None:
-    points = read_points(folder)
-    for point in points.found:
-        _link(folder, point)
+def _unlink_lost(folder: Folder, points: Points) -> None:
     known = {point.stamp for point in points.found}
     for path in folder.path.iterdir():
-        lost = STAMP.fullmatch(path.name) and path.is_symlink() and path.name not in known
-        if lost and not points.damaged:
+        if STAMP.fullmatch(path.name) and path.is_symlink() and path.name not in known:
             path.unlink()
 
 

@@ -8,7 +8,7 @@ hand makes every older version fail. Nothing here looks at a file's time.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -188,19 +188,22 @@ def point_uid(destination: str, series: Series, run: str, stamp: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def why_kept(point: RollingPoint, series: list[RollingPoint]) -> str | None:
-    """Given a point and all of its series, return why it must not be removed whatever a caller
-    decided; None where it may go.
+def newest_good(series: Sequence[RollingPoint]) -> str | None:
+    """Given all points of a series, return the uid of the newest good one, None without one."""
+    good = [p for p in map(point_of, series) if p.result is labels.Result.GOOD]
+    return max(good, key=lambda p: p.order).uid if good else None
+
+
+def why_kept(point: RollingPoint, newest: str | None) -> str | None:
+    """Given a point and the newest good one of its series, return why it must not be removed
+    whatever a caller decided; None where it may go.
     """
     judged = point_of(point)
     if judged.is_held:
         return "held"
     if judged.in_use is not None:
         return "in use"
-    good = [p for p in map(point_of, series) if p.result is labels.Result.GOOD]
-    if good and judged.uid == max(good, key=lambda p: p.order).uid:
-        return "newest good"
-    return None
+    return "newest good" if judged.uid == newest else None
 
 
 def _text(raw: Mapping[str, Any], key: str, where: str) -> str:
