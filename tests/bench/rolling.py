@@ -21,6 +21,7 @@ from typing import NamedTuple
 from hack.cluster.kit.packages import ROLLING, ensure, extend_path, require_root
 from tests.bench.figure import Figure
 from tests.bench.rolling_runs import (
+    COMPILED,
     EVERYTHING,
     Agent,
     Rsync,
@@ -29,6 +30,7 @@ from tests.bench.rolling_runs import (
     older_rsync,
     remount,
     remove,
+    settle,
     timed,
     used,
 )
@@ -38,8 +40,10 @@ SCALE = float(os.environ.get("BACKSTAY_BENCH_SCALE", "1"))
 DISKS = os.environ.get("BACKSTAY_BENCH_DISKS", "ext4 xfs btrfs").split()
 DAYS = {"xfs": 80, "btrfs": 35}
 """The most megabytes that a changed day may take, by file system."""
-FULL, TREES = 2, 5
-"""How many rounds: first full copies; new trees, of which all but the newest are removed again."""
+FULL, WALKS, TREES = 2, 9, 5
+"""How many rounds: first full copies; unchanged runs, which are short and so need more of them;
+new trees, of which all but the newest are removed again.
+"""
 SPACES = 5
 """How many unchanged runs are measured for the space that they take."""
 SIZE = "24G"
@@ -122,7 +126,7 @@ def _unchanged(agent: Agent) -> list[Figure]:
     # -P: the folder beside it has a module called queue.
     walk = [sys.executable, "-P", str(program), str(agent.source)]
     best = _in_turns(
-        lambda _: timed(walk), lambda number: agent.copy(f"same-{number}")[1], rounds=5
+        lambda _: timed(walk), lambda number: agent.copy(f"same-{number}")[1], rounds=WALKS
     )
     method = "whole commands, warm cache; the walk is tests/bench/bare_walk.py"
     return [_ratio("unchanged / bare walk", best[1], best[0], 1.5, method), *_space(agent)]
@@ -227,12 +231,15 @@ def _link_trees(agent: Agent, older: Rsync) -> list[Figure]:
     return [*figures, *_prune(agent, points)]
 
 
-def _forget_trees() -> None:
-    """A tree that is pruned was made days ago: nothing of it is in memory; the programs are."""
+def _forget_trees(mount: Path) -> None:
+    """A tree that is pruned was made days ago: nothing of it is in memory; the programs are. Nor
+    is its file system still busy writing what another one's removal changed.
+    """
+    settle(mount)
     forget_caches()
     modules = "backstay.agent.__main__, backstay.agent.points, backstay.agent.trash"
     for program in (["rm", "--version"], [sys.executable, "-c", f"import {modules}"]):
-        subprocess.run(program, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(program, check=True, stdout=subprocess.DEVNULL, env=COMPILED)
 
 
 def _prune(agent: Agent, points: list[dict[str, str]]) -> list[Figure]:
@@ -241,14 +248,14 @@ def _prune(agent: Agent, points: list[dict[str, str]]) -> list[Figure]:
     answers = []
 
     def ours(number: int) -> float:
-        _forget_trees()
+        _forget_trees(mount)
         answered, reclaimed = agent.prune(points[number])
         answers.append(answered)
         began = timed(["sync", "-f", mount])
         return reclaimed + began
 
     def theirs(number: int) -> float:
-        _forget_trees()
+        _forget_trees(mount)
         return timed(["rm", "-rf", mount / f"same{number}"], mount)
 
     # The newest one stays.

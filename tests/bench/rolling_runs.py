@@ -16,6 +16,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
+COMPILED = {
+    **os.environ,
+    "PYTHONPATH": str(ROOT / "operator/src"),
+    "PYTHONDONTWRITEBYTECODE": "",
+}
+"""An installed agent has its bytecode beside it: so has this one, from its first run on."""
 EVERYTHING = ("-aHAXS", "--numeric-ids", "--modify-window=-1")
 
 
@@ -95,6 +101,12 @@ def remount(mount: Path) -> None:
     attach(mount.with_name(f"{mount.name}.img"), mount)
 
 
+def settle(mount: Path) -> None:
+    """Given a mount, have its file system write all that it still has in its journal."""
+    for way in ("-f", "-u"):
+        subprocess.run(["fsfreeze", way, mount], check=True)
+
+
 def forget_caches() -> None:
     """Have the kernel forget what it keeps of files and directories (proc_sys_vm(5))."""
     subprocess.run(["sync"], check=True)
@@ -142,7 +154,7 @@ class Agent:
         last = ""
         with subprocess.Popen(
             [sys.executable, "-m", "backstay.agent", verb, json.dumps(task)],
-            env={**os.environ, "PYTHONPATH": str(ROOT / "operator/src")},
+            env=COMPILED,
             stdout=subprocess.PIPE,
             text=True,
         ) as process:
