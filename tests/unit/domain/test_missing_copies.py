@@ -12,12 +12,13 @@ import pytest
 from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus, RunPlan, Trigger
 from backstay.api.common import changed
 from backstay.api.rolling import CopiesStatus, PlannedCopy, PlannedRolling, Rolling
-from backstay.domain import brakes, labels, rolling_answers, rolling_upkeep
+from backstay.domain import brakes, labels, rolling_answers, rolling_series, rolling_upkeep
 from backstay.domain.points import Rules
 from backstay.domain.records import Run
 from backstay.domain.rolling import RollingPoint, Series
 from backstay.domain.rolling_results import mirrored
-from backstay.domain.rolling_upkeep import Kept, Seen, Verb
+from backstay.domain.rolling_series import Kept
+from backstay.domain.rolling_upkeep import Seen, Verb
 from backstay.domain.subject import Subject
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -66,7 +67,7 @@ def run(day: int, **rolling: Any) -> Run:
 
 
 def kept_of(runs: list[Run]) -> Kept:
-    (kept,) = rolling_upkeep.kept_of("shop", "uploads", runs, [(COPY, ROLLING)])
+    (kept,) = rolling_series.kept_of("shop", "uploads", runs, [(COPY, ROLLING)])
     return kept
 
 

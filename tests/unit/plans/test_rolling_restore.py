@@ -38,6 +38,17 @@ def test_what_comes_up_while_its_job_runs_is_left_to_the_job() -> None:
     assert decision.status.phase is RestorePhase.RESTORING
 
 
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_job_of_that_name_that_somebody_else_made_is_never_taken_for_the_restore(
+    ended: bool,
+) -> None:
+    other = JobSeen(name="restore-x", exists=True, ours=False, started=True, succeeded=ended)
+    decision = restoring(held=True, job=other)
+
+    assert (decision.status.phase, decision.start) == (RestorePhase.FAILED, False)
+    assert "Job restore-x was made by somebody else" in (decision.status.message or "")
+
+
 def test_a_point_that_is_not_held_in_time_is_given_up() -> None:
     decision = restoring(HOLD_WAIT + timedelta(seconds=1))
 

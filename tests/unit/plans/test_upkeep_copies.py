@@ -18,7 +18,8 @@ from backstay.api.rolling import (
 )
 from backstay.domain import rolling_upkeep
 from backstay.domain.records import Run
-from backstay.domain.rolling_upkeep import Kept, Seen, Verb, kept_of, looks_of
+from backstay.domain.rolling_series import Kept, kept_of, looks_of
+from backstay.domain.rolling_upkeep import Seen, Verb
 from backstay.domain.subject import Subject
 
 ROLLING = Rolling(destination=RollingDestination(host_path="/backup"))

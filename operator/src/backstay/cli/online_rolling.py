@@ -15,7 +15,7 @@ from backstay.domain.rolling_sites import DESTINATION, Mount
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.resources import DEPLOYMENT
-from backstay.steps.agent_jobs import AgentImage, AgentJobs, Work
+from backstay.steps.agent_jobs import OURS, AgentImage, AgentJobs, Work
 
 _OPERATOR: Final = "app.kubernetes.io/name=backstay"
 _PATIENCE: Final = timedelta(minutes=3)
@@ -43,7 +43,7 @@ def init_destination(
             steps=[rolling_tasks.init(DESTINATION, marker)],
             mounts=[mount],
             deadline=_PATIENCE,
-            labels={"app.kubernetes.io/managed-by": "backstay"},
+            labels=OURS,
         )
         await jobs.delete(namespace, work.name)
         try:

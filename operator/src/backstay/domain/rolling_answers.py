@@ -29,8 +29,9 @@ from backstay.domain.objects import Obj
 from backstay.domain.records import Run
 from backstay.domain.rolling import RollingPoint
 from backstay.domain.rolling_results import as_gone, as_missing, mirrored
+from backstay.domain.rolling_series import Kept, Shown
 from backstay.domain.rolling_tasks import Change
-from backstay.domain.rolling_upkeep import Answer, Chore, Kept, Shown, Verb
+from backstay.domain.rolling_upkeep import Answer, Chore, Verb
 from backstay.domain.run_status import format_size, short, with_point
 from backstay.domain.times import parse_time
 

@@ -69,6 +69,11 @@ def decide(seen: Seen) -> Decision:
     entry = seen.status.directory
     if entry is None:
         return _end(seen, RestorePhase.FAILED, "its status does not say what is restored")
+    if not seen.job.ours:
+        taken = (
+            f"Job {seen.job.name} was made by somebody else; delete it and create the request again"
+        )
+        return _end(seen, RestorePhase.FAILED, taken)
     if seen.result is not None:
         return _judge(seen, entry, seen.result)
     if seen.job.failed:

@@ -17,14 +17,23 @@ from typing import Final
 from backstay.api.common import Condition, changed
 from backstay.api.policy import SHOWN_MAX, PolicySpec
 from backstay.api.rolling import CopiesStatus
-from backstay.domain import brakes, labels, objects, rebuild, rolling_answers, rolling_upkeep
+from backstay.domain import (
+    brakes,
+    labels,
+    objects,
+    rebuild,
+    rolling_answers,
+    rolling_series,
+    rolling_upkeep,
+)
 from backstay.domain.carriers import rules_of
 from backstay.domain.clock import Clock
 from backstay.domain.errors import AlreadyExists, Transient, UserError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.rolling import RollingPoint
 from backstay.domain.rolling_answers import Answered
-from backstay.domain.rolling_upkeep import Answer, Chore, Seen, Verb, kept_of, looks_of
+from backstay.domain.rolling_series import kept_of, looks_of
+from backstay.domain.rolling_upkeep import Answer, Chore, Seen, Verb
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
@@ -134,7 +143,7 @@ class CopiesReconciler:
 
     async def _planned(
         self, namespace: str, name: str, spec: PolicySpec | None
-    ) -> list[rolling_upkeep.Planned]:
+    ) -> list[rolling_series.Planned]:
         """The directories that the policy names now; none while it cannot run as it stands."""
         if spec is None or spec.rolling is None:
             return []
@@ -240,7 +249,7 @@ def copies_seen(
     world: World,
     place: Place,
     now: datetime,
-    planned: Sequence[rolling_upkeep.Planned] = (),
+    planned: Sequence[rolling_series.Planned] = (),
     brake: brakes.Brake | None = None,
 ) -> Seen:
     """Given what was read, a policy's address, now, the directories that the policy names, and
@@ -259,7 +268,7 @@ def copies_seen(
         rules=rules_of(parse_policy_spec(policy)) if policy is not None else None,
         kept=kept,
         finished=[r for r in runs if r.status.phase.final],
-        copying=rolling_upkeep.copying(*place, runs),
+        copying=rolling_series.copying(*place, runs),
         requests=frozenset(map(objects.uid, requests)),
         wanted=_wanted(requests),
         released=brakes.released_plans(notes.get(labels.RELEASE_RETENTION)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from backstay.builders.rolling import CONTAINER, TRIES, agent_job
 from backstay.domain import labels, objects
@@ -20,6 +21,9 @@ from backstay.domain.rolling_sites import Mount
 from backstay.domain.rolling_tasks import Step
 from backstay.kube.client import Client
 from backstay.kube.resources import JOB, POD
+
+OURS: Final = {"app.kubernetes.io/managed-by": "backstay"}
+"""The label of every Job of ours and its Pods."""
 
 
 @dataclass(frozen=True, slots=True)

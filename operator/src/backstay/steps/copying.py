@@ -18,9 +18,9 @@ from backstay.domain.points import Rules
 from backstay.domain.records import Run
 from backstay.domain.rolling import Series
 from backstay.domain.rolling_results import made_point
+from backstay.domain.rolling_series import kept_of
 from backstay.domain.rolling_sites import Site, node_of_claims, node_trouble, site_of, source_of
 from backstay.domain.rolling_tasks import CopyWish
-from backstay.domain.rolling_upkeep import kept_of
 from backstay.domain.run_rolling import current
 from backstay.domain.run_status import plan_of
 from backstay.domain.sights import CopySeen
@@ -36,7 +36,7 @@ from backstay.kube.resources import (
 )
 from backstay.settings import RollingRoots
 from backstay.steps import resolve
-from backstay.steps.agent_jobs import AgentJobs, Work
+from backstay.steps.agent_jobs import OURS, AgentJobs, Work
 from backstay.steps.places import Ask
 
 
@@ -323,7 +323,7 @@ async def make_plan(
 def job_labels(series: Series) -> Mapping[str, str]:
     """Given a series, return the labels by which people find its Jobs."""
     return {
-        "app.kubernetes.io/managed-by": "backstay",
+        **OURS,
         labels.POLICY: naming.label_value(series.policy),
         labels.NAMESPACE: naming.label_value(series.namespace),
     }

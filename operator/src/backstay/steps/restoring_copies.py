@@ -22,13 +22,13 @@ from backstay.domain.objects import Obj, dig
 from backstay.domain.rolling import Series
 from backstay.domain.rolling_restore import Seen, too_late
 from backstay.domain.rolling_roots import below, source_root
+from backstay.domain.rolling_series import copying
 from backstay.domain.rolling_sites import TARGET, Mount, Opened, Site, running_users
-from backstay.domain.rolling_upkeep import copying
 from backstay.domain.subject import Subject, parse_subject
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP, BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM, POD
 from backstay.settings import RollingRoots
-from backstay.steps.agent_jobs import AgentJobs, Work
+from backstay.steps.agent_jobs import OURS, AgentJobs, Work
 from backstay.steps.copying import Copying, job_labels
 from backstay.steps.held import policy_status
 from backstay.steps.status import write_status
@@ -36,7 +36,6 @@ from backstay.steps.status import write_status
 Request: TypeAlias = Subject[RestoreSpec, RestoreStatus]
 
 DEADLINE: Final = timedelta(hours=24)
-MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,8 @@ class CopyRestores:
             job = await self._jobs.look(namespace, _job_name(request), request.uid)
             if not job.exists:
                 continue
-            result = await self._jobs.result(namespace, job) if job.finished else None
+            ours = job.finished and job.ours
+            result = await self._jobs.result(namespace, job) if ours else None
             return replace(seen, job=job, result=result)
         return seen
 
@@ -286,7 +286,7 @@ def _target_of_claim(wanted: DirectoryRestore, copy: PlannedCopy) -> tuple[Opene
 
 
 def _is_ours(pod: Obj) -> bool:
-    return objects.labels(pod).get(MANAGED_BY) == "backstay"
+    return objects.labels(pod).items() >= OURS.items()
 
 
 def _wanted(request: Request) -> DirectoryRestore:
