@@ -14,7 +14,7 @@ import stat
 import struct
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -72,7 +72,7 @@ def row_of(name: bytes, one: Stat) -> bytes:
     return name + b"\0" + STAT.pack(*one)
 
 
-def digest_of(rows: Sequence[bytes]) -> bytes:
+def digest_of(rows: Iterable[bytes]) -> bytes:
     """Given a directory's sorted rows, return its digest."""
     return hashlib.blake2b(b"".join(rows), digest_size=DIGEST_SIZE).digest()
 
@@ -101,7 +101,7 @@ class Listing:
 
     @property
     def digest(self) -> bytes:
-        return digest_of(list(map(row_of, self.names, self.stats)))
+        return digest_of(map(row_of, self.names, self.stats))
 
     @classmethod
     def of_rows(cls, rows: Sequence[bytes]) -> Listing:

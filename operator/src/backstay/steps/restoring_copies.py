@@ -155,8 +155,9 @@ class CopyRestores:
             job = await self._jobs.look(namespace, _job_name(request), request.uid)
             if not job.exists:
                 continue
-            ours = job.finished and job.ours
-            result = await self._jobs.result(namespace, job) if ours else None
+            result = None
+            if job.finished and job.ours:
+                result = await self._jobs.result(namespace, job)
             return replace(seen, job=job, result=result)
         return seen
 
