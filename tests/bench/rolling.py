@@ -40,9 +40,9 @@ SCALE = float(os.environ.get("BACKSTAY_BENCH_SCALE", "1"))
 DISKS = os.environ.get("BACKSTAY_BENCH_DISKS", "ext4 xfs btrfs").split()
 DAYS = {"xfs": 80, "btrfs": 35}
 """The most megabytes that a changed day may take, by file system."""
-FULL, WALKS, TREES = 2, 9, 5
+FULL, WALKS, TREES, PRUNES = 2, 9, 5, 3
 """How many rounds: first full copies; unchanged runs, which are short and so need more of them;
-new trees, of which all but the newest are removed again.
+new trees; prunes, each of two trees, after which there is one more.
 """
 SPACES = 5
 """How many unchanged runs are measured for the space that they take."""
@@ -237,35 +237,45 @@ def _forget_trees(mount: Path) -> None:
     """
     settle(mount)
     forget_caches()
-    modules = "backstay.agent.__main__, backstay.agent.points, backstay.agent.trash"
+    modules = "backstay.agent.__main__, backstay.agent.spare, backstay.agent.trash"
     for program in (["rm", "--version"], [sys.executable, "-c", f"import {modules}"]):
         subprocess.run(program, check=True, stdout=subprocess.DEVNULL, env=COMPILED)
 
 
 def _prune(agent: Agent, points: list[dict[str, str]]) -> list[Figure]:
-    """Our trees against rsync's equal ones."""
+    """Our trees against rsync's equal ones. The first one that is pruned becomes the next one, as
+    where each day one is made and one goes; the second is removed.
+    """
     mount = agent.destination
     answers = []
 
-    def ours(number: int) -> float:
+    def ours(_: int) -> float:
         _forget_trees(mount)
-        answered, reclaimed = agent.prune(points[number])
+        answered, reclaimed = agent.prune(points.pop(0))
         answers.append(answered)
-        began = timed(["sync", "-f", mount])
-        return reclaimed + began
+        return reclaimed + timed(["sync", "-f", mount])
 
     def theirs(number: int) -> float:
         _forget_trees(mount)
         return timed(["rm", "-rf", mount / f"same{number}"], mount)
 
-    # The newest one stays.
-    best = _in_turns(theirs, ours, rounds=len(points) - 1)
+    def onto(number: int) -> float:
+        (agent.source / "touched").write_text(f"again {number}")
+        result, seconds = agent.copy(f"again-{number}")
+        points.append(result["point"])
+        return seconds
+
+    best = _in_turns(theirs, ours, ours, onto, rounds=PRUNES)
     answered = 1000 * min(answers)
     for left in mount.glob("same*"):
         remove(left)
+    kept = "its directories are kept for the next tree, but not on btrfs"
     return [
         Figure("prune answers", answered, "ms", "<= 50", answered <= 50, "in the agent; best"),
-        _ratio("reclaim / rm -rf", best[1], best[0], 0.6, "a tree, cold, flushed"),
+        _ratio("reclaim / rm -rf", best[1], best[0], 0.6, f"a tree, cold, flushed; {kept}"),
+        _beside("beside: rm -rf", best[0], "as above"),
+        _beside("beside: reclaim of a second one", best[2], "removed, directories and all"),
+        _beside("beside: link tree on a pruned one", best[3], "one file changed, flushed"),
     ]
 
 

@@ -120,7 +120,7 @@ class Place:
         """Nothing half-done lies about, and people find every point."""
         self.assert_trees_are_whole()
         named = {point.tree for point in self.points()}
-        assert {tree.name for tree in self.folder.trees.iterdir()} == named
+        assert {tree.name for tree in self.folder.trees.iterdir()} - self._spare() == named
         stamps = {point.stamp for point in self.points()}
         assert {path.name for path in self.folder.points.iterdir()} == {
             f"{stamp}.json" for stamp in stamps
@@ -128,6 +128,19 @@ class Place:
         links = {path.name: path for path in self.folder.path.iterdir() if path.is_symlink()}
         assert links.keys() == stamps
         assert all(path.is_dir() for path in links.values())
+
+    def _spare(self) -> set[str]:
+        """The name of the spare, which has nothing that the newest tree does not have."""
+        points = self.points()
+        spare = self.folder.spare(points[-1].tree) if points else None
+        if spare is None or not spare.exists():
+            return set()
+        newest = self.data(points[-1].tree)
+        for path, one in walk(spare / "data"):
+            there = os.lstat(newest / os.fsdecode(path))
+            kinds = stat.S_ISDIR(one.st_mode), stat.S_ISDIR(there.st_mode)
+            assert kinds == (True, True) or os.path.samestat(one, there), path
+        return {spare.name}
 
 
 def tree_differences(tree: Path) -> list[bytes]:

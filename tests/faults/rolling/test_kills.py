@@ -75,6 +75,22 @@ def _an_alias(place: Place) -> None:
     place.copy("r2", **ONE)
 
 
+def _a_spare(place: Place) -> None:
+    _two_trees(place)
+    place.agent("prune", _prune_first(place))
+    (place.source / "a/f2").write_bytes(b"of the third day")
+    shutil.rmtree(place.source / "e")
+    (place.source / "g").mkdir()
+    (place.source / "g/f").write_bytes(b"g")
+
+
+def _a_spare_and_two_trees(place: Place) -> None:
+    _two_trees(place)
+    (place.source / "e/f").write_bytes(b"again")
+    place.copy("r3", **ONE)
+    place.agent("prune", place.task(points=[place.seen("r2")]))
+
+
 def _prune_first(place: Place) -> dict[str, Any]:
     return place.task(points=[place.seen("r1")])
 
@@ -89,7 +105,9 @@ STORIES = {
     "a copy of changes": Story("copy", _changed, lambda p: p.copy_task("r2", **ONE)),
     "a copy by two processes": Story("copy", _changed, lambda p: p.copy_task("r2")),
     "a point of an unchanged source": Story("copy", _one_point, lambda p: p.copy_task("r2", **ONE)),
-    "a prune that takes a tree": Story("prune", _two_trees, _prune_first),
+    "a copy onto a pruned tree": Story("copy", _a_spare, lambda p: p.copy_task("r3", **ONE)),
+    "a prune that takes a tree": Story("prune", _a_spare_and_two_trees, _prune_first),
+    "a prune that keeps its tree": Story("prune", _two_trees, _prune_first),
     "a prune that leaves the tree": Story("prune", _an_alias, _prune_first),
     "a relabel": Story("relabel", _two_trees, _relabel_both),
 }

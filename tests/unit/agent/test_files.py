@@ -49,7 +49,9 @@ def test_a_symlink_that_became_a_file_after_the_walk_counts_as_vanished(tmp_path
     link.unlink()
     link.write_text("a file now")
     source, new = (os.open(tmp_path / name, DIRECTORY) for name in ("source", "new"))
-    spot = Spot(b"", Descent(source), new, None, Listing([b"link"], [seen]), None, False, Pace(0))
+    spot = Spot(
+        b"", Descent(source), new, None, Listing([b"link"], [seen]), None, False, False, Pace(0)
+    )
     try:
         assert place(spot, b"link", seen) is None
         assert os.listdir(new) == []

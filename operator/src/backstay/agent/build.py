@@ -13,12 +13,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from backstay.agent.files import BIG
+from backstay.agent.files import BIG, inherit_nothing
 from backstay.agent.linked import place_linked
 from backstay.agent.listing import Listing, Stat
 from backstay.agent.parallel import batches, spread
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent, printable
 from backstay.agent.place import NOTHING, UNLINKABLE, How, Placed, link, place
+from backstay.agent.spare import clear_changed, reuse
 from backstay.agent.spot import Plan, Spot, at_work
 from backstay.domain.errors import DataError
 
@@ -67,6 +68,8 @@ def build(plan: Plan) -> Built:
     """
     if plan.onto:
         _remove_what_went(plan)
+    elif plan.spare:
+        clear_changed(plan)
     built = Built(vanished=list(plan.scan.vanished))
     found = {path: _Entries([None] * len(one.names)) for path, one in plan.scan.changed.items()}
 
@@ -187,13 +190,16 @@ def _link_range(spot: Spot, places: Iterable[int], part: Part) -> How:
     """Link entries of an unchanged directory, and enter those that could not be."""
     done: list[How] = []
     linked = 0
+    there = reuse(spot) if spot.reused else set()
     for at in places:
         seen = spot.now.stats[at]
         if _is_for_later(seen):
             continue
-        if _linked_at_once(spot, at):
+        if spot.now.names[at] in there or _linked_at_once(spot, at):
             linked += 1
             continue
+        if spot.reused:
+            inherit_nothing(spot.new)
         one = part.odd[at] = place(spot, spot.now.names[at], seen)
         done += [one.how] if one is not None else []
     return How(linked=linked).plus(*done)

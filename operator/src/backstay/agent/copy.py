@@ -58,17 +58,26 @@ class _Copy:
         destination = os.open(self.task.where.path, DIRECTORY)
         try:
             check_source(self.task, source, destination)
-            base = self._base()
-            try:
-                return self._go_on_from(base, source, destination)
-            except Damaged:
-                if base is None:
-                    raise
-            # Whatever is wrong with the base: without it everything comes from the source.
-            return self._go_on_from(None, source, destination)
+            ways = self._ways()
+            while True:
+                try:
+                    return self._go_on_from(ways.pop(0), source, destination)
+                except Damaged:
+                    if not ways:
+                        raise
         finally:
             os.close(source)
             os.close(destination)
+
+    def _ways(self) -> list[Base | None]:
+        """What to go on from, the next where the last one is damaged: without a base everything
+        comes from the source.
+        """
+        base = self._base()
+        if base is None:
+            return [None]
+        # Twice: a spare goes with the tree that began with it.
+        return [base, base, None] if self.folder.spare(base.run).exists() else [base, None]
 
     def _go_on_from(self, base: Base | None, source: int, destination: int) -> dict[str, Any]:
         difference = self._walk(source, destination, base)

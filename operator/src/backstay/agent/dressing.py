@@ -11,7 +11,7 @@ import os
 import stat
 
 from backstay.agent.build import Built
-from backstay.agent.files import dress
+from backstay.agent.files import dress, xattrs
 from backstay.agent.listing import ROOT, Listing, Stat, stat_of
 from backstay.agent.manifest import Damaged
 from backstay.agent.parallel import spread
@@ -77,7 +77,10 @@ def _dress_in(
         if flag is None:
             known = listing.extras[at] == b"\0" and not fresh
             below = b"" if name == ROOT else full
-            flag = _dress_one(new, name, one, None if known else source, below)
+            if known:
+                flag = _dress_plainly(new, name, one, reused=bool(plan.spare))
+            else:
+                flag = _dress_one(new, name, one, source, below)
         if fresh:
             listing.extras[at] = flag
 
@@ -114,15 +117,26 @@ def _kept(before: Listing | None, name: bytes, one: Stat, new: int) -> bytes | N
     return before.extras[at]
 
 
-def _dress_one(new: int, name: bytes, one: Stat, source: Descent | None, path: bytes) -> bytes:
-    """Given a directory in the new tree, dress it like the source's; without a source it is known
-    to have no attributes.
+def _dress_plainly(new: int, name: bytes, one: Stat, *, reused: bool) -> bytes:
+    """Given a directory in the new tree whose original is known to have no attributes, dress it
+    like that. What is as it must be is not written again: of a pruned tree most is.
     """
-    if source is None:
+    if reused:
+        path = f"/proc/self/fd/{new}/{os.fsdecode(name)}"
+        for attribute in xattrs(path):
+            os.removexattr(path, attribute, follow_symlinks=False)
+    there = os.stat(name, dir_fd=new, follow_symlinks=False)
+    if (there.st_uid, there.st_gid) != (one.uid, one.gid):
         os.chown(name, one.uid, one.gid, dir_fd=new, follow_symlinks=False)
+    if there.st_mode != one.mode:
         os.chmod(name, stat.S_IMODE(one.mode), dir_fd=new)
+    if there.st_mtime_ns != one.mtime:
         os.utime(name, ns=(one.mtime, one.mtime), dir_fd=new, follow_symlinks=False)
-        return b"\0"
+    return b"\0"
+
+
+def _dress_one(new: int, name: bytes, one: Stat, source: Descent, path: bytes) -> bytes:
+    """Given a directory in the new tree, dress it like the source's."""
     fd = os.open(name, DIRECTORY, dir_fd=new)
     try:
         try:

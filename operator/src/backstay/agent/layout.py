@@ -26,6 +26,7 @@ LOCK: Final = ".backstay.lock"
 FORMAT: Final = 1
 PARTIAL: Final = ".partial-"
 TRASH: Final = ".trash-"
+_SPARE: Final = ".spare-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,14 @@ class Folder:
     def manifest(self, run: str) -> Path:
         """Given a tree's name, return where its manifest is."""
         return self.trees / run / "manifest"
+
+    def spare(self, run: str) -> Path:
+        """Given the newest tree's name, return where a pruned one may be kept for the next."""
+        return self.trees / f"{_SPARE}{run}"
+
+    def spares(self) -> list[Path]:
+        """Return those that are there."""
+        return list(self.trees.glob(f"{_SPARE}*"))
 
 
 def folder_of(destination: str, series: Series) -> Folder:

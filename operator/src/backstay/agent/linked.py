@@ -6,6 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 
+from backstay.agent.files import inherit_nothing
 from backstay.agent.paths import VANISHED, Descent
 from backstay.agent.place import UNLINKABLE, How, Placed, discard, link, place
 from backstay.agent.scan import Linked
@@ -41,6 +42,8 @@ def _place_group(
             with at_work(plan, member.directory, source) as spot:
                 placed = _follow(plan, spot, member, leader) if leader else None
                 if placed is None:
+                    if spot.reused:
+                        inherit_nothing(spot.new)
                     placed = place(spot, member.name, spot.now.stats[at])
                     if placed is not None and not placed.note:
                         leader = os.path.join(member.directory, member.name), placed

@@ -68,16 +68,24 @@ def relabel(task: PointsTask) -> dict[str, Any]:
 def prune(task: PointsTask, tell: Tell) -> None:
     """Given points, remove those whose version holds and that may go, and tell the result as soon
     as that is decided: what comes after it whoever comes next would finish. The space of trees that
-    no point names any more is for trash.reclaim().
+    no point names any more is for trash.reclaim(), but for one that may be a spare.
     """
     with locked(task.where, exclusive=True):
         points = finish(task.folder)
+        before = list(points.found)
         newest = newest_good(points.found)
         outcomes = [_prune_one(task.folder, points, newest, change) for change in task.changes]
         if any(outcome["outcome"] == "done" for outcome in outcomes):
             flush(task.folder.points)
         tell(_answer(outcomes))
-        finish_removals(task.folder)
+        # Here, because the answer waits for imports.
+        from backstay.agent.spare import choose_spare, keep_spare  # noqa: PLC0415
+
+        gone = [point for point in before if point not in points.found]
+        spare = choose_spare(task.folder, points, gone)
+        finish_removals(task.folder, spare)
+        if spare is not None and points.newest is not None:
+            keep_spare(task.folder, spare, points.newest.tree)
 
 
 def _relabel_one(folder: Folder, change: Change) -> dict[str, str]:

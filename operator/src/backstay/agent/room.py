@@ -41,9 +41,9 @@ def _need(plan: Plan) -> tuple[int, int]:
     shares = plan.old is not None and _shares_blocks(plan)
     block = os.fstatvfs(plan.new).f_frsize
     source = Descent(plan.source)
-    # A snapshot has its directories already, a tree of links makes each anew.
+    # A snapshot has its directories already, a tree of links makes those that no pruned one left.
     made = plan.scan.changed.keys() - (plan.before.keys() if plan.onto else set())
-    directories = len(made) + len(plan.unchanged)
+    directories = len((made | plan.unchanged.keys()) - plan.spare)
     size, files = 0, 0
     seen: set[int] = set()
     for path, listing in plan.scan.changed.items():

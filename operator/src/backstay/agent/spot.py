@@ -28,6 +28,8 @@ class Plan:
     pace: Pace
     unchanged: Mapping[bytes, int] = field(default_factory=dict)
     """Directories to be linked as they are, and how many entries they have; none `onto`."""
+    spare: frozenset[bytes] = frozenset()
+    """Directories that `new` has from a pruned tree; none where it is made anew, or `onto`."""
     processes: int = 2
 
     def now(self, path: bytes) -> Listing:
@@ -47,6 +49,8 @@ class Spot:
     now: Listing
     before: Listing | None
     onto: bool
+    reused: bool
+    """`new` may have entries of a pruned tree, and what it hands down to new ones."""
     pace: Pace
 
     @property
@@ -70,12 +74,13 @@ class Spot:
 def at_work(plan: Plan, path: bytes, source: Descent) -> Iterator[Spot]:
     """Given a directory, make it in the new tree if it is not there, and open it in both trees."""
     before = plan.before.get(path)
-    new = _made(plan.new, path)
+    new = made(plan.new, path)
     old = None
     try:
         if plan.old is not None and before is not None:
             old = _opened(plan.old, path)
-        yield Spot(path, source, new, old, plan.now(path), before, plan.onto, plan.pace)
+        reused = bool(plan.spare)
+        yield Spot(path, source, new, old, plan.now(path), before, plan.onto, reused, plan.pace)
     finally:
         os.close(new)
         if old is not None:
@@ -92,13 +97,14 @@ def _opened(root: int, path: bytes) -> int | None:
         raise
 
 
-def _made(root: int, path: bytes) -> int:
+def made(root: int, path: bytes) -> int:
+    """Given a tree and a directory, make that if it is not there, and return a descriptor of it."""
     try:
         if path:
             os.mkdir(path, 0o700, dir_fd=root)
     except FileNotFoundError:
-        os.close(_made(root, os.path.dirname(path)))
-        return _made(root, path)
+        os.close(made(root, os.path.dirname(path)))
+        return made(root, path)
     except FileExistsError:
-        pass  # on the way to another one, or by the snapshot
+        pass  # on the way to another one, or by the snapshot or the pruned tree
     return os.open(path or b".", DIRECTORY, dir_fd=root)

@@ -109,8 +109,10 @@ def decide_removal(folder: Folder, point: RollingPoint) -> None:
     there.rename(folder.points / f"{_PRUNED}{point.stamp}.json")
 
 
-def finish_removals(folder: Folder) -> None:
-    """Given a series' folder, remove the points that are to go, and trees that no other names."""
+def finish_removals(folder: Folder, spare: str | None = None) -> None:
+    """Given a series' folder, remove the points that are to go, and trees that no other names. One
+    that is to be a spare becomes `.partial-`: trash is removed without a lock.
+    """
     decided = sorted(folder.points.glob(f"{_PRUNED}*.json"))
     if not decided:
         return
@@ -123,19 +125,24 @@ def finish_removals(folder: Folder) -> None:
             # One of them may name the tree; without the decision it would be published again.
             continue
         if point.tree not in named:
-            _to_trash(folder, folder.trees / point.tree)
+            _put_away(folder, folder.trees / point.tree, PARTIAL if point.tree == spare else TRASH)
         # Needs no flush: if it is there again after a power cut, there is nothing left to finish.
         path.unlink()
 
 
-def _to_trash(folder: Folder, tree: Path) -> None:
-    trash = folder.trees / f"{TRASH}{tree.name.removeprefix(PARTIAL)}"
+def to_trash(folder: Folder, tree: Path) -> None:
+    """Given a series' folder and something among its trees, make that trash."""
+    _put_away(folder, tree, TRASH)
+
+
+def _put_away(folder: Folder, tree: Path, prefix: str) -> None:
+    away = folder.trees / f"{prefix}{tree.name.removeprefix(PARTIAL).removeprefix('.')}"
     at = 0
-    while trash.exists():  # what an earlier one of that name left
+    while away.exists():  # what an earlier one of that name left
         at += 1
-        trash = trash.with_name(f"{trash.name.partition('~')[0]}~{at}")
+        away = away.with_name(f"{away.name.partition('~')[0]}~{at}")
     try:
-        tree.rename(trash)
+        tree.rename(away)
     except FileNotFoundError:
         return  # by a removal that was killed after it
     flush(folder.trees)
@@ -152,7 +159,7 @@ def finish(folder: Folder) -> Points:
     for path in folder.points.glob(".*.new"):
         path.unlink()
     for path in folder.trees.glob(f"{PARTIAL}*"):
-        _to_trash(folder, path)
+        to_trash(folder, path)
     finish_removals(folder)
     points = read_points(folder)
     # A point that cannot be read may be the one that a tree, or a symlink, seems to lack.
@@ -161,7 +168,16 @@ def finish(folder: Folder) -> Points:
         _unlink_lost(folder, points)
     for point in points.found:
         _link(folder, point)
+    _drop_spares(folder, points)
     return points
+
+
+def _drop_spares(folder: Folder, points: Points) -> None:
+    """Make spares trash but for that of the newest tree, which the next one goes on from."""
+    newest = points.newest
+    for path in folder.spares():
+        if newest is None or path != folder.spare(newest.tree):
+            to_trash(folder, path)
 
 
 def _publish_lost(folder: Folder, points: Points) -> None:

@@ -22,10 +22,11 @@ from backstay.agent.pace import Pace
 from backstay.agent.paths import DIRECTORY
 from backstay.agent.results import answer, examples
 from backstay.agent.room import check_room
+from backstay.agent.spare import take_spare
 from backstay.agent.spot import Plan
-from backstay.agent.store import stage_point
+from backstay.agent.store import stage_point, to_trash
 from backstay.agent.tasks import CopyTask
-from backstay.agent.trash import remove_tree
+from backstay.agent.trash import reclaim
 from backstay.domain.rolling import RollingPoint
 
 
@@ -45,14 +46,17 @@ def make_tree(
     base = difference.base
     partial = folder.trees / f"{PARTIAL}{task.run}"
     if partial.exists():
-        remove_tree(os.fsencode(partial), task.limits.processes)
-    partial.mkdir(mode=0o700)
+        to_trash(folder, partial)
+        reclaim(folder, task.limits.processes)
+    spare = take_spare(folder, base.run, partial) if base is not None else frozenset()
+    if not spare:
+        partial.mkdir(mode=0o700)
     top = os.open(partial, DIRECTORY)
     old = os.open(folder.data(base.run), DIRECTORY) if base is not None else None
     new = -1
     try:
-        new, onto = _begin_data(top, old)
-        plan = _plan(task, (source, new, old), onto, difference)
+        new, onto = _begin_data(top, old, there=bool(spare))
+        plan = _plan(task, (source, new, old), onto, spare, difference)
         check_room(task, plan)
         built = build(plan)
         dressed = dress_directories(plan, built)
@@ -71,8 +75,12 @@ def make_tree(
     return point, _told(point, totals, built)
 
 
-def _begin_data(top: int, old: int | None) -> tuple[int, bool]:
-    """Make the directory of a tree; return it, and whether it is a snapshot of the old one."""
+def _begin_data(top: int, old: int | None, *, there: bool) -> tuple[int, bool]:
+    """Make the directory of a tree unless it is there; return it, and whether it is a snapshot of
+    the old one.
+    """
+    if there:
+        return os.open("data", DIRECTORY, dir_fd=top), False
     onto = False
     if old is not None and os.fstat(old).st_ino == SUBVOLUME_INODE:
         onto = make_snapshot(top, "data", old)
@@ -88,6 +96,7 @@ def _plan(
     task: CopyTask,
     directories: tuple[int, int, int | None],
     onto: bool,
+    spare: frozenset[bytes],
     difference: Difference,
 ) -> Plan:
     source, new, old = directories
@@ -111,6 +120,7 @@ def _plan(
         scan=difference.scan,
         before=before,
         unchanged=unchanged,
+        spare=spare,
         pace=Pace(task.limits.bandwidth),
         processes=_processes(task, new),
     )

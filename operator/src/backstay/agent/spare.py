@@ -1,0 +1,185 @@
+"""Keep a pruned tree of links as the beginning of the next tree.
+
+Invariants: a spare is worked on under the exclusive lock, and under a name that the next command
+takes for a leftover; what is kept of it are directories and, by inode, what the newest tree has as
+well, compared anew whenever it is used, so what happened to it meanwhile does not matter; no file
+in it is ever written to.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from backstay.agent.files import inherit_nothing
+from backstay.agent.layout import PARTIAL, Folder, flush
+from backstay.agent.linux import SUBVOLUME_INODE, allow_open_files
+from backstay.agent.manifest import Damaged, Manifest
+from backstay.agent.parallel import spread
+from backstay.agent.paths import DIRECTORY, VANISHED, Descent, mount_of, printable
+from backstay.agent.spot import Plan, Spot, made
+from backstay.agent.store import Points, to_trash
+from backstay.domain.rolling import RollingPoint
+
+_KINDS: Final = {"ext4", "xfs", "tmpfs"}
+"""Where listing a directory tells the inodes of what is in it. A file system in user space may give
+all the same number."""
+_BATCH: Final = 64  # directories that a process takes at a time
+_ANY: Final = 0
+"""In place of an inode: a directory, whichever it is."""
+
+
+def choose_spare(folder: Folder, points: Points, gone: Iterable[RollingPoint]) -> str | None:
+    """Given a series' folder, the points that it has left and those that go, return the tree that
+    is to become the spare; None where there is none, or one already.
+    """
+    newest = points.newest
+    if newest is None or points.damaged or folder.spare(newest.tree).exists():
+        return None
+    named = {point.tree for point in points.found}
+    trees = [point.tree for point in gone if point.tree not in named]
+    return trees[-1] if trees and _is_of_links(folder.data(trees[-1])) else None
+
+
+def _is_of_links(data: Path) -> bool:
+    try:
+        fd = os.open(data, DIRECTORY)
+    except OSError:
+        return False
+    try:
+        return os.fstat(fd).st_ino != SUBVOLUME_INODE and mount_of(fd).kind in _KINDS
+    finally:
+        os.close(fd)
+
+
+def keep_spare(folder: Folder, tree: str, newest: str, processes: int = 2) -> None:
+    """Given a series' folder, a tree that was pruned and is `.partial-` now, and the newest one,
+    trim the first to what both have, which gives back the space of all else that was in it. Where
+    that fails, the tree is trash.
+    """
+    partial = folder.trees / f"{PARTIAL}{tree}"
+    try:
+        _trim(partial / "data", folder, newest, processes)
+        partial.rename(folder.spare(newest))
+    except (OSError, Damaged):
+        to_trash(folder, partial)
+
+
+def _trim(data: Path, folder: Folder, newest: str, processes: int) -> None:
+    allow_open_files()
+    paths = sorted(Manifest.load(folder.manifest(newest)).digests)
+    batches = [paths[at : at + _BATCH] for at in range(0, len(paths), _BATCH)]
+    new, old = os.open(data, DIRECTORY), os.open(folder.data(newest), DIRECTORY)
+    try:
+        for _ in spread(lambda batch: _trim_some(new, old, batch), batches, 2 * processes):
+            pass
+    finally:
+        os.close(new)
+        os.close(old)
+
+
+def _trim_some(new: int, old: int, paths: list[bytes]) -> None:
+    one, other = Descent(new), Descent(old)
+    for path in paths:
+        try:
+            here = one(path)
+        except OSError as error:
+            if error.errno in VANISHED:
+                continue  # it never had it
+            raise
+        fit(here, inodes(other(path)))
+    one.close()
+    other.close()
+
+
+def inodes(directory: int) -> dict[bytes, int]:
+    """Given a directory, return the names in it with their inodes."""
+    with os.scandir(directory) as entries:
+        return {
+            os.fsencode(entry.name): _ANY if entry.is_dir(follow_symlinks=False) else entry.inode()
+            for entry in entries
+        }
+
+
+def fit(directory: int, wanted: Mapping[bytes, int]) -> set[bytes]:
+    """Given a directory of a spare and the inodes that it may have, remove everything else from it;
+    return what is left.
+    """
+    there = inodes(directory)
+    for name, inode in there.items():
+        if wanted.get(name) == inode:
+            continue
+        if inode == _ANY:
+            shutil.rmtree(name, dir_fd=directory)
+        else:
+            os.unlink(name, dir_fd=directory)
+    return {name for name in there if name in wanted and wanted[name] == there[name]}
+
+
+def take_spare(folder: Folder, tree: str, partial: Path) -> frozenset[bytes]:
+    """Given a series' folder, its newest tree and where the next one is made (nothing is there),
+    put the spare there; return the directories that it has, none where there is no spare. Raise
+    Damaged if it cannot be used.
+    """
+    spare = folder.spare(tree)
+    if not spare.exists():
+        return frozenset()
+    spare.rename(partial)
+    flush(folder.trees)
+    directories = frozenset(Manifest.load(partial / "manifest").digests)
+    with _damage(b""):
+        os.close(os.open(partial / "data", DIRECTORY))
+        shutil.rmtree(partial / "manifest")
+        for left in partial.iterdir():
+            if left.name != "data":
+                left.unlink()
+    return directories
+
+
+def clear_changed(plan: Plan) -> None:
+    """Given a plan that begins with a spare, take out of each directory that changed all but its
+    directories, and what it would hand down to what is placed in it. Raise Damaged if that fails.
+    """
+    paths = sorted(plan.scan.changed)
+    batches = [paths[at : at + _BATCH] for at in range(0, len(paths), _BATCH)]
+    for _ in spread(lambda batch: _clear_some(plan, batch), batches, plan.processes):
+        pass
+
+
+def _clear_some(plan: Plan, paths: list[bytes]) -> None:
+    for path in paths:
+        with _damage(path):
+            directory = made(plan.new, path)
+            try:
+                inherit_nothing(directory)
+                fit(directory, dict.fromkeys(plan.scan.changed[path].subdirectories(), _ANY))
+            finally:
+                os.close(directory)
+
+
+def reuse(spot: Spot) -> set[bytes]:
+    """Given a directory that did not change, remove from it what is not the older tree's; return
+    the names of the rest, which need no link. Raise Damaged if that fails.
+    """
+    now = spot.now
+    with _damage(spot.path):
+        old = inodes(spot.old) if spot.old is not None else {}
+        wanted = {
+            name: _ANY if one.is_directory else old[name]
+            for name, one in zip(now.names, now.stats, strict=True)
+            if one.is_directory or (one.links == 1 and name in old and name not in now.notes)
+        }
+        return fit(spot.new, wanted)
+
+
+@contextmanager
+def _damage(path: bytes) -> Iterator[None]:
+    """Whatever a spare has that cannot be used or removed: the tree can be made without it."""
+    try:
+        yield
+    except OSError as error:
+        raise Damaged(f"{printable(path) or '.'}: a pruned tree cannot be used: {error}") from error

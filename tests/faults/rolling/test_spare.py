@@ -1,0 +1,385 @@
+"""A pruned tree becomes the next one: as if that had been made anew, whatever happened to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.faults.rolling import killing
+from tests.faults.rolling.conftest import place_on
+from tests.faults.rolling.harness import (
+    Place,
+    assert_equal_to_rsync,
+    fingerprint,
+    same_as,
+    tree_differences,
+)
+
+SHRINKS = {"shrink": {"allow": True}}
+ACL = "u:1111:rwx,g::r-x,o::---"
+
+
+@pytest.fixture(params=["ext4", "xfs"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """A place where trees are made of links."""
+    return place_on(request.getfixturevalue(request.param), tmp_path / "source")
+
+
+def fill(top: Path) -> None:
+    """A directory that will not change, with what it hands down, and others that will."""
+    for folder in ("calm/deep", "calm/plain", "busy/gone", "busy/file", "new/ly"):
+        (top / folder).mkdir(parents=True, exist_ok=True)
+        for number in range(3):
+            (top / folder / f"f{number}").write_bytes(f"{folder}{number}".encode() * 50)
+    os.chown(top / "calm/deep", 0, 1000)
+    (top / "calm/deep").chmod(0o2750)
+    subprocess.run(["setfacl", "-d", "-m", ACL, top / "calm/deep", top / "busy"], check=True)
+    os.setxattr(top / "calm", "user.colour", b"red")
+    os.link(top / "calm/deep/f0", top / "calm/linked")
+    os.link(top / "calm/deep/f0", top / "busy/linked")
+    os.symlink("calm", top / "busy/link")
+    os.mkfifo(top / "calm/pipe")
+
+
+def change(top: Path) -> None:
+    """Afterwards there is a new directory, and one less, and what was one is a file."""
+    (top / "busy/f").write_bytes(b"new")
+    _setfacl("-b", top / "busy/f", acl=False)
+    (top / "busy/sub").mkdir()
+    (top / "busy/sub/f").write_bytes(b"handed down")
+    shutil.rmtree(top / "busy/gone")
+    shutil.rmtree(top / "busy/file")
+    (top / "busy/file").write_bytes(b"a file now")
+    (top / "calm/plain/f1").write_bytes(b"changed")
+
+
+def spare_of(place: Place) -> Path:
+    (spare,) = place.folder.trees.glob(".spare-*")
+    return spare
+
+
+def leave_a_spare(place: Place) -> Path:
+    """Have trees r1 and r2, of which r1 is pruned; return the spare."""
+    fill(place.source)
+    place.copy("r1")
+    (place.source / "calm/plain/f0").write_bytes(b"of the second day")
+    (place.source / "second").mkdir()
+    place.copy("r2")
+    prune(place, "r1")
+    return spare_of(place)
+
+
+def prune(place: Place, *runs: str) -> None:
+    done = place.agent("prune", place.task(points=[place.seen(run) for run in runs]))
+    assert [point["outcome"] for point in done.result["points"]] == ["done"] * len(runs)
+
+
+def without_spare(place: Place, kept: Path) -> dict[str, Any]:
+    """Given a place, return what the next copy does when its pruned tree is not there."""
+    same_as(place.destination, kept)
+    other = replace(place, destination=kept)
+    shutil.rmtree(spare_of(other))
+    return dict(other.copy("r3", **SHRINKS)["stats"])
+
+
+def inode(path: Path) -> int:
+    return path.lstat().st_ino
+
+
+def test_a_pruned_tree_keeps_what_the_newest_has_and_gives_back_the_rest(place: Place) -> None:
+    spare = leave_a_spare(place)
+
+    assert spare.name == ".spare-r2"
+    assert not (spare / "data/calm/plain/f0").exists()
+    assert inode(spare / "data/calm/plain/f1") == inode(place.data("r2") / "calm/plain/f1")
+    place.assert_settled()
+
+
+def test_the_next_tree_is_made_of_the_pruned_one_and_equals_one_made_anew(
+    place: Place, tmp_path: Path
+) -> None:
+    spare = leave_a_spare(place)
+    directories = {name: inode(spare / "data" / name) for name in (".", "calm/deep", "busy")}
+    change(place.source)
+    anew = without_spare(place, place.destination.with_name(tmp_path.name))
+    before = fingerprint(place.data("r2"))
+
+    stats = place.copy("r3")["stats"]
+
+    assert {name: inode(place.data("r3") / name) for name in directories} == directories
+    assert stats == anew
+    assert_equal_to_rsync(place.source, place.data("r3"))
+    assert fingerprint(place.data("r2")) == before
+    assert inode(place.data("r3") / "calm/pipe") == inode(place.data("r2") / "calm/pipe")
+    assert not list(place.folder.trees.glob(".*"))
+    place.assert_settled()
+
+
+def test_an_unchanged_source_leaves_the_spare_for_the_next_run(place: Place) -> None:
+    leave_a_spare(place)
+    assert place.copy("r3")["reason"] == "Unchanged"
+    change(place.source)
+    directory = inode(spare_of(place) / "data")
+
+    place.copy("r4")
+
+    assert inode(place.data("r4")) == directory
+    assert_equal_to_rsync(place.source, place.data("r4"))
+
+
+def test_one_is_enough(place: Place) -> None:
+    fill(place.source)
+    for number in range(1, 6):
+        (place.source / "busy/f").write_text(str(number))
+        place.copy(f"r{number}")
+    prune(place, "r1", "r2")
+    directory = inode(spare_of(place))
+
+    prune(place, "r3")
+
+    assert spare_of(place).name == ".spare-r5"
+    assert inode(spare_of(place)) == directory
+    place.assert_settled()
+
+
+def test_a_spare_goes_when_its_tree_is_not_the_newest_any_more(place: Place) -> None:
+    spare = leave_a_spare(place)
+    (place.folder.points / f"{place.point('r2').stamp}.json").unlink()
+    shutil.rmtree(place.folder.trees / "r2")
+
+    change(place.source)
+    place.copy("r3")
+
+    assert not spare.exists()
+    assert_equal_to_rsync(place.source, place.data("r3"))
+    place.assert_settled()
+
+
+def test_btrfs_has_snapshots_and_needs_no_spare(btrfs: Path, tmp_path: Path) -> None:
+    place = place_on(btrfs, tmp_path / "source")
+    fill(place.source)
+    place.copy("r1")
+    change(place.source)
+    place.copy("r2")
+
+    prune(place, "r1")
+
+    assert [path.name for path in place.folder.trees.iterdir()] == ["r2"]
+
+
+def test_directories_that_a_pruned_tree_left_need_no_room(on_ext4: Place) -> None:
+    place = on_ext4
+    for number in range(30):
+        (place.source / str(number)).mkdir()
+    place.copy("r1")
+    (place.source / "f").write_bytes(b"1")
+    place.copy("r2")
+    (place.source / "f").write_bytes(b"2")
+
+    def some_left(run: str) -> dict[str, Any]:
+        free = os.statvfs(place.destination).f_favail
+        return place.copy_task(run, keepFree={"inodes": free - 10})
+
+    assert place.agent("copy", some_left("r3")).reason == "TooFewInodes"
+    prune(place, "r1")
+    assert place.agent("copy", some_left("r3")).code == 0
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "a file is gone": lambda data: (data / "calm/deep/f1").unlink(),
+    "a directory is gone": lambda data: shutil.rmtree(data / "calm/deep"),
+    "all is gone": shutil.rmtree,
+    "another file is there": lambda data: _replaced(data / "calm/deep/f1"),
+    "a file more is there": lambda data: (data / "calm/deep/more").write_bytes(b"foreign"),
+    "a directory more is there": lambda data: shutil.copytree(data / "new", data / "calm/new"),
+    "a directory is a file": lambda data: _made_a_file(data / "calm/deep"),
+    "a directory that changes is a file": lambda data: _made_a_file(data / "busy"),
+    "a file is a directory": lambda data: _made_a_directory(data / "calm/deep/f1"),
+    "a directory is a symlink": lambda data: _made_a_symlink(data / "calm/deep"),
+    "a file is a symlink": lambda data: _made_a_symlink(data / "calm/deep/f1"),
+    "a directory has an ACL": lambda data: _setfacl("-m", data / "new/ly"),
+    "a directory hands an ACL down": lambda data: _setfacl("-dm", data / "new/ly"),
+    "a directory lost its ACL": lambda data: _setfacl("-k", data / "busy", acl=False),
+    "a directory hands its group down": lambda data: _given_away(data / "new/ly"),
+    "a directory has an attribute": lambda data: os.setxattr(data / "new/ly", "user.k", b"v"),
+    "a directory has another mode": lambda data: (data / "new/ly").chmod(0o777),
+    "a directory has another time": lambda data: os.utime(data / "new/ly", (1, 1)),
+    "a directory cannot be changed": lambda data: _immutable(data / "busy"),
+    "the manifest is gone": lambda data: shutil.rmtree(data.with_name("manifest")),
+    "the manifest is cut": lambda data: os.truncate(data.with_name("manifest") / "0000", 30),
+    "there is something else": lambda data: data.with_name("else").mkdir(),
+}
+
+
+def _replaced(path: Path) -> None:
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[::-1])
+
+
+def _made_a_file(path: Path) -> None:
+    shutil.rmtree(path)
+    path.write_bytes(b"foreign")
+
+
+def _made_a_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "foreign").write_bytes(b"foreign")
+
+
+def _made_a_symlink(path: Path) -> None:
+    moved = path.with_name("moved")
+    path.rename(moved)
+    path.symlink_to(moved)
+
+
+def _setfacl(option: str, path: Path, *, acl: bool = True) -> None:
+    subprocess.run(["setfacl", option, *([ACL] if acl else []), path], check=True)
+
+
+def _given_away(path: Path) -> None:
+    os.chown(path, 5, 1000)
+    path.chmod(0o2777)
+
+
+def _immutable(path: Path) -> None:
+    subprocess.run(["chattr", "+i", path], check=True)
+
+
+@pytest.fixture
+def mutable(place: Place) -> Iterator[None]:
+    yield
+    subprocess.run(["chattr", "-R", "-f", "-i", place.destination], check=False)
+
+
+@pytest.mark.usefixtures("mutable")
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_spare_makes_no_difference(place: Place, tmp_path: Path, damage: str) -> None:
+    spare = leave_a_spare(place)
+    change(place.source)
+    anew = without_spare(place, place.destination.with_name(tmp_path.name))
+    DAMAGES[damage](spare / "data")
+    before = fingerprint(place.data("r2"))
+
+    stats = place.copy("r3")["stats"]
+
+    assert stats == anew
+    assert_equal_to_rsync(place.source, place.data("r3"))
+    assert tree_differences(place.folder.trees / "r3") == []
+    assert fingerprint(place.data("r2")) == before
+
+
+def test_what_must_be_copied_into_a_reused_directory_inherits_nothing(place: Place) -> None:
+    """The older tree has lost files, and the directory has its ACL and its group already."""
+    pair = place.source / "calm/pair"
+    pair.mkdir(parents=True)
+    (pair / "one").write_bytes(b"x")
+    os.link(pair / "one", pair / "two")
+    _setfacl("-dm", pair)
+    spare = leave_a_spare(place)
+    directory = inode(spare / "data/calm/deep")
+    for name in ("deep/f1", "pair/one", "pair/two"):
+        (place.data("r2") / "calm" / name).unlink()
+        (spare / "data/calm" / name).unlink(missing_ok=True)
+    change(place.source)
+    anew = without_spare(place, place.destination.with_name("anew"))
+
+    stats = place.copy("r3")["stats"]
+
+    assert stats == anew
+    assert inode(place.data("r3") / "calm/deep") == directory
+    assert_equal_to_rsync(place.source, place.data("r3"))
+    assert tree_differences(place.folder.trees / "r3") == []
+
+
+NAMES = st.sampled_from(["a", "b", "c"])
+PATHS = st.lists(NAMES, min_size=1, max_size=3).map(lambda parts: Path(*parts))
+DEEDS = st.sampled_from(
+    ["write", "mkdir", "remove", "link", "symlink", "chmod", "chown", "acl", "attribute", "touch"]
+)
+Deeds = list[tuple[str, Path, Path, int]]
+HISTORY = st.lists(st.tuples(DEEDS, PATHS, PATHS, st.integers(0, 3)), max_size=12)
+
+
+def do(top: Path, deeds: Deeds, *, files: bool = True) -> None:
+    """Do things in a tree, those that can be done there; without `files`, none to a file that it
+    shares with other trees.
+    """
+    for deed, path, other, number in deeds:
+        if files or deed in {"remove", "link", "symlink"} or not (top / path).is_file():
+            act(top, deed, path, other, number)
+
+
+def act(top: Path, deed: str, path: Path, other: Path, number: int) -> None:
+    one, two = top / path, top / other
+    try:
+        match deed:
+            case "write":
+                one.write_bytes(b"x" * number)
+            case "mkdir":
+                one.mkdir(parents=True)
+                (one / "f").write_bytes(b"in it")
+            case "remove":
+                shutil.rmtree(one) if one.is_dir() and not one.is_symlink() else one.unlink()
+            case "link":
+                os.link(one, two, follow_symlinks=False)
+            case "symlink":
+                two.symlink_to(path)
+            case "chmod":
+                one.chmod([0o2755, 0o700, 0o777, 0o4711][number])
+            case "chown":
+                os.chown(one, number, 1000 + number)
+            case "acl":
+                _setfacl("-dm", one)
+            case "attribute":
+                os.setxattr(one, "user.k", b"v" * number)
+            case "touch":
+                os.utime(one, (number, number))
+    except (OSError, subprocess.CalledProcessError):
+        pass  # most paths are not there, and most things need one of a kind
+
+
+def run(verb: str, task: dict[str, Any]) -> None:
+    """As place.agent() does, without starting Python anew."""
+    assert killing.run(verb, task, None)[0] == 0
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(first=HISTORY, second=HISTORY, damage=HISTORY, third=HISTORY)
+def test_a_tree_on_a_pruned_one_is_the_tree_made_anew(
+    ext4: Path, first: Deeds, second: Deeds, damage: Deeds, third: Deeds
+) -> None:
+    with tempfile.TemporaryDirectory(dir=ext4) as name:
+        place = place_on(Path(name), Path(name, "source"))
+        (place.source / "a/b/c").mkdir(parents=True)
+        (place.source / "a/b/f").write_bytes(b"f")
+        (place.source / "day").write_bytes(b"1")
+        do(place.source, first)
+        run("copy", place.copy_task("r1", **SHRINKS))
+        (place.source / "day").write_bytes(b"22")
+        do(place.source, second)
+        run("copy", place.copy_task("r2", **SHRINKS))
+        run("prune", place.task(points=[place.seen("r1")]))
+        do(spare_of(place) / "data", damage, files=False)
+        (place.source / "day").write_bytes(b"333")
+        do(place.source, third)
+        before = fingerprint(place.data("r2"))
+        anew = without_spare(place, Path(name, "anew"))
+
+        stats = place.copy("r3", **SHRINKS)["stats"]
+
+        assert stats == anew
+        assert_equal_to_rsync(place.source, place.data("r3"))
+        assert tree_differences(place.folder.trees / "r3") == []
+        assert fingerprint(place.data("r2")) == before
+        place.assert_settled()
