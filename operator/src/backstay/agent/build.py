@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from backstay.agent.listing import Listing, Stat
 from backstay.agent.parallel import batches, spread
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent, printable
 from backstay.agent.place import NOTHING, UNLINKABLE, How, Placed, link, place
-from backstay.agent.spare import clear_changed, reuse
+from backstay.agent.spare import Intact, clear_changed, intact, reuse
 from backstay.agent.spot import Plan, Spot, at_work
 from backstay.domain.errors import DataError
 
@@ -36,6 +36,8 @@ class Built:
     vanished: list[bytes] = field(default_factory=list)
     moved: list[bytes] = field(default_factory=list)
     databases: list[bytes] = field(default_factory=list)
+    intact: dict[bytes, Intact] = field(default_factory=dict)
+    """What a pruned tree had as it must be."""
 
 
 Item = tuple[bytes, int, int]
@@ -78,9 +80,11 @@ def build(plan: Plan) -> Built:
             found[path] = _Entries(list(plan.now(path).extras))
         return found[path]
 
-    for parts, how in spread(lambda unit: _do(plan, unit), _units(plan), plan.processes):
-        built.how = built.how.plus(how)
-        for path, start, extras, odd in parts:
+    linked = {entry.directory for entry in plan.scan.linked}
+    for done in spread(lambda unit: _do(plan, linked, unit), _units(plan), plan.processes):
+        built.how = built.how.plus(done.how)
+        built.intact |= {one.path: one for one in done.intact}
+        for path, start, extras, odd in done.parts:
             those = entries(path)
             those.extras[start : start + len(extras)] = extras
             those.odd.update(odd)
@@ -146,12 +150,25 @@ def _ranges(path: bytes, start: int, end: int) -> Iterable[tuple[Item, int]]:
         yield (path, at, stop), stop - at + 4
 
 
-def _do(plan: Plan, unit: list[Item]) -> tuple[list[Part], How]:
-    """Place the entries of some directories; return what is to be recorded, and what was done."""
+class _Done(NamedTuple):
+    """What was done in some directories."""
+
+    parts: list[Part]
+    """To be recorded."""
+    how: How
+    intact: list[Intact]
+
+
+def _do(plan: Plan, linked: Set[bytes], unit: list[Item]) -> _Done:
+    """Place the entries of some directories; `linked` have names that place_linked() places."""
     source = Descent(plan.source)
+    whole = _intact_of(plan, linked, unit)
+    finished = {one.path for one in whole}
     parts: list[Part] = []
-    done = NOTHING
+    done = How(linked=sum(one.files for one in whole))
     for path, start, stop in unit:
+        if path in finished:
+            continue
         part = Part(path, start, [], {})
         work = _place_range if path in plan.scan.changed else _link_range
         try:
@@ -166,7 +183,18 @@ def _do(plan: Plan, unit: list[Item]) -> tuple[list[Part], How]:
         if part.extras or part.odd:
             parts.append(part)
     source.close()
-    return parts, done
+    return _Done(parts, done, whole)
+
+
+def _intact_of(plan: Plan, linked: Set[bytes], unit: list[Item]) -> list[Intact]:
+    if not plan.spare or plan.old is None:
+        return []
+    new, old = Descent(plan.new), Descent(plan.old)
+    paths = [path for path, _, _ in unit if path in plan.unchanged and path not in linked]
+    found = [intact(plan, path, new, old) for path in paths]
+    new.close()
+    old.close()
+    return [one for one in found if one is not None]
 
 
 def _place_range(spot: Spot, places: Iterable[int], part: Part) -> How:
@@ -195,7 +223,7 @@ def _link_range(spot: Spot, places: Iterable[int], part: Part) -> How:
         seen = spot.now.stats[at]
         if _is_for_later(seen):
             continue
-        if spot.now.names[at] in there or _linked_at_once(spot, at):
+        if os.fsdecode(spot.now.names[at]) in there or _linked_at_once(spot, at):
             linked += 1
             continue
         if spot.reused:

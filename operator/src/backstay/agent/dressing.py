@@ -35,7 +35,8 @@ def dress_directories(plan: Plan, built: Built) -> list[Dressed]:
         parents = {os.path.dirname(path) for path in changed if path}
         touched = sorted(changed | parents)
     else:
-        touched = sorted(changed | plan.unchanged.keys())
+        done = {path for path, one in built.intact.items() if not one.directories}
+        touched = sorted((changed | plan.unchanged.keys()) - (done - changed))
     units = [touched[at : at + _DIRECTORIES] for at in range(0, len(touched), _DIRECTORIES)]
     answers = spread(lambda unit: _dress(plan, built, unit), units, plan.processes)
     return [one for part in answers for one in part]
@@ -48,9 +49,10 @@ def _dress(plan: Plan, built: Built, unit: list[bytes]) -> list[Dressed]:
         listing = built.listings.get(path)
         new = os.open(path or b".", DIRECTORY, dir_fd=plan.new)
         try:
-            _dress_in(
-                plan, path, listing or plan.before[path], new, source, fresh=listing is not None
-            )
+            known = listing or plan.before[path]
+            if listing is not None or path not in built.intact:
+                _insist(path, known, new)
+            _dress_in(plan, path, known, new, source, fresh=listing is not None)
         finally:
             os.close(new)
         if listing is not None:
@@ -63,11 +65,6 @@ def _dress_in(
     plan: Plan, path: bytes, listing: Listing, new: int, source: Descent, *, fresh: bool
 ) -> None:
     """Dress the directories in one; `fresh`: its listing is yet to say which have attributes."""
-    there = sorted(os.fsencode(name) for name in os.listdir(new))
-    stored = listing.stored()
-    if there != stored:
-        raise Damaged(f"{printable(path) or '.'}: {_difference(there, stored)}")
-    _insist_on_kinds(path, listing, new)
     before = plan.before.get(path) if plan.onto else None
     for at, (name, one) in enumerate(zip(listing.names, listing.stats, strict=True)):
         if not one.is_directory:
@@ -85,10 +82,13 @@ def _dress_in(
             listing.extras[at] = flag
 
 
-def _insist_on_kinds(path: bytes, listing: Listing, new: int) -> None:
-    """Raise Damaged where what is there has another kind or size than is recorded: what was linked
-    is as the older tree has it.
+def _insist(path: bytes, listing: Listing, new: int) -> None:
+    """Raise Damaged where there are other names than are recorded, or what has one has another kind
+    or size: what was linked is as the older tree has it.
     """
+    names, stored = sorted(os.fsencode(name) for name in os.listdir(new)), listing.stored()
+    if names != stored:
+        raise Damaged(f"{printable(path) or '.'}: {_difference(names, stored)}")
     notes = listing.notes
     for name, one in zip(listing.names, listing.stats, strict=True):
         size = one.size

@@ -197,6 +197,11 @@ class Encoded(Mapping[bytes, Listing]):
         """Given a directory, return how many entries it has."""
         return int(_COUNT.unpack_from(self._blocks[path])[0])
 
+    def names(self, path: bytes) -> list[bytes]:
+        """Given a directory, return the names in it, without decoding more."""
+        count = self.count(path)
+        return self._blocks[path][_COUNT.size + count * STAT.size :].split(b"\0", count)[:count]
+
 
 def _decode(block: bytes) -> Listing:
     (count,) = _COUNT.unpack_from(block)

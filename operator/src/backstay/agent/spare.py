@@ -13,8 +13,9 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+from backstay.agent.difference import Base
 from backstay.agent.files import inherit_nothing
 from backstay.agent.layout import PARTIAL, Folder, flush
 from backstay.agent.linux import SUBVOLUME_INODE, allow_open_files
@@ -91,53 +92,51 @@ def _trim_some(new: int, old: int, paths: list[bytes]) -> None:
             if error.errno in VANISHED:
                 continue  # it never had it
             raise
-        fit(here, inodes(other(path)))
+        _fit(here, _inodes(other(path)))
     one.close()
     other.close()
 
 
-def inodes(directory: int) -> dict[bytes, int]:
-    """Given a directory, return the names in it with their inodes."""
+def _inodes(directory: int) -> dict[str, int]:
+    """What is in a directory, by name."""
     with os.scandir(directory) as entries:
         return {
-            os.fsencode(entry.name): _ANY if entry.is_dir(follow_symlinks=False) else entry.inode()
+            entry.name: _ANY if entry.is_dir(follow_symlinks=False) else entry.inode()
             for entry in entries
         }
 
 
-def fit(directory: int, wanted: Mapping[bytes, int]) -> set[bytes]:
-    """Given a directory of a spare and the inodes that it may have, remove everything else from it;
-    return what is left.
-    """
-    there = inodes(directory)
-    for name, inode in there.items():
+def _fit(directory: int, wanted: Mapping[str, int]) -> set[str]:
+    """Remove from a directory of a spare what it may not have; return what is left."""
+    left = set()
+    for name, inode in _inodes(directory).items():
         if wanted.get(name) == inode:
-            continue
-        if inode == _ANY:
+            left.add(name)
+        elif inode == _ANY:
             shutil.rmtree(name, dir_fd=directory)
         else:
             os.unlink(name, dir_fd=directory)
-    return {name for name in there if name in wanted and wanted[name] == there[name]}
+    return left
 
 
-def take_spare(folder: Folder, tree: str, partial: Path) -> frozenset[bytes]:
+def take_spare(folder: Folder, base: Base, partial: Path) -> frozenset[bytes]:
     """Given a series' folder, its newest tree and where the next one is made (nothing is there),
     put the spare there; return the directories that it has, none where there is no spare. Raise
     Damaged if it cannot be used.
     """
-    spare = folder.spare(tree)
+    spare = folder.spare(base.run)
     if not spare.exists():
         return frozenset()
     spare.rename(partial)
     flush(folder.trees)
-    directories = frozenset(Manifest.load(partial / "manifest").digests)
+    directories = Manifest.load(partial / "manifest").digests.keys() & base.manifest.digests.keys()
     with _damage(b""):
         os.close(os.open(partial / "data", DIRECTORY))
         shutil.rmtree(partial / "manifest")
         for left in partial.iterdir():
             if left.name != "data":
                 left.unlink()
-    return directories
+    return frozenset(directories)
 
 
 def clear_changed(plan: Plan) -> None:
@@ -156,24 +155,53 @@ def _clear_some(plan: Plan, paths: list[bytes]) -> None:
             directory = made(plan.new, path)
             try:
                 inherit_nothing(directory)
-                fit(directory, dict.fromkeys(plan.scan.changed[path].subdirectories(), _ANY))
+                names = map(os.fsdecode, plan.scan.changed[path].subdirectories())
+                _fit(directory, dict.fromkeys(names, _ANY))
             finally:
                 os.close(directory)
 
 
-def reuse(spot: Spot) -> set[bytes]:
+class Intact(NamedTuple):
+    """A directory that a spare has as the older tree does."""
+
+    path: bytes
+    files: int
+    """What is no directory, and needs no link."""
+    directories: int
+
+
+def intact(plan: Plan, path: bytes, new: Descent, old: Descent) -> Intact | None:
+    """Given a directory that did not change, and what leads to those of both trees, return whether
+    it has the same inodes in both, under the names that are recorded. None if it has not.
+    """
+    try:
+        there = _inodes(new(path))
+        if there != _inodes(old(path)):
+            return None
+    except OSError as error:
+        if error.errno in VANISHED:
+            return None
+        raise
+    if sorted(map(os.fsencode, there)) != plan.before.names(path):
+        return None
+    directories = sum(inode == _ANY for inode in there.values())
+    return Intact(path, len(there) - directories, directories)
+
+
+def reuse(spot: Spot) -> set[str]:
     """Given a directory that did not change, remove from it what is not the older tree's; return
     the names of the rest, which need no link. Raise Damaged if that fails.
     """
     now = spot.now
     with _damage(spot.path):
-        old = inodes(spot.old) if spot.old is not None else {}
-        wanted = {
-            name: _ANY if one.is_directory else old[name]
-            for name, one in zip(now.names, now.stats, strict=True)
-            if one.is_directory or (one.links == 1 and name in old and name not in now.notes)
-        }
-        return fit(spot.new, wanted)
+        old = _inodes(spot.old) if spot.old is not None else {}
+        wanted = {}
+        for name, one in zip(map(os.fsdecode, now.names), now.stats, strict=True):
+            if one.is_directory:
+                wanted[name] = _ANY
+            elif one.links == 1 and name in old and os.fsencode(name) not in now.notes:
+                wanted[name] = old[name]
+        return _fit(spot.new, wanted)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from backstay.agent.listing import Known, Listing
+from backstay.agent.listing import Encoded, Known, Listing
 from backstay.agent.pace import Pace
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent
 from backstay.agent.scan import Scan
@@ -23,7 +23,7 @@ class Plan:
     onto: bool
     """`new` began as a snapshot of `old`."""
     scan: Scan
-    before: Mapping[bytes, Listing]
+    before: Encoded
     """What the last manifest says: of all directories, or `onto` of those that matter."""
     pace: Pace
     unchanged: Mapping[bytes, int] = field(default_factory=dict)

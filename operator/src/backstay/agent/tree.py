@@ -7,7 +7,7 @@ manifest and the point that it was made for, so whoever finds it can publish tha
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from backstay.agent.build import Built, build
@@ -16,7 +16,7 @@ from backstay.agent.dressing import Dressed, dress_directories
 from backstay.agent.files import inherit_nothing
 from backstay.agent.layout import PARTIAL, Folder, flush
 from backstay.agent.linux import SUBVOLUME_INODE, make_snapshot, make_subvolume, syncfs
-from backstay.agent.listing import Encoded, Listing, Totals, totals_of
+from backstay.agent.listing import Encoded, Totals, totals_of
 from backstay.agent.manifest import Changes, save
 from backstay.agent.pace import Pace
 from backstay.agent.paths import DIRECTORY
@@ -48,7 +48,7 @@ def make_tree(
     if partial.exists():
         to_trash(folder, partial)
         reclaim(folder, task.limits.processes)
-    spare = take_spare(folder, base.run, partial) if base is not None else frozenset()
+    spare = take_spare(folder, base, partial) if base is not None else frozenset()
     if not spare:
         partial.mkdir(mode=0o700)
     top = os.open(partial, DIRECTORY)
@@ -101,17 +101,16 @@ def _plan(
 ) -> Plan:
     source, new, old = directories
     base = difference.base
-    before: Mapping[bytes, Listing] = difference.before
+    before = Encoded({})
     unchanged: dict[bytes, int] = {}
     if base is not None and onto:
         parents = {os.path.dirname(path) for path in difference.scan.changed}
         linked = {entry.directory for entry in difference.scan.linked}
-        before = {**before, **base.manifest.listings((parents | linked) - before.keys())}
+        before = Encoded(base.manifest.blocks(difference.before.keys() | parents | linked))
     elif base is not None:
-        listings = Encoded(base.manifest.blocks())
+        before = Encoded(base.manifest.blocks())
         gone = {*difference.scan.changed, *difference.removed}
-        unchanged = {path: listings.count(path) for path in listings if path not in gone}
-        before = listings
+        unchanged = {path: before.count(path) for path in before if path not in gone}
     return Plan(
         source=source,
         new=new,
