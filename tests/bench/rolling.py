@@ -240,7 +240,9 @@ def _forget_trees(mount: Path) -> None:
     """
     settle(mount)
     forget_caches()
-    modules = "backstay.agent.__main__, backstay.agent.spare, backstay.agent.trash"
+    modules = ", ".join(
+        f"backstay.agent.{name}" for name in ("__main__", "points", "spare", "trash")
+    )
     for program in (["rm", "--version"], [sys.executable, "-c", f"import {modules}"]):
         subprocess.run(program, check=True, stdout=subprocess.DEVNULL, env=COMPILED)
 

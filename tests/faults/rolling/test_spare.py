@@ -164,6 +164,21 @@ def test_a_spare_goes_when_its_tree_is_not_the_newest_any_more(place: Place) -> 
     place.assert_settled()
 
 
+def test_a_tree_that_shares_nothing_with_the_newest_gives_back_everything(place: Place) -> None:
+    fill(place.source)
+    place.copy("r1")
+    (place.source / "busy/f").write_bytes(b"2")
+    place.copy("r2")
+    for part in (place.folder.trees / "r2/manifest").iterdir():
+        part.unlink()
+    (place.source / "busy/f").write_bytes(b"3")
+    assert place.copy("r3")["stats"]["linked"] < 5  # hard links of the source
+
+    prune(place, "r1")
+
+    assert {path.name for path in place.folder.trees.iterdir()} == {"r2", "r3"}
+
+
 def test_btrfs_has_snapshots_and_needs_no_spare(btrfs: Path, tmp_path: Path) -> None:
     place = place_on(btrfs, tmp_path / "source")
     fill(place.source)

@@ -50,6 +50,7 @@ def test_a_listing_survives_its_block(listing: Listing) -> None:
     read = Listing.decode(listing.encode())
     assert read == listing
     assert read.digest == listing.digest
+    assert Encoded({b"": listing.encode()}).names(b"") == listing.names
 
 
 @settings(deadline=None, max_examples=50)

@@ -88,6 +88,13 @@ class Manifest:
     def run(self) -> str:
         return str(self.parts[-1].header["run"])
 
+    @property
+    def family(self) -> str:
+        """The tree that this one and those before it go back to: in it all was copied. Directories
+        with the same digest in two trees of a family have the same inodes.
+        """
+        return str(self.parts[-1].header.get("family", ""))
+
     def blocks(self, wanted: Iterable[bytes] | None = None) -> dict[bytes, bytes]:
         """Given paths of directories (None: all), return the blocks of those that it has."""
         left = set(self.digests) if wanted is None else self.digests.keys() & set(wanted)

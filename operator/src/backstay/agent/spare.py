@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -64,17 +64,28 @@ def keep_spare(folder: Folder, tree: str, newest: str, processes: int = 2) -> No
     """
     partial = folder.trees / f"{PARTIAL}{tree}"
     try:
-        _trim(partial / "data", folder, newest, processes)
+        paths = _differing(partial / "manifest", folder.manifest(newest))
+        _trim(partial / "data", folder.data(newest), paths, processes)
         partial.rename(folder.spare(newest))
     except (OSError, Damaged):
         to_trash(folder, partial)
 
 
-def _trim(data: Path, folder: Folder, newest: str, processes: int) -> None:
+def _differing(pruned: Path, newest: Path) -> list[bytes]:
+    """The directories of a tree that have, by their manifests, something that the newest has not.
+    That decides only what is given back now: a new tree looks at all of them.
+    """
+    one, other = Manifest.load(pruned), Manifest.load(newest)
+    if not one.family or one.family != other.family:
+        raise Damaged(f"{pruned}: the newest tree shares nothing with it")
+    known = other.digests
+    return sorted(path for path, digest in one.digests.items() if known.get(path) != digest)
+
+
+def _trim(data: Path, newest: Path, paths: Sequence[bytes], processes: int) -> None:
     allow_open_files()
-    paths = sorted(Manifest.load(folder.manifest(newest)).digests)
     batches = [paths[at : at + _BATCH] for at in range(0, len(paths), _BATCH)]
-    new, old = os.open(data, DIRECTORY), os.open(folder.data(newest), DIRECTORY)
+    new, old = os.open(data, DIRECTORY), os.open(newest, DIRECTORY)
     try:
         for _ in spread(lambda batch: _trim_some(new, old, batch), batches, 2 * processes):
             pass
@@ -83,16 +94,15 @@ def _trim(data: Path, folder: Folder, newest: str, processes: int) -> None:
         os.close(old)
 
 
-def _trim_some(new: int, old: int, paths: list[bytes]) -> None:
+def _trim_some(new: int, old: int, paths: Sequence[bytes]) -> None:
     one, other = Descent(new), Descent(old)
     for path in paths:
         try:
-            here = one(path)
+            wanted = _inodes(other(path))
+            _fit(one(path), wanted)
         except OSError as error:
-            if error.errno in VANISHED:
-                continue  # it never had it
-            raise
-        _fit(here, _inodes(other(path)))
+            if error.errno not in VANISHED:
+                raise  # of those that vanish, the newest tree has none: they go with the one above
     one.close()
     other.close()
 

@@ -147,12 +147,14 @@ def _totals_after(plan: Plan, difference: Difference, built: Built) -> Totals:
 def _changes(
     run: str, difference: Difference, dressed: Sequence[Dressed], totals: Totals
 ) -> Changes:
+    base = difference.base
     return Changes(
         digests={path: digest for path, digest, _ in dressed},
         blocks={path: block for path, _, block in dressed},
         removed=difference.removed,
         header={
             "run": run,
+            "family": (base.manifest.family if base else "") or run,
             "totals": {key: getattr(totals, key) for key in Totals.__slots__},
         },
     )
