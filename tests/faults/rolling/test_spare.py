@@ -36,7 +36,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 def fill(top: Path) -> None:
     """A directory that will not change, with what it hands down, and others that will."""
-    for folder in ("calm/deep", "calm/plain", "busy/gone", "busy/file", "new/ly"):
+    for folder in ("calm/deep", "calm/plain", "busy/gone", "busy/file", "new/ly", "stay/one/two"):
         (top / folder).mkdir(parents=True, exist_ok=True)
         for number in range(3):
             (top / folder / f"f{number}").write_bytes(f"{folder}{number}".encode() * 50)
@@ -60,6 +60,7 @@ def change(top: Path) -> None:
     shutil.rmtree(top / "busy/file")
     (top / "busy/file").write_bytes(b"a file now")
     (top / "calm/plain/f1").write_bytes(b"changed")
+    (top / "stay/one/two/f1").write_bytes(b"changed, in a directory that has its time still")
 
 
 def spare_of(place: Place) -> Path:
@@ -179,6 +180,27 @@ def test_a_tree_that_shares_nothing_with_the_newest_gives_back_everything(place:
     assert {path.name for path in place.folder.trees.iterdir()} == {"r2", "r3"}
 
 
+def test_a_symlink_that_became_a_directory_leads_nowhere(place: Place, tmp_path: Path) -> None:
+    """With more below it than one process takes."""
+    victim = tmp_path / "victim"
+    for number in range(200):
+        (victim / str(number)).mkdir(parents=True)
+        (victim / str(number) / "f").write_bytes(b"somebody else's")
+    (place.source / "x").symlink_to(victim)
+    spare = leave_a_spare(place)
+    assert os.readlink(spare / "data/x") == str(victim)
+    directory = inode(spare / "data")
+    (place.source / "x").unlink()
+    shutil.copytree(victim, place.source / "x")
+    before = fingerprint(victim)
+
+    place.copy("r3")
+
+    assert fingerprint(victim) == before
+    assert inode(place.data("r3")) == directory
+    assert_equal_to_rsync(place.source, place.data("r3"))
+
+
 def test_btrfs_has_snapshots_and_needs_no_spare(btrfs: Path, tmp_path: Path) -> None:
     place = place_on(btrfs, tmp_path / "source")
     fill(place.source)
@@ -220,6 +242,8 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a directory that changes is a file": lambda data: _made_a_file(data / "busy"),
     "a file is a directory": lambda data: _made_a_directory(data / "calm/deep/f1"),
     "a directory is a symlink": lambda data: _made_a_symlink(data / "calm/deep"),
+    "a directory on the way leads to the newest tree": lambda data: _led(data, "stay/one", "r2"),
+    "a directory leads to the newest tree": lambda data: _led(data, "calm/plain", "r2"),
     "a file is a symlink": lambda data: _made_a_symlink(data / "calm/deep/f1"),
     "a directory has an ACL": lambda data: _setfacl("-m", data / "new/ly"),
     "a directory hands an ACL down": lambda data: _setfacl("-dm", data / "new/ly"),
@@ -230,7 +254,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a directory has another time": lambda data: os.utime(data / "new/ly", (1, 1)),
     "a directory cannot be changed": lambda data: _immutable(data / "busy"),
     "the manifest is gone": lambda data: shutil.rmtree(data.with_name("manifest")),
-    "the manifest is cut": lambda data: os.truncate(data.with_name("manifest") / "0000", 30),
+    "the manifest is cut": lambda data: _cut(data.with_name("manifest") / "0000"),
     "there is something else": lambda data: data.with_name("else").mkdir(),
 }
 
@@ -239,6 +263,12 @@ def _replaced(path: Path) -> None:
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content[::-1])
+
+
+def _cut(path: Path) -> None:
+    content = path.read_bytes()
+    path.unlink()  # other trees have it as well
+    path.write_bytes(content[:30])
 
 
 def _made_a_file(path: Path) -> None:
@@ -256,6 +286,11 @@ def _made_a_symlink(path: Path) -> None:
     moved = path.with_name("moved")
     path.rename(moved)
     path.symlink_to(moved)
+
+
+def _led(data: Path, name: str, tree: str) -> None:
+    shutil.rmtree(data / name)
+    (data / name).symlink_to(data.parents[1] / tree / "data" / name)
 
 
 def _setfacl(option: str, path: Path, *, acl: bool = True) -> None:

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,9 +21,9 @@ from backstay.agent.files import inherit_nothing
 from backstay.agent.layout import PARTIAL, Folder, flush
 from backstay.agent.linux import SUBVOLUME_INODE, allow_open_files
 from backstay.agent.manifest import Damaged, Manifest
-from backstay.agent.parallel import spread
-from backstay.agent.paths import DIRECTORY, VANISHED, Descent, mount_of, printable
-from backstay.agent.spot import Plan, Spot, made
+from backstay.agent.parallel import batches, spread
+from backstay.agent.paths import DIRECTORY, VANISHED, Descent, mount_of, parts_of, printable
+from backstay.agent.spot import Plan, Spot, made_beneath
 from backstay.agent.store import Points, to_trash
 from backstay.domain.rolling import RollingPoint
 
@@ -84,10 +85,9 @@ def _differing(pruned: Path, newest: Path) -> list[bytes]:
 
 def _trim(data: Path, newest: Path, paths: Sequence[bytes], processes: int) -> None:
     allow_open_files()
-    batches = [paths[at : at + _BATCH] for at in range(0, len(paths), _BATCH)]
     new, old = os.open(data, DIRECTORY), os.open(newest, DIRECTORY)
     try:
-        for _ in spread(lambda batch: _trim_some(new, old, batch), batches, 2 * processes):
+        for _ in spread(lambda batch: _trim_some(new, old, batch), _batches(paths), 2 * processes):
             pass
     finally:
         os.close(new)
@@ -153,16 +153,24 @@ def clear_changed(plan: Plan) -> None:
     """Given a plan that begins with a spare, take out of each directory that changed all but its
     directories, and what it would hand down to what is placed in it. Raise Damaged if that fails.
     """
-    paths = sorted(plan.scan.changed)
-    batches = [paths[at : at + _BATCH] for at in range(0, len(paths), _BATCH)]
-    for _ in spread(lambda batch: _clear_some(plan, batch), batches, plan.processes):
-        pass
+    # From the top down: a symlink that became a directory has to go before what is below it.
+    for _, level in groupby(sorted(plan.scan.changed, key=_depth), _depth):
+        for _ in spread(lambda batch: _clear_some(plan, batch), _batches(level), plan.processes):
+            pass
+
+
+def _depth(path: bytes) -> int:
+    return len(parts_of(path))
+
+
+def _batches(paths: Iterable[bytes]) -> list[list[bytes]]:
+    return batches(((path, 1) for path in paths), _BATCH)
 
 
 def _clear_some(plan: Plan, paths: list[bytes]) -> None:
     for path in paths:
         with _damage(path):
-            directory = made(plan.new, path)
+            directory = made_beneath(plan.new, path)
             try:
                 inherit_nothing(directory)
                 names = map(os.fsdecode, plan.scan.changed[path].subdirectories())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from backstay.agent.listing import Encoded, Known, Listing
+from backstay.agent.manifest import Damaged
 from backstay.agent.pace import Pace
-from backstay.agent.paths import DIRECTORY, VANISHED, Descent
+from backstay.agent.paths import DIRECTORY, VANISHED, Descent, parts_of, printable
 from backstay.agent.scan import Scan
 
 
@@ -74,7 +75,7 @@ class Spot:
 def at_work(plan: Plan, path: bytes, source: Descent) -> Iterator[Spot]:
     """Given a directory, make it in the new tree if it is not there, and open it in both trees."""
     before = plan.before.get(path)
-    new = made(plan.new, path)
+    new = made_beneath(plan.new, path) if plan.spare else _made(plan.new, path)
     old = None
     try:
         if plan.old is not None and before is not None:
@@ -97,14 +98,32 @@ def _opened(root: int, path: bytes) -> int | None:
         raise
 
 
-def made(root: int, path: bytes) -> int:
-    """Given a tree and a directory, make that if it is not there, and return a descriptor of it."""
+def made_beneath(root: int, path: bytes) -> int:
+    """Given a tree that began as a pruned one and a directory, make that if it is not there, and
+    return a descriptor of it. Raise Damaged where something else is in its place: a symlink, which
+    may be a tenant's, must not lead to what is emptied then.
+    """
+    fd = os.dup(root)
+    for part in parts_of(path):
+        try:
+            with suppress(FileExistsError):
+                os.mkdir(part, 0o700, dir_fd=fd)
+            below = os.open(part, DIRECTORY, dir_fd=fd)
+        except OSError as error:
+            raise Damaged(f"{printable(path)}: a pruned tree cannot be used: {error}") from error
+        finally:
+            os.close(fd)
+        fd = below
+    return fd
+
+
+def _made(root: int, path: bytes) -> int:
     try:
         if path:
             os.mkdir(path, 0o700, dir_fd=root)
     except FileNotFoundError:
-        os.close(made(root, os.path.dirname(path)))
-        return made(root, path)
+        os.close(_made(root, os.path.dirname(path)))
+        return _made(root, path)
     except FileExistsError:
-        pass  # on the way to another one, or by the snapshot or the pruned tree
+        pass  # on the way to another one, or by the snapshot
     return os.open(path or b".", DIRECTORY, dir_fd=root)
