@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -68,7 +69,8 @@ def keep_spare(folder: Folder, tree: str, newest: str, processes: int = 2) -> No
         paths = _differing(partial / "manifest", folder.manifest(newest))
         _trim(partial / "data", folder.data(newest), paths, processes)
         partial.rename(folder.spare(newest))
-    except (OSError, Damaged):
+    except (OSError, Damaged) as error:
+        sys.stderr.write(f"removed, because it cannot be kept for the next tree: {error}\n")
         to_trash(folder, partial)
 
 
