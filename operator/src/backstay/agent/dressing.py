@@ -36,7 +36,7 @@ def dress_directories(plan: Plan, built: Built) -> list[Dressed]:
         touched = sorted(changed | parents)
     else:
         done = {path for path, one in built.intact.items() if not one.directories}
-        touched = sorted((changed | plan.unchanged.keys()) - (done - changed))
+        touched = sorted(changed | (plan.unchanged.keys() - done))
     units = [touched[at : at + _DIRECTORIES] for at in range(0, len(touched), _DIRECTORIES)]
     answers = spread(lambda unit: _dress(plan, built, unit), units, plan.processes)
     return [one for part in answers for one in part]
