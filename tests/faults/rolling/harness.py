@@ -23,6 +23,8 @@ from backstay.domain.rolling import RollingPoint, Series
 
 ROOT = Path(__file__).resolve().parents[3]
 SERIES = Series("shop", "uploads", "hostPath", "worker-1", "/srv/uploads")
+SHRINKS = {"shrink": {"allow": True}}
+ACL = "u:1111:rwx,g::r-x,o::---"
 KEEP = {"backstay.dev/retain": "daily_weekly_monthly"}
 
 
@@ -240,3 +242,22 @@ def same_as(one: Path, other: Path) -> None:
     """Given a directory and one that is not there yet, copy it there with all its links."""
     shutil.rmtree(other, ignore_errors=True)
     subprocess.run(["cp", "-a", one, other], check=True)
+
+
+def spare_of(place: Place) -> Path:
+    """Given a place where a pruned tree was kept, return that."""
+    (spare,) = place.folder.trees.glob(".spare-*")
+    return spare
+
+
+def without_spare(place: Place, kept: Path) -> dict[str, Any]:
+    """Given a place, return what the next copy does when its pruned tree is not there."""
+    same_as(place.destination, kept)
+    other = replace(place, destination=kept)
+    shutil.rmtree(spare_of(other))
+    return dict(other.copy("r3", **SHRINKS)["stats"])
+
+
+def setfacl(option: str, path: Path, *, acl: bool = True) -> None:
+    """Given an option of setfacl and a path, change its ACL."""
+    subprocess.run(["setfacl", option, *([ACL] if acl else []), path], check=True)

@@ -5,27 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tests.faults.rolling import killing
 from tests.faults.rolling.conftest import place_on
 from tests.faults.rolling.harness import (
     Place,
     assert_equal_to_rsync,
     fingerprint,
-    same_as,
+    setfacl,
+    spare_of,
     tree_differences,
+    without_spare,
 )
-
-SHRINKS = {"shrink": {"allow": True}}
-ACL = "u:1111:rwx,g::r-x,o::---"
 
 
 @pytest.fixture(params=["ext4", "xfs"])
@@ -42,7 +36,8 @@ def fill(top: Path) -> None:
             (top / folder / f"f{number}").write_bytes(f"{folder}{number}".encode() * 50)
     os.chown(top / "calm/deep", 0, 1000)
     (top / "calm/deep").chmod(0o2750)
-    subprocess.run(["setfacl", "-d", "-m", ACL, top / "calm/deep", top / "busy"], check=True)
+    for folder in ("calm/deep", "busy"):
+        setfacl("-dm", top / folder)
     os.setxattr(top / "calm", "user.colour", b"red")
     os.link(top / "calm/deep/f0", top / "calm/linked")
     os.link(top / "calm/deep/f0", top / "busy/linked")
@@ -53,7 +48,7 @@ def fill(top: Path) -> None:
 def change(top: Path) -> None:
     """Afterwards there is a new directory, and one less, and what was one is a file."""
     (top / "busy/f").write_bytes(b"new")
-    _setfacl("-b", top / "busy/f", acl=False)
+    setfacl("-b", top / "busy/f", acl=False)
     (top / "busy/sub").mkdir()
     (top / "busy/sub/f").write_bytes(b"handed down")
     shutil.rmtree(top / "busy/gone")
@@ -61,11 +56,6 @@ def change(top: Path) -> None:
     (top / "busy/file").write_bytes(b"a file now")
     (top / "calm/plain/f1").write_bytes(b"changed")
     (top / "stay/one/two/f1").write_bytes(b"changed, in a directory that has its time still")
-
-
-def spare_of(place: Place) -> Path:
-    (spare,) = place.folder.trees.glob(".spare-*")
-    return spare
 
 
 def leave_a_spare(place: Place) -> Path:
@@ -82,14 +72,6 @@ def leave_a_spare(place: Place) -> Path:
 def prune(place: Place, *runs: str) -> None:
     done = place.agent("prune", place.task(points=[place.seen(run) for run in runs]))
     assert [point["outcome"] for point in done.result["points"]] == ["done"] * len(runs)
-
-
-def without_spare(place: Place, kept: Path) -> dict[str, Any]:
-    """Given a place, return what the next copy does when its pruned tree is not there."""
-    same_as(place.destination, kept)
-    other = replace(place, destination=kept)
-    shutil.rmtree(spare_of(other))
-    return dict(other.copy("r3", **SHRINKS)["stats"])
 
 
 def inode(path: Path) -> int:
@@ -245,9 +227,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a directory on the way leads to the newest tree": lambda data: _led(data, "stay/one", "r2"),
     "a directory leads to the newest tree": lambda data: _led(data, "calm/plain", "r2"),
     "a file is a symlink": lambda data: _made_a_symlink(data / "calm/deep/f1"),
-    "a directory has an ACL": lambda data: _setfacl("-m", data / "new/ly"),
-    "a directory hands an ACL down": lambda data: _setfacl("-dm", data / "new/ly"),
-    "a directory lost its ACL": lambda data: _setfacl("-k", data / "busy", acl=False),
+    "a directory has an ACL": lambda data: setfacl("-m", data / "new/ly"),
+    "a directory hands an ACL down": lambda data: setfacl("-dm", data / "new/ly"),
+    "a directory lost its ACL": lambda data: setfacl("-k", data / "busy", acl=False),
     "a directory hands its group down": lambda data: _given_away(data / "new/ly"),
     "a directory has an attribute": lambda data: os.setxattr(data / "new/ly", "user.k", b"v"),
     "a directory has another mode": lambda data: (data / "new/ly").chmod(0o777),
@@ -293,10 +275,6 @@ def _led(data: Path, name: str, tree: str) -> None:
     (data / name).symlink_to(data.parents[1] / tree / "data" / name)
 
 
-def _setfacl(option: str, path: Path, *, acl: bool = True) -> None:
-    subprocess.run(["setfacl", option, *([ACL] if acl else []), path], check=True)
-
-
 def _given_away(path: Path) -> None:
     os.chown(path, 5, 1000)
     path.chmod(0o2777)
@@ -335,7 +313,7 @@ def test_what_must_be_copied_into_a_reused_directory_inherits_nothing(place: Pla
     pair.mkdir(parents=True)
     (pair / "one").write_bytes(b"x")
     os.link(pair / "one", pair / "two")
-    _setfacl("-dm", pair)
+    setfacl("-dm", pair)
     spare = leave_a_spare(place)
     directory = inode(spare / "data/calm/deep")
     for name in ("deep/f1", "pair/one", "pair/two"):
@@ -350,86 +328,3 @@ def test_what_must_be_copied_into_a_reused_directory_inherits_nothing(place: Pla
     assert inode(place.data("r3") / "calm/deep") == directory
     assert_equal_to_rsync(place.source, place.data("r3"))
     assert tree_differences(place.folder.trees / "r3") == []
-
-
-NAMES = st.sampled_from(["a", "b", "c"])
-PATHS = st.lists(NAMES, min_size=1, max_size=3).map(lambda parts: Path(*parts))
-DEEDS = st.sampled_from(
-    ["write", "mkdir", "remove", "link", "symlink", "chmod", "chown", "acl", "attribute", "touch"]
-)
-Deeds = list[tuple[str, Path, Path, int]]
-HISTORY = st.lists(st.tuples(DEEDS, PATHS, PATHS, st.integers(0, 3)), max_size=12)
-
-
-def do(top: Path, deeds: Deeds, *, files: bool = True) -> None:
-    """Do things in a tree, those that can be done there; without `files`, none to a file that it
-    shares with other trees.
-    """
-    for deed, path, other, number in deeds:
-        if files or deed in {"remove", "link", "symlink"} or not (top / path).is_file():
-            act(top, deed, path, other, number)
-
-
-def act(top: Path, deed: str, path: Path, other: Path, number: int) -> None:
-    one, two = top / path, top / other
-    try:
-        match deed:
-            case "write":
-                one.write_bytes(b"x" * number)
-            case "mkdir":
-                one.mkdir(parents=True)
-                (one / "f").write_bytes(b"in it")
-            case "remove":
-                shutil.rmtree(one) if one.is_dir() and not one.is_symlink() else one.unlink()
-            case "link":
-                os.link(one, two, follow_symlinks=False)
-            case "symlink":
-                two.symlink_to(path)
-            case "chmod":
-                one.chmod([0o2755, 0o700, 0o777, 0o4711][number])
-            case "chown":
-                os.chown(one, number, 1000 + number)
-            case "acl":
-                _setfacl("-dm", one)
-            case "attribute":
-                os.setxattr(one, "user.k", b"v" * number)
-            case "touch":
-                os.utime(one, (number, number))
-    except (OSError, subprocess.CalledProcessError):
-        pass  # most paths are not there, and most things need one of a kind
-
-
-def run(verb: str, task: dict[str, Any]) -> None:
-    """As place.agent() does, without starting Python anew."""
-    assert killing.run(verb, task, None)[0] == 0
-
-
-@settings(max_examples=25, deadline=None, derandomize=True)
-@given(first=HISTORY, second=HISTORY, damage=HISTORY, third=HISTORY)
-def test_a_tree_on_a_pruned_one_is_the_tree_made_anew(
-    ext4: Path, first: Deeds, second: Deeds, damage: Deeds, third: Deeds
-) -> None:
-    with tempfile.TemporaryDirectory(dir=ext4) as name:
-        place = place_on(Path(name), Path(name, "source"))
-        (place.source / "a/b/c").mkdir(parents=True)
-        (place.source / "a/b/f").write_bytes(b"f")
-        (place.source / "day").write_bytes(b"1")
-        do(place.source, first)
-        run("copy", place.copy_task("r1", **SHRINKS))
-        (place.source / "day").write_bytes(b"22")
-        do(place.source, second)
-        run("copy", place.copy_task("r2", **SHRINKS))
-        run("prune", place.task(points=[place.seen("r1")]))
-        do(spare_of(place) / "data", damage, files=False)
-        (place.source / "day").write_bytes(b"333")
-        do(place.source, third)
-        before = fingerprint(place.data("r2"))
-        anew = without_spare(place, Path(name, "anew"))
-
-        stats = place.copy("r3", **SHRINKS)["stats"]
-
-        assert stats == anew
-        assert_equal_to_rsync(place.source, place.data("r3"))
-        assert tree_differences(place.folder.trees / "r3") == []
-        assert fingerprint(place.data("r2")) == before
-        place.assert_settled()
