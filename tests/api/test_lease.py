@@ -17,7 +17,8 @@ from backstay.kube.lease import Elector
 from backstay.kube.login import Login
 from backstay.kube.resources import LEASE
 
-DURATION = timedelta(seconds=3)
+DURATION = timedelta(seconds=6)
+"""What a test that waits for its end waits for; a slow API server must still renew within it."""
 Elect = Callable[[str], Elector]
 
 
@@ -73,7 +74,7 @@ async def holder(client: Client, namespace: str) -> str:
 async def test_of_two_that_start_together_exactly_one_leads(elect: Elect) -> None:
     electors = [elect("a"), elect("b")]
     races = {elector: asyncio.create_task(elector.acquire()) for elector in electors}
-    await asyncio.wait(races.values(), return_when=asyncio.FIRST_COMPLETED, timeout=10)
+    await asyncio.wait(races.values(), return_when=asyncio.FIRST_COMPLETED, timeout=60)
     winner = next(elector for elector, race in races.items() if race.done())
     loser = next(elector for elector in electors if elector is not winner)
     async with kept(winner, never):
@@ -93,7 +94,7 @@ async def test_another_takes_over_when_the_holder_is_gone_and_not_before(
     deadline = first.deadline()
     assert deadline is not None
     started = clock.monotonic()
-    await asyncio.wait_for(second.acquire(), timeout=20)
+    await asyncio.wait_for(second.acquire(), timeout=60)
     assert clock.monotonic() - started >= DURATION.total_seconds()
     assert clock.monotonic() > deadline
     assert (leads(first), leads(second)) == (False, True)
@@ -105,10 +106,10 @@ async def test_another_takes_over_when_the_holder_is_gone_and_not_before(
 async def test_who_lost_the_lease_learns_it_and_never_writes_again(elect: Elect) -> None:
     first, second = elect("first"), elect("second")
     await first.acquire()
-    await asyncio.wait_for(second.acquire(), timeout=20)
+    await asyncio.wait_for(second.acquire(), timeout=60)
     lost = asyncio.Event()
     async with kept(second, never), kept(first, lost.set):
-        await asyncio.wait_for(lost.wait(), timeout=10)
+        await asyncio.wait_for(lost.wait(), timeout=60)
     with pytest.raises(Fatal, match="is lost: no write"):
         first.fence()
 
@@ -135,7 +136,7 @@ async def test_a_holder_that_finds_the_lease_edited_goes_on(
     before = await client.get(LEASE, "backstay", namespace)
     edit = {"resourceVersion": objects.version(before), "labels": {"edited": "by-hand"}}
     await client.patch(LEASE, "backstay", namespace, {"metadata": edit})
-    async with kept(elector, never), asyncio.timeout(10):
+    async with kept(elector, never), asyncio.timeout(60):
         renewed = before
         while renewed["spec"]["renewTime"] == before["spec"]["renewTime"]:
             await asyncio.sleep(0.05)

@@ -98,7 +98,8 @@ async def test_50_dumps_at_once_keep_to_the_pools_and_none_is_starved_across_a_r
     client: Client, namespace: str
 ) -> None:
     nodes = await add_databases(client, namespace, [NODES[n % 5] for n in range(50)])
-    containers = Containers(nodes, seconds=0.5)
+    # None ends before nodes dump side by side.
+    containers = Containers(nodes, seconds=0.5, together=SETTINGS.pool_node + 1)
     driver = asyncio.create_task(cut_snapshots(client, SystemClock(), namespace))
     for number in range(50):
         await client.create(BACKUP, backup_of(namespace, f"db-{number}"))
@@ -112,7 +113,6 @@ async def test_50_dumps_at_once_keep_to_the_pools_and_none_is_starved_across_a_r
     assert [s.attempt for s in found] == [1] * 50
     assert sorted(containers.started) == sorted(nodes), "each is dumped once"
     assert containers.most[""] <= SETTINGS.pool_global
-    assert containers.most[""] > SETTINGS.pool_node, "nodes dump side by side"
     assert all(containers.most[node] <= SETTINGS.pool_node for node in NODES)
     assert len(await client.list(VOLUME_SNAPSHOT, namespace)) == 50
 
@@ -164,7 +164,7 @@ async def test_a_run_whose_status_is_refused_fails_with_the_reason_and_holds_not
     containers = Answers(await add_databases(client, namespace, ["n1"]), format="f" * 33)
     await client.create(BACKUP, backup_of(namespace, "db-0"))
 
-    async with operator(client, namespace, containers), asyncio.timeout(30):
+    async with operator(client, namespace, containers), asyncio.timeout(90):
         while True:
             (found,) = statuses(await client.list(BACKUP, namespace))
             if found.phase.final:

@@ -27,12 +27,16 @@ SHA = "a" * 64
 
 
 class Containers(Answering):
-    """Answers the dump protocol as the containers of all pods do; dumps take `seconds`."""
+    """Answers the dump protocol as the containers of all pods do; dumps take `seconds`, and the
+    first ones until `together` of them run.
+    """
 
-    def __init__(self, nodes: dict[str, str], seconds: float) -> None:
+    def __init__(self, nodes: dict[str, str], seconds: float, together: int = 1) -> None:
         self._nodes = nodes
         """By pod."""
         self._seconds = seconds
+        self._together = together
+        self._met = asyncio.Event()
         self._dumps: dict[tuple[str, str, str], asyncio.Task[None]] = {}
         self.started: list[str] = []
         """Pods, in the order in which their dumps were started."""
@@ -57,6 +61,9 @@ class Containers(Answering):
         for place in places:
             self.running[place] += 1
             self.most[place] = max(self.most[place], self.running[place])
+        if self.running[""] >= self._together:
+            self._met.set()
+        await self._met.wait()
         await asyncio.sleep(self._seconds)
         for place in places:
             self.running[place] -= 1

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -31,6 +31,8 @@ from backstay.kube.login import Login
 
 LAST_WORDS = 0.05
 """Seconds in which a process that got its response may go on before it is killed."""
+MEETING = 50
+"""Seconds in which two clients come to the same call: less than a client waits for a response."""
 UNCOUNTED = frozenset({"leases", "events"})
 WRITES = frozenset({"create", "update", "patch", "delete", "connect"})
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -88,6 +90,17 @@ class Hold:
 
     reached: asyncio.Event
     go_on: asyncio.Event
+
+
+async def meet(holds: Collection[Hold]) -> None:
+    """Given calls that wait, each of another client, let none go on before all are there: where
+    all write one object, each but one must be refused. Raise TimeoutError where one does not come.
+    """
+    async with asyncio.timeout(MEETING):
+        for hold in holds:
+            await hold.reached.wait()
+    for hold in holds:
+        hold.go_on.set()
 
 
 class FaultProxy:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from tests.faults.retention.stage import Stage, Undisturbed, undisturbed
-from tests.faults.retention.test_rivals import delays
+from tests.faults.retention.test_rivals import delays, intent
 from tests.faults.retention.world import HERE, World
 from tests.support import lives
 from tests.support.apiserver import running_api_server
-from tests.support.fault_proxy import Call, FaultProxy, Moment, Point
+from tests.support.fault_proxy import Call, FaultProxy, Moment, Point, meet
 from tests.support.operator_process import OperatorProcess, running_operator
 
 DEADLINE = 90
@@ -94,8 +94,8 @@ async def test_two_operators_that_both_lead_end_with_the_same_world(stage: Stage
 
     async with stage.proxy() as one, stage.proxy() as two:
         one.before_write, two.before_write = delays(0), delays(2)
+        holds = [proxy.hold_at(intent(world, "expired")) for proxy in (one, two)]
         async with operator(stage, world, one, "one"), operator(stage, world, two, "two"):
+            await meet(holds)
             await until_ended(stage, world, expected)
-        assert one.writes
-        assert two.writes
-        assert one.refused or two.refused, "they never met"
+        assert one.refused or two.refused, "who met did not compete"

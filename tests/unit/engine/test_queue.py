@@ -318,7 +318,7 @@ async def test_other_threads_add_through_the_loop(clock: VirtualClock) -> None:
     queue = Queue(note, clock)
     async with running(queue):
         await asyncio.to_thread(queue.add_threadsafe, A)
-        await asyncio.wait_for(ran.wait(), timeout=5)
+        await asyncio.wait_for(ran.wait(), timeout=60)
 
 
 def test_adding_after_the_loop_is_closed_is_harmless() -> None:
