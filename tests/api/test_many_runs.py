@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.support.builders import plan, status
-from tests.support.dumping_cluster import Containers, add_databases, backup_of, cut_snapshots
+from tests.support.dumping_cluster import Containers, add_databases, backup_of, cutting_snapshots
 
 from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import changed, format_time
@@ -100,19 +100,19 @@ async def test_50_dumps_at_once_keep_to_the_pools_and_none_is_starved_across_a_r
     nodes = await add_databases(client, namespace, [NODES[n % 5] for n in range(50)])
     # None ends before nodes dump side by side.
     containers = Containers(nodes, seconds=0.5, together=SETTINGS.pool_node + 1)
-    driver = asyncio.create_task(cut_snapshots(client, SystemClock(), namespace))
     for number in range(50):
         await client.create(BACKUP, backup_of(namespace, f"db-{number}"))
 
-    async with operator(client, namespace, containers):
-        await until_completed(client, namespace, 10)
-    async with operator(client, namespace, containers):
-        found = await until_completed(client, namespace, 50)
-    driver.cancel()
+    async with cutting_snapshots(client, SystemClock(), namespace):
+        async with operator(client, namespace, containers):
+            await until_completed(client, namespace, 10)
+        async with operator(client, namespace, containers):
+            found = await until_completed(client, namespace, 50)
 
     assert [s.attempt for s in found] == [1] * 50
     assert sorted(containers.started) == sorted(nodes), "each is dumped once"
     assert containers.most[""] <= SETTINGS.pool_global
+    assert containers.most[""] > SETTINGS.pool_node, "nodes dump side by side"
     assert all(containers.most[node] <= SETTINGS.pool_node for node in NODES)
     assert len(await client.list(VOLUME_SNAPSHOT, namespace)) == 50
 
@@ -122,7 +122,6 @@ async def test_a_scheduled_run_and_one_by_hand_of_one_claim_go_one_after_the_oth
 ) -> None:
     nodes = await add_databases(client, namespace, ["n1"])
     containers = Containers(nodes, seconds=1)
-    driver = asyncio.create_task(cut_snapshots(client, SystemClock(), namespace))
     slot = format_time(SystemClock().now())
     for name, trigger in (
         ("scheduled", {"trigger": "Scheduled", "scheduledFor": slot}),
@@ -133,9 +132,9 @@ async def test_a_scheduled_run_and_one_by_hand_of_one_claim_go_one_after_the_oth
         made["spec"] |= trigger
         await client.create(BACKUP, made)
 
-    async with operator(client, namespace, containers):
+    cutting = cutting_snapshots(client, SystemClock(), namespace)
+    async with cutting, operator(client, namespace, containers):
         found = await until_completed(client, namespace, 2)
-    driver.cancel()
 
     assert containers.most[""] == 1
     one, other = sorted(found, key=lambda s: s.attempted_at or s.dumps[0].started_at)
@@ -148,12 +147,11 @@ async def test_a_long_version_of_a_tool_is_no_reason_to_fail(
 ) -> None:
     versions = {"server": "8.0", "tool": "mysqldump " + "x" * 124}
     containers = Answers(await add_databases(client, namespace, ["n1"]), versions=versions)
-    driver = asyncio.create_task(cut_snapshots(client, SystemClock(), namespace))
     await client.create(BACKUP, backup_of(namespace, "db-0"))
 
-    async with operator(client, namespace, containers):
+    cutting = cutting_snapshots(client, SystemClock(), namespace)
+    async with cutting, operator(client, namespace, containers):
         (found,) = await until_completed(client, namespace, 1)
-    driver.cancel()
 
     assert len((found.dumps[0].versions or {})["tool"]) == 128
 

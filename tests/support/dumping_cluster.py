@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from tests.support.answering import Answering
 
@@ -202,7 +202,19 @@ def backup_of(namespace: str, policy: str) -> Obj:
     }
 
 
-async def cut_snapshots(client: Client, clock: Clock, namespace: str) -> None:
+@contextlib.asynccontextmanager
+async def cutting_snapshots(client: Client, clock: Clock, namespace: str) -> AsyncIterator[None]:
+    """Cut the snapshots of a namespace while the block runs."""
+    driver = asyncio.create_task(_cut_snapshots(client, clock, namespace))
+    try:
+        yield
+    finally:
+        driver.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await driver  # or its request outlives the client
+
+
+async def _cut_snapshots(client: Client, clock: Clock, namespace: str) -> None:
     """Cut every snapshot of a namespace as it comes, and make it ready at once."""
     done: set[str] = set()
     while True:
