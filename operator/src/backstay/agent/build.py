@@ -165,7 +165,7 @@ def _do(plan: Plan, linked: Set[bytes], unit: list[Item]) -> _Done:
     whole = _intact_of(plan, linked, unit)
     finished = {one.path for one in whole}
     parts: list[Part] = []
-    done = How(linked=sum(one.files for one in whole))
+    done = [How(linked=sum(one.files for one in whole))]
     for path, start, stop in unit:
         if path in finished:
             continue
@@ -173,7 +173,7 @@ def _do(plan: Plan, linked: Set[bytes], unit: list[Item]) -> _Done:
         work = _place_range if path in plan.scan.changed else _link_range
         try:
             with at_work(plan, path, source) as spot:
-                done = done.plus(work(spot, range(start, stop), part))
+                done += work(spot, range(start, stop), part)
         except OSError as error:
             if error.errno not in VANISHED:
                 raise DataError(f"{printable(path) or '.'}: {error}") from error
@@ -183,7 +183,7 @@ def _do(plan: Plan, linked: Set[bytes], unit: list[Item]) -> _Done:
         if part.extras or part.odd:
             parts.append(part)
     source.close()
-    return _Done(parts, done, whole)
+    return _Done(parts, NOTHING.plus(*done), whole)
 
 
 def _intact_of(plan: Plan, linked: Set[bytes], unit: list[Item]) -> list[Intact]:
@@ -197,24 +197,25 @@ def _intact_of(plan: Plan, linked: Set[bytes], unit: list[Item]) -> list[Intact]
     return [one for one in found if one is not None]
 
 
-def _place_range(spot: Spot, places: Iterable[int], part: Part) -> How:
+def _place_range(spot: Spot, places: Iterable[int], part: Part) -> list[How]:
     """Place entries of a directory that differs, and enter all of them."""
     done: list[How] = []
+    names, stats = spot.now.names, spot.now.stats
     for at in places:
-        seen = spot.now.stats[at]
+        seen = stats[at]
         extra = b"\0" if seen.is_directory else None
         if not _is_for_later(seen):
-            one = place(spot, spot.now.names[at], seen)
+            one = place(spot, names[at], seen)
             if one is None or one.stat != seen or one.note or one.moved:
                 part.odd[at] = one
             else:
                 extra = one.extra
             done += [one.how] if one is not None else []
         part.extras.append(extra)
-    return NOTHING.plus(*done)
+    return done
 
 
-def _link_range(spot: Spot, places: Iterable[int], part: Part) -> How:
+def _link_range(spot: Spot, places: Iterable[int], part: Part) -> list[How]:
     """Link entries of an unchanged directory, and enter those that could not be."""
     done: list[How] = []
     linked = 0
@@ -230,7 +231,7 @@ def _link_range(spot: Spot, places: Iterable[int], part: Part) -> How:
             inherit_nothing(spot.new)
         one = part.odd[at] = place(spot, spot.now.names[at], seen)
         done += [one.how] if one is not None else []
-    return How(linked=linked).plus(*done)
+    return [*done, How(linked=linked)]
 
 
 def _is_for_later(seen: Stat) -> bool:

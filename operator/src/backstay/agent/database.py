@@ -47,23 +47,15 @@ def is_database(name: bytes, directory: int) -> bool:
         os.close(fd)
 
 
-def is_live(name: bytes, sizes: dict[bytes, int]) -> bool:
-    """Given a database's name and the sizes of the files beside it, return whether it has a write
-    ahead log or a journal with something in it.
-    """
-    return any(sizes.get(name + suffix, 0) > 0 for suffix in LOGS)
-
-
 def has_log(name: bytes, directory: int) -> bool:
     """Given a database that was read as a plain file, return whether it has a journal or a log
     now: then a commit may have been halfway through all the while, moving nothing.
     """
-    sizes = {}
     for suffix in LOGS:
         with suppress(FileNotFoundError):
-            found = os.stat(name + suffix, dir_fd=directory, follow_symlinks=False)
-            sizes[name + suffix] = found.st_size
-    return is_live(name, sizes)
+            if os.stat(name + suffix, dir_fd=directory, follow_symlinks=False).st_size > 0:
+                return True
+    return False
 
 
 def copy_database(name: bytes, source: int, target: int) -> None:

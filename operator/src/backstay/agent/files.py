@@ -78,12 +78,13 @@ def _open_unleased(name: bytes, directory: int) -> int:
     """A file server may hold a lease on a file. The kernel asks it to give that up, and does not
     wait: O_NONBLOCK, which keeps us from waiting for a pipe, says so.
     """
-    patience = time.monotonic() + _LEASE
+    began = None
     while True:
         try:
             return os.open(name, _READ, dir_fd=directory)
         except BlockingIOError:
-            if time.monotonic() > patience:
+            began = began or time.monotonic()
+            if time.monotonic() > began + _LEASE:
                 raise
         time.sleep(0.05)
 
@@ -150,7 +151,7 @@ def _copy_still(
         after = os.fstat(read)
         seen = stat_of(before)
         if seen[4:7] == (after.st_size, after.st_mtime_ns, after.st_ctime_ns):
-            return Copied(seen, digest, delta=delta, copied=copied, head=head)
+            return Copied(seen, digest, False, delta, copied, head)
         if last == _TRIES:
             # No inode has this ctime: the next run takes the file for changed.
             size = os.fstat(write).st_size
@@ -167,17 +168,16 @@ def _copy(
     read: int, write: int, before: os.stat_result, pace: Pace, *, delta: bool
 ) -> tuple[bytes, int, bytes]:
     """Copy the content once; return its hash, how much was written, and its first bytes."""
-    digest = hashlib.sha256()
     size = before.st_size
-    copied = 0
     if not delta and size <= BLOCK and before.st_blocks * 512 >= size:
         data = os.read(read, size + 1)
         if len(data) == size:
-            digest.update(data)
             _write_all(write, data, 0)
             pace(size)
-            return digest.digest(), size, data[:_HEAD]
+            return hashlib.sha256(data).digest(), size, data[:_HEAD]
         os.lseek(read, 0, os.SEEK_SET)
+    digest = hashlib.sha256()
+    copied = 0
     at = 0
     end = os.fstat(write).st_size
     head = b""
@@ -249,11 +249,9 @@ def _write_difference(write: int, data: bytes, at: int) -> int:
 
 
 def _write_all(fd: int, data: bytes, at: int) -> None:
-    view = memoryview(data)
-    while view:
-        done = os.pwrite(fd, view, at)
-        view = view[done:]
-        at += done
+    done = os.pwrite(fd, data, at)
+    while done < len(data):
+        done += os.pwrite(fd, memoryview(data)[done:], at + done)
 
 
 def dress(

@@ -55,16 +55,8 @@ class Stat(NamedTuple):
 
 def stat_of(found: os.stat_result) -> Stat:
     """Given what the kernel says of an inode, return it as a manifest keeps it."""
-    return Stat(
-        found.st_mode,
-        found.st_uid,
-        found.st_gid,
-        found.st_nlink,
-        found.st_size,
-        found.st_mtime_ns,
-        found.st_ctime_ns,
-        found.st_ino,
-    )
+    mode, inode, _, links, uid, gid, size = found[:7]
+    return Stat(mode, uid, gid, links, size, found.st_mtime_ns, found.st_ctime_ns, inode)
 
 
 def row_of(name: bytes, one: Stat) -> bytes:

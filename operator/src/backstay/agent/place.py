@@ -21,7 +21,6 @@ from backstay.agent.database import (
     copy_database,
     has_log,
     is_database,
-    is_live,
 )
 from backstay.agent.files import copy_file, copy_xattrs, hash_file, open_file, xattrs
 from backstay.agent.linux import clean_pages
@@ -105,22 +104,27 @@ def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
     if copied.head == HEADER and (copied.moved or has_log(name, spot.source)):
         return _place_database(spot, name, one)
     how = How(0, 1, copied.copied, int(copied.delta), refused)
-    return Placed(copied.digest, copied.stat, how=how, moved=copied.moved)
+    return Placed(copied.digest, copied.stat, _NO_NOTE, how, copied.moved)
 
 
 def _family_of(spot: Spot, name: bytes) -> bytes | None:
     """The live database that a file belongs to: its own name, or that of which it is the log."""
-    bases = [name]
+    if _is_live(spot, name):
+        return name
     if name.endswith(SIBLINGS):
-        bases += [name.removesuffix(suffix) for suffix in SIBLINGS if name.endswith(suffix)]
-    for base in bases:
-        if base is not name and spot.now.find(base) is None:
-            continue
-        found = {base + log: spot.now.find(base + log) for log in LOGS}
-        sizes = {log: spot.now.stats[at].size for log, at in found.items() if at is not None}
-        if is_live(base, sizes) and is_database(base, spot.source):
-            return base
+        for base in (name.removesuffix(suffix) for suffix in SIBLINGS if name.endswith(suffix)):
+            if spot.now.find(base) is not None and _is_live(spot, base):
+                return base
     return None
+
+
+def _is_live(spot: Spot, name: bytes) -> bool:
+    """Whether a file is a database with something in its log or journal."""
+    for suffix in LOGS:
+        at = spot.now.find(name + suffix)
+        if at is not None and spot.now.stats[at].size > 0:
+            return is_database(name, spot.source)
+    return False
 
 
 def _is_unchanged(spot: Spot, name: bytes, one: Stat, known: Known, *, live: bool) -> bool:
