@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -261,3 +262,59 @@ def without_spare(place: Place, kept: Path) -> dict[str, Any]:
 def setfacl(option: str, path: Path, *, acl: bool = True) -> None:
     """Given an option of setfacl and a path, change its ACL."""
     subprocess.run(["setfacl", option, *([ACL] if acl else []), path], check=True)
+
+
+def fill(top: Path) -> None:
+    """Put one of everything into a directory."""
+    (top / "plain").write_bytes(b"plain")
+    (top / "empty").touch()
+    (top / "deep/er/and/deeper").mkdir(parents=True)
+    (top / "deep/er/file").write_bytes(os.urandom(70_000))
+    (top / "large").write_bytes(os.urandom(3 << 20))
+    for name in ("one", "deep/two", "deep/er/three"):
+        if name == "one":
+            (top / name).write_bytes(b"linked")
+        else:
+            os.link(top / "one", top / name)
+    os.symlink("plain", top / "link")
+    os.link(top / "link", top / "link-too", follow_symlinks=False)
+    os.symlink("/etc/shadow", top / "absolute")
+    os.symlink("../../../outside", top / "deep/escape")
+    os.mkfifo(top / "pipe", 0o640)
+    os.mknod(top / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    os.mknod(top / "disk", stat.S_IFBLK | 0o660, os.makedev(7, 0))
+    with socket.socket(socket.AF_UNIX) as server:
+        here = os.getcwd()
+        os.chdir(top)  # a socket's address is short
+        server.bind("socket")
+        os.chdir(here)
+    with (top / "sparse").open("wb") as file:
+        file.truncate(20 << 20)
+        file.seek(9 << 20)
+        file.write(b"island")
+    for raw in (b"new\nline", b"not-utf-8-\xff\xfe", b"#tab\tand space ", b"-dash", b"quote'\"\\"):
+        path = os.path.join(os.fsencode(top), raw)
+        with open(path, "wb") as file:
+            file.write(raw)
+    os.mkdir(os.path.join(os.fsencode(top), b"dir-\xff\n"))
+    (top / "owned").write_bytes(b"owned")
+    os.chown(top / "owned", 1234, 5678)
+    os.chmod(top / "owned", 0o4751)  # noqa: S103 - kept as it is
+    for mode in (0o000, 0o400, 0o640, 0o666, 0o777, 0o1644, 0o2755, 0o4711):
+        for owner in (0, 1234):
+            moded = top / f"mode-{mode:o}-of-{owner}"
+            moded.write_bytes(b"mode")
+            os.chown(moded, owner, owner)
+            moded.chmod(mode)
+    os.chown(top / "deep", 4321, 8765)
+    os.chmod(top / "deep", 0o2775)  # noqa: S103
+    os.chown(top / "link", 77, 88, follow_symlinks=False)
+    os.setxattr(top / "plain", "user.colour", b"blue\0and\xff")
+    os.setxattr(top / "deep", "user.kind", b"folder")
+    subprocess.run(["setfacl", "-m", "u:1111:rw,g:2222:r", top / "large"], check=True)
+    subprocess.run(["setfacl", "-d", "-m", "u:1111:rwx", top / "deep/er"], check=True)
+    (top / "ping").write_bytes(b"\x7fELF")
+    subprocess.run(["setcap", "cap_net_raw+ep", top / "ping"], check=True)
+    os.utime(top / "plain", ns=(1, 1_234_567_890_123_456_789))
+    os.utime(top / "deep/er", ns=(1, 987_654_321_000_000_001))
+    os.utime(top / "link", ns=(1, 5), follow_symlinks=False)

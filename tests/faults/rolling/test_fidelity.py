@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import stat
 import subprocess
 from pathlib import Path
 
@@ -14,66 +12,10 @@ from tests.faults.rolling.conftest import place_on
 from tests.faults.rolling.harness import (
     Place,
     assert_equal_to_rsync,
+    fill,
     fingerprint,
     link_groups,
-    tree_differences,
 )
-
-
-def fill(top: Path) -> None:
-    """Put one of everything into a directory."""
-    (top / "plain").write_bytes(b"plain")
-    (top / "empty").touch()
-    (top / "deep/er/and/deeper").mkdir(parents=True)
-    (top / "deep/er/file").write_bytes(os.urandom(70_000))
-    (top / "large").write_bytes(os.urandom(3 << 20))
-    for name in ("one", "deep/two", "deep/er/three"):
-        if name == "one":
-            (top / name).write_bytes(b"linked")
-        else:
-            os.link(top / "one", top / name)
-    os.symlink("plain", top / "link")
-    os.link(top / "link", top / "link-too", follow_symlinks=False)
-    os.symlink("/etc/shadow", top / "absolute")
-    os.symlink("../../../outside", top / "deep/escape")
-    os.mkfifo(top / "pipe", 0o640)
-    os.mknod(top / "null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
-    os.mknod(top / "disk", stat.S_IFBLK | 0o660, os.makedev(7, 0))
-    with socket.socket(socket.AF_UNIX) as server:
-        here = os.getcwd()
-        os.chdir(top)  # a socket's address is short
-        server.bind("socket")
-        os.chdir(here)
-    with (top / "sparse").open("wb") as file:
-        file.truncate(20 << 20)
-        file.seek(9 << 20)
-        file.write(b"island")
-    for raw in (b"new\nline", b"not-utf-8-\xff\xfe", b"#tab\tand space ", b"-dash", b"quote'\"\\"):
-        path = os.path.join(os.fsencode(top), raw)
-        with open(path, "wb") as file:
-            file.write(raw)
-    os.mkdir(os.path.join(os.fsencode(top), b"dir-\xff\n"))
-    (top / "owned").write_bytes(b"owned")
-    os.chown(top / "owned", 1234, 5678)
-    os.chmod(top / "owned", 0o4751)  # noqa: S103 - kept as it is
-    for mode in (0o000, 0o400, 0o640, 0o666, 0o777, 0o1644, 0o2755, 0o4711):
-        for owner in (0, 1234):
-            moded = top / f"mode-{mode:o}-of-{owner}"
-            moded.write_bytes(b"mode")
-            os.chown(moded, owner, owner)
-            moded.chmod(mode)
-    os.chown(top / "deep", 4321, 8765)
-    os.chmod(top / "deep", 0o2775)  # noqa: S103
-    os.chown(top / "link", 77, 88, follow_symlinks=False)
-    os.setxattr(top / "plain", "user.colour", b"blue\0and\xff")
-    os.setxattr(top / "deep", "user.kind", b"folder")
-    subprocess.run(["setfacl", "-m", "u:1111:rw,g:2222:r", top / "large"], check=True)
-    subprocess.run(["setfacl", "-d", "-m", "u:1111:rwx", top / "deep/er"], check=True)
-    (top / "ping").write_bytes(b"\x7fELF")
-    subprocess.run(["setcap", "cap_net_raw+ep", top / "ping"], check=True)
-    os.utime(top / "plain", ns=(1, 1_234_567_890_123_456_789))
-    os.utime(top / "deep/er", ns=(1, 987_654_321_000_000_001))
-    os.utime(top / "link", ns=(1, 5), follow_symlinks=False)
 
 
 def test_a_copy_and_a_restore_have_everything_that_the_source_has(
@@ -316,76 +258,3 @@ def test_an_immutable_older_copy_is_copied_and_its_space_is_left_for_later(
     subprocess.run(["chattr", "-i", trash / "data/file"], check=True)
     place.copy("r3")
     place.assert_settled()
-
-
-def test_a_manifest_that_is_damaged_costs_a_full_copy_and_no_older_one(place: Place) -> None:
-    fill(place.source)
-    place.copy("r1")
-    part = place.folder.manifest("r1") / "0000"
-    part.write_bytes(part.read_bytes()[:-20])
-    (place.source / "deep/er/new").write_bytes(b"new")
-
-    result = place.copy("r2")
-
-    assert result["reason"] == "Copied"
-    assert_equal_to_rsync(place.source, place.data("r2"))
-    assert tree_differences(place.folder.trees / "r2") == []
-
-
-def test_a_tree_that_lost_a_file_is_not_what_the_next_one_goes_on_from(place: Place) -> None:
-    fill(place.source)
-    place.copy("r1")
-    os.unlink(place.data("r1") / "deep/er/file")
-    (place.source / "deep/er/new").write_bytes(b"new")
-
-    place.copy("r2")
-
-    assert_equal_to_rsync(place.source, place.data("r2"))
-
-
-def test_a_file_that_was_touched_is_not_left_out_because_the_older_tree_lost_it(
-    place: Place,
-) -> None:
-    (place.source / "file").write_bytes(b"file")
-    (place.source / "other").write_bytes(b"other")
-    place.copy("r1")
-    os.unlink(place.data("r1") / "file")
-    (place.source / "file").chmod(0o600)
-    (place.source / "file").chmod(0o644)
-
-    result = place.copy("r2")
-
-    assert "notes" not in result or not result["notes"]
-    assert_equal_to_rsync(place.source, place.data("r2"))
-
-
-@pytest.mark.parametrize("where", ["file", "sub/file"])
-def test_a_tree_with_a_file_cut_short_is_not_what_the_next_one_goes_on_from(
-    on_ext4: Place, where: str
-) -> None:
-    place = on_ext4
-    (place.source / "sub").mkdir()
-    (place.source / where).write_bytes(b"x" * 100)
-    (place.source / "other").write_bytes(b"other")
-    place.copy("r1")
-    os.truncate(place.data("r1") / where, 0)
-    (place.source / "other").write_bytes(b"changed")
-
-    place.copy("r2")
-
-    assert_equal_to_rsync(place.source, place.data("r2"))
-
-
-def test_a_tree_with_another_kind_of_thing_is_not_what_the_next_one_goes_on_from(
-    place: Place,
-) -> None:
-    (place.source / "link").symlink_to("other")
-    (place.source / "other").write_bytes(b"other")
-    place.copy("r1")
-    os.unlink(place.data("r1") / "link")
-    os.mkfifo(place.data("r1") / "link")
-    (place.source / "other").write_bytes(b"changed")
-
-    place.copy("r2")
-
-    assert_equal_to_rsync(place.source, place.data("r2"))

@@ -1,8 +1,8 @@
 """Dress the directories of a built tree, and see that each has what its listing says.
 
 Invariants: directories get their owner, mode and times last; every directory that was touched has
-exactly the names that its listing has, and of the same kinds and sizes where an older tree's files
-were linked into it; a listing is encoded when its directories' flags are known.
+exactly the names that its listing has, and what may be linked from an older tree has the kind and
+size that it had; a listing is encoded when its directories' flags are known.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _dress(plan: Plan, built: Built, unit: list[bytes]) -> list[Dressed]:
         try:
             known = listing or plan.before[path]
             if listing is not None or path not in built.intact:
-                _insist(path, known, new, linked=path in plan.before)
+                _insist(path, known, new, whole=path in plan.before)
             _dress_in(plan, path, known, new, source, fresh=listing is not None)
         finally:
             os.close(new)
@@ -82,17 +82,18 @@ def _dress_in(
             listing.extras[at] = flag
 
 
-def _insist(path: bytes, listing: Listing, new: int, *, linked: bool) -> None:
-    """Raise Damaged where there are other names than are recorded, or `linked` and what has one has
-    another kind or size: what was linked is as the older tree has it.
+def _insist(path: bytes, listing: Listing, new: int, *, whole: bool) -> None:
+    """Raise Damaged where there are other names than are recorded, or what has one has another kind
+    or size: what was linked is as the older tree has it. Unless `whole`, no older tree has this
+    directory, and only its hard links can be of one.
     """
     names, stored = sorted(os.fsencode(name) for name in os.listdir(new)), listing.stored()
     if names != stored:
         raise Damaged(f"{printable(path) or '.'}: {_difference(names, stored)}")
-    if not linked:
-        return
     notes = listing.notes
     for name, one in zip(listing.names, listing.stats, strict=True):
+        if not whole and one.links == 1:
+            continue
         size = one.size
         if name in notes:
             if notes[name].get("omitted"):
