@@ -78,13 +78,12 @@ def _open_unleased(name: bytes, directory: int) -> int:
     """A file server may hold a lease on a file. The kernel asks it to give that up, and does not
     wait: O_NONBLOCK, which keeps us from waiting for a pipe, says so.
     """
-    began = None
+    patience = time.monotonic() + _LEASE
     while True:
         try:
             return os.open(name, _READ, dir_fd=directory)
         except BlockingIOError:
-            began = began or time.monotonic()
-            if time.monotonic() > began + _LEASE:
+            if time.monotonic() > patience:
                 raise
         time.sleep(0.05)
 
@@ -151,7 +150,7 @@ def _copy_still(
         after = os.fstat(read)
         seen = stat_of(before)
         if seen[4:7] == (after.st_size, after.st_mtime_ns, after.st_ctime_ns):
-            return Copied(seen, digest, False, delta, copied, head)
+            return Copied(seen, digest, delta=delta, copied=copied, head=head)
         if last == _TRIES:
             # No inode has this ctime: the next run takes the file for changed.
             size = os.fstat(write).st_size

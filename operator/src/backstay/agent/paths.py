@@ -52,9 +52,17 @@ class Descent:
     def __init__(self, root: int) -> None:
         self._root = root
         self._open: list[tuple[bytes, int]] = []
+        self._path: bytes | None = b""
+        """Where it leads to now; None: a path could not be opened to its end."""
 
     def __call__(self, path: bytes) -> int:
         """Given a relative path, return a descriptor that is good until the next call."""
+        if path != self._path:
+            self._lead_to(path)
+        return self._open[-1][1] if self._open else self._root
+
+    def _lead_to(self, path: bytes) -> None:
+        self._path = None
         parts = path.split(b"/") if path else []
         same = 0
         while same < min(len(parts), len(self._open)) and parts[same] == self._open[same][0]:
@@ -63,11 +71,12 @@ class Descent:
         for part in parts[same:]:
             above = self._open[-1][1] if self._open else self._root
             self._open.append((part, os.open(part, DIRECTORY, dir_fd=above)))
-        return self._open[-1][1] if self._open else self._root
+        self._path = path
 
     def close(self) -> None:
         """Close what is open."""
         self._close(0)
+        self._path = b""
 
     def _close(self, depth: int) -> None:
         while len(self._open) > depth:

@@ -104,17 +104,17 @@ def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
     if copied.head == HEADER and (copied.moved or has_log(name, spot.source)):
         return _place_database(spot, name, one)
     how = How(0, 1, copied.copied, int(copied.delta), refused)
-    return Placed(copied.digest, copied.stat, _NO_NOTE, how, copied.moved)
+    return Placed(copied.digest, copied.stat, how=how, moved=copied.moved)
 
 
 def _family_of(spot: Spot, name: bytes) -> bytes | None:
     """The live database that a file belongs to: its own name, or that of which it is the log."""
     if _is_live(spot, name):
         return name
-    if name.endswith(SIBLINGS):
-        for base in (name.removesuffix(suffix) for suffix in SIBLINGS if name.endswith(suffix)):
-            if spot.now.find(base) is not None and _is_live(spot, base):
-                return base
+    for suffix in SIBLINGS:
+        base = name.removesuffix(suffix)
+        if base != name and spot.now.find(base) is not None and _is_live(spot, base):
+            return base
     return None
 
 

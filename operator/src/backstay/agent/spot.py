@@ -38,7 +38,7 @@ class Plan:
         return self.scan.changed.get(path) or self.before[path]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Spot:
     """One directory at work: in the source, the new tree and the old one."""
 
@@ -53,16 +53,13 @@ class Spot:
     reused: bool
     """`new` may have entries of a pruned tree, and what it hands down to new ones."""
     pace: Pace
-    _source: int | None = None
 
     @property
     def source(self) -> int:
         """Opened only when asked for: what is linked needs nothing of it. Raise OSError (one of
         paths.VANISHED) if it is not there any more.
         """
-        if self._source is None:
-            self._source = self.descent(self.path)
-        return self._source
+        return self.descent(self.path)
 
     def old_entry(self, name: bytes) -> Known | None:
         """Given a name, return what the last manifest says of it."""
