@@ -44,8 +44,19 @@ def test_a_brake_takes_all_new_marks_or_none_and_nothing_else(
         assert braked == judged
     else:
         assert not any(map(marks, braked))
-        assert [bare(v) for v in braked] == [bare(v) for v in judged]
-        assert brake_marks(judged, {held.plan}) == (judged, None)
+        dated = {v.point.uid for v in judged if v.sweep and not v.point.is_marked_by_retention}
+        going = {v.point.uid for v in judged if v.point.deleting}
+        assert [bare(v)[:-1] for v in braked] == [bare(v)[:-1] for v in judged]
+        assert [v.sweep for v in braked] == [
+            v.sweep and v.point.uid not in dated - going for v in judged
+        ]
+        released, none = brake_marks(judged, {held.plan})
+        assert none is None
+        assert [marks(v) for v in released] == [marks(v) for v in judged]
+        # dates are written down as released first, all of them
+        assert {v.point.uid for v in released if labels.SWEEP_RELEASED in v.set_annotations} == (
+            dated - going
+        )
 
 
 @given(series(), live_rules, st.data())

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -25,10 +26,12 @@ from backstay.domain.calendar import Tier, period_of
 from backstay.domain.carriers import point_of
 from backstay.domain.errors import Conflict
 from backstay.domain.mirror import Patch, content_of
+from backstay.domain.moments import cut_moment
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point, Rules
 from backstay.domain.retention import tiers_for_new
 from backstay.domain.sweep import Action, Step, plan_sweep
+from backstay.domain.times import parse_time
 
 START = datetime(2026, 3, 27, 11, 0, tzinfo=UTC)
 GRACE = timedelta(hours=24)
@@ -63,6 +66,14 @@ class World:
     """Snapshots that a person deleted."""
     exposed: set[str] = field(default_factory=set)
     """Snapshots whose content a person made Delete."""
+    driver: Callable[[datetime], datetime | None] = lambda moment: moment
+    """What the driver says of the moment of a cut, given the true one."""
+    became: dict[str, datetime] = field(default_factory=dict)
+    """When (true time) each point became what it is."""
+    claim: str = "uid-claim"
+    """The uid of the claim of now."""
+    hold: brakes.Brake | None = None
+    """Why the clock is not to be believed although it agrees with the API server's."""
 
     def __post_init__(self) -> None:
         self._versions = itertools.count(2)
@@ -77,14 +88,18 @@ class World:
         return self.true + self.ahead
 
     def points(self) -> list[Point]:
-        return [point_of(s) for s in self.snapshots.values()]
+        return [
+            replace(p, ready=p.ready and f"content-{p.name}" in self.contents)
+            for p in map(point_of, self.snapshots.values())
+        ]
 
     def newest_good(self) -> str | None:
         good = [
-            (dig(s, "status", "creationTime"), name)
+            (dig(s, "metadata", "creationTimestamp"), name)
             for name, s in self.snapshots.items()
             if objects.labels(s).get(labels.RESULT) == "good"
             and dig(s, "status", "readyToUse")
+            and f"content-{name}" in self.contents
             and not dig(s, "metadata", "deletionTimestamp")
         ]
         return max(good)[1] if good else None
@@ -100,9 +115,12 @@ class World:
             format_time(self.true),
             result="pending",
             extra=extra,
-            notes={"record": "{}"},
+            notes={"record": json.dumps({"claim": {"uid": self.claim}})},
             ready=False,
         )
+        told = self.driver(self.true)
+        made["status"]["creationTime"] = format_time(told) if told is not None else None
+        self.became[name] = self.true
         self.snapshots[name] = made
         content = builders.content(made)
         self.contents[objects.name(content)] = content
@@ -120,12 +138,25 @@ class World:
             content = self.contents[f"content-{name}"]
             content["spec"]["deletionPolicy"] = "Retain"
             self._touch(content)
+            snapshot["metadata"]["annotations"] |= self._verdict(snapshot)
+            self.became[name] = self.true
             point = point_of(snapshot)
             others = [p for p in self.points() if p.uid != point.uid]
             values |= tiers_for_new(others, point, self.rules, self.now)
         snapshot["metadata"]["labels"] |= values
         self._touch(snapshot)
         self.running.discard(f"run-{name}")
+
+    def _verdict(self, snapshot: Obj) -> dict[str, str]:
+        """The annotations that a run writes with result=good."""
+        made = parse_time(dig(snapshot, "metadata", "creationTimestamp"))
+        told = dig(snapshot, "status", "creationTime")
+        cut = cut_moment(parse_time(told) if told else None, requested=made, now=self.true)
+        return {
+            labels.TAKEN_AT: format_time(max(cut, made)),
+            labels.GOOD_SINCE: format_time(self.true),
+            labels.MADE_FOR: objects.uid(snapshot),
+        }
 
     def lose_run(self, name: str) -> None:
         """The run's record is gone before it ended."""
@@ -181,7 +212,7 @@ class World:
             running=frozenset(self.running),
             requests=frozenset(self.requests),
             released=self.released,
-            clock=brakes.clock(self.ahead),
+            clock=brakes.clock(self.ahead) or self.hold,
         )
 
     def run_pass(
@@ -320,6 +351,7 @@ class World:
         date = datetime.strptime(objects.labels(snapshot)[labels.DELETE_AFTER], "%Y-%m-%d").date()  # noqa: DTZ007
         assert date < self.now.astimezone(zone).date()
         assert brakes.clock(self.ahead) is None
+        assert self.true - self.became[name] > GRACE - SLACK, "within a day of its birth"
         if name in self.marked:
             assert self.true - self.marked[name] > GRACE - SLACK, "within its grace"
             assert self.rules is not None, "a mark of ours was followed without a policy"

@@ -159,12 +159,12 @@ def test_snapshots_without_uids_are_told_apart(cli: Cli) -> None:
 def test_a_snapshot_whose_time_cannot_be_read_changes_nothing(cli: Cli, taken: object) -> None:
     cli.policy(daily=1)
     broken = snapshot("broken", OLD, extra=MARKED)
-    broken["status"]["creationTime"] = taken
+    broken["metadata"]["creationTimestamp"] = taken
     cli.snapshots([broken, snapshot("new", TODAY)])
     found = cli.judge(NOW).by_name
     assert (found["broken"]["set"], found["broken"]["remove"]) == ({}, [])
     assert found["broken"]["delete"] is False
-    assert "status.creationTime" in found["broken"]["reasons"][0]
+    assert "metadata.creationTimestamp" in found["broken"]["reasons"][0]
     assert found["new"]["set"] == {P + "daily": "2026-11-22"}
 
 
@@ -193,7 +193,7 @@ def test_a_date_means_midnight_in_the_policys_zone(cli: Cli) -> None:
     # given a point whose day ends at midnight in Vienna, an hour before it does in UTC
     cli.policy(daily=1)
     due = snapshot("due", OLD, extra={"delete-after": "2026-11-21"})
-    cli.snapshots([due, snapshot("new", TODAY)])
+    cli.snapshots([due, snapshot("new", "2026-11-20T00:32:00Z")])
     assert cli.judge("2026-11-22").by_name["due"]["delete"] is True
     assert cli.judge("2026-11-21T23:00:00Z").by_name["due"]["delete"] is True
     assert cli.judge("2026-11-21T22:59:59Z").by_name["due"]["delete"] is False

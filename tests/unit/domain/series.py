@@ -52,7 +52,10 @@ def patched(verdict: Verdict) -> Point:
     marked_at = verdict.set_annotations.get(labels.MARKED_AT, old.marked_at)
     if labels.MARKED_AT in verdict.remove_annotations:
         marked_at = None
-    return replace(old, labels={**kept, **verdict.set_labels}, marked_at=marked_at)
+    released = verdict.set_annotations.get(labels.SWEEP_RELEASED, old.released)
+    return replace(
+        old, labels={**kept, **verdict.set_labels}, marked_at=marked_at, released=released
+    )
 
 
 VIENNA = ZoneInfo("Europe/Vienna")

@@ -55,7 +55,7 @@ def test_labels_are_copied_with_our_prefix_and_theirs_are_not_asked_for() -> Non
         P + "hold": "true",
         P + "result": "good",
     }
-    assert notes == {P + "adopted-from": "backup-ns.sh"}
+    assert notes == {P + "adopted-from": "backup-ns.sh", P + "taken-at": NIGHT}
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_snapshot_gets_its_record_when_it_is_ready_and_never_twice() -> None:
 def test_the_record_is_named_by_policy_time_and_snapshot() -> None:
     given = foreign("one", NIGHT)
     given["metadata"]["uid"] = "1f0c5a7e-0000-4000-8000-000000000001"
-    assert backup_name(given, "shop", VIENNA) == "shop-20261122-0032-1f0c5"
+    assert backup_name(given, seen(policy="shop"), VIENNA) == "shop-20261122-0032-1f0c5"
 
 
 def test_an_older_policy_of_the_same_claim_has_it_and_the_other_says_so() -> None:

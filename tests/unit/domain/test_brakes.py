@@ -14,10 +14,12 @@ from backstay.domain.brakes import (
     NOT_HELD,
     Brake,
     Held,
+    ahead,
     brake_marks,
     clock,
     marks,
     mass_mark,
+    of_the_future,
     released_plans,
     with_brake,
 )
@@ -86,7 +88,8 @@ def test_what_is_marked_already_makes_no_room_for_more() -> None:
 
 def test_going_and_pending_points_make_no_room_for_more() -> None:
     old = NOW - timedelta(days=90)
-    swept = [point(f"s{i}", old, delete_after="2026-11-01") for i in range(20)]
+    approved = {"delete_after": "2026-11-01", "marked_at": "2026-11-01T00:40:00+01:00"}
+    swept = [point(f"s{i}", old, **approved) for i in range(20)]
     going = [replace(point(f"g{i}", old), deleting=True) for i in range(20)]
     pending = [point(f"w{i}", old, result="pending") for i in range(20)]
 
@@ -203,3 +206,101 @@ def test_the_condition_comes_with_the_first_brake_and_turns_false_after_it() -> 
     let_go = with_brake(held, CONDITION, None, NOT_HELD, generation=1, now=later)
     assert (let_go[1].status, let_go[1].reason) == ("False", "NotHeld")
     assert let_go[1].last_transition_time == later.astimezone(UTC)
+
+
+# ---- dates that many points get at once ------------------------------------------------------
+
+PAST = {"delete_after": "2026-11-01"}
+KEEP_ALL = Rules(zone=VIENNA, keeps_all=True)
+
+
+def dated(count: int) -> list[Point]:
+    """A good point of now, and others that a hand has dated in the past."""
+    return [
+        point("now", NOW),
+        *(replace(p, name=f"d-{p.name}") for p in daily(count + 1, **PAST)[1:]),
+    ]
+
+
+def passes(world: list[Point], released: set[str], limit: int = 5) -> tuple[list[Point], list[int]]:
+    """Let passes run until nothing changes: what is left, and how many each swept."""
+    swept = []
+    for _ in range(limit):
+        verdicts, _ = brake_marks(judge(world, KEEP_ALL, NOW), released)
+        swept.append(sum(v.sweep for v in verdicts))
+        world = [patched(v) for v in verdicts if not v.sweep]
+    return world, swept
+
+
+def test_many_dates_of_the_past_sweep_nothing_until_a_person_releases_them() -> None:
+    world = dated(24)
+
+    left, swept = passes(world, set())
+    assert (len(left), sum(swept)) == (25, 0)
+    _, held = brake_marks(judge(world, KEEP_ALL, NOW), ())
+    assert held is not None
+    assert (held.marks, held.size, held.how) == (24, 25, "marked or swept")
+
+    left, swept = passes(world, {held.plan})
+    assert [p.name for p in left] == ["now"]
+    assert swept[:2] == [0, 24]  # written down first, all of them
+
+
+def test_a_few_dates_of_the_past_are_followed_as_they_always_were() -> None:
+    left, swept = passes(dated(3), set())
+    assert ([p.name for p in left], swept[0]) == (["now"], 3)
+
+
+def test_released_dates_that_were_written_in_part_are_finished_without_asking_again() -> None:
+    world = dated(24)
+    _, held = brake_marks(judge(world, KEEP_ALL, NOW), ())
+    assert held is not None
+    verdicts, _ = brake_marks(judge(world, KEEP_ALL, NOW), {held.plan})
+    half = [patched(v) if n % 2 else v.point for n, v in enumerate(verdicts)]
+
+    left, swept = passes(half, {held.plan})
+
+    assert [p.name for p in left] == ["now"]
+    assert swept[:2] == [0, 24]
+
+
+def test_what_was_released_goes_on_when_some_of_it_is_gone() -> None:
+    world = dated(24)
+    _, held = brake_marks(judge(world, KEEP_ALL, NOW), ())
+    assert held is not None
+    verdicts, _ = brake_marks(judge(world, KEEP_ALL, NOW), {held.plan})
+    ready = [patched(v) for v in verdicts][:12]
+
+    assert len(passes(ready, {held.plan})[0]) == 1
+
+
+def test_a_date_that_was_changed_after_its_release_is_another_one() -> None:
+    changed = [replace(p, released="2026-10-01") for p in dated(24)]
+    assert sum(passes(changed, set())[1]) == 0
+
+
+def test_marks_and_dates_are_counted_together() -> None:
+    world = [
+        *daily(10),
+        *(replace(p, uid=f"x{p.uid}", name=f"x{p.name}") for p in daily(3, **PAST)),
+    ]
+    _, held = brake_marks(judged(world, 7), ())
+    assert held is not None
+    assert held.marks == 6
+
+
+def test_a_point_of_the_future_is_named_with_what_corrects_it() -> None:
+    late = replace(point("late", NOW + timedelta(hours=8)), good_since=NOW)
+    assert ahead(daily(3), NOW) is None
+    found = ahead([*daily(3), late], NOW)
+    assert found is not None
+    brake = of_the_future([found], "prod")
+    assert brake is not None
+    assert (
+        "claim data: point late names 2026-11-22T19:00:00Z, which is in the future" in brake.message
+    )
+    assert "kubectl annotate volumesnapshot late backstay.dev/taken-at=TIME" in brake.message
+    assert of_the_future([], "prod") is None
+    soon = point("soon", NOW + timedelta(seconds=59))
+    assert ahead([soon, replace(late, deleting=True)], NOW) is None
+    assert ahead([replace(soon, good_since=NOW + timedelta(hours=1))], NOW) is not None

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.support.builders import RUN_UID, SHA, SLOT, content, record, seen, snapshot, spec
 
 from backstay.api.backup import BackupPhase, BackupStatus, DumpState, Trigger
+from backstay.api.common import format_time
 from backstay.domain import rebuild, run
 from backstay.domain.objects import Obj
 from backstay.domain.rebuild import Artifact, Import, imports, is_asked, status_of
@@ -46,8 +47,9 @@ def orphan(name: str = "one", **notes: str) -> Obj:
     """A content as it stays behind."""
     of = artifact(name).carrier
     found = content(of, policy="Retain", **{"record": record(dumps=(DUMP,)), "run": "x", **notes})
+    found["metadata"]["annotations"]["backstay.dev/taken-at"] = format_time(CUT)
     found["metadata"]["labels"] = of["metadata"]["labels"]
-    found["status"] |= {"creationTime": int(CUT.timestamp()) * 10**9, "restoreSize": 5}
+    found["status"] |= {"creationTime": 0, "restoreSize": 5}
     return found
 
 

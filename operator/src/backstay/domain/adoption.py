@@ -17,10 +17,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, Final
 
+from backstay.api.common import format_time
 from backstay.domain import labels, naming, objects
 from backstay.domain.calendar import TIER_LABELS, period_of
-from backstay.domain.carriers import cut_of, identity
+from backstay.domain.carriers import identity
 from backstay.domain.errors import DataError
+from backstay.domain.moments import created, moment_of
 from backstay.domain.objects import Obj, dig
 
 CARRIED: Final = (
@@ -71,7 +73,7 @@ def labels_from(snapshot: Obj, prefix: str, zone: tzinfo) -> dict[str, str]:
     ours = {k: carried[renamed(k, prefix)] for k in CARRIED if renamed(k, prefix) in carried}
     if labels.HOLD in carried:
         ours[labels.HOLD] = carried[labels.HOLD]
-    taken = cut_of(snapshot)
+    taken = moment_of(snapshot, zone, prefix=prefix)
     for tier, key in TIER_LABELS.items():
         if key in ours and taken is not None:
             period = period_of(tier, taken, zone)
@@ -169,17 +171,21 @@ def lacks_record(snapshot: Obj) -> bool:
     return labels.ADOPTED in notes and labels.RUN not in notes and is_ready(snapshot)
 
 
-def taken_of(snapshot: Obj) -> datetime:
-    """Given a snapshot, return when it was cut, else made. Raise DataError if it does not tell."""
-    taken = cut_of(snapshot)
+def taken_of(snapshot: Obj, prefix: str, zone: tzinfo) -> datetime:
+    """Given a snapshot, the other tool's prefix and the policy's zone, return when it was taken.
+
+    Raise DataError if it does not tell.
+    """
+    taken = moment_of(snapshot, zone, prefix=prefix)
     if taken is None:
         raise DataError(f"VolumeSnapshot {objects.name(snapshot)} tells no time")
     return taken
 
 
-def backup_name(snapshot: Obj, policy: str, zone: tzinfo) -> str:
-    """Given a snapshot, its policy and zone, return the name of its Backup."""
-    return naming.imported_name(policy, taken_of(snapshot), zone, objects.uid(snapshot))
+def backup_name(snapshot: Obj, seen: Seen, zone: tzinfo) -> str:
+    """Given a snapshot, what was seen of its policy and the zone, return the name of its Backup."""
+    taken = taken_of(snapshot, seen.prefix, zone)
+    return naming.imported_name(seen.policy, taken, zone, objects.uid(snapshot))
 
 
 def patch_labels(snapshot: Obj, seen: Seen, zone: tzinfo) -> tuple[dict[str, str], dict[str, str]]:
@@ -187,6 +193,8 @@ def patch_labels(snapshot: Obj, seen: Seen, zone: tzinfo) -> tuple[dict[str, str
     full = {labels.PVC: claim_of(snapshot, seen.prefix), labels.POLICY: seen.policy}
     values, notes = naming.identity_labels(full)
     notes[labels.ADOPTED] = seen.prefix.removesuffix("/")
+    # Once: what that tool's labels say of it must not change with what is done to them later.
+    notes[labels.TAKEN_AT] = format_time(taken_of(snapshot, seen.prefix, zone))
     return labels_from(snapshot, seen.prefix, zone) | values, notes
 
 
@@ -235,5 +243,5 @@ def _listed(counts: Mapping[str, int], what: str) -> str:
 
 
 def _order(snapshot: Obj) -> tuple[str, str]:
-    taken = cut_of(snapshot)
+    taken = created(snapshot)
     return taken.isoformat() if taken else "", objects.name(snapshot)

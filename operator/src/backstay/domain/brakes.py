@@ -1,10 +1,12 @@
 """Brakes: what keeps a retention pass from marking and sweeping by mistake.
 
 While our clock is off, nothing is marked or swept: dates and graces would mean nothing. A pass
-that would mark more than max(MARKS_ALWAYS, a third) of a series marks none of it, until a person
-releases that very plan by its hash. Invariants: a brake only ever takes marks away; what it lets
-through is what `judge` wanted; the hash of a plan stays the same while the plan is being carried
-out, so that a pass that was killed half way is finished without asking again.
+in which more than max(MARKS_ALWAYS, a third) of a series would leave, by a mark or by a date that
+no mark wrote, marks and sweeps none of it, until a person releases that very plan by its hash.
+Points whose date was released get an annotation first, all of them, and are swept by the next
+pass. Invariants: a brake only ever takes marks and sweeps away; what it lets through is what
+`judge` wanted; the hash of a plan stays the same while the plan is being carried out, so that a
+pass that was killed half way is finished without asking again.
 
 The same measure holds for rolling copies that a list does not find: so many, or all of a series,
 are what a disk looks like that is not mounted, and are gone only when a person says so.
@@ -16,10 +18,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.common import Condition, with_condition
+from backstay.api.common import Condition, format_time, with_condition
 from backstay.domain import labels
 from backstay.domain.labels import Result
-from backstay.domain.points import Verdict
+from backstay.domain.points import Point, Verdict
 
 MARKS_ALWAYS: Final = 3
 """So many points of a series may always be marked at once."""
@@ -38,15 +40,17 @@ _RELEASED_AT_ONCE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A series in which nothing is marked for now."""
+    """A series in which nothing is marked, nor swept by a date, for now."""
 
     claim: str
     marks: int
-    """Points that would be marked."""
+    """Points that would be marked, or swept by a date that no mark wrote."""
     size: int
     """Points that are there and not marked yet."""
     plan: str
     """What releases it."""
+    how: str = "marked"
+    """What would become of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +75,21 @@ def brake_marks(
     verdicts: Sequence[Verdict], released: Collection[str]
 ) -> tuple[list[Verdict], Held | None]:
     """Given the verdicts on one series and the hashes that a person released, return the verdicts
-    to carry out, and what is held if marks were taken from them.
+    to carry out, and what is held if marks or sweeps were taken from them.
     """
-    new = [v for v in verdicts if marks(v)]
-    size = sum(1 for v in verdicts if _may_be_marked(v))
+    new = [v for v in verdicts if marks(v) or _is_dated(v)]
+    size = sum(1 for v in verdicts if _may_leave(v))
     plan = _hash(verdicts)
-    if len(new) <= max(MARKS_ALWAYS, size / 3) or plan in released:
+    if len(new) <= max(MARKS_ALWAYS, size / 3):
         return list(verdicts), None
-    held = Held(claim=new[0].point.claim, marks=len(new), size=size, plan=plan)
-    why = f"{held.marks} of {held.size} points would be marked at once"
-    return [withhold(v, why) for v in verdicts], held
+    if plan in released:
+        return [_release(v) for v in verdicts], None
+    how = "marked" if all(map(marks, new)) else "marked or swept"
+    held = Held(claim=new[0].point.claim, marks=len(new), size=size, plan=plan, how=how)
+    why = f"{held.marks} of {held.size} points would be {how} at once"
+    # What a mark takes goes on: that it is marked was held, or released, a day before.
+    kept = [v if v.point.is_marked_by_retention and v.sweep else freeze(v, why) for v in verdicts]
+    return kept, held
 
 
 def withhold(verdict: Verdict, why: str) -> Verdict:
@@ -94,6 +103,30 @@ def withhold(verdict: Verdict, why: str) -> Verdict:
         # The mark is the last that judge says of a point.
         reasons=(*verdict.reasons[:-1], f"kept by no rule, but not marked: {why}"),
     )
+
+
+def freeze(verdict: Verdict, why: str) -> Verdict:
+    """Given a verdict, return it without its new mark and without its sweep, with the reason."""
+    if not verdict.sweep:
+        return withhold(verdict, why)
+    due = verdict.reasons[-1].removeprefix("swept: ")
+    return replace(verdict, sweep=False, reasons=(*verdict.reasons[:-1], f"{due}, but {why}"))
+
+
+def _release(verdict: Verdict) -> Verdict:
+    """A verdict of a plan that a person released. Dates are written down as released before the
+    first of their points goes: what is left of a plan has another hash.
+    """
+    if _is_dated(verdict):
+        value = verdict.point.labels[labels.DELETE_AFTER]
+        why = f"past its date {value}, which is released: swept by the next pass"
+        return replace(
+            verdict,
+            sweep=False,
+            set_annotations={labels.SWEEP_RELEASED: value},
+            reasons=(*verdict.reasons[:-1], why),
+        )
+    return freeze(verdict, "others are released with it") if _was_released(verdict) else verdict
 
 
 def clock(skew: timedelta | None) -> Brake | None:
@@ -126,11 +159,52 @@ def mass_mark(held: Sequence[Held], namespace: str, policy: str) -> Brake | None
     """Given the series of a policy that are held, return what is to be told, None if none is."""
     if not held:
         return None
-    told = [f"claim {h.claim}: {h.marks} of {h.size} points would be marked at once" for h in held]
+    told = [f"claim {h.claim}: {h.marks} of {h.size} points would be {h.how} at once" for h in held]
     return Brake(
         "MassMark",
         f"{_first(told, 'claims')}; none of them is. If that is meant, run: "
-        f"{_release(held, namespace, policy)}",
+        f"{_command(held, namespace, policy)}",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """A point that says a time of the future: it, or our clock, is wrong."""
+
+    claim: str
+    name: str
+    at: datetime
+
+
+def ahead(points: Sequence[Point], now: datetime) -> Ahead | None:
+    """Given the points of one claim and now, return the newest one of which a time lies in the
+    future, None if there is none.
+    """
+    found = [
+        (at, point)
+        for point in points
+        for at in (point.taken, point.good_since, point.marked)
+        if at is not None and at > now + CLOCK_SLACK and not point.deleting
+    ]
+    if not found:
+        return None
+    at, point = max(found, key=lambda item: (item[0], item[1].name))
+    return Ahead(point.claim, point.name, at)
+
+
+def of_the_future(found: Sequence[Ahead], namespace: str) -> Brake | None:
+    """Given the points of a policy that say a time of the future, one a claim, return what is to
+    be reported, None if there are none.
+    """
+    if not found:
+        return None
+    named = [f"claim {a.claim}: point {a.name} names {format_time(a.at)}" for a in found]
+    return Brake(
+        "FuturePoint",
+        f"{_first(named, 'claims')}, which is in the future: nothing of that is marked or swept "
+        "until then. Check the time of the nodes; if a clock was ahead when the point was made, "
+        f"correct it: kubectl annotate volumesnapshot {found[0].name} {labels.TAKEN_AT}=TIME "
+        f"{labels.GOOD_SINCE}=TIME --overwrite -n {namespace}",
     )
 
 
@@ -161,7 +235,7 @@ def missing_copies(held: Sequence[Held], namespace: str, policy: str) -> Brake |
         "NotFound",
         f"{_first(told, 'directories')}; no record of them is removed, and nothing there is marked "
         "or swept. Have the disk that belongs there mounted, or exported: the next daily list "
-        f"finds them again. If they are gone for good, run: {_release(held, namespace, policy)}",
+        f"finds them again. If they are gone for good, run: {_command(held, namespace, policy)}",
     )
 
 
@@ -170,7 +244,7 @@ def _first(told: Sequence[str], things: str) -> str:
     return "; ".join([*told[:_TOLD], *more])
 
 
-def _release(held: Sequence[Held], namespace: str, policy: str) -> str:
+def _command(held: Sequence[Held], namespace: str, policy: str) -> str:
     """The command that releases these plans, as many as an annotation is to hold."""
     plans = ",".join(dict.fromkeys(h.plan for h in held[:_RELEASED_AT_ONCE]))
     return (
@@ -212,13 +286,27 @@ def with_brake(
     )
 
 
-def _may_be_marked(verdict: Verdict) -> bool:
-    """Whether a point is of those that a third is taken of: what is marked already, or goes now,
-    must not make room for more.
+def _is_dated(verdict: Verdict) -> bool:
+    """Whether a date takes its point that neither a mark nor a person's release stands behind."""
+    point = verdict.point
+    approved = point.is_marked_by_retention or _was_released(verdict)
+    return verdict.sweep and not point.deleting and not approved
+
+
+def _was_released(verdict: Verdict) -> bool:
+    point = verdict.point
+    date = point.labels.get(labels.DELETE_AFTER)
+    return verdict.sweep and not point.deleting and date is not None and point.released == date
+
+
+def _may_leave(verdict: Verdict) -> bool:
+    """Whether a point is of those that a third is taken of: what is marked already, or goes by a
+    mark or a release, must not make room for more.
     """
     point = verdict.point
+    approved = verdict.sweep and not _is_dated(verdict)
     return not (
-        point.deleting or verdict.sweep or point.result is Result.PENDING or _stays_marked(verdict)
+        point.deleting or approved or point.result is Result.PENDING or _stays_marked(verdict)
     )
 
 
@@ -228,11 +316,16 @@ def _stays_marked(verdict: Verdict) -> bool:
     return point.is_marked_by_retention and not (point.deleting or verdict.sweep or taken_back)
 
 
+def _leaves(verdict: Verdict) -> bool:
+    dated = _is_dated(verdict) or _was_released(verdict)
+    return marks(verdict) or _stays_marked(verdict) or dated
+
+
 def _hash(verdicts: Sequence[Verdict]) -> str:
-    """The names of all that is marked once the plan is carried out: what an earlier, unfinished
-    pass has marked of it counts too.
+    """The names of all that is marked or dated once the plan is carried out: what an earlier,
+    unfinished pass has marked or released of it counts too.
     """
-    return _digest(sorted(v.point.name for v in verdicts if marks(v) or _stays_marked(v)))
+    return _digest(sorted(v.point.name for v in verdicts if _leaves(v)))
 
 
 def _digest(names: Sequence[str]) -> str:

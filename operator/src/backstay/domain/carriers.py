@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from backstay.api.policy import PolicySpec
 from backstay.domain import labels, objects
 from backstay.domain.calendar import load_zone
 from backstay.domain.errors import DataError
+from backstay.domain.moments import created, is_bound_by_hand, moment_of
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point, Rules
-from backstay.domain.record import Record, dump_sizes, parse_record
+from backstay.domain.record import Record, glance, parse_record
 from backstay.domain.times import parse_time
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def identity(obj: Obj, key: str) -> str:
@@ -25,48 +24,52 @@ def identity(obj: Obj, key: str) -> str:
     return objects.annotations(obj).get(key) or objects.labels(obj).get(key, "")
 
 
-def point_of(snapshot: Obj) -> Point:
-    """Given a snapshot of ours as read, return it as a point of its series."""
-    taken = dig(snapshot, "status", "creationTime") or dig(
-        snapshot, "metadata", "creationTimestamp"
-    )
+def point_of(snapshot: Obj, zone: tzinfo = UTC) -> Point:
+    """Given a snapshot of ours as read and the zone of its policy's dates, return it as a point
+    of its series. Raise DataError if it does not say when it was made.
+    """
+    taken = moment_of(snapshot, zone)
+    if taken is None:
+        raise DataError(f"VolumeSnapshot {objects.name(snapshot)} tells no time")
     notes = objects.annotations(snapshot)
+    seen = glance(notes.get(labels.RECORD))
+    carried = objects.labels(snapshot)
+    if not _is_of_its_run(snapshot, notes):
+        carried.pop(labels.RESULT, None)
     return Point(
         namespace=objects.namespace(snapshot),
         name=objects.name(snapshot),
         uid=objects.uid(snapshot),
         resource_version=objects.version(snapshot),
         claim=identity(snapshot, labels.PVC),
-        taken=parse_time(taken),
+        taken=taken,
         ready=bool(dig(snapshot, "status", "readyToUse", default=False)),
-        labels=objects.labels(snapshot),
+        labels=carried,
         marked_at=notes.get(labels.MARKED_AT),
         in_use=notes.get(labels.IN_USE),
         deleting=bool(dig(snapshot, "metadata", "deletionTimestamp")),
-        sizes=dump_sizes(notes[labels.RECORD]) if labels.RECORD in notes else {},
+        sizes=seen.sizes,
+        good_since=_good_since(snapshot, notes),
+        real=labels.ADOPTED not in notes and labels.RESTORE_REQUEST not in notes,
+        origin=seen.origin,
+        released=notes.get(labels.SWEEP_RELEASED),
     )
 
 
-def cut_of(snapshot: Obj) -> datetime | None:
-    """Given any snapshot, return when it was cut, else made; None if it tells no readable time."""
-    taken = dig(snapshot, "status", "creationTime") or dig(
-        snapshot, "metadata", "creationTimestamp"
-    )
+def _good_since(snapshot: Obj, notes: Mapping[str, str]) -> datetime | None:
     try:
-        return parse_time(str(taken)) if taken else None
-    except DataError:
-        return None
+        return parse_time(notes[labels.GOOD_SINCE])
+    except (KeyError, DataError):
+        return created(snapshot)
 
 
-def cut_of_content(content: Obj) -> datetime | None:
-    """Given a content, return when its snapshot was cut: contents tell nanoseconds since 1970."""
-    nanoseconds = dig(content, "status", "creationTime")
-    if not isinstance(nanoseconds, int):
-        return None
-    try:
-        return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
-    except OverflowError:
-        return None
+def _is_of_its_run(snapshot: Obj, notes: Mapping[str, str]) -> bool:
+    """Whether the labels were written for this very snapshot: one that was made anew from the
+    manifest of another holds what the volume holds now. A pair that was bound by hand has the
+    disk of the one before.
+    """
+    made_for = notes.get(labels.MADE_FOR)
+    return made_for in (None, objects.uid(snapshot)) or is_bound_by_hand(snapshot)
 
 
 def is_adopted(obj: Obj) -> bool:

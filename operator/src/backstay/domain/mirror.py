@@ -18,6 +18,8 @@ MIRRORED_NOTES = (
     labels.RUN,
     labels.RECORD,
     labels.ADOPTED,
+    labels.TAKEN_AT,
+    labels.GOOD_SINCE,
 )
 """Annotations of a snapshot that its content carries too, to rebuild everything from it."""
 

@@ -42,6 +42,12 @@ def annotations(obj: Mapping[str, Any]) -> dict[str, str]:
     return dict(_meta(obj).get("annotations") or {})
 
 
+def with_annotations(obj: Obj, more: Mapping[str, str]) -> Obj:
+    """Given an object, return it with these annotations put in or replaced."""
+    metadata = {**_meta(obj), "annotations": {**annotations(obj), **more}}
+    return {**obj, "metadata": metadata}
+
+
 def name(obj: Mapping[str, Any]) -> str:
     """Given an object, return its name, "" if it has none."""
     return str(_meta(obj).get("name") or "")

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 from backstay.domain import labels, objects
-from backstay.domain.carriers import cut_of_content, identity
+from backstay.domain.carriers import identity
 from backstay.domain.errors import DataError
 from backstay.domain.mirror import content_of
+from backstay.domain.moments import moment_of
 from backstay.domain.objects import Obj, dig
 from backstay.domain.record import DumpRecord, Record, parse_record
 from backstay.domain.sweep import Step, plan_sweep
@@ -37,7 +38,7 @@ class Orphan:
     claim: str
     backup: str
     taken: datetime | None
-    """Aware; the cut, else the run's slot; None where neither is known."""
+    """Aware; None where nothing says so."""
     driver: str
     handle: str
     deletion_policy: str
@@ -129,7 +130,7 @@ def _orphan(
         policy=identity(content, labels.POLICY) or (record.policy if record else ""),
         claim=identity(content, labels.PVC) or (record.claim.name if record else ""),
         backup=identity(content, labels.BACKUP) or (record.backup if record else ""),
-        taken=cut_of_content(content) or (record.slot if record else None),
+        taken=moment_of(content),
         driver=str(dig(content, "spec", "driver", default="")),
         handle=content_of(content).handle or "",
         deletion_policy=str(dig(content, "spec", "deletionPolicy", default="")),

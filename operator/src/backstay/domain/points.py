@@ -11,6 +11,7 @@ from typing import Final
 
 from backstay.domain import labels
 from backstay.domain.calendar import Tier, parse_date
+from backstay.domain.incarnations import Origin
 from backstay.domain.labels import Result, Retain, RunType
 
 MAX_RETAIN_DAYS: Final = 36500
@@ -33,17 +34,27 @@ class Point:
     resource_version: str
     claim: str
     taken: datetime
-    """The cut: VolumeSnapshot status.creationTime, else metadata.creationTimestamp. Aware."""
+    """The cut, by what our own run knows of it (`moments`). Aware."""
     ready: bool
     labels: Mapping[str, str]
     marked_at: str | None = None
     """The annotation as it stands: when retention set delete-after."""
     in_use: str | None = None
     """The annotation as it stands: the uid of the request that restores from it."""
+    named_by: str | None = None
+    """What else names it, in words: a request that has not claimed it yet, a claim that waits."""
     deleting: bool = False
     """metadata.deletionTimestamp is set: it counts in nothing any more."""
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Bytes of what the run put into it, by name: its dumps. {} where nothing says so."""
+    good_since: datetime | None = None
+    """Since when it is what it is: nothing goes within a grace of that. None: long since."""
+    real: bool = True
+    """A backup that a run of ours made: no safety copy of a restore, no other tool's snapshot."""
+    origin: Origin = field(default_factory=Origin)
+    """Whose data it holds."""
+    released: str | None = None
+    """The delete-after that a person released although many points go at once."""
 
     def __post_init__(self) -> None:
         if self.taken.tzinfo is None:
@@ -53,6 +64,11 @@ class Point:
     def order(self) -> tuple[datetime, str]:
         """The place in the series: by the cut, then by name."""
         return self.taken, self.name
+
+    @property
+    def user(self) -> str | None:
+        """Who uses it, in words; None if nobody is known to."""
+        return self.in_use or self.named_by
 
     @property
     def result(self) -> Result | None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 
-from backstay.domain import adoption, labels, objects, rolling_upkeep
+from backstay.domain import adoption, labels, objects, replaced, rolling_upkeep
 from backstay.domain.brakes import released_plans
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
@@ -93,6 +93,8 @@ def of_unwatched(
             ),
             released=released_plans(let_pass.get(labels.RELEASE_RETENTION)),
             accepted=accepted_sizes(let_pass.get(labels.ACCEPT_SIZE)),
+            same=replaced.accepted({"metadata": {"annotations": dict(let_pass)}}),
+            looked=False,
         )
     )
 
@@ -128,6 +130,7 @@ def of_adopted(snapshots: Sequence[Obj], rules: Rules, now: datetime, prefix: st
         contents={},
         running=frozenset(),
         requests=frozenset(),
+        looked=False,
     )
     judged_lines = iter(_previews(seen, of_verdict))
     return [line if line is not None else next(judged_lines) for line in lines]
@@ -159,7 +162,7 @@ def _with_uid(snapshot: Obj) -> Obj:
 
 def _problem(snapshot: Obj) -> str | None:
     """Why a snapshot cannot be judged."""
-    for path in (("status", "creationTime"), ("metadata", "creationTimestamp")):
+    for path in (("metadata", "creationTimestamp"), ("status", "creationTime")):
         value = dig(snapshot, *path)
         if value is None:
             continue
@@ -168,7 +171,7 @@ def _problem(snapshot: Obj) -> str | None:
         except DataError as error:
             return f"{'.'.join(path)}: {error.message}: kept, not judged"
         return None
-    return "neither status.creationTime nor metadata.creationTimestamp: kept, not judged"
+    return "neither metadata.creationTimestamp nor status.creationTime: kept, not judged"
 
 
 def _of_verdict(snapshot: Obj, verdict: Verdict) -> Preview:

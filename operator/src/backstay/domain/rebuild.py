@@ -26,7 +26,8 @@ from backstay.api.backup import (
 )
 from backstay.api.common import changed, format_time
 from backstay.domain import labels, naming, objects
-from backstay.domain.carriers import cut_of, cut_of_content, identity, is_adopted, record_of
+from backstay.domain.carriers import identity, is_adopted, record_of
+from backstay.domain.moments import moment_of
 from backstay.domain.objects import Obj, dig
 from backstay.domain.record import DumpRecord, Record
 from backstay.domain.run import size_of
@@ -219,10 +220,7 @@ def _slot(artifacts: Sequence[Artifact], *, scheduled: bool = False) -> datetime
 
 
 def _cut(artifact: Artifact) -> datetime | None:
-    if artifact.snapshot is not None:
-        return cut_of(artifact.snapshot)
-    record = record_of(artifact.carrier)
-    return cut_of_content(artifact.carrier) or (record.slot if record else None)
+    return moment_of(artifact.carrier)
 
 
 def is_asked(policy: Mapping[str, Any]) -> bool:

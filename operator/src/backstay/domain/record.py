@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from backstay.domain.errors import DataError
+from backstay.domain.incarnations import Origin
 from backstay.domain.times import parse_time
 
 SIZE_LIMIT: Final = 8 * 1024
@@ -53,6 +54,10 @@ class ClaimRecord:
     access_modes: tuple[str, ...]
     volume_mode: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    volume: str | None = None
+    """The PersistentVolume that it was bound to. None: it was made before this was recorded."""
+    continues: str | None = None
+    """The uid of the claim whose data a restore brought into this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +121,34 @@ def parse_record(text: str) -> Record:
     )
 
 
-def dump_sizes(text: str) -> dict[str, int]:
-    """Given the annotation's text, return the bytes of its dumps by name.
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a retention pass reads of a record. The default: nothing."""
 
-    What cannot be read has no size: the record as a whole is told elsewhere. A pass reads this of
-    every point, so it looks at nothing else.
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of its dumps by name."""
+    origin: Origin = field(default_factory=Origin)
+
+
+def glance(text: str | None) -> Glance:
+    """Given the annotation's text (None: there is none), return what a pass reads of every point.
+
+    What cannot be read says nothing here: the record as a whole is reported elsewhere.
     """
     try:
-        dumps = json.loads(text)["dumps"]
-        return {dump["name"]: dump["bytes"] for dump in dumps if isinstance(dump["bytes"], int)}
-    except (ValueError, RecursionError, TypeError, KeyError):
-        return {}
+        raw = json.loads(text or "{}")
+        dumps = [dump for dump in raw.get("dumps") or () if isinstance(dump["bytes"], int)]
+        claim = raw.get("claim") or {}
+        return Glance(
+            {dump["name"]: dump["bytes"] for dump in dumps},
+            Origin(
+                tuple(str(claim[key]) for key in ("uid", "volume") if claim.get(key)),
+                str(claim.get("continues") or ""),
+                {dump["name"]: str(dump["server"]) for dump in dumps if dump.get("server")},
+            ),
+        )
+    except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
+        return Glance()
 
 
 def _without_labels(record: Record) -> Record:
@@ -162,6 +184,8 @@ def _to_json(record: Record) -> dict[str, object]:
             "modes": list(claim.access_modes),
             "volumeMode": claim.volume_mode,
             "labels": dict(claim.labels),
+            "volume": claim.volume,
+            "continues": claim.continues,
         },
         "dumps": [
             {
@@ -193,6 +217,8 @@ def _claim(reader: "_Reader") -> ClaimRecord:
         access_modes=reader.texts("modes"),
         volume_mode=reader.text("volumeMode"),
         labels=reader.mapping("labels"),
+        volume=reader.optional("volume"),
+        continues=reader.optional("continues"),
     )
 
 

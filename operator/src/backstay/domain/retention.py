@@ -1,11 +1,12 @@
 """Retention: which points of a series are kept, marked and swept (design section 4).
 
-A series is (namespace, policy, claim, store). Everything is derived from the set of its points
-and from now; nothing is remembered. Invariants, each a property test:
+A series is (namespace, policy, claim incarnation, store). Everything is derived from the set of
+its points and from now; nothing is remembered. Invariants, each a property test:
 
-- once a good point exists, the newest good one is neither marked nor swept;
+- once a good point exists, the newest good one is neither marked nor swept; while there is a real
+  one (`Point.real`), that is the newest real one;
 - a point that a rule keeps is swept only on a date that a person or its birth set;
-- nothing is swept within GRACE of being marked by retention;
+- nothing is swept within GRACE of being marked by retention, nor of becoming good;
 - a second pass at the same moment changes nothing; the order of the input does not matter;
 - a pending point is never touched.
 
@@ -18,7 +19,7 @@ How one point is judged, first match wins (date = delete-after, mark = marked-at
 | no result, or no word of ours | kept, whatever its date |
 | mark, but no date | a person saved it: becomes held, loses the mark |
 | held | kept |
-| guarded: nothing good and ready is newer (failed: if ready) | kept |
+| guarded: no real good one that is ready is newer (failed: if ready, the newest few) | kept |
 | date that is malformed, or has a mark that is | kept and reported |
 | date that marking did not write (by hand, at birth) | swept when due; wins over every rule |
 | kept by a rule (of a tier, `last`, `within`), by `failed`, or for having no retain word | kept |
@@ -27,7 +28,8 @@ How one point is judged, first match wins (date = delete-after, mark = marked-at
 | any other | marked: date = today in the policy's zone, mark = now |
 
 Kept = without a date of ours: a mark is taken back, so that a later one has its full grace.
-Due = date strictly past, mark (if any) older than GRACE; and nothing in use is swept.
+Due = date strictly past, mark (if any) older than GRACE, good for longer than GRACE; and nothing
+in use is swept.
 """
 
 from collections.abc import Sequence
@@ -45,15 +47,20 @@ from backstay.domain.tiers import TierChanges, Tiers, release_all
 __all__ = ["GRACE", "MAX_RETAIN_DAYS", "Point", "Rules", "Verdict", "judge", "tiers_for_new"]
 
 GRACE: Final = timedelta(hours=24)
+FAILED_GUARDED: Final = 10
+"""Points of failed runs that may stand in for a good one at most, however long none comes."""
+POLICY_GONE: Final = "frozen: its policy is gone"
 
 
-def judge(points: Sequence[Point], rules: Rules | None, now: datetime) -> list[Verdict]:
-    """Given all points of ONE series, the policy's rules (None: the policy is gone, the series
-    is frozen) and now (aware), return one verdict per point, in the order of the points.
+def judge(
+    points: Sequence[Point], rules: Rules | None, now: datetime, *, frozen: str = POLICY_GONE
+) -> list[Verdict]:
+    """Given all points of ONE series, the policy's rules (None: the series is frozen, for the
+    reason given) and now (aware), return one verdict per point, in the order of the points.
 
     Raise ValueError if the points are of more than one namespace or claim, or now is naive.
     """
-    series = _Series(points, rules, now)
+    series = _Series(points, rules, now, frozen)
     return [series.verdict(point) for point in points]
 
 
@@ -121,18 +128,24 @@ class _Draft:
 class _Series:
     """What is known about the whole series before any one point is judged."""
 
-    def __init__(self, points: Sequence[Point], rules: Rules | None, now: datetime) -> None:
+    def __init__(
+        self,
+        points: Sequence[Point],
+        rules: Rules | None,
+        now: datetime,
+        frozen: str = POLICY_GONE,
+    ) -> None:
         if now.tzinfo is None:
             raise ValueError("now must be an aware datetime")
         if len({(p.namespace, p.claim) for p in points}) > 1:
             raise ValueError("judge() takes the points of one series only")
         self._rules = rules
         self._now = now
+        self._frozen = frozen
         self._today = local_date(now, rules.zone if rules else UTC)
         living = [p for p in points if not p.deleting]
-        self._newest_good = max(
-            (p.order for p in living if p.result is Result.GOOD and p.ready), default=None
-        )
+        self._newest_good = _newest_good(living)
+        self._stand_ins = _stand_ins(living, self._newest_good, rules)
         # A point that goes anyway must not stand in for one that could be kept instead.
         staying = [p for p in living if not self._is_doomed(p)]
         counted = [p for p in staying if p.counts]
@@ -173,7 +186,7 @@ class _Series:
 
     def _judge_frozen(self, point: Point, draft: _Draft) -> None:
         """The policy is gone: nothing changes, and only dates that are not ours are followed."""
-        draft.reasons.append("frozen: its policy is gone")
+        draft.reasons.append(self._frozen)
         if self._is_doomed(point):
             self._sweep_or_wait(point, draft)
         elif point.is_marked_by_retention:
@@ -217,6 +230,8 @@ class _Series:
             return "newer than the newest good point, and ready: stays until a newer good one"
         if point.order == self._newest_good:
             return "newest good"
+        if not point.real:
+            return "no real backup is newer"
         return "not ready, and no good point is newer"
 
     def _keeps_besides(self, point: Point, rules: Rules) -> str | None:
@@ -236,17 +251,19 @@ class _Series:
 
     def _is_guarded(self, point: Point) -> bool:
         if point.result is Result.FAILED:
-            return point.ready and (self._newest_good is None or point.order > self._newest_good)
+            return point.uid in self._stand_ins
         return self._newest_good is None or point.order >= self._newest_good
 
     def _may_go(self, point: Point) -> bool:
         """Whether its date may be followed at all."""
         if self._rules is None and point.is_marked_by_retention:
             return False
-        return point.in_use is None and not point.is_held and not self._is_guarded(point)
+        return point.user is None and not point.is_held and not self._is_guarded(point)
 
     def _is_due(self, point: Point) -> bool:
         if point.delete_after is None or point.delete_after >= self._today:
+            return False
+        if point.good_since is not None and self._now - point.good_since <= GRACE:
             return False
         if point.marked_at is None:
             return True
@@ -282,6 +299,8 @@ class _Series:
             draft.reasons.append(f"malformed marked-at {point.marked_at!r}: kept; remove it")
         elif self._is_due(point):
             self._sweep_or_wait(point, draft)
+        elif point.delete_after < self._today:
+            draft.reasons.append(f"past its date {value}, but not yet good for a day")
         else:
             draft.reasons.append(f"kept until its date {value} is past")
 
@@ -295,8 +314,8 @@ class _Series:
 
     def _sweep_or_wait(self, point: Point, draft: _Draft) -> None:
         value = point.labels[labels.DELETE_AFTER]
-        if point.in_use is not None:
-            draft.reasons.append(f"past its date {value}, but in use by {point.in_use}")
+        if point.user is not None:
+            draft.reasons.append(f"past its date {value}, but in use by {point.user}")
         else:
             draft.sweep = True
             draft.reasons.append(f"swept: past its date {value}")
@@ -310,10 +329,34 @@ class _Series:
         draft.reasons.append(f"marked {at.date()}: kept by no rule")
 
 
+def _newest_good(living: Sequence[Point]) -> tuple[datetime, str] | None:
+    """The place of the newest good point that is real, of any if none is."""
+    good = [p for p in living if p.result is Result.GOOD and p.ready]
+    real = [p for p in good if p.real]
+    return max((p.order for p in real or good), default=None)
+
+
+def _stand_ins(
+    living: Sequence[Point], newest_good: tuple[datetime, str] | None, rules: Rules | None
+) -> set[str]:
+    """The points of failed runs that stand in for a good one: they are ready and newer than the
+    newest good one. While no good one comes they must not pile up without bound.
+    """
+    ready = [
+        p
+        for p in living
+        if p.result is Result.FAILED and p.ready and (newest_good is None or p.order > newest_good)
+    ]
+    ready.sort(key=lambda p: p.order, reverse=True)
+    if rules is None:
+        return {p.uid for p in ready}
+    return {p.uid for p in ready[: max(FAILED_GUARDED, rules.failed)]}
+
+
 def _not_marked(point: Point) -> str | None:
     """Why a point that no rule keeps is not marked."""
-    if point.in_use is not None:
-        return f"in use by {point.in_use}"
+    if point.user is not None:
+        return f"in use by {point.user}"
     if point.result is Result.GOOD and point.retain is Retain.DAYS:
         return "for a number of days, but without a date: kept until one is set"
     if point.result is Result.GOOD and not point.ready:

@@ -177,6 +177,7 @@ def point_of(point: RollingPoint) -> Point:
         labels=point.labels,
         marked_at=point.annotations.get(labels.MARKED_AT),
         in_use=point.annotations.get(labels.IN_USE),
+        released=point.annotations.get(labels.SWEEP_RELEASED),
     )
 
 

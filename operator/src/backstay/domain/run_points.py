@@ -18,6 +18,7 @@ from backstay.api.backup import BackupStatus, DumpStatus, PointResult, PointStat
 from backstay.api.common import changed
 from backstay.domain import naming
 from backstay.domain.calendar import load_zone
+from backstay.domain.moments import cut_moment
 from backstay.domain.run_hooks import frozen_until
 from backstay.domain.run_status import (
     claims_to_cut,
@@ -118,9 +119,9 @@ def _judge_cut(seen: Seen, entry: PointStatus, point: PointSeen, late: str) -> P
             return _failed(entry, unread) if late else entry
         if why := _spoiled(dump, look):
             return _failed(entry, why)
-    return changed(
-        entry, cut_at=point.cut_at or seen.now, content=point.content or None, message=None
-    )
+    requested = entry.requested_at or seen.now
+    cut_at = cut_moment(point.cut_at, requested=requested, now=seen.now)
+    return changed(entry, cut_at=cut_at, content=point.content or None, message=None)
 
 
 def _spoiled(dump: DumpStatus, look: DumpSeen) -> str:

@@ -13,13 +13,13 @@ more. The time is that of the shrunken point, so it does not matter which points
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from backstay.api.common import format_time
-from backstay.domain import labels
-from backstay.domain.brakes import Brake, withhold
+from backstay.domain import brakes, labels
+from backstay.domain.brakes import Brake
 from backstay.domain.errors import DataError
 from backstay.domain.labels import Result
 from backstay.domain.points import Point, Verdict
@@ -81,11 +81,7 @@ def _speaks(point: Point, accepted: Mapping[str, datetime]) -> bool:
 
 def freeze(verdict: Verdict, stopped: Shrunk) -> Verdict:
     """Given a verdict on a point of a frozen series, return it without its mark and its sweep."""
-    if verdict.sweep:
-        due = verdict.reasons[-1].removeprefix("swept: ")
-        why = f"{due}, but its series is frozen: {stopped.why}"
-        return replace(verdict, sweep=False, reasons=(*verdict.reasons[:-1], why))
-    return withhold(verdict, f"its series is frozen: {stopped.why}")
+    return brakes.freeze(verdict, f"its series is frozen: {stopped.why}")
 
 
 def accepted_sizes(annotation: str | None) -> dict[str, datetime]:

@@ -12,19 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from backstay.api.backup import BackupStatus
 from backstay.api.common import Condition
-from backstay.domain import brakes, labels, objects, records, shrunk
-from backstay.domain.brakes import Brake, Held, brake_marks, with_brake, withhold
+from backstay.domain import brakes, labels, objects, records, replaced, shrunk
+from backstay.domain.brakes import Ahead, Brake, Held, brake_marks, with_brake, withhold
 from backstay.domain.carriers import point_of
 from backstay.domain.mirror import Patch, carrier, content_of, difference, mirror
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point, Rules, Verdict
 from backstay.domain.records import Run
-from backstay.domain.retention import judge
+from backstay.domain.replaced import Replaced
+from backstay.domain.retention import POLICY_GONE, judge
 from backstay.domain.shrunk import Shrunk
 from backstay.domain.sweep import Action, Step, plan_sweep
 from backstay.domain.times import parse_time
@@ -69,6 +70,10 @@ class Seen:
     contents: Mapping[str, Obj]
     """By name: those bound to the snapshots, whether they carry our labels or not, and those that
     finished Backups name."""
+    looked: bool = field(default=True, kw_only=True)
+    """False: nobody asked for the contents, so one that is missing says nothing."""
+    named: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """By snapshot: what names it besides its annotation, in words."""
     running: frozenset[str]
     """uids of the Backups that are not final."""
     requests: frozenset[str]
@@ -83,6 +88,8 @@ class Seen:
     """As read; None: nobody can be told."""
     conditions: tuple[Condition, ...] = ()
     """Of the policy."""
+    same: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By claim: ids of sources that a person accepts as going on with its series."""
     finished: Sequence[Run] = ()
     """The Backups that are final."""
 
@@ -95,6 +102,10 @@ class Stopped:
     """Nothing is marked for now."""
     shrunk: Sequence[Shrunk] = ()
     """Nothing is marked or swept."""
+    ahead: Sequence[Ahead] = ()
+    """Nothing is marked or swept."""
+    replaced: Sequence[Replaced] = ()
+    """Nothing of the sources before the one of now is marked or swept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,23 +158,50 @@ def judged(seen: Seen) -> tuple[list[tuple[Obj, Verdict]], Stopped]:
     """Given what was read, return each snapshot with its verdict, series by series, and the
     series that a brake stops. The pass acts on it and `kubectl backstay retention` shows it.
     """
-    by_series: dict[tuple[str, str], list[tuple[Obj, Point]]] = {}
+    by_claim: dict[tuple[str, str], list[tuple[Obj, Point]]] = {}
     for snapshot in seen.snapshots:
         point = _as_it_counts(snapshot, seen)
-        by_series.setdefault((point.namespace, point.claim), []).append((snapshot, point))
-    found, held, small = [], [], []
-    for series in by_series.values():
-        points = [point for _, point in series]
-        verdicts = judge(points, seen.rules, seen.now)
+        by_claim.setdefault((point.namespace, point.claim), []).append((snapshot, point))
+    found: list[tuple[Obj, Verdict]] = []
+    stops: list[Stopped] = []
+    for pairs in by_claim.values():
+        verdicts, stopped = _judge_claim([point for _, point in pairs], seen)
+        found += [(snapshot, verdicts[point.uid]) for snapshot, point in pairs]
+        stops.append(stopped)
+    return found, Stopped(
+        [h for s in stops for h in s.held],
+        [h for s in stops for h in s.shrunk],
+        [h for s in stops for h in s.ahead],
+        [h for s in stops for h in s.replaced],
+    )
+
+
+def _judge_claim(points: Sequence[Point], seen: Seen) -> tuple[dict[str, Verdict], Stopped]:
+    """The verdicts on all points of one claim by their uids, and what stops any of them."""
+    parts = replaced.split(points, seen.same.get(points[0].claim, ()))
+    verdicts: list[Verdict] = []
+    held: list[Held] = []
+    small: list[Shrunk] = []
+    early = brakes.ahead(points, seen.now)
+    for part in parts:
+        if part is parts[-1]:
+            judged = judge(part, seen.rules, seen.now)
+        else:
+            why = replaced.FROZEN if seen.rules is not None else POLICY_GONE
+            judged = judge(part, None, seen.now, frozen=why)
         if seen.clock is not None:
-            verdicts = [withhold(v, seen.clock.message) for v in verdicts]
-        if (frozen := shrunk.shrunk(points, seen.accepted)) is not None:
+            judged = [withhold(v, seen.clock.message) for v in judged]
+        if early is not None:
+            judged = [brakes.freeze(v, f"point {early.name} is of the future") for v in judged]
+        if (frozen := shrunk.shrunk(part, seen.accepted)) is not None:
             small.append(frozen)
-            verdicts = [shrunk.freeze(v, frozen) for v in verdicts]
-        verdicts, stopped = brake_marks(verdicts, seen.released)
-        held += [stopped] if stopped else []
-        found += [(snapshot, v) for (snapshot, _), v in zip(series, verdicts, strict=True)]
-    return found, Stopped(held, small)
+            judged = [shrunk.freeze(v, frozen) for v in judged]
+        judged, mass = brake_marks(judged, seen.released)
+        held += [mass] if mass else []
+        verdicts += judged
+    other = replaced.replaced(parts)
+    stopped = Stopped(held, small, [early] if early else [], [other] if other else [])
+    return {v.point.uid: v for v in verdicts}, stopped
 
 
 def labels_after(verdict: Verdict) -> dict[str, str]:
@@ -190,8 +228,13 @@ def poll_after(deleted: str, now: datetime) -> timedelta:
 
 
 def _as_it_counts(snapshot: Obj, seen: Seen) -> Point:
-    """The point as retention is to see it: orphaned pending ones as failed, stale users struck."""
-    point = point_of(snapshot)
+    """The point as retention is to see it: orphaned pending ones as failed, those without their
+    content as not ready, without users that are gone.
+    """
+    zone = seen.rules.zone if seen.rules is not None else UTC
+    point = replace(point_of(snapshot, zone), named_by=seen.named.get(objects.name(snapshot)))
+    if point.ready and seen.looked and not _is_there(snapshot, seen.contents):
+        point = replace(point, ready=False)
     if point.result is labels.Result.PENDING:
         run = objects.annotations(snapshot).get(labels.RUN, "")
         if run not in seen.running:
@@ -201,6 +244,21 @@ def _as_it_counts(snapshot: Obj, seen: Seen) -> Point:
         users = [u for u in point.in_use.split(",") if u in seen.requests]
         point = replace(point, in_use=",".join(users) or None)
     return point
+
+
+def _is_there(snapshot: Obj, contents: Mapping[str, Obj]) -> bool:
+    """Whether what a snapshot that says that it is ready refers to is there."""
+    bound = dig(snapshot, "status", "boundVolumeSnapshotContentName")
+    if bound is None:
+        return True  # Nobody says so but a snapshot that is being bound.
+    content = contents.get(bound)
+    if content is None or dig(content, "metadata", "deletionTimestamp"):
+        return False
+    ready = dig(content, "status", "readyToUse", default=True)
+    return bool(ready) and dig(content, "spec", "volumeSnapshotRef", "uid") in (
+        None,
+        objects.uid(snapshot),
+    )
 
 
 def _item(snapshot: Obj, verdict: Verdict, seen: Seen) -> Item:
@@ -250,12 +308,18 @@ def _conditions(seen: Seen, stopped: Stopped) -> tuple[Condition, ...] | None:
         return None
     place = objects.namespace(seen.policy), objects.name(seen.policy)
     generation = int(dig(seen.policy, "metadata", "generation", default=0))
-    held = seen.clock or brakes.mass_mark(stopped.held, *place)
+    held = (
+        seen.clock
+        or brakes.of_the_future(stopped.ahead, place[0])
+        or brakes.mass_mark(stopped.held, *place)
+    )
+    other = replaced.report(stopped.replaced, seen.policy)
     small = shrunk.told(stopped.shrunk, seen.accepted, *place)
     told = seen.conditions
     for kind, brake, otherwise in (
         (brakes.CONDITION, held, brakes.NOT_HELD),
         (shrunk.CONDITION, small, shrunk.NOT_SHRUNK),
+        (replaced.CONDITION, other, replaced.NOT_REPLACED),
     ):
         told = with_brake(told, kind, brake, otherwise, generation=generation, now=seen.now)
     return told if told != seen.conditions else None

@@ -16,6 +16,7 @@ from backstay.builders.snapshot import metadata_patch
 from backstay.domain import adoption, labels, naming, objects, pruner, rebuild
 from backstay.domain.clock import Clock
 from backstay.domain.errors import BackstayError, Conflict, DataError, Fatal, Transient, UserError
+from backstay.domain.moments import created
 from backstay.domain.objects import Obj, dig
 from backstay.domain.record import ClaimRecord, Record, build_record
 from backstay.domain.sourcing import selector_text
@@ -195,7 +196,7 @@ class _Writer:
         self, snapshot: Obj, values: dict[str, str | None], notes: dict[str, str | None]
     ) -> None:
         """Make the Backup, and say it and the record in what is to be written."""
-        name = adoption.backup_name(snapshot, self._seen.policy, self._zone)
+        name = adoption.backup_name(snapshot, self._seen, self._zone)
         named, named_notes = naming.identity_labels({labels.BACKUP: name})
         values |= named
         notes |= named_notes
@@ -212,7 +213,7 @@ class _Writer:
         return Record(
             policy=self._seen.policy,
             backup=name,
-            slot=adoption.taken_of(snapshot),
+            slot=adoption.taken_of(snapshot, self._seen.prefix, self._zone),
             zone=str(self._zone),
             attempt=1,
             namespace=self._namespace,
@@ -221,14 +222,18 @@ class _Writer:
         )
 
     async def _claim(self, snapshot: Obj) -> ClaimRecord:
-        """The claim as it is now; of one that is gone, what its snapshot tells."""
+        """The claim as it is now; of one that is gone, or was made anew since, what its snapshot
+        tells.
+        """
         name = adoption.claim_of(snapshot, self._seen.prefix)
         if name not in self._claims:
             self._claims[name] = await self._client.find(
                 PERSISTENT_VOLUME_CLAIM, name, self._namespace
             )
         claim = self._claims[name]
-        if claim is not None:
+        made = created(claim) if claim is not None else None
+        taken = adoption.taken_of(snapshot, self._seen.prefix, self._zone)
+        if claim is not None and made is not None and made <= taken:
             return recorded_claim(claim)
         bound = dig(snapshot, "status", "boundVolumeSnapshotContentName")
         content = await self._client.find(VOLUME_SNAPSHOT_CONTENT, bound) if bound else None

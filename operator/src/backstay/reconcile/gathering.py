@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeAlias
 
 from backstay.api.restore import FINAL_RESTORE_PHASES
-from backstay.domain import brakes, labels, naming, objects
+from backstay.domain import brakes, labels, naming, objects, replaced
 from backstay.domain.carriers import identity, rules_of
 from backstay.domain.clock import Clock
 from backstay.domain.errors import DataError
@@ -25,11 +26,13 @@ from backstay.domain.orphans import Census
 from backstay.domain.records import Run
 from backstay.domain.shrunk import accepted_sizes
 from backstay.domain.upkeep import Seen, is_leaving
+from backstay.domain.users import named_by_claims, named_by_requests
 from backstay.engine.group import run_together
 from backstay.kube.client import Client
 from backstay.kube.resources import (
     BACKUP,
     BACKUP_POLICY,
+    PERSISTENT_VOLUME_CLAIM,
     RESTORE_REQUEST,
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CONTENT,
@@ -170,6 +173,8 @@ class World:
             ),
             released=brakes.released_plans(notes.get(labels.RELEASE_RETENTION)),
             accepted=accepted_sizes(notes.get(labels.ACCEPT_SIZE)),
+            same=replaced.accepted(policy),
+            named=named_by_requests(self._snapshots.get(place, ()), self.requests),
             clock=brake,
             # Of a policy of rolling copies their own pass tells, which has the same conditions.
             policy=policy if not dig(policy, "spec", "rolling") else None,
@@ -210,6 +215,14 @@ async def read(client: Client, place: Place) -> World:
     world.add_backups(await client.list(BACKUP, namespace, fields=f"spec.policy={name}"))
     world.add_requests(await client.list(RESTORE_REQUEST, namespace, fields=UNFINISHED))
     return world
+
+
+async def with_claims(client: Client, seen: Seen, namespace: str) -> Seen:
+    """Given what a pass rests on that would sweep, return it with the claims that still wait for
+    one of its snapshots: they name it in their spec only.
+    """
+    claims = await client.list(PERSISTENT_VOLUME_CLAIM, namespace)
+    return replace(seen, named={**named_by_claims(claims), **seen.named})
 
 
 async def gather_all(client: Client) -> World:

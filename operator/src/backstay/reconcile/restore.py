@@ -195,7 +195,7 @@ class RestoreReconciler:
             access_modes=source.access_modes,
             volume_mode=source.volume_mode,
             size=source.size,
-            annotations={labels.RESTORE_REQUEST: subject.uid},
+            annotations=_made_by(subject, source),
         )
         try:
             await self._client.create(PERSISTENT_VOLUME_CLAIM, body)
@@ -241,6 +241,16 @@ class RestoreReconciler:
             status.message or status.phase.value,
             type="Warning" if bad else "Normal",
         )
+
+
+def _made_by(subject: Request, source: Source) -> dict[str, str]:
+    """What a claim says of the request that made it, and whose data it holds: under the name of
+    the lost one it goes on with that one's series.
+    """
+    notes = {labels.RESTORE_REQUEST: subject.uid}
+    if source.record is not None and source.record.claim.uid:
+        notes[labels.CONTINUES] = source.record.claim.uid
+    return notes
 
 
 def _is_of(claim: Obj, subject: Request) -> bool:

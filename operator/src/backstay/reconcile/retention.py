@@ -30,7 +30,7 @@ from backstay.kube.events import EventPoster
 from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Resource
 from backstay.reconcile import keys
 from backstay.reconcile.adoption import Adopter
-from backstay.reconcile.gathering import gather
+from backstay.reconcile.gathering import gather, with_claims
 from backstay.steps.finished import settle
 from backstay.steps.held import tell_held
 from backstay.steps.sweeping import write_step
@@ -71,6 +71,9 @@ class RetentionReconciler:
         self._note_clock(seen.clock)
         # It is pure, and may take long for a series of many years: in a thread the loop goes on.
         plan = await asyncio.to_thread(upkeep.plan, seen)
+        if any(item.due for item in plan.items):
+            seen = await with_claims(self._client, seen, key.namespace)
+            plan = await asyncio.to_thread(upkeep.plan, seen)
         work = Work(self._client)
         if seen.policy is not None and plan.conditions is not None:
             # First: a series that is held is told even where an item fails.

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
 from backstay.api.backup import BackupSpec, BackupStatus, DumpStatus, Trigger
+from backstay.api.common import format_time
 from backstay.api.policy import PolicySpec
 from backstay.builders.snapshot import volume_snapshot
 from backstay.domain import labels, naming, objects
 from backstay.domain.calendar import load_zone
 from backstay.domain.carriers import point_of, record_of, rules_of
 from backstay.domain.errors import Conflict, DataError, UserError
-from backstay.domain.objects import Obj, dig
+from backstay.domain.moments import created
+from backstay.domain.objects import Obj, dig, with_annotations
 from backstay.domain.points import Rules
 from backstay.domain.record import ClaimRecord, DumpRecord, Record, build_record
+from backstay.domain.replaced import accepted_ids, split
 from backstay.domain.retention import tiers_for_new
 from backstay.domain.run_values import CreateSnapshot
 from backstay.domain.times import parse_time
@@ -102,18 +105,29 @@ class PointWriter:
         if pair.snapshot is None:
             raise Conflict("the snapshot went away")
         namespace, name = objects.namespace(pair.snapshot), objects.name(pair.snapshot)
-        rules = await self._rules(namespace, spec, status)
-        new = point_of(pair.snapshot)
-        others = [
-            point
-            for point in map(point_of, await policy_snapshots(self._client, namespace, spec.policy))
-            if point.claim == new.claim and point.uid != new.uid
-        ]
-        tiers = tiers_for_new(others, new, rules, now)
+        policy = await self._client.find(BACKUP_POLICY, spec.policy, namespace)
+        rules = _rules(policy, status)
         record = record_of(pair.snapshot)
         if record is None:
             raise DataError(f"VolumeSnapshot {namespace}/{name} has no readable record")
-        await snapshots.mark_good(self._client, pair, tiers=tiers, record=build_record(record))
+        skew = self._client.skew or timedelta(0)
+        verdict = {
+            labels.TAKEN_AT: format_time(_taken(pair.snapshot, status, now, skew)),
+            # Rounded up: the grace must not lose a part of a second.
+            labels.GOOD_SINCE: format_time(now - skew + timedelta(microseconds=999_999)),
+            labels.MADE_FOR: objects.uid(pair.snapshot),
+            labels.RECORD: build_record(record),
+        }
+        new = point_of(with_annotations(pair.snapshot, verdict), rules.zone)
+        others = [
+            point
+            for snapshot in await policy_snapshots(self._client, namespace, spec.policy)
+            if (point := point_of(snapshot, rules.zone)).claim == new.claim and point.uid != new.uid
+        ]
+        accepted = accepted_ids(policy, new.claim)
+        mine = next(part for part in split([*others, new], accepted) if new in part)
+        tiers = tiers_for_new(mine, new, rules, now)
+        await snapshots.mark_good(self._client, pair, tiers=tiers, verdict=verdict)
 
     async def mark_failed(self, namespace: str, name: str, run: str) -> None:
         """Given a snapshot of a run that failed, label it so if it is there and still pending."""
@@ -122,20 +136,29 @@ class PointWriter:
             return
         await snapshots.mark_failed(self._client, pair.snapshot)
 
-    async def _rules(self, namespace: str, spec: BackupSpec, status: BackupStatus) -> Rules:
-        """Retention as it stands now: tiers are a function of the set, not of the run's start.
 
-        A policy that is gone or broken meanwhile must not keep a good point from being good: it
-        gets every tier, and the next pass that can read the policy corrects that.
-        """
-        zone = load_zone(status.plan.zone if status.plan else "UTC")
-        obj = await self._client.find(BACKUP_POLICY, spec.policy, namespace)
-        if obj is None:
-            return Rules.keep_everything(zone)
-        try:
-            return rules_of(PolicySpec.model_validate(obj.get("spec") or {}))
-        except (UserError, ValidationError):
-            return Rules.keep_everything(zone)
+def _rules(policy: Obj | None, status: BackupStatus) -> Rules:
+    """Retention as it stands now: tiers are a function of the set, not of the run's start.
+
+    A policy that is gone or broken meanwhile must not keep a good point from being good: it
+    gets every tier, and the next pass that can read the policy corrects that.
+    """
+    zone = load_zone(status.plan.zone if status.plan else "UTC")
+    if policy is None:
+        return Rules.keep_everything(zone)
+    try:
+        return rules_of(PolicySpec.model_validate(policy.get("spec") or {}))
+    except (UserError, ValidationError):
+        return Rules.keep_everything(zone)
+
+
+def _taken(snapshot: Obj, status: BackupStatus, now: datetime, skew: timedelta) -> datetime:
+    """The moment of the cut by the API server's clock: not before the snapshot was created
+    there, and not after now.
+    """
+    cuts = [p.cut_at for p in status.points if p.snapshot == objects.name(snapshot)]
+    cut = next((c for c in cuts if c is not None), now) - skew
+    return min(max(cut, created(snapshot) or cut), max(now - skew, created(snapshot) or cut))
 
 
 def _identity(spec: BackupSpec, backup: str, claim: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -160,6 +183,8 @@ def recorded_claim(claim: Obj) -> ClaimRecord:
         access_modes=tuple(dig(claim, "spec", "accessModes", default=[])),
         volume_mode=str(dig(claim, "spec", "volumeMode", default="Filesystem")),
         labels=objects.labels(claim),
+        volume=dig(claim, "spec", "volumeName"),
+        continues=objects.annotations(claim).get(labels.CONTINUES),
     )
 
 

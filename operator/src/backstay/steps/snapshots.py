@@ -56,7 +56,8 @@ def seen(pair: Pair, *, run: str) -> PointSeen:
         exists=True,
         ours=objects.annotations(snapshot).get(labels.RUN) == run,
         result=PointResult(written) if written in set(PointResult) else None,
-        cut=bool(handle and created),
+        # A driver has a handle once it has cut; some never tell a time.
+        cut=bool(handle),
         cut_at=parse_time(created) if created else None,
         ready=bool(dig(snapshot, "status", "readyToUse", default=False)) and content is not None,
         content=objects.name(content or {}),
@@ -78,9 +79,10 @@ async def mark_good(
     pair: Pair,
     *,
     tiers: Mapping[str, str],
-    record: str,
+    verdict: Mapping[str, str],
 ) -> None:
-    """Given a ready pair, make the content Retain and labelled, then the snapshot good.
+    """Given a ready pair, the labels and the annotations of its verdict, make the content Retain
+    and labelled, then the snapshot good.
 
     Raise Conflict if either changed meanwhile, or if the content does not say Retain when it is
     read back.
@@ -96,7 +98,7 @@ async def mark_good(
         metadata_patch(
             content,
             labels=mirrored,
-            annotations={**mirror_annotations(snapshot), labels.RECORD: record},
+            annotations={**mirror_annotations(snapshot), **verdict},
             spec={"deletionPolicy": "Retain"},
         ),
     )
@@ -109,7 +111,7 @@ async def mark_good(
         metadata_patch(
             snapshot,
             labels={**tiers, labels.RESULT: labels.Result.GOOD.value},
-            annotations={labels.RECORD: record},
+            annotations=verdict,
         ),
     )
 
