@@ -49,12 +49,17 @@ async def make_point(client: Client, namespace: str, day: int, dated: str | None
     }
     if dated is not None:
         carried[labels.DELETE_AFTER] = dated
+    taken = format_time(SystemClock().now() - timedelta(days=day, minutes=5))
     body = {
-        "metadata": {"name": f"day-{day}", "namespace": namespace, "labels": carried},
+        "metadata": {
+            "name": f"day-{day}",
+            "namespace": namespace,
+            "labels": carried,
+            "annotations": {labels.TAKEN_AT: taken, labels.GOOD_SINCE: taken},
+        },
         "spec": {"source": {"persistentVolumeClaimName": "data"}},
     }
     made = await client.create(VOLUME_SNAPSHOT, body)
-    taken = format_time(SystemClock().now() - timedelta(days=day, minutes=5))
     status = {
         "metadata": {"resourceVersion": objects.version(made)},
         "status": {"creationTime": taken, "readyToUse": True},

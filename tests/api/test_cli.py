@@ -90,6 +90,7 @@ async def keep(client: Client, stored: Obj, name: str, **notes: str) -> Obj:
         "labels": objects.labels(stored),
         "annotations": {
             labels.RECORD: record(namespace=namespace, dumps=(dump,)),
+            labels.TAKEN_AT: objects.annotations(stored)[labels.TAKEN_AT],
             **{P + k: v.format(uid=objects.uid(stored)) for k, v in notes.items()},
         },
     }
@@ -259,7 +260,7 @@ async def test_contents_that_lost_their_snapshot_are_told_with_what_is_inside(
     assert set(found) == {f"{namespace}-lost"}
     (orphan,) = found.values()
     assert (orphan["namespace"], orphan["policy"], orphan["claim"]) == (namespace, "shop", "data")
-    assert orphan["taken"] == "2026-11-22T00:32:00+00:00"
+    assert orphan["taken"] == OLD.replace("Z", "+00:00")
     (dump,) = orphan["dumps"]
     assert (dump["name"], dump["engine"], dump["bytes"]) == ("shop", "postgres", 2048)
     # and people see the same

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from tests.support.dumping_cluster import cut
+from tests.support.operated import Operated
 from tests.support.schedules import (
     MovedClock,
     make_class,
@@ -23,14 +24,9 @@ from backstay.domain.objects import dig
 from backstay.engine.queue import Key
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
-from backstay.kube.events import EventPoster
-from backstay.kube.exec import Exec
 from backstay.kube.login import Login
 from backstay.kube.resources import BACKUP, BACKUP_POLICY, VOLUME_SNAPSHOT
-from backstay.main import Router
 from backstay.reconcile import keys
-from backstay.settings import Settings
-from backstay.steps.streams import Streams
 
 BUSY = 429
 """A server that was just started asks to try again, once for each kind."""
@@ -39,18 +35,12 @@ SHARED = {"list volumesnapshotclasses": 1, "get persistentvolumes": 1}
 LOOK = {"get backuppolicies": 1, "list backups": 1, "list volumesnapshots": 1}
 
 
-class Rig:
+class Rig(Operated):
     """An operator that does one key at a time, on a clock of its own; its requests are counted."""
 
     def __init__(self, client: Client, access: Login, clock: MovedClock, namespace: str) -> None:
-        self.client = client
-        self.clock = clock
-        self.namespace = namespace
+        super().__init__(client, access, clock, namespace)
         self.requests: Counter[str] = Counter()
-        self.asked: list[Key] = []
-        events = EventPoster(client, clock, "test")
-        self._router = Router(Settings(), clock, client, events, Streams(Exec(access)))
-        self._router.wire(self.asked.append)
 
     def on_request(self, verb: str, plural: str, status: int, _seconds: float) -> None:
         if status != BUSY:
@@ -60,7 +50,7 @@ class Rig:
         """Look at one key; return its requests, but for those for others that the server has."""
         self.asked.clear()
         self.requests.clear()
-        await self._router.reconcile(key)
+        await self.reconcile(key)
         return dict(self.requests)
 
     def policy(self, name: str = "shop") -> Key:

@@ -192,7 +192,12 @@ def _snapshot(namespace: str, taken: datetime, run: str) -> tuple[Obj, Obj]:
         labels.RESULT: "good",
         labels.RETAIN: "daily_weekly_monthly",
     }
-    notes = {labels.RUN: run, labels.RECORD: build_record(record)}
+    notes = {
+        labels.RUN: run,
+        labels.RECORD: build_record(record),
+        labels.TAKEN_AT: format_time(taken),
+        labels.GOOD_SINCE: format_time(taken),
+    }
     metadata = {"name": name, "namespace": namespace, "labels": carried, "annotations": notes}
     status = {
         "creationTime": format_time(taken),

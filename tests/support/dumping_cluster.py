@@ -23,6 +23,7 @@ from backstay.kube.client import Client
 from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 
 DRIVER = "csi.example"
+NOW = "now"
 SHA = "a" * 64
 
 
@@ -228,10 +229,13 @@ async def _cut_snapshots(client: Client, clock: Clock, namespace: str) -> None:
         await asyncio.sleep(0.2)
 
 
-async def cut(client: Client, clock: Clock, snapshot: Obj) -> None:
-    """Given a snapshot as read, cut it and make it ready. Raise Conflict if it changed since."""
+async def cut(client: Client, clock: Clock, snapshot: Obj, told: str | None = NOW) -> None:
+    """Given a snapshot as read and what the driver tells of the time, cut it and make it ready.
+
+    Raise Conflict if it changed since.
+    """
     name, namespace = objects.name(snapshot), objects.namespace(snapshot)
-    now = clock.now()
+    told = format_time(clock.now()) if told == NOW else told
     content = await client.create(
         VOLUME_SNAPSHOT_CONTENT,
         {
@@ -252,7 +256,7 @@ async def cut(client: Client, clock: Clock, snapshot: Obj) -> None:
     await _set_status(client, VOLUME_SNAPSHOT_CONTENT, content, handle)
     status = {
         "boundVolumeSnapshotContentName": objects.name(content),
-        "creationTime": format_time(now),
+        "creationTime": told,
         "readyToUse": True,
         "restoreSize": "1Gi",
     }

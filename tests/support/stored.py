@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from backstay.domain import objects
+from backstay.domain import labels, objects
 from backstay.domain.objects import Obj
 from backstay.kube.client import Client
 from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 
 
 async def store(client: Client, namespace: str, made: Obj) -> Obj:
-    """Create a VolumeSnapshot as its controller would leave it."""
+    """Create a VolumeSnapshot as its controller would leave it. It is as old as its status says:
+    the API server would have it made now.
+    """
     metadata = {k: v for k, v in made["metadata"].items() if k in ("name", "labels", "annotations")}
     status = made["status"]
+    old = {labels.TAKEN_AT: status["creationTime"], labels.GOOD_SINCE: status["creationTime"]}
+    metadata["annotations"] = old | metadata.get("annotations", {})
     stored = await client.create(
         VOLUME_SNAPSHOT, {"metadata": {**metadata, "namespace": namespace}, "spec": made["spec"]}
     )

@@ -54,6 +54,9 @@ async def test_an_undisturbed_pass_does_all_that_a_pass_can_do(stage: Stage) -> 
         "failed-old",
         "in-use",
         "adhoc-kept",
+        "adhoc-4",
+        "adhoc-5",
+        "adhoc-13",
         "malformed",
     }
     assert carried["orphaned"][labels.RESULT] == "failed"

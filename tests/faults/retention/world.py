@@ -110,6 +110,11 @@ class World:
             Made("in-use", 9, labels={"delete-after": self.day(2)}, notes={"in-use": "REQUEST"}),
             Made("user-gone", 10, labels={"delete-after": self.day(2)}, notes={"in-use": "gone"}),
             Made("adhoc-kept", 3, labels={**adhoc, "delete-after": self.day(-4)}),
+            # So many that what goes by one pass is no more than a third.
+            *(
+                Made(f"adhoc-{age}", age, labels={**adhoc, "delete-after": self.day(-2)})
+                for age in (4, 5, 13)
+            ),
             Made(
                 "adhoc-over",
                 11,
@@ -196,7 +201,8 @@ class World:
         record = f"backup-{made.name}" if made.backup else made.name
         carried = {"pvc": "data", "policy": self.policy, "backup": record, "type": "cronjob"}
         carried |= {"retain": "daily_weekly_monthly", "result": "good", **made.labels}
-        notes = {"run": run, "record": "{}", **made.notes}
+        taken = self._time(made.age, made.hour)
+        notes = {"run": run, "record": "{}", "taken-at": taken, "good-since": taken, **made.notes}
         if made.marked is not None:
             carried["delete-after"] = self.day(made.marked)
             notes["marked-at"] = self._at(made.marked, 7).isoformat()
@@ -216,7 +222,7 @@ class World:
         )
         content = self.content_name(made.name)
         status = {
-            "creationTime": self._time(made.age, made.hour),
+            "creationTime": taken,
             "readyToUse": made.ready,
             "boundVolumeSnapshotContentName": content,
         }

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from backstay.cli.files import PolicyFile
 from backstay.cli.options import Moment, Target
 from backstay.cli.retention import Shown
-from backstay.domain import labels, objects, preview
+from backstay.domain import labels, objects, preview, replaced
 from backstay.domain import orphans as lost
 from backstay.domain.brakes import released_plans
 from backstay.domain.calendar import load_zone
@@ -102,6 +102,7 @@ async def _by_file(
         rules=file.rules,
         released=released_plans(notes.get(labels.RELEASE_RETENTION)),
         accepted=accepted_sizes(notes.get(labels.ACCEPT_SIZE)),
+        same=replaced.accepted({"metadata": {"annotations": notes}}),
     )
     return _shown(file.name, seen, moment)
 
@@ -124,7 +125,8 @@ def _shown_world(world: World, place: Place, moment: Moment) -> Shown:
 def _shown(policy: str, seen: Seen, moment: Moment) -> Shown:
     zone = seen.rules.zone if seen.rules is not None else load_zone("UTC")
     now = moment.at(zone)
-    return Shown(policy, now, zone, preview.of_pass(replace(seen, now=now)))
+    # Contents are an administrator's to read: what snapshots say of themselves is believed.
+    return Shown(policy, now, zone, preview.of_pass(replace(seen, now=now, looked=False)))
 
 
 async def _orphans(client: Client, namespace: str | None) -> list[Orphan]:

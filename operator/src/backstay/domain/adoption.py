@@ -82,6 +82,16 @@ def labels_from(snapshot: Obj, prefix: str, zone: tzinfo) -> dict[str, str]:
     return ours
 
 
+def moments_from(snapshot: Obj, prefix: str, zone: tzinfo) -> dict[str, str]:
+    """Given a snapshot of the other tool, its prefix and the policy's zone, return what it would
+    say of its moments in annotations of ours.
+    """
+    notes = objects.annotations(snapshot)
+    found = {k: notes[k] for k in (labels.GOOD_SINCE,) if k in notes}
+    taken = moment_of(snapshot, zone, prefix=prefix)
+    return found if taken is None else found | {labels.TAKEN_AT: format_time(taken)}
+
+
 def claim_of(snapshot: Obj, prefix: str) -> str:
     """Given a snapshot of the other tool, return the claim that it says it is of."""
     return objects.labels(snapshot).get(renamed(labels.PVC, prefix), "")
@@ -194,7 +204,7 @@ def patch_labels(snapshot: Obj, seen: Seen, zone: tzinfo) -> tuple[dict[str, str
     values, notes = naming.identity_labels(full)
     notes[labels.ADOPTED] = seen.prefix.removesuffix("/")
     # Once: what that tool's labels say of it must not change with what is done to them later.
-    notes[labels.TAKEN_AT] = format_time(taken_of(snapshot, seen.prefix, zone))
+    notes |= moments_from(snapshot, seen.prefix, zone)
     return labels_from(snapshot, seen.prefix, zone) | values, notes
 
 

@@ -211,7 +211,9 @@ def _untouched(snapshot: Obj, reason: str, claim: str) -> Preview:
 def _adopted(snapshot: Obj, prefix: str, zone: tzinfo) -> Obj:
     """The snapshot as adoption would label it, as if no labels of ours were there."""
     ours = adoption.labels_from(snapshot, prefix, zone)
+    notes = adoption.moments_from(snapshot, prefix, zone)
+    notes[labels.ADOPTED] = prefix.removesuffix("/")
     return {
         **snapshot,
-        "metadata": {**objects.meta(snapshot), "labels": ours, "annotations": {}},
+        "metadata": {**objects.meta(snapshot), "labels": ours, "annotations": notes},
     }

@@ -230,7 +230,7 @@ class _Series:
             return "newer than the newest good point, and ready: stays until a newer good one"
         if point.order == self._newest_good:
             return "newest good"
-        if not point.real:
+        if point.ready:  # one that is not real
             return "no real backup is newer"
         return "not ready, and no good point is newer"
 

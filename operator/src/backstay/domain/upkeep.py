@@ -284,7 +284,8 @@ def _item(snapshot: Obj, verdict: Verdict, seen: Seen) -> Item:
         changes or None,
         mirrored,
         sweep,
-        due=verdict.sweep and seen.clock is None,
+        due=(verdict.sweep or labels.SWEEP_RELEASED in verdict.set_annotations)
+        and seen.clock is None,
         until=until(labelled, seen.rules, seen.now, last=verdict.last),
         reasons=verdict.reasons,
     )

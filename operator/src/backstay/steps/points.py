@@ -14,7 +14,7 @@ from backstay.domain import labels, naming, objects
 from backstay.domain.calendar import load_zone
 from backstay.domain.carriers import point_of, record_of, rules_of
 from backstay.domain.errors import Conflict, DataError, UserError
-from backstay.domain.moments import created
+from backstay.domain.moments import SLACK, created
 from backstay.domain.objects import Obj, dig, with_annotations
 from backstay.domain.points import Rules
 from backstay.domain.record import ClaimRecord, DumpRecord, Record, build_record
@@ -111,6 +111,8 @@ class PointWriter:
         if record is None:
             raise DataError(f"VolumeSnapshot {namespace}/{name} has no readable record")
         skew = self._client.skew or timedelta(0)
+        if abs(skew) <= SLACK:  # The server tells whole seconds: only what is off is corrected.
+            skew = timedelta(0)
         verdict = {
             labels.TAKEN_AT: format_time(_taken(pair.snapshot, status, now, skew)),
             # Rounded up: the grace must not lose a part of a second.
