@@ -180,7 +180,7 @@ async def test_nothing_is_marked_or_swept_until_the_clocks_agree(
         told = [r.message for r in caplog.records if "clock" in r.message]
         assert [text.partition(" (")[0] for text in told] == [
             held["message"],
-            "clocks agree again: retention goes on",
+            "the clock is to be believed again: retention goes on",
         ]
         assert await marked(client, namespace) == {"day-2"}
         assert await names(client, namespace) == {"day-0", "day-1", "day-2"}

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.kubectl import Kubectl
 from tests.support.passes import copying_nothing
 from tests.support.schedules import (
     MovedClock,
@@ -34,7 +36,7 @@ from backstay.kube.login import Login
 from backstay.kube.resources import BACKUP, BACKUP_POLICY, EVENT, Resource
 from backstay.observe import metrics
 from backstay.reconcile import keys
-from backstay.reconcile.policy import PolicyReconciler
+from backstay.reconcile.policy import PolicyReconciler, _resumed
 
 POLICIES = 150
 JITTER = timedelta(seconds=5)
@@ -253,7 +255,7 @@ async def test_a_status_write_that_lost_a_race_counts_nothing_twice(
     assert (entry["reason"], entry["count"]) == ("DeadlineExceeded", 1)
 
 
-async def test_a_clock_that_is_a_year_ahead_starts_nothing_and_once_it_is_mended_all_goes_on(
+async def test_by_a_clock_that_is_a_year_ahead_slots_start_at_the_api_servers_time(
     credentials: Login, rig: Rig, namespace: str
 ) -> None:
     slot = await make_policy(rig, namespace)
@@ -265,15 +267,72 @@ async def test_a_clock_that_is_a_year_ahead_starts_nothing_and_once_it_is_mended
 
         assert await ahead.slots(namespace) == []
         assert "lastSlot" not in policy["status"]
+        assert policy["status"]["missed"] == []
+        assert policy["status"]["nextRun"] == slot.strftime("%Y-%m-%d %H:%M")
         (ready,) = policy["status"]["conditions"]
-        assert (ready["status"], ready["reason"]) == ("False", "ClockSkew")
-        assert "ahead of the API server's: no slot of the schedule is started" in ready["message"]
+        assert (ready["status"], ready["reason"]) == ("True", "ClockSkew")
+        assert "ahead of the API server's: slots start by the API server's" in ready["message"]
 
     rig.clock.move_to(slot + timedelta(minutes=1))
     policy = await rig.look(namespace)
 
     assert await rig.slots(namespace) == [slot]
-    assert policy["status"]["conditions"][0]["status"] == "True"
+    assert policy["status"]["conditions"][0]["reason"] == "Valid"
+
+
+async def finish_runs(rig: Rig, namespace: str) -> None:
+    for run in await rig.client.list(BACKUP, namespace):
+        body: Obj = {"metadata": {"resourceVersion": objects.version(run)}}
+        body["status"] = {"phase": "Completed"}
+        await rig.client.patch(BACKUP, objects.name(run), namespace, body, subresource="status")
+
+
+async def test_a_slot_that_has_run_hours_before_its_time_runs_again_then_and_only_once(
+    rig: Rig, namespace: str
+) -> None:
+    # given that operator and API server were 8 hours ahead together for a run
+    slot = await make_policy(rig, namespace)
+    early = slot + timedelta(hours=8)
+    rig.clock.move_to(early + timedelta(minutes=1))
+    await rig.look(namespace)
+    await finish_runs(rig, namespace)
+    # when they are set right, the schedule goes on at once
+    rig.clock.move_to(slot + timedelta(minutes=1))
+    policy = await rig.look(namespace)
+    assert await rig.slots(namespace) == [slot, early]
+    assert policy["status"]["early"]["until"] == format_time(early)
+    message = policy["status"]["conditions"][0]["message"]
+    assert f"slots up to {format_time(early)} have run before their time" in message
+    assert {m["reason"] for m in policy["status"]["missed"]} <= {"Clock"}
+    # and the slot has its run when its time comes, though an operator dies before the status
+    await finish_runs(rig, namespace)
+    rig.clock.move_to(early + timedelta(minutes=2))
+    dying = Dying(rig.client._login, SystemClock())
+    async with dying:
+        with pytest.raises(Fatal):
+            await Rig(dying, rig.clock).look(namespace)
+    for _ in range(2):
+        await rig.look(namespace)
+    assert await rig.slots(namespace) == [slot, early, early]
+
+
+async def test_the_api_server_tells_when_suspend_alone_was_written(
+    rig: Rig, namespace: str, kubeconfig: Path
+) -> None:
+    # given a policy whose suspend is switched on and off while no operator looks
+    await make_policy(rig, namespace)
+    before = await rig.client.get(BACKUP_POLICY, "shop", namespace)
+    kubectl = Kubectl(kubeconfig, namespace)
+    for suspend in ("true", "false"):
+        patch = f'{{"spec": {{"suspend": {suspend}}}}}'
+        assert kubectl("patch", "backuppolicy", "shop", "--type=merge", "-p", patch).ok
+    # then the next look knows since when the schedule stands
+    resumed = _resumed(await rig.client.get(BACKUP_POLICY, "shop", namespace))
+    assert _resumed(before) is None
+    assert resumed is not None
+    rig.clock.move_to(resumed + timedelta(seconds=1))
+    policy = await rig.look(namespace)
+    assert parse_time(policy["status"]["resumedAt"]) == resumed
 
 
 async def test_what_a_clock_that_was_ahead_has_left_stops_no_schedule(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.schedule_world import DAY, MINUTE, World, with_schedule
+from tests.support.schedule_world import DAY, MINUTE, World, settled, with_schedule
 
 from backstay.api.common import changed
 from backstay.api.policy import PolicySpec
@@ -109,8 +109,10 @@ steps: st.SearchStrategy[Step] = st.one_of(
     st.sampled_from([-40, -1, 0, 1, 70, 400 * 24 * 60]).map(
         lambda minutes: lambda world: world.set_clock(minutes * MINUTE)
     ),
-    st.sampled_from([30, 400]).map(lambda days: lambda world: world.have_been_ahead(days * DAY)),
 )
+wrongs: st.SearchStrategy[Step] = st.sampled_from(
+    [-8 * HOUR, -HOUR, timedelta(0), 5 * MINUTE, HOUR, 8 * HOUR, 20 * HOUR, 30 * DAY, 400 * DAY]
+).map(lambda wrong: lambda world: world.set_all_clocks(wrong))
 
 
 def stories(of: st.SearchStrategy[Step]) -> st.SearchStrategy[list[tuple[Step, Step]]]:
@@ -129,6 +131,20 @@ def test_every_slot_runs_once_or_is_missed_once(
         wait(world)
     world.start()
     world.pass_time(2 * HOUR)
+
+
+@given(st.sampled_from(NIGHTS), specs, stories(wrongs | steps))
+@settings(max_examples=60)
+def test_once_all_clocks_are_right_no_slot_is_passed_over_in_silence(
+    start: datetime, spec: PolicySpec, story: list[tuple[Step, Step]]
+) -> None:
+    # given an operator and an API server that are wrong together, time and again
+    world = World(start, spec)
+    for step, wait in story:
+        step(world)
+        wait(world)
+    # then once they are right, each slot runs or is counted, as if nothing had been
+    assert settled(world) == []
 
 
 @given(st.sampled_from(NIGHTS), specs, stories(quiet))

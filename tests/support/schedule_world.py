@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 from backstay.api.common import changed
 from backstay.api.policy import PolicySpec, PolicyStatus
-from backstay.api.schedule import MISSED_MAX, Blackout, MissedSlots, MissReason, Schedule
-from backstay.domain import brakes, policy, schedule
+from backstay.api.schedule import Blackout, MissedSlots, Schedule
+from backstay.domain import brakes, naming, policy, schedule
 from backstay.domain.calendar import load_zone
+from backstay.domain.early import EARLY, Named
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -24,27 +25,34 @@ NAMESPACE, NAME = "shop", "shop"
 
 @dataclass(slots=True)
 class Run:
-    """A scheduled run, and when it ends."""
+    """A scheduled run, its name, and when it ends."""
 
     slot: datetime
+    name: str
     ends: datetime
 
 
 @dataclass(slots=True)
 class World:
-    """See the module. `now` is the API server's clock; the operator's is off by `skew`."""
+    """See the module. `now` is the true time; the API server's clock is off by `wrong`, and the
+    operator's from that by `skew`.
+    """
 
     now: datetime
     spec: PolicySpec
     skew: timedelta = timedelta(0)
+    wrong: timedelta = timedelta(0)
+    ever_wrong: bool = False
+    accounted: set[datetime] | None = None
+    """Slots that were started or counted since this is a set."""
     run_lasts: timedelta = 5 * MINUTE
     alive: bool = True
     created: datetime = field(init=False)
     edited: datetime = field(init=False)
     status: PolicyStatus = field(init=False, default_factory=PolicyStatus)
     records: list[Run] = field(default_factory=list)
-    carriers: set[datetime] = field(default_factory=set)
-    """Slots that the snapshots of the runs name."""
+    artifacts: set[Named] = field(default_factory=set)
+    """What the snapshots of the runs name."""
     missed: set[datetime] = field(default_factory=set)
     """Slots that this policy has counted."""
     next_look: datetime = field(init=False)
@@ -61,17 +69,27 @@ class World:
     def __post_init__(self) -> None:
         self.created = self.edited = self.next_look = self.rescheduled = self.begin = self.now
 
+    @property
+    def carriers(self) -> set[datetime]:
+        """Slots that have run, at their time or before it."""
+        return {named.slot for named in self.artifacts}
+
+    @property
+    def server(self) -> datetime:
+        """What the API server takes for now."""
+        return self.now + self.wrong
+
     # ---- people and faults ----------------------------------------------------------------
 
     def edit(self, spec: PolicySpec) -> None:
         if meaning(spec) != meaning(self.spec) or (self.spec.suspend and not spec.suspend):
-            self.rescheduled = self.now
-        self.spec, self.edited = spec, self.now
+            self.rescheduled = self.server
+        self.spec, self.edited = spec, self.server
         self._disturb()
 
     def apply_again(self) -> None:
         """Delete the policy and apply it again: its status is lost, its artifacts are not."""
-        self.created = self.edited = self.rescheduled = self.begin = self.now
+        self.created = self.edited = self.rescheduled = self.begin = self.server
         self.status, self.missed = PolicyStatus(), set()
         self._disturb()
 
@@ -82,19 +100,10 @@ class World:
         self.skew = skew
         self._disturb()
 
-    def have_been_ahead(self, by: timedelta) -> None:
-        """An operator without a brake on its clock has run a slot of the far future, and moved
-        lastSlot there: what was counted of the slots in between is lost.
-        """
-        slot = (self.now + by).replace(second=0, microsecond=0)
-        if self.spec.suspend:
-            return
-        told = MissedSlots(reason=MissReason.DEADLINE_EXCEEDED, count=500, first=slot, last=slot)
-        newest = max((s for s in self.carriers if s <= self.now), default=self.created)
-        self.missed = {s for s in self.missed if s <= newest}
-        self.carriers.add(slot)
-        missed = (*self.status.missed, told)[-MISSED_MAX:]
-        self.status = changed(self.status, last_slot=slot, missed=missed)
+    def set_all_clocks(self, wrong: timedelta) -> None:
+        """Have operator and API server be wrong together by so much."""
+        self.wrong = wrong
+        self.ever_wrong = self.ever_wrong or bool(wrong)
         self._disturb()
 
     def kill(self) -> None:
@@ -123,17 +132,11 @@ class World:
 
     def look(self) -> None:
         """One reconcile."""
-        now = self.now + self.skew
-        off = bool(brakes.clock_off(self.skew))
-        if not off:
-            self._note_edits()
+        now = brakes.slots_now(self.server + self.skew, self.skew)
+        self._note_edits()
         decision = policy.decide(self._seen(now))
-        if off:
-            assert decision.slot is None, "a slot started by a clock that is off"
-            assert decision.status.last_slot == self.status.last_slot
-            assert decision.missed == ()
         if decision.slot is not None:
-            self._start(decision.slot, now)
+            self._start(decision.slot, now, again=decision.again)
         elif self.promise is not None and now >= self.promise:
             assert self._busy(), "nextRun was not true"
         if decision.slot is not None and self.dies_at_start:
@@ -143,10 +146,13 @@ class World:
         self._check_account(decision)
         # Through the wire form, as the API server keeps it: whole seconds.
         self.status = PolicyStatus.model_validate(decision.status.dump())
-        # The end of a run wakes its policy; that there is a poll as well is not told here.
-        polls = decision.after is None or decision.after == policy.OVERLAP_POLL
-        self.next_look = self.now + (decision.after if decision.after and not polls else DAY)
         promise = promised(decision.status)
+        # The end of a run wakes its policy; that there are polls as well is not told here.
+        after = decision.after or DAY
+        if after == policy.OVERLAP_POLL:
+            after = max(promise - now, timedelta(0)) if promise is not None else DAY
+            after = after or DAY
+        self.next_look = self.now + after
         # One that is past waits for a run to end, and who knows when that is.
         self.promise = promise if promise is not None and promise > now else None
 
@@ -169,24 +175,25 @@ class World:
             spec=self.spec,
             problem=None,
             runs=[
-                policy.RunSeen("r", r.slot, ended, None, complete=ended)
+                policy.RunSeen(r.name, r.slot, ended, None, complete=ended)
                 for r in self.records
                 for ended in [r.ends <= self.now]
             ],
-            slots=sorted(self.carriers),
+            slots=list(self.artifacts),
             namespace=NAMESPACE,
             name=NAME,
             edited=self.edited,
             clock=brakes.clock_off(self.skew),
         )
 
-    def _start(self, slot: datetime, now: datetime) -> None:
+    def _start(self, slot: datetime, now: datetime, *, again: bool) -> None:
         wanted = self._wanted()
-        assert slot not in self.carriers, "a slot runs once"
+        assert again is (slot in self.carriers) or self.ever_wrong, "a slot runs once"
         assert slot not in self.missed, "what was counted as missed never runs"
         assert not self._busy(), "runs do not overlap"
-        assert slot > self.created, "a slot from before the policy was there"
-        assert slot > self.begin, "a slot from before the schedule was changed or resumed"
+        if not self.ever_wrong:
+            assert slot > self.created, "a slot from before the policy was there"
+            assert slot > self.begin, "a slot from before the schedule was changed or resumed"
         assert slot <= now, "a slot that is not due yet"
         assert not self.spec.suspend
         assert now <= slot + (wanted.jitter or timedelta(0)) + wanted.starting_deadline
@@ -194,8 +201,20 @@ class World:
             assert not in_window(window, wanted.time_zone, now), "a start in a blackout"
         if self.promise is not None:
             assert now == self.promise, "nextRun was not true"
-        self.records.append(Run(slot, self.now + self.run_lasts))
-        self.carriers.add(slot)
+        names = naming.backup_names_again if again else naming.backup_names
+        name = names(NAME, slot, load_zone(wanted.time_zone))
+        run = Named(slot, next((n for n in name if (slot, n) not in self._taken()), ""))
+        assert run.run, "a slot has two runs at most"
+        self.records.append(Run(slot, run.run, self.now + self.run_lasts))
+        self.artifacts.add(run)
+        self._account([slot])
+
+    def _account(self, slots: list[datetime]) -> None:
+        if self.accounted is not None:
+            self.accounted.update(slots)
+
+    def _taken(self) -> set[tuple[datetime, str]]:
+        return {(named.slot, named.run) for named in self.artifacts}
 
     # ---- the account ----------------------------------------------------------------------
 
@@ -203,20 +222,31 @@ class World:
         """Every slot that lastSlot moves over has run or is counted, once."""
         wanted, status = self._wanted(), decision.status
         parsed = schedule.Schedule.parse(wanted.cron, wanted.time_zone)
+        for group in decision.missed if self.accounted is not None else ():
+            self._account(slots_in(parsed, group.first - MINUTE, group.last))
+        if self.ever_wrong:
+            self.missed = set()  # what was counted by a wrong clock is taken back and counted anew
+            return
         begin = max(self.created, status.resumed_at or self.created)
-        before, now = self.status.last_slot, self.now + self.skew
-        if before is not None and before > now + DAY and not brakes.clock_off(self.skew):
-            assert status.last_slot is None or status.last_slot <= now, "the far future stays"
-            assert all(m.last <= now for m in status.missed)
-            assert decision.ignored == before
-            before = max((s for s in self.carriers if s <= now), default=None)
-        counted = max(begin, before or begin)
+        counted = max(begin, self.status.last_slot or begin)
+        ours = []
+        for group in decision.missed:
+            if group.last > begin and not status.suspended:
+                ours.append(group)
+                continue
+            # Of the schedule that was edited away, or suspended.
+            old = schedule.Schedule.of_meaning(self.status.schedule or "")
+            assert old is not None
+            self._count(self._slots_of(group, old))
         if status.last_slot is None or status.last_slot <= counted:
-            assert decision.missed == ()
+            assert ours == []
             return
         passed = slots_in(parsed, counted, status.last_slot)
         lost = [s for s in passed if s not in self.carriers]
-        assert lost == [s for m in decision.missed for s in self._slots_of(m, parsed)]
+        assert lost == [s for m in ours for s in self._slots_of(m, parsed)]
+        self._count(lost)
+
+    def _count(self, lost: list[datetime]) -> None:
         assert not self.missed.intersection(lost), "a slot is counted once"
         self.missed.update(lost)
 
@@ -229,6 +259,24 @@ class World:
     def _wanted(self) -> Schedule:
         assert self.spec.schedule is not None
         return self.spec.schedule
+
+
+def settled(world: World) -> list[datetime]:
+    """Given a world whose clocks are right, let two days pass; return the slots that neither ran
+    nor were counted, though their deadline is over.
+    """
+    world.set_all_clocks(timedelta(0))
+    world.set_clock(timedelta(0))
+    world.edit(changed(world.spec, suspend=False))
+    world.start()
+    world.run_lasts = MINUTE
+    world.look()
+    begin, world.accounted = world.now, set()
+    world.pass_time(2 * DAY)
+    wanted = world._wanted()
+    end = world.now - wanted.starting_deadline - (wanted.jitter or timedelta(0)) - MINUTE
+    parsed = schedule.Schedule.parse(wanted.cron, wanted.time_zone)
+    return sorted({*slots_in(parsed, begin + EARLY, end)} - world.accounted)
 
 
 def meaning(spec: PolicySpec) -> str:

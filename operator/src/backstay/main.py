@@ -116,7 +116,11 @@ class Operator:
         await elector.acquire()
         metrics.LEADER.set(1)
         async with Client(
-            access, self._clock, fence=elector.fence, on_request=metrics.on_request
+            access,
+            self._clock,
+            fence=elector.fence,
+            on_request=metrics.on_request,
+            memory=elector.memory,
         ) as client:
             events = EventPoster(client, self._clock, self._settings.identity)
             streams = Streams(Exec(access, fence=elector.fence))

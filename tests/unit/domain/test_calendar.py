@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from backstay.domain.calendar import Tier, is_well_formed, load_zone, parse_date, period_of
+from backstay.domain.errors import UserError
 
 VIENNA = ZoneInfo("Europe/Vienna")
 KOLKATA = ZoneInfo("Asia/Kolkata")
@@ -104,6 +105,41 @@ def test_only_strict_dates_are_dates(text: str) -> None:
 
 def test_a_strict_date_is_read() -> None:
     assert parse_date("2028-02-29") == date(2028, 2, 29)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("right/Europe/Vienna", "use Europe/Vienna"),
+        ("posix/Europe/Vienna", "use Europe/Vienna"),
+        ("posix/UTC", "use UTC"),
+        ("europe/vienna", "use Europe/Vienna"),
+        ("utc", "use UTC"),
+        ("EUROPE/KIEV", "use Europe/Kiev"),
+        ("Factory", "use an IANA name such as"),
+        ("factory", "use an IANA name such as"),
+        ("localtime", "use an IANA name such as"),
+        ("posixrules", "use an IANA name such as"),
+        ("right", "use an IANA name such as"),
+        ("right/", "use an IANA name such as"),
+        ("leapseconds", "use an IANA name such as"),
+        ("Europe/Vienna/", "use an IANA name such as"),
+        ("Europe", "use an IANA name such as"),
+    ],
+)
+def test_what_else_lies_among_zone_files_is_no_zone(name: str, remedy: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_zone(name)
+    assert caught.value.reason == "InvalidTimeZone"
+    assert caught.value.message.startswith(
+        f"spec.schedule.timeZone: {name!r} is no known time zone"
+    )
+    assert remedy in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["Europe/Kiev", "Europe/Kyiv", "Etc/GMT+5", "EST5EDT", "Zulu"])
+def test_old_names_of_zones_are_names(name: str) -> None:
+    assert load_zone(name).key == name
 
 
 def test_a_zone_is_loaded_by_its_name() -> None:

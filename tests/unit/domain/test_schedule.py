@@ -1,12 +1,13 @@
 """Slots fall where a person expects them, on clock-change nights as well."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 
 import pytest
 
 from backstay.domain.errors import UserError
-from backstay.domain.schedule import Schedule
+from backstay.domain.schedule import Schedule, same_slots
 
 
 def at(text: str) -> datetime:
@@ -126,11 +127,61 @@ def test_a_schedule_of_a_field_is_refused_with_that_field() -> None:
         Schedule.parse("61 * * * *", "UTC", "spec.schedule.blackouts[1].start")
 
 
-def test_two_ways_of_writing_one_schedule_mean_the_same() -> None:
-    daily = Schedule.parse("@daily", "Europe/Vienna").meaning
-    assert daily == Schedule.parse(" 0  0 * * * ", "Europe/Vienna").meaning
-    assert daily != Schedule.parse("@daily", "Europe/Berlin").meaning
-    assert daily != Schedule.parse("@hourly", "Europe/Vienna").meaning
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("@daily Europe/Vienna", " 0  0 * * *  Europe/Vienna"),
+        ("0 2 * * * UTC", "00 02 * * * UTC"),
+        ("0 2 * * * Europe/Kiev", "0 2 * * * Europe/Kyiv"),
+        ("0 2 * * * UTC", "0 2 * * * Etc/Zulu"),
+        ("0 2 * * MON-FRI UTC", "0 2 * * 1,2,3,4,5 UTC"),
+        ("0 2 * * SUN UTC", "0 2 * * 7 UTC"),
+        ("0 2 * * 0 UTC", "0 2 * * 7 UTC"),
+        ("0 2 * * 7#2 UTC", "0 2 * * 0#2 UTC"),
+        ("0 2 * * 7L UTC", "0 2 * * 0L UTC"),
+        ("0 2 1-31 * * UTC", "0 2 * 1-12 * UTC"),
+        ("0 2 1-31 * 1 UTC", "0 2 * * * UTC"),
+        ("0 2 * * 0-6 UTC", "0 2 1-31 * 1 UTC"),
+        ("*/15 * * * * UTC", "0,15,30,45 0-23 * * * UTC"),
+        ("0 2 1,15 JAN * UTC", "0 2 15,1 1 * UTC"),
+        ("0 2 */1 * 1 UTC", "0 2 * * 1 UTC"),
+        # the same clocks for years around now
+        ("0 2 * * * Europe/Vienna", "0 2 * * * Europe/Berlin"),
+    ],
+)
+def test_two_ways_of_writing_one_schedule_name_the_same_slots(one: str, other: str) -> None:
+    first, second = (Schedule.parse(*text.rsplit(" ", 1)) for text in (one, other))
+    assert same_slots(first, second, NOW)
+    assert list(islice(first.after(NOW), 50)) == list(islice(second.after(NOW), 50))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("@daily Europe/Vienna", "@hourly Europe/Vienna"),
+        ("0 2 * * * Europe/Vienna", "0 2 * * * Europe/London"),
+        ("0 2 * * * Europe/Vienna", "0 2 * * * Africa/Algiers"),  # the same in winter only
+        ("0 2 * * * Europe/Vienna", "0 2 * * * Africa/Cairo"),
+        ("0 2 * * * America/New_York", "0 2 * * * America/Havana"),  # other hours of change
+        ("0 2 */2 * 1 UTC", "0 2 1-31/2 * 1 UTC"),  # and, or
+        ("0 2 1 * 1 UTC", "0 2 1 * * UTC"),
+        ("0 2 L * * UTC", "0 2 31 * * UTC"),
+        ("0 2 * * 1#1 UTC", "0 2 * * 1L UTC"),
+    ],
+)
+def test_schedules_of_other_slots_are_told_apart(one: str, other: str) -> None:
+    first, second = (Schedule.parse(*text.rsplit(" ", 1)) for text in (one, other))
+    assert not same_slots(first, second, NOW)
+
+
+def test_what_a_schedule_means_can_be_read_again_and_what_is_no_schedule_is_none() -> None:
+    schedule = Schedule.parse("@daily", "Europe/Vienna")
+    assert Schedule.of_meaning(schedule.meaning) == replace(schedule, cron="0 0 * * *")
+    for text in ("", "0 0 * * * Mars/Base", "61 * * * * UTC", "0 0 * * *"):
+        assert Schedule.of_meaning(text) is None
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from tests.support.clock import VirtualClock, settle
 
-from backstay.domain import objects
+from backstay.domain import clock_trust, labels, objects
 from backstay.domain.errors import AlreadyExists, Conflict, Fatal, NotFound, Transient
 from backstay.domain.objects import Obj
 from backstay.kube.client import Client
@@ -56,7 +56,9 @@ class OneLease(Client):
             raise NotFound("gone")
         if objects.version(body) != objects.version(self.stored):
             raise Conflict("changed")
-        return self._store({**self.stored, "spec": {**self.stored["spec"], **body["spec"]}})
+        notes = {**objects.annotations(self.stored), **objects.annotations(body)}
+        stored = {**self.stored, "metadata": {**self.stored["metadata"], "annotations": notes}}
+        return self._store({**stored, "spec": {**self.stored["spec"], **body["spec"]}})
 
     def _store(self, body: Obj) -> Obj:
         self.versions += 1
@@ -276,6 +278,106 @@ async def test_acquire_goes_on_through_an_outage(
         await clock.advance(3)
         assert task.done()
     await settle()
+
+
+def note(server: OneLease) -> clock_trust.Jump | None:
+    """What the stored Lease remembers."""
+    assert server.stored is not None
+    text = objects.annotations(server.stored).get(labels.CLOCK_JUMPED)
+    return clock_trust.from_note(text) if text is not None else None
+
+
+HOUR = timedelta(hours=1)
+
+
+async def test_a_new_lease_and_a_clock_that_runs_as_it_should_are_no_reason_to_hold(
+    clock: VirtualClock, server: OneLease, elector: Elector
+) -> None:
+    await elector.acquire()
+    async with task_of(elector.run(pytest.fail)):
+        await clock.advance(7 * 3600)
+        assert (elector.memory.brake(), note(server)) == (None, None)
+
+
+@pytest.mark.parametrize("by", [8 * HOUR, -8 * HOUR])
+async def test_a_clock_that_is_set_is_known_at_once_and_noted_by_the_next_renewal(
+    clock: VirtualClock, server: OneLease, elector: Elector, by: timedelta
+) -> None:
+    await elector.acquire()
+    async with task_of(elector.run(pytest.fail)):
+        await clock.advance(60)
+        clock.set_wall(clock.now() + by)
+        held = elector.memory.brake()
+        assert held is not None
+        assert note(server) is None
+        await clock.advance(6)
+        jump = note(server)
+        assert jump is not None
+        assert jump.seen - jump.expected == by
+        assert elector.memory.brake() == held
+        assert (elector.memory.skipped() is not None) is (by > timedelta(0))
+        # and it is over after a day, without anybody's doing
+        await clock.advance(24 * 3600)
+        assert elector.memory.brake() is None
+
+
+async def test_a_person_who_takes_the_note_off_is_heard_at_the_next_renewal(
+    clock: VirtualClock, server: OneLease, elector: Elector
+) -> None:
+    await elector.acquire()
+    async with task_of(elector.run(pytest.fail)):
+        clock.set_wall(clock.now() + 8 * HOUR)
+        await clock.advance(6)
+        assert server.stored is not None
+        server._store({**server.stored, "metadata": {}})
+        await clock.advance(6)
+        assert (elector.memory.brake(), note(server)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("moved", "held"),
+    [(HOUR, False), (7 * HOUR, True), (-HOUR, True), (-timedelta(minutes=5), False)],
+)
+async def test_the_next_process_compares_its_clock_with_the_last_renewal(
+    clock: VirtualClock, server: OneLease, elector: Elector, moved: timedelta, held: bool
+) -> None:
+    await elector.acquire()
+    await elector.release()
+    clock.set_wall(clock.now() + moved)
+    # given one that is killed right after it took the Lease, the one after it knows as well
+    for identity_ in ("next", "after that"):
+        after = Elector(server, clock, namespace="ops", name="backstay", identity=identity_)
+        async with task_of(after.acquire()) as task:
+            await clock.advance(20)
+            assert task.done()
+        brake = after.memory.brake()
+        assert (brake is not None) is held
+        assert (note(server) is not None) is held
+
+
+async def test_a_lease_that_is_deleted_forgets_nothing(
+    clock: VirtualClock, server: OneLease, elector: Elector
+) -> None:
+    await elector.acquire()
+    async with task_of(elector.run(pytest.fail)):
+        clock.set_wall(clock.now() + 8 * HOUR)
+        await clock.advance(6)
+        server.stored = None
+        await clock.advance(6)
+        assert note(server) is not None
+
+
+async def test_a_jump_is_noted_though_the_server_does_not_answer_for_a_while(
+    clock: VirtualClock, server: OneLease, elector: Elector
+) -> None:
+    await elector.acquire()
+    async with task_of(elector.run(pytest.fail)):
+        clock.set_wall(clock.now() - 8 * HOUR)
+        server.broken = True
+        await clock.advance(8)
+        server.broken = False
+        await clock.advance(6)
+        assert note(server) is not None
 
 
 @pytest.mark.parametrize(

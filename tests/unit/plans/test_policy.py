@@ -11,7 +11,10 @@ from tests.unit.plans.policies import NOW, SLOT, YESTERDAY, at, ran, ready, seen
 from backstay.api.common import changed
 from backstay.api.policy import SHOWN_MAX, PolicyStatus
 from backstay.domain import policy
+from backstay.domain.early import Named
 from backstay.domain.errors import UserError
+
+ARTIFACT = Named(SLOT, "shop-20261122-0032")
 
 
 def test_a_slot_that_is_due_is_run_and_the_next_one_told() -> None:
@@ -74,7 +77,7 @@ def test_the_next_run_is_told_in_the_policys_zone() -> None:
         {"status": PolicyStatus(last_slot=SLOT)},
         {"runs": [ran(SLOT, finished=True)]},
         {"runs": [ran(SLOT, finished=False)]},
-        {"slots": [SLOT]},
+        {"slots": [ARTIFACT]},
         {"created": SLOT},
         {"status": PolicyStatus(last_slot=YESTERDAY, resumed_at=at("22T00:40"))},
     ],
@@ -185,9 +188,9 @@ def test_a_policy_without_schedule_is_valid_and_runs_nothing() -> None:
 
 
 def test_an_unchanged_world_changes_no_status() -> None:
-    first = policy.decide(seen(spec(), slots=[SLOT]))
+    first = policy.decide(seen(spec(), slots=[ARTIFACT]))
 
-    again = policy.decide(seen(spec(), slots=[SLOT], status=first.status, now=at("22T01:30")))
+    again = policy.decide(seen(spec(), slots=[ARTIFACT], status=first.status, now=at("22T01:30")))
 
     assert again.status == first.status
 

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.unit.plans.policies import NOW, SLOT, YESTERDAY, at, ran, ready, seen, spec
+from tests.unit.plans.policies import SLOT, YESTERDAY, at, ready, seen, spec
 
 from backstay.api.common import changed
 from backstay.api.policy import PolicySpec, PolicyStatus
-from backstay.api.schedule import Blackout, MissedSlots, MissReason
+from backstay.api.schedule import Blackout
 from backstay.domain import policy
 
 
@@ -77,7 +77,7 @@ def test_a_schedule_moved_to_a_later_hour_runs_then_also_if_nobody_saw_the_edit(
     assert started == [at("22T02:30")]
 
 
-def test_a_slot_of_the_old_schedule_that_has_not_started_is_dropped_and_not_missed() -> None:
+def test_a_slot_of_the_old_schedule_that_has_not_started_is_dropped_and_told() -> None:
     before = spec("0 1 * * *", timing={"jitter": timedelta(hours=1)})
     told = policy.decide(seen(before, now=at("22T01:01"))).status
     assert told.next_run == "2026-11-22 01:02:40"
@@ -88,7 +88,10 @@ def test_a_slot_of_the_old_schedule_that_has_not_started_is_dropped_and_not_miss
         seen(after, now=at("22T03:10"), edited=at("22T01:02"), status=edited.status)
     )
 
-    assert (edited.slot, edited.missed, edited.status.next_run) == (None, (), "2026-11-22 03:02:40")
+    assert (edited.slot, edited.status.next_run) == (None, "2026-11-22 03:02:40")
+    (lost,) = edited.missed
+    assert (lost.reason, lost.count, lost.first) == ("Edited", 1, at("22T01:00"))
+    assert (edited.news, edited.status.missed[-1]) == ((lost,), lost)
     assert (later.slot, later.missed) == (at("22T03:00"), ())
 
 
@@ -115,6 +118,92 @@ def test_the_same_schedule_in_other_words_is_no_change() -> None:
     )
 
     assert decision.slot == at("22T00:00")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (("0 2 * * *", "UTC"), ("00 2 * * *", "UTC")),
+        (("0 4 * * *", "Europe/Kiev"), ("0 4 * * *", "Europe/Kyiv")),
+        (("0 2 * * MON-FRI", "UTC"), ("0 2 * * 1-5", "Etc/UTC")),
+        (("0 2 1-31 * *", "UTC"), ("0 02 * * 0-7", "UTC")),
+    ],
+)
+def test_a_schedule_written_in_another_way_loses_no_slot_that_is_due(
+    before: tuple[str, str], after: tuple[str, str]
+) -> None:
+    # given a slot of 02:00 UTC on a Monday that waits for its share of jitter, and an edit then
+    jitter = {"jitter": timedelta(hours=1)}
+    told = policy.decide(seen(spec(*before, jitter), now=at("22T12:00"))).status
+    edited = at("23T02:00")
+
+    decision = policy.decide(
+        seen(spec(*after, jitter), now=at("23T03:00"), edited=edited, status=told)
+    )
+
+    assert (decision.slot, decision.missed) == (edited, ())
+    assert decision.status.schedule is not None
+    assert decision.status.schedule.endswith(after[1])
+    assert decision.status.resumed_at == told.resumed_at
+
+
+def test_what_was_due_when_the_policy_was_suspended_is_told() -> None:
+    waits = spec("@hourly", timing={"jitter": timedelta(hours=1)})
+    told = policy.decide(seen(waits, now=at("22T01:30"), status=PolicyStatus())).status
+    told = changed(told, last_slot=at("22T01:00"))
+
+    stopped = policy.decide(
+        seen(changed(waits, suspend=True), now=at("22T05:00"), edited=at("22T02:01"), status=told)
+    )
+    again = policy.decide(
+        seen(waits, now=at("22T06:30"), edited=at("22T06:10"), status=stopped.status)
+    )
+
+    (lost,) = stopped.missed
+    assert (lost.reason, lost.first, lost.last) == ("Edited", at("22T02:00"), at("22T02:00"))
+    assert (again.missed, again.status.missed) == ((), stopped.status.missed)
+
+
+def test_what_passed_while_suspended_is_not_caught_up_though_nobody_saw_the_suspension() -> None:
+    # given 02:00, suspended from 01:30 to 02:30, and an operator that was down from 01:00 to 03:00
+    nightly = spec("0 2 * * *")
+    told = policy.decide(seen(nightly, now=at("22T00:50"))).status
+
+    decision = policy.decide(
+        seen(
+            nightly,
+            now=at("22T03:00"),
+            edited=at("22T02:30"),
+            resumed=at("22T02:30"),
+            status=told,
+        )
+    )
+
+    assert (decision.slot, decision.status.resumed_at) == (None, at("22T02:30"))
+    assert [(m.reason, m.first) for m in decision.missed] == [("Edited", at("22T02:00"))]
+    later = policy.decide(
+        seen(
+            nightly,
+            now=at("23T02:00"),
+            edited=at("22T02:30"),
+            resumed=at("22T02:30"),
+            status=decision.status,
+        )
+    )
+    assert (later.slot, later.missed) == (at("23T02:00"), ())
+
+
+def test_slots_that_downtime_has_lost_before_an_edit_are_told_as_such() -> None:
+    told = policy.decide(seen(spec("@hourly"), now=at("21T00:00"))).status
+    told = changed(told, last_slot=at("21T00:00"))
+
+    edited = policy.decide(
+        seen(spec("0 3 * * *"), now=at("22T01:00"), edited=at("22T00:30"), status=told)
+    )
+
+    assert [(m.reason, m.count) for m in edited.missed] == [
+        ("DeadlineExceeded", 18), ("Edited", 6),
+    ]  # fmt: skip
 
 
 def test_a_schedule_that_was_mended_starts_from_its_mending() -> None:
@@ -169,63 +258,3 @@ def test_jitter_that_is_long_for_its_schedule_is_told_beside_other_warnings() ->
     assert status == "True"
     assert message.startswith("the policy is valid, but its schedule is denser than its finest")
     assert "; and spec.schedule.jitter of 2h is no shorter than" in message
-
-
-AHEAD = "the operator's clock is over 60 s ahead of the API server's"
-NEXT_YEAR = SLOT + timedelta(days=365)
-
-
-def test_no_slot_starts_and_none_is_counted_while_our_clock_is_off() -> None:
-    status = PolicyStatus(last_slot=YESTERDAY, schedule="32 0 * * * UTC")
-    decision = policy.decide(
-        seen(spec(), now=NOW + timedelta(days=365), status=status, clock=AHEAD)
-    )
-
-    assert (decision.slot, decision.missed) == (None, ())
-    assert (decision.status.last_slot, decision.status.next_run) == (YESTERDAY, None)
-    assert ready(decision) == (
-        "False",
-        "ClockSkew",
-        f"{AHEAD}: no slot of the schedule is started until they agree; check the time of the "
-        "nodes",
-    )
-    assert decision.after == policy.CLOCK_POLL
-
-
-def test_a_suspension_that_was_not_seen_yet_starts_nothing_while_our_clock_is_off() -> None:
-    decision = policy.decide(seen(spec(suspend=True), clock=AHEAD))
-    assert (decision.slot, decision.status.last_slot) == (None, YESTERDAY)
-
-
-@pytest.mark.parametrize("wanted", [spec(cron=None), spec(suspend=True)], ids=["none", "suspended"])
-def test_a_policy_that_starts_nothing_anyway_says_nothing_of_our_clock(wanted: PolicySpec) -> None:
-    assert ready(policy.decide(seen(wanted, clock=AHEAD)))[0] == "True"
-
-
-def test_a_last_slot_of_the_far_future_is_taken_back_and_told_and_the_slot_of_now_runs() -> None:
-    counted = MissedSlots(
-        reason=MissReason.DEADLINE_EXCEEDED, count=364, first=SLOT, last=NEXT_YEAR
-    )
-    status = PolicyStatus(last_slot=NEXT_YEAR, missed=(counted,))
-    decision = policy.decide(seen(spec(), status=status, runs=[ran(YESTERDAY, finished=True)]))
-
-    assert (decision.slot, decision.ignored) == (SLOT, NEXT_YEAR)
-    assert (decision.status.last_slot, decision.status.missed) == (SLOT, ())
-    assert policy.decide(seen(spec(), status=decision.status)).ignored is None
-
-
-@pytest.mark.parametrize(
-    "known", [{"slots": [NEXT_YEAR]}, {"runs": [ran(NEXT_YEAR, finished=True)]}]
-)
-def test_a_record_of_the_far_future_stops_nothing_and_is_told(known: dict[str, Any]) -> None:
-    decision = policy.decide(seen(spec(), **known))
-
-    assert decision.slot == SLOT
-    status, _, message = ready(decision)
-    assert status == "True"
-    assert "the slot 2027-11-22T00:32:00Z, which is over a day ahead" in message
-
-
-def test_a_slot_of_the_next_day_that_is_known_is_done() -> None:
-    tomorrow = SLOT + timedelta(days=1)
-    assert policy.decide(seen(spec(), slots=[tomorrow])).slot is None

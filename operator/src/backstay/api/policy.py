@@ -13,7 +13,7 @@ from backstay.api.dumps import Dump
 from backstay.api.hooks import Hooks
 from backstay.api.meta import Column, CrdMeta
 from backstay.api.rolling import POLICY_RULES, SERIES_MAX, CopiesStatus, HostPathSource, Rolling
-from backstay.api.schedule import MISSED_MAX, MissedSlots, Schedule
+from backstay.api.schedule import MISSED_MAX, EarlyRuns, MissedSlots, Schedule
 from backstay.api.shapes import (
     LabelKey,
     LabelPrefix,
@@ -307,6 +307,10 @@ class PolicyStatus(Model):
         description="What the schedule asked for and did not get, oldest first; the newest "
         "entries. Slots of a suspended policy are not missed.",
         max_length=MISSED_MAX,
+    )
+    early: EarlyRuns | None = Field(
+        default=None,
+        description="Slots that have run before their time, by a clock that was ahead.",
     )
     last_run: Time | None = Field(default=None, description="When the newest run started.")
     last_success: Time | None = Field(

@@ -64,6 +64,16 @@ class Schedule(Model):
     )
 
 
+class EarlyRuns(Model):
+    """Slots that have run before their time, by a clock that was ahead."""
+
+    seen: Time = Field(description="When that was noticed, by a clock that was set right.")
+    until: Time = Field(
+        description="The newest such slot within a day. A slot between the two runs again when its "
+        "time comes, under another name."
+    )
+
+
 class MissReason(StrEnum):
     """Why a slot of the schedule has no run."""
 
@@ -76,6 +86,10 @@ class MissReason(StrEnum):
     """
     OVERLAP = "Overlap"
     """An earlier run was under way until its deadline ended or a newer slot came."""
+    CLOCK = "Clock"
+    """A clock that was wrong and was set passed over it, or gave its run to another slot."""
+    EDITED = "Edited"
+    """The schedule was edited, or the policy suspended, before it started."""
 
 
 class MissedSlots(Model):
@@ -84,7 +98,9 @@ class MissedSlots(Model):
     reason: MissReason = Field(
         description="DeadlineExceeded: the operator was down; Coalesced: it was down, and the run "
         "of a newer slot stands for this one too; Blackout: a window lasted until the deadline or "
-        "a newer slot; Overlap: an earlier run did."
+        "a newer slot; Overlap: an earlier run did; Clock: a clock that was wrong and was set "
+        "passed over it, or gave its run to another slot; Edited: the schedule was edited, or the "
+        "policy suspended, before it started."
     )
     count: int = Field(
         ge=1, description="How many; after more than 500 in one absence at least so many."

@@ -155,6 +155,15 @@ def clock_off(skew: timedelta | None) -> str:
     return f"the operator's clock is over {seconds} s {side} the API server's"
 
 
+def slots_now(now: datetime, skew: timedelta | None) -> datetime:
+    """Given our clock and how far it is ahead of the API server's, return the moment that slots
+    go by: ours, or the API server's where the two are known to differ. All that slots are compared
+    with is by its clock (when a policy was created, when it was edited), and a new leader on
+    another node goes on by the same one.
+    """
+    return now - skew if skew is not None and clock_off(skew) else now
+
+
 def mass_mark(held: Sequence[Held], namespace: str, policy: str) -> Brake | None:
     """Given the series of a policy that are held, return what is to be told, None if none is."""
     if not held:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from enum import StrEnum
+from functools import cache
 from types import MappingProxyType
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from backstay.domain import labels
 from backstay.domain.errors import UserError
@@ -137,15 +138,37 @@ def local_date(instant: datetime, zone: tzinfo) -> date:
     return instant.astimezone(zone).date()
 
 
+_NO_ZONES: Final = frozenset({"Factory", "localtime", "posixrules"})
+"""Files beside the zones: what nobody has set, the machine's own setting, and a template."""
+_TREES: Final = ("posix", "right")
+"""Copies of all zones; those of `right` count leap seconds, and are off by half a minute."""
+
+
 def load_zone(name: str) -> ZoneInfo:
-    """Given an IANA name, return its zone. Raise UserError if there is no such zone."""
+    """Given an IANA name, return its zone. Raise UserError if there is no such zone.
+
+    What else lies among a machine's zone files is none: it differs from node to node.
+    """
     try:
-        if name == "localtime":  # the machine's own setting: another one on every node
+        if name in _NO_ZONES or name.partition("/")[0] in _TREES:
             raise ZoneInfoNotFoundError(name)
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise UserError(
             "InvalidTimeZone",
             f"spec.schedule.timeZone: {name!r} is no known time zone;"
-            " use an IANA name such as Europe/Vienna, or UTC",
+            f" use {_likely(name) or 'an IANA name such as Europe/Vienna, or UTC'}",
         ) from error
+
+
+def _likely(name: str) -> str | None:
+    """The zone that somebody meant who wrote it in another case, or with its tree."""
+    head, _, rest = name.partition("/")
+    wanted = (rest if head in _TREES else name).lower()
+    return _zones().get(wanted)
+
+
+@cache
+def _zones() -> Mapping[str, str]:
+    """All zones by their names in lower case: a walk through folders, once."""
+    return {zone.lower(): zone for zone in available_timezones() if zone not in _NO_ZONES}

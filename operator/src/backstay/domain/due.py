@@ -3,12 +3,13 @@
 Invariants: each slot after the policy's beginning (its creation, the last unsuspend, the last
 change of its schedule) is run once, or counted once as missed, or still to come. Both rest on
 `passed`, which becomes lastSlot in the same write as the count. Nothing is counted while it could
-still run. All is pure; work is bounded after years of downtime with a schedule of every minute.
+still run. What an edit drops is counted in the write that moves the beginning. All is pure; work
+is bounded after years of downtime with a schedule of every minute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -16,6 +17,7 @@ from typing import Final
 
 from backstay.api.common import changed
 from backstay.api.schedule import MISSED_MAX, MissedSlots, MissReason
+from backstay.domain.schedule import Schedule
 from backstay.domain.timing import Timing
 
 COUNT_LIMIT: Final = 500
@@ -33,6 +35,12 @@ class Known:
     last_slot: datetime | None = None
     recorded: Collection[datetime] = ()
     """Slots that records and artifacts name: they have run, whatever lastSlot says."""
+    set_at: Collection[tuple[datetime, datetime]] = ()
+    """Times (after, until] in which a clock was wrong, or which it skipped."""
+
+    def by_clock(self, slot: datetime) -> bool:
+        """Given a missed slot, return whether a clock is the cause."""
+        return any(after < slot <= until for after, until in self.set_at)
 
     @property
     def counted(self) -> datetime:
@@ -104,27 +112,54 @@ def _missed(
 ) -> Iterator[MissedSlots]:
     """The slots in (counted, passed] that neither ran nor start now, grouped by reason."""
     end = starts - _TICK if starts else passed
-    reasons = _Reasons(timing, now, busy)
+    reasons = _Reasons(timing, known, now, busy)
+    return _counted(
+        timing.schedule, known, end, lambda slot: reasons.of(slot, newest=slot == passed)
+    )
+
+
+def dropped(
+    old: Schedule, known: Known, *, edited: datetime, timing: Timing | None
+) -> tuple[MissedSlots, ...]:
+    """Given a schedule that was edited away or suspended, what is known of its slots, when that
+    was, and the timing of now (None: there is no schedule any more), return the slots that were
+    due by then and had not started: they never run.
+    """
+
+    def reason(slot: datetime) -> MissReason:
+        if known.by_clock(slot):
+            return MissReason.CLOCK
+        late = timing is not None and edited > timing.latest(slot)
+        return MissReason.DEADLINE_EXCEEDED if late else MissReason.EDITED
+
+    return tuple(_counted(old, known, edited, reason))
+
+
+def _counted(
+    schedule: Schedule, known: Known, end: datetime, reason: Callable[[datetime], MissReason]
+) -> Iterator[MissedSlots]:
+    """The slots in (counted, end] that have not run, grouped by reason."""
     found: list[tuple[MissReason, datetime]] = []
-    for slot in timing.schedule.after(known.counted):
+    for slot in schedule.after(known.counted):
         if slot > end:
             break
         if len(found) == COUNT_LIMIT:
-            newest = timing.schedule.newest_in(slot - _TICK, end) or slot
+            newest = schedule.newest_in(slot - _TICK, end) or slot
             found[-1] = (found[-1][0], newest)
             break
         if slot not in known.recorded:
-            found.append((reasons.of(slot, newest=slot == passed), slot))
-    for reason, group in groupby(found, key=lambda item: item[0]):
+            found.append((reason(slot), slot))
+    for why, group in groupby(found, key=lambda item: item[0]):
         slots = [slot for _, slot in group]
-        yield MissedSlots(reason=reason, count=len(slots), first=slots[0], last=slots[-1])
+        yield MissedSlots(reason=why, count=len(slots), first=slots[0], last=slots[-1])
 
 
 class _Reasons:
     """Why slots were missed; asked in order, each window is looked up once."""
 
-    def __init__(self, timing: Timing, now: datetime, busy: datetime | None) -> None:
+    def __init__(self, timing: Timing, known: Known, now: datetime, busy: datetime | None) -> None:
         self._timing = timing
+        self._known = known
         self._now = now
         self._busy = busy
         self._closed = False
@@ -141,6 +176,8 @@ class _Reasons:
         # A run of a newer slot did not hold this one up: somebody died before they counted it.
         if self._busy is not None and self._busy < slot:
             return MissReason.OVERLAP
+        if self._known.by_clock(slot):
+            return MissReason.CLOCK
         return MissReason.DEADLINE_EXCEEDED if late else MissReason.COALESCED
 
     def _in_window(self, moment: datetime) -> bool:

@@ -62,6 +62,8 @@ CONTINUES: Final = PREFIX + "continues"
 RESTORE_REQUEST: Final = PREFIX + "restore-request"
 """uid of the RestoreRequest that made a claim, or the copy of what was there before."""
 
+CLOCK_JUMPED: Final = PREFIX + "clock-jumped"
+"""On the operator's Lease: when its clock was set, and by how much; taken off, all goes on."""
 ALLOW_SHRUNKEN: Final = PREFIX + "allow-shrunken"
 """On a Backup: `true` lets this run copy a source that has lost much, or all."""
 NAMESPACE: Final = PREFIX + "namespace"

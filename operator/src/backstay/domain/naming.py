@@ -72,6 +72,20 @@ def backup_name_alternative(policy: str, slot: datetime, zone: tzinfo) -> str:
     return f"{backup_name(policy, slot, zone)}-{_digest(instant, 5)}"
 
 
+def backup_names(policy: str, slot: datetime, zone: tzinfo) -> tuple[str, str]:
+    """Given the same, return the names that its run may have, the first one first."""
+    return backup_name(policy, slot, zone), backup_name_alternative(policy, slot, zone)
+
+
+def backup_names_again(policy: str, slot: datetime, zone: tzinfo) -> tuple[str, str]:
+    """Given the same, return two more such names, for the run of a slot that has run before its
+    time, by a clock that was ahead; the second is for where somebody else has the first.
+    """
+    instant = slot.astimezone(UTC).isoformat(timespec="seconds")
+    base = backup_name(policy, slot, zone)
+    return f"{base}-{_digest(instant + ' again', 5)}", f"{base}-{_digest(instant + ' anew', 5)}"
+
+
 def imported_name(policy: str, taken: datetime, zone: tzinfo, snapshot_uid: str) -> str:
     """Given a policy's name, when a snapshot of another tool was cut (aware), the policy's zone
     and the snapshot's uid, return the name of its Backup: as backup_name, `-` and 5 of the uid.

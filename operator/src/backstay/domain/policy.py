@@ -3,33 +3,34 @@
 Invariants: at most one scheduled run of a policy is unfinished; `lastSlot` moves only over slots
 that have their Backup or can have none any more, and `missed` with it; a suspended policy runs
 nothing; slots that passed while it was suspended, or before its schedule was changed, are never
-caught up; while our clock is off, no slot starts and none is counted; a slot of the far future,
-as a clock that was ahead has left it, stops nothing.
+caught up; a clock that is, or was, wrong stops no slot: `now` is the API server's where the two
+clocks differ, and slots that have run before their time run again (see early).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from backstay.api.common import changed, format_time, with_condition
+from backstay.api.common import changed, with_condition
 from backstay.api.policy import SHOWN_MAX, PolicySpec, PolicyStatus, SeriesStatus
 from backstay.api.schedule import MissedSlots
+from backstay.domain import early
 from backstay.domain.brakes import CLOCK_SKEW
 from backstay.domain.carriers import rules_of
 from backstay.domain.density import density_warning
-from backstay.domain.due import Due, Known, continues, due, with_missed
+from backstay.domain.due import Due, Known, continues, dropped, due, with_missed
+from backstay.domain.early import Named
 from backstay.domain.errors import UserError
+from backstay.domain.schedule import Schedule, same_slots
 from backstay.domain.timing import Timing, jitter_warning
 
 OVERLAP_POLL: Final = timedelta(minutes=1)
 """The end of a run wakes its policy; this is for an end that nobody saw."""
 CLOCK_POLL: Final = timedelta(minutes=1)
 """Nothing wakes us when a clock is set right."""
-FAR: Final = timedelta(days=1)
-"""A slot later than this from now was named by a clock that was ahead: no slot starts early."""
 LONGEST_WAIT: Final = timedelta(hours=1)
 """A clock that is set while we wait must not cost more than this."""
 
@@ -61,6 +62,7 @@ class Seen:
     """All that a decision on one policy rests on."""
 
     now: datetime
+    """By the clock that slots go by: the API server's where ours is known to differ."""
     created: datetime
     generation: int
     status: PolicyStatus
@@ -68,15 +70,19 @@ class Seen:
     problem: UserError | None
     """Why the policy cannot be run as it stands."""
     runs: Sequence[RunSeen] = ()
-    slots: Sequence[datetime] = ()
+    slots: Sequence[Named] = ()
     """Slots of the schedule that the records on artifacts name."""
     points: Sequence[GoodPoint] = ()
     namespace: str = ""
     name: str = ""
     edited: datetime | None = None
     """No edit of the spec is younger, by the API server's word; None if it says nothing."""
+    resumed: datetime | None = None
+    """When suspend alone was last written, by the API server's word; None if it says nothing."""
     clock: str = ""
     """In words, how our clock is off the API server's; "" if it is not."""
+    stepped: tuple[datetime, datetime] | None = None
+    """From when to when our clock was last set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,103 +91,145 @@ class Decision:
 
     status: PolicyStatus
     slot: datetime | None = None
+    again: bool = False
+    """Whether that slot has run before its time: its Backup takes another name."""
     after: timedelta | None = None
     missed: tuple[MissedSlots, ...] = ()
     """What this status counts and the one before did not."""
     news: tuple[MissedSlots, ...] = ()
     """Those of `missed` that begin an entry of status.missed: people are to be told."""
     ignored: datetime | None = None
-    """A lastSlot of the far future, which this status takes back: people are to be told."""
+    """A lastSlot that is ahead of now, which this status takes back: people are to be told."""
 
 
 def decide(seen: Seen) -> Decision:
     """Given what was seen of a policy, return what to do next. Never raises."""
     status = _describe(seen)
     timing, problem = _timing(seen)
-    if seen.spec is not None and not seen.clock:
-        status = _begin(seen, _taken_back(seen, status), timing)
+    lost: tuple[MissedSlots, ...] = ()
+    if seen.spec is not None:
+        status, lost = _begin(seen, _set_right(seen, status, timing), timing)
     wanted = None
-    if seen.clock:
-        if timing is not None and seen.spec is not None and not seen.spec.suspend:
-            problem = _held(seen.clock)
-    elif timing is not None and not status.suspended:
+    if timing is not None and not status.suspended:
         wanted = _due(seen, status, timing)
         if wanted.next_run is None:
             problem = problem or _never(timing)
     problem = seen.problem or problem
+    ready = _valid(seen, status, timing)
     status = changed(
         status,
         conditions=with_condition(
             status.conditions,
             type="Ready",
             ok=problem is None,
-            reason=problem.reason if problem else "Valid",
-            message=problem.message if problem else _valid(seen, timing),
+            reason=problem.reason if problem else CLOCK_SKEW if _warns(seen, wanted) else "Valid",
+            message=problem.message if problem else ready,
             generation=seen.generation,
             now=seen.now,
         ),
         observed_generation=seen.generation,
         next_run=None,
     )
-    decision = Decision(status, after=CLOCK_POLL if seen.clock else None)
-    if timing is not None and wanted is not None:
-        decision = _carry_out(seen, status, timing, wanted)
-    if seen.status.last_slot is not None and status.last_slot != seen.status.last_slot:
-        return replace(decision, ignored=seen.status.last_slot)
+    decision = _carry_out(seen, status, timing, wanted, lost)
+    last = seen.status.last_slot
+    if timing is not None and last is not None and early.is_ahead(last, seen.now):
+        return replace(decision, ignored=last)
     return decision
 
 
-def _taken_back(seen: Seen, status: PolicyStatus) -> PolicyStatus:
-    """The status without a lastSlot of the far future, and what was counted up to it: what has a
-    record is known, and what came after the newest of these is counted anew.
-    """
-    if status.last_slot is None or not _is_far(status.last_slot, seen.now):
+def _set_right(seen: Seen, status: PolicyStatus, timing: Timing | None) -> PolicyStatus:
+    """The status without what a clock that was ahead has left in it."""
+    if early.is_ahead(_beginning(seen, status), seen.now):
+        # It was created, resumed or edited by now, whatever that clock said.
+        status = changed(status, resumed_at=seen.now.replace(microsecond=0))
+    if timing is None:
         return status
-    known = (slot for slot in _recorded(seen) if slot <= seen.now)
-    missed = tuple(m for m in status.missed if not _is_far(m.last, seen.now))
-    return changed(status, last_slot=max(known, default=None), missed=missed)
-
-
-def _is_far(slot: datetime, now: datetime) -> bool:
-    return slot > now + FAR
-
-
-def _recorded(seen: Seen) -> frozenset[datetime]:
-    return frozenset(seen.slots) | {r.slot for r in seen.runs if r.slot}
-
-
-def _held(clock: str) -> UserError:
-    return UserError(
-        CLOCK_SKEW,
-        f"{clock}: no slot of the schedule is started until they agree; check the time of the "
-        "nodes",
+    return early.noted(
+        status,
+        _named(seen),
+        _recorded(seen, status, timing.schedule),
+        begin=_beginning(seen, status),
+        now=seen.now,
     )
 
 
-def _begin(seen: Seen, status: PolicyStatus, timing: Timing | None) -> PolicyStatus:
-    """The status with what was seen of suspend and schedule, and since when they stand.
+def _warns(seen: Seen, wanted: Due | None) -> bool:
+    """Whether Ready speaks of our clock: not where no slot starts anyway."""
+    return wanted is not None and bool(seen.clock)
+
+
+def _named(seen: Seen) -> list[Named]:
+    return [*seen.slots, *(Named(r.slot, r.name) for r in seen.runs if r.slot)]
+
+
+def _recorded(seen: Seen, status: PolicyStatus, schedule: Schedule) -> frozenset[datetime]:
+    """The slots that have run at their time."""
+    return early.counting(
+        status.early, _named(seen), now=seen.now, policy=seen.name, zone=schedule.zone
+    )
+
+
+def _beginning(seen: Seen, status: PolicyStatus) -> datetime:
+    """What was noted once is never before the creation, but for one by a clock that was ahead."""
+    return status.resumed_at or seen.created
+
+
+def _begin(
+    seen: Seen, status: PolicyStatus, timing: Timing | None
+) -> tuple[PolicyStatus, tuple[MissedSlots, ...]]:
+    """The status with what was seen of suspend and schedule, and since when they stand; and what
+    had not started by then, and never will.
 
     Also where there is no schedule to be read: one may be mended while suspended.
     """
     suspended = seen.spec is not None and seen.spec.suspend
     meaning = timing.schedule.meaning if timing else None
-    since = status.resumed_at
-    if (status.suspended and not suspended) or status.schedule != meaning:
-        # Not now: what was due between the edit and this look, while nobody ran, is caught up.
-        since = max(seen.edited or seen.now, since or seen.created)
-    return changed(status, suspended=suspended, schedule=meaning, resumed_at=since)
+    old = Schedule.of_meaning(status.schedule) if status.schedule else None
+    since = begun = status.resumed_at
+    before = _beginning(seen, status)
+    # Not now: what was due between the edit and this look, while nobody ran, is caught up.
+    edited = max(min(seen.edited or seen.now, seen.now), before)
+    other = status.schedule != meaning and not (
+        old is not None and timing is not None and same_slots(old, timing.schedule, seen.now)
+    )
+    if (status.suspended and not suspended) or other:
+        since = edited
+    elif not suspended and seen.resumed is not None and before < seen.resumed <= seen.now:
+        # It was suspended and resumed while nobody looked: what passed meanwhile is not caught up.
+        since = edited = seen.resumed
+    lost: tuple[MissedSlots, ...] = ()
+    if old is not None and not status.suspended and (suspended or since != begun):
+        known = _known(seen, status, old)
+        lost = dropped(old, known, edited=edited, timing=timing)
+    status = changed(status, suspended=suspended, schedule=meaning, resumed_at=since)
+    if lost:
+        status = changed(
+            status,
+            missed=with_missed(status.missed, lost, status.last_slot),
+            last_slot=lost[-1].last,
+        )
+    return status, lost
 
 
-def _carry_out(seen: Seen, status: PolicyStatus, timing: Timing, wanted: Due) -> Decision:
+def _carry_out(
+    seen: Seen,
+    status: PolicyStatus,
+    timing: Timing | None,
+    wanted: Due | None,
+    lost: tuple[MissedSlots, ...],
+) -> Decision:
+    """The decision, given what was dropped on the way; `status` has counted that already."""
+    if timing is None or wanted is None:
+        return Decision(status, missed=lost, news=lost)
     told = status.missed
     news = wanted.missed
     if continues(told, news, status.last_slot):
         news = news[1:]
-    after = LONGEST_WAIT
+    after = CLOCK_POLL if seen.clock else LONGEST_WAIT
     if wanted.waits:
         after = OVERLAP_POLL
     elif wanted.next_run is not None:
-        after = min(max(wanted.next_run - seen.now, timedelta(0)), LONGEST_WAIT)
+        after = min(max(wanted.next_run - seen.now, timedelta(0)), after)
     return Decision(
         status=changed(
             status,
@@ -190,9 +238,10 @@ def _carry_out(seen: Seen, status: PolicyStatus, timing: Timing, wanted: Due) ->
             last_slot=wanted.passed or status.last_slot,
         ),
         slot=wanted.slot,
+        again=wanted.slot is not None and early.covers(status.early, wanted.slot),
         after=after,
-        missed=wanted.missed,
-        news=news,
+        missed=(*lost, *wanted.missed),
+        news=(*lost, *news),
     )
 
 
@@ -207,13 +256,21 @@ def _timing(seen: Seen) -> tuple[Timing | None, UserError | None]:
 
 
 def _due(seen: Seen, status: PolicyStatus, timing: Timing) -> Due:
-    known = Known(
-        begin=max(seen.created, status.resumed_at or seen.created),
-        last_slot=status.last_slot,
-        recorded={slot for slot in _recorded(seen) if not _is_far(slot, seen.now)},
-    )
     unfinished = [r.slot for r in seen.runs if r.slot and not r.finished]
+    known = _known(seen, status, timing.schedule)
     return due(timing, known, now=seen.now, busy=min(unfinished, default=None))
+
+
+def _known(seen: Seen, status: PolicyStatus, schedule: Schedule) -> Known:
+    set_at = [seen.stepped] if seen.stepped else []
+    if status.early is not None:
+        set_at.append((datetime.min.replace(tzinfo=UTC), status.early.seen))
+    return Known(
+        begin=_beginning(seen, status),
+        last_slot=status.last_slot,
+        recorded=_recorded(seen, status, schedule),
+        set_at=set_at,
+    )
 
 
 def _never(timing: Timing) -> UserError:
@@ -231,7 +288,7 @@ def _local(moment: datetime, timing: Timing) -> str:
     return local.strftime("%Y-%m-%d %H:%M:%S" if local.second else "%Y-%m-%d %H:%M")
 
 
-def _valid(seen: Seen, timing: Timing | None) -> str:
+def _valid(seen: Seen, status: PolicyStatus, timing: Timing | None) -> str:
     """What Ready says of a policy that can run, with warnings where there are any."""
     spec = seen.spec
     if spec is None:
@@ -242,19 +299,19 @@ def _valid(seen: Seen, timing: Timing | None) -> str:
     warnings = (
         density_warning(timing.schedule, rules_of(spec)),
         jitter_warning(timing.schedule, spec.schedule.jitter),
-        _far_warning(seen),
+        early.warning(status.early, _named(seen), seen.now),
+        _clock_warning(seen),
     )
     told = "; and ".join(w for w in warnings if w)
     return f"{said}, but {told}" if told else said
 
 
-def _far_warning(seen: Seen) -> str | None:
-    far = max((s for s in _recorded(seen) if _is_far(s, seen.now)), default=None)
-    if far is None:
+def _clock_warning(seen: Seen) -> str | None:
+    if not seen.clock or (seen.spec is not None and seen.spec.suspend):
         return None
     return (
-        f"a Backup or its artifacts name the slot {format_time(far)}, which is over a day ahead, "
-        "as a clock that was ahead leaves it: it is ignored; delete that Backup and what it made"
+        f"{seen.clock}: slots start by the API server's time, and nothing is marked or swept until "
+        "they agree; check the time of the nodes"
     )
 
 

@@ -20,6 +20,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
+from cronsim.cronsim import SpecItem
 
 from backstay.domain.calendar import load_zone
 from backstay.domain.errors import UserError
@@ -48,6 +49,11 @@ _RANGES: Final = MappingProxyType(
 )
 _FIRST_LOOK: Final = datetime(2024, 1, 1, tzinfo=UTC)
 """From here a schedule must find a slot; cronsim looks 50 years ahead."""
+_DAYS: Final = range(1, 32)
+_AROUND: Final = timedelta(days=2 * 366)
+"""Zones are compared from so long before now until twice that after it."""
+_STRIDE: Final = timedelta(hours=12)
+"""No zone changes its clocks twice within this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +81,19 @@ class Schedule:
 
     @property
     def meaning(self) -> str:
-        """What the schedule says, in one line: equal for two ways of writing the same."""
+        """What the schedule says, in one line that of_meaning() reads again."""
         return f"{self._expression} {self.zone.key}"
+
+    @classmethod
+    def of_meaning(cls, text: str) -> "Schedule | None":
+        """Given what `meaning` said once, return that schedule; None if today's zone files or
+        rules do not know it any more.
+        """
+        cron, _, zone = text.rpartition(" ")
+        try:
+            return cls.parse(cron, zone)
+        except UserError:
+            return None
 
     def after(self, instant: datetime) -> Iterator[datetime]:
         """Given an aware instant, yield every slot (UTC) strictly after it, in order."""
@@ -110,6 +127,59 @@ class Schedule:
             else:
                 beyond = middle
         return newest
+
+
+def same_slots(one: Schedule, other: Schedule, now: datetime) -> bool:
+    """Given two schedules, return whether they name the same slots, however they are written: the
+    same minutes, hours and days, and zones whose clocks are the same for years around now.
+    """
+    return _sets(one) == _sets(other) and (
+        one.zone.key == other.zone.key or _shifts(one.zone, now) == _shifts(other.zone, now)
+    )
+
+
+def _sets(schedule: Schedule) -> tuple[object, ...]:
+    sim = CronSim(schedule._expression, _FIRST_LOOK)
+    weekdays = frozenset(_weekday(item) for item in sim.weekdays)
+    days = frozenset(sim.days)
+    every_day, every_weekday = days >= set(_DAYS), weekdays >= set(range(7))
+    matter: tuple[object, ...] = (days, weekdays, sim.day_and)
+    if (every_day and every_weekday) or (not sim.day_and and (every_day or every_weekday)):
+        matter = ()  # "or" with every day is every day
+    elif every_weekday:
+        matter = (days,)
+    elif every_day:
+        matter = (weekdays,)
+    return frozenset(sim.minutes), frozenset(sim.hours), frozenset(sim.months), matter
+
+
+def _weekday(item: SpecItem) -> SpecItem:
+    """Sunday is 0 and 7."""
+    return (item[0] % 7, item[1]) if isinstance(item, tuple) else item % 7
+
+
+def _shifts(zone: ZoneInfo, now: datetime) -> list[tuple[datetime, timedelta | None]]:
+    """From when on a zone's clocks are how far from UTC, for years around now, to the minute."""
+
+    def offset(moment: datetime) -> timedelta | None:
+        return moment.astimezone(zone).utcoffset()
+
+    moment = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - _AROUND
+    end = moment + 3 * _AROUND
+    found = [(moment, offset(moment))]
+    while moment < end:
+        after = moment + _STRIDE
+        if offset(after) != found[-1][1]:
+            before, beyond = moment, after
+            while beyond - before > timedelta(minutes=1):
+                middle = before + (beyond - before) / 2
+                if offset(middle) == found[-1][1]:
+                    before = middle
+                else:
+                    beyond = middle
+            found.append((beyond, offset(after)))
+        moment = after
+    return found
 
 
 def _expression(cron: str) -> str:

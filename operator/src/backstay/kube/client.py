@@ -28,10 +28,12 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from backstay.domain import objects
+from backstay.domain import brakes, objects
+from backstay.domain.brakes import Brake
 from backstay.domain.clock import Clock
 from backstay.domain.errors import DataError, NotFound
 from backstay.domain.objects import Obj
+from backstay.kube.clock_memory import ClockMemory
 from backstay.kube.errors import TRANSPORT_ERRORS, Busy, from_response, from_transport
 from backstay.kube.login import Login
 from backstay.kube.resources import POD, Resource
@@ -77,8 +79,8 @@ class Client:
     """Get, list, create, patch and delete on one API server.
 
     Given a login, a clock, the fence that every write asks (raises Fatal), the timeout of one
-    request, and optionally `on_request` for metrics. To be made inside the running loop, and to
-    be closed (`async with`).
+    request, and optionally `on_request` for metrics and what the Lease remembers of our clock. To
+    be made inside the running loop, and to be closed (`async with`).
     """
 
     def __init__(
@@ -89,8 +91,10 @@ class Client:
         fence: Fence = unfenced,
         timeout: timedelta = timedelta(seconds=60),
         on_request: OnRequest | None = None,
+        memory: ClockMemory | None = None,
     ) -> None:
         self._login = login
+        self._memory = memory
         self._clock = clock
         self._fence = fence
         self._on_request = on_request
@@ -135,6 +139,18 @@ class Client:
     def skew(self) -> timedelta | None:
         """Return how far our clock was ahead of the API server's at its last answer."""
         return self._skew
+
+    def clock_brake(self) -> Brake | None:
+        """Return why our clock is not to be believed, so that nothing may be marked or deleted by
+        it; None if nothing speaks against it.
+        """
+        return brakes.clock(self._skew) or (self._memory.brake() if self._memory else None)
+
+    def clock_skipped(self) -> tuple[datetime, datetime] | None:
+        """Return the time (after, until] that our clock, and the API server's with it, skipped."""
+        if self._memory is None or brakes.clock_off(self._skew):
+            return None
+        return self._memory.skipped()
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Obj:
         """Given an address, return the object. Raise NotFound if there is none."""

@@ -6,6 +6,8 @@ Invariants:
   duration times `HOLD`; everybody else waits for its whole duration from when they *saw* the
   last renewal. Both are measured on the own monotonic clock: clocks are never compared, and
   two processes can both believe to lead only if one's clock runs a fifth slower.
+- The Lease is also the memory of our clock (clock_memory): a write that replaces renewTime carries
+  what there is to note of the difference.
 - Every change tests the resourceVersion: of two who reach for the Lease, one gets 409.
 - After the deadline `fence()` raises Fatal for ever: a lost Lease is not taken again by the
   same process, which is to end.
@@ -27,6 +29,7 @@ from backstay.domain.clock import Clock
 from backstay.domain.errors import BackstayError, Conflict, Fatal, NotFound
 from backstay.domain.objects import Obj, dig
 from backstay.kube.client import Client
+from backstay.kube.clock_memory import ClockMemory
 from backstay.kube.resources import LEASE
 
 log = logging.getLogger(__name__)
@@ -83,6 +86,8 @@ class Elector:
         self._lost = False
         self._version = ""
         self._seen: _Seen | None = None
+        self.memory = ClockMemory(clock, namespace, name)
+        """What the Lease remembers of our clock."""
 
     def deadline(self) -> float | None:
         """Return until when (monotonic seconds) we may write, None before the first time."""
@@ -129,7 +134,7 @@ class Elector:
             return
         self._lost = True
         body = self._body(holder="")
-        body["metadata"] = {"resourceVersion": self._version}
+        body["metadata"] = {"resourceVersion": self._version, **self.memory.metadata()}
         try:
             await self._client.patch(LEASE, self._name, self._namespace, body)
         except BackstayError as error:
@@ -176,7 +181,8 @@ class Elector:
         lease = await self._client.find(LEASE, self._name, self._namespace)
         if lease is None:
             body = self._body(self._identity, acquired=True, transitions=0)
-            body["metadata"] = {"name": self._name, "namespace": self._namespace}
+            address = {"name": self._name, "namespace": self._namespace}
+            body["metadata"] = {**address, **self.memory.metadata(anew=True)}
             return self._hold(await self._client.create(LEASE, body), sent)
         holder = dig(lease, "spec", "holderIdentity", default="")
         if holder == self._identity:
@@ -186,6 +192,7 @@ class Elector:
             return _Turn.TAKEN
         if holder and not self._expired(lease):
             return _Turn.FAILED
+        self.memory.take_over(lease)
         transitions = dig(lease, "spec", "leaseTransitions", default=0) + 1
         changes = {"acquireTime": self._stamp(), "leaseTransitions": transitions}
         sent = self._clock.monotonic()
@@ -206,13 +213,14 @@ class Elector:
         return now - self._seen.since >= float(lasts)
 
     def _hold(self, lease: Obj, sent: float) -> _Turn:
+        self.memory.written(lease)
         self._version = objects.version(lease)
         self._deadline = sent + self._duration.total_seconds() * HOLD
         return _Turn.HELD
 
     async def _write(self, version: str, changes: Obj) -> Obj:
         body = self._body(self._identity)
-        body["metadata"] = {"resourceVersion": version}
+        body["metadata"] = {"resourceVersion": version, **self.memory.metadata()}
         body["spec"] |= changes
         return await self._client.patch(LEASE, self._name, self._namespace, body)
 

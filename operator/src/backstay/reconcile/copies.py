@@ -138,7 +138,7 @@ class CopiesReconciler:
         policy = world.policies.get((namespace, name))
         spec = parse_policy_spec(policy) if policy is not None else None
         planned = await self._planned(namespace, name, spec)
-        brake = brakes.clock(self._client.skew)
+        brake = self._client.clock_brake()
         return copies_seen(world, (namespace, name), self._clock.now(), planned, brake)
 
     async def _planned(

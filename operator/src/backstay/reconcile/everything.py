@@ -51,7 +51,7 @@ class Everything:
 
     async def _look(self) -> None:
         world = await gather_all(self._client)
-        brake = brakes.clock(self._client.skew)
+        brake = self._client.clock_brake()
         for backup in (b for found in world.backups.values() for b in found):
             if dig(backup, "status", "phase") not in FINAL_PHASES:
                 self._enqueue(keys.backup(objects.namespace(backup), objects.name(backup)))

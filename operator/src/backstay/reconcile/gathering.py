@@ -201,7 +201,7 @@ async def gather(client: Client, clock: Clock, place: Place) -> Seen:
 
     # By name: contents have no namespace, so a LIST would look at those of the whole cluster.
     await each(client, (partial(find, name) for name in sorted(world.content_names(place))))
-    return await asyncio.to_thread(world.seen, place, clock.now(), brakes.clock(client.skew))
+    return await asyncio.to_thread(world.seen, place, clock.now(), client.clock_brake())
 
 
 async def read(client: Client, place: Place) -> World:

@@ -16,6 +16,7 @@ from backstay.domain import brakes, labels, naming, objects, policy
 from backstay.domain.calendar import load_zone
 from backstay.domain.carriers import identity, is_adopted, is_good, point_of, record_of
 from backstay.domain.clock import Clock
+from backstay.domain.early import Named
 from backstay.domain.errors import AlreadyExists, DataError, UserError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.times import parse_time
@@ -37,8 +38,14 @@ WHY: Final[Mapping[MissReason, str]] = MappingProxyType(
         MissReason.COALESCED: "a newer slot was due as well, and its run stands for both",
         MissReason.BLACKOUT: "it fell into a blackout window",
         MissReason.OVERLAP: "an earlier run of this policy took too long",
+        MissReason.CLOCK: "a clock that was wrong and was set passed over it, or gave its run to "
+        "another slot; check the time of the nodes",
+        MissReason.EDITED: "the schedule was edited, or the policy suspended, before it started",
     }
 )
+
+WANTED: Final = frozenset({MissReason.BLACKOUT, MissReason.COALESCED, MissReason.EDITED})
+"""Reasons that somebody chose, or that cost nothing: no warning."""
 
 RECHECK: Final = timedelta(minutes=4)
 """How long what Ready says of claims and classes may stand: shorter than the time between two
@@ -74,7 +81,7 @@ class PolicyReconciler:
             return None
         seen, decision = await self._decide(key, obj)
         if decision.slot is not None and seen.spec is not None:
-            await self._create_run(obj, seen.spec, decision.slot)
+            await self._create_run(obj, seen.spec, decision.slot, again=decision.again)
         await self._tell_missed(obj, decision.news)
         await self._tell_ignored(obj, decision.ignored)
         await write_status(self._client, BACKUP_POLICY, obj, decision.status)
@@ -126,8 +133,10 @@ class PolicyReconciler:
             namespace=namespace,
             name=name,
             edited=_edited(obj),
+            resumed=_resumed(obj),
             clock=brakes.clock_off(self._client.skew),
-            now=self._clock.now(),
+            stepped=self._client.clock_skipped(),
+            now=brakes.slots_now(self._clock.now(), self._client.skew),
             created=parse_time(dig(obj, "metadata", "creationTimestamp")),
             generation=int(dig(obj, "metadata", "generation", default=0)),
             status=policy_status(obj),
@@ -143,14 +152,14 @@ class PolicyReconciler:
             + [point for backup in backups for point in _copies(backup)],
         )
 
-    async def _create_run(self, obj: Obj, spec: PolicySpec, slot: datetime) -> None:
-        """Create the slot's Backup, or find that it exists: a slot has one Backup, ever."""
+    async def _create_run(self, obj: Obj, spec: PolicySpec, slot: datetime, *, again: bool) -> None:
+        """Create the slot's Backup, or find that it exists: a slot has one Backup, ever, and one
+        more if it has run before its time.
+        """
         namespace, name = objects.namespace(obj), objects.name(obj)
         zone = load_zone(spec.schedule.time_zone if spec.schedule else "UTC")
-        for candidate in (
-            naming.backup_name(name, slot, zone),
-            naming.backup_name_alternative(name, slot, zone),
-        ):
+        names = naming.backup_names_again if again else naming.backup_names
+        for candidate in names(name, slot, zone):
             body: Obj = {
                 "metadata": {
                     "name": candidate,
@@ -178,7 +187,7 @@ class PolicyReconciler:
         the two tells it again, under the same name.
         """
         for missed in news:
-            wanted = missed.reason in (MissReason.BLACKOUT, MissReason.COALESCED)
+            wanted = missed.reason in WANTED
             slot = format_time(missed.first)
             await self._events.tell(
                 obj,
@@ -189,15 +198,15 @@ class PolicyReconciler:
             )
 
     async def _tell_ignored(self, obj: Obj, last_slot: datetime | None) -> None:
-        """One Event when a lastSlot of the far future is taken back, before it is."""
+        """One Event when a lastSlot that is ahead of now is taken back, before it is."""
         if last_slot is None:
             return
         slot = format_time(last_slot)
         await self._events.tell(
             obj,
             "LastSlotIgnored",
-            f"status.lastSlot: {slot} is over a day ahead, as a clock that was ahead leaves it: "
-            "it is ignored, and the schedule goes on; check the time of the nodes",
+            f"status.lastSlot: {slot} is ahead of now, as a clock that was ahead leaves it: it "
+            "is ignored, and the schedule goes on; check the time of the nodes",
             type="Warning",
             attempt=slot,
         )
@@ -211,7 +220,7 @@ class PolicyReconciler:
                 obj,
                 now.reason,
                 now.message,
-                type="Normal" if now.status == "True" else "Warning",
+                type="Normal" if now.reason == "Valid" else "Warning",
                 attempt=format_time(now.last_transition_time),
             )
 
@@ -236,6 +245,21 @@ def _edited(obj: Obj) -> datetime | None:
     return max(map(parse_time, times), default=None)
 
 
+def _resumed(obj: Obj) -> datetime | None:
+    """When suspend was last written by somebody who wrote nothing else of the spec, by the API
+    server's word: as the time moves only with the value, it was another one before.
+    """
+    alone = [
+        entry["time"]
+        for entry in dig(obj, "metadata", "managedFields", default=[])
+        if entry.get("time")
+        and entry.get("operation") == "Update"
+        and not entry.get("subresource")
+        and set(dig(entry, "fieldsV1", "f:spec", default={})) == {"f:suspend"}
+    ]
+    return max(map(parse_time, alone), default=None)
+
+
 def _copies(obj: Obj) -> list[policy.GoodPoint]:
     """The rolling copies that a Backup shows as good and there."""
     return [
@@ -245,8 +269,9 @@ def _copies(obj: Obj) -> list[policy.GoodPoint]:
     ]
 
 
-def _slots(snapshots: Sequence[Obj]) -> list[datetime]:
+def _slots(snapshots: Sequence[Obj]) -> list[Named]:
     """Slots of the schedule that the artifacts name; an ad-hoc run or another tool fills none."""
     ours = [s for s in snapshots if not is_adopted(s)]
     scheduled = [s for s in ours if point_of(s).run_type is labels.RunType.CRONJOB]
-    return [r.slot for r in map(record_of, scheduled) if r]
+    records = [(record_of(s), identity(s, labels.BACKUP)) for s in scheduled]
+    return [Named(record.slot, run) for record, run in records if record]

@@ -96,7 +96,7 @@ class RetentionReconciler:
         if brake is not None:
             log.warning("%s (ahead by %s)", brake.message, self._client.skew)
         else:
-            log.info("clocks agree again: retention goes on")
+            log.info("the clock is to be believed again: retention goes on")
 
     async def _tell(self, policy: Obj, conditions: tuple[Condition, ...]) -> bool:
         await tell_held(self._client, self._events, policy, conditions)

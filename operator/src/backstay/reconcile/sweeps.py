@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final, TypeAlias
 
-from backstay.domain import brakes, objects
+from backstay.domain import objects
 from backstay.domain.clock import Clock
 from backstay.domain.mirror import content_of
 from backstay.domain.objects import Obj, dig
@@ -44,7 +44,7 @@ class SweepReconciler:
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given the key of all sweeps, finish what has lost its snapshot to a sweep."""
         leaving, disks = await self._look()
-        if brakes.clock(self._client.skew) is not None:
+        if self._client.clock_brake() is not None:
             return None  # The resync comes back to it.
         work = Work(self._client)
         waits: list[timedelta] = []
