@@ -100,6 +100,8 @@ LabelText = Annotated[str, Field(max_length=253)]
 NoteText = Annotated[str, Field(max_length=1024)]
 POSITION_MAX: Final = 1024
 """Characters of a dump's position. A longer one is left out, and stands beside the dump only."""
+SERVER_MAX: Final = 128
+"""Characters of a server's identity. A longer one is left out."""
 VERSION_MAX: Final = 128
 """Characters of a version. A longer one is cut: MySQL forks say much beside the number."""
 VersionText = Annotated[str, Field(max_length=VERSION_MAX)]
@@ -205,6 +207,13 @@ class DumpStatus(Model):
         f"as a binary log's file, position and GTID. One of more than {POSITION_MAX} characters "
         "stands in FILE.json only.",
         max_length=POSITION_MAX,
+    )
+    server: str | None = Field(
+        default=None,
+        description="What the server says that it is, where it says anything that stays: "
+        "PostgreSQL's system identifier, MySQL's server_uuid. MariaDB, MongoDB and Redis have "
+        "none.",
+        max_length=SERVER_MAX,
     )
     uid: int | None = Field(default=None, ge=0, description="Owner of the file.")
     gid: int | None = Field(default=None, ge=0, description="Group of the file.")

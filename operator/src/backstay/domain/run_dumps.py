@@ -14,6 +14,7 @@ from typing import Final
 
 from backstay.api.backup import (
     POSITION_MAX,
+    SERVER_MAX,
     VERSION_MAX,
     DumpState,
     DumpStatus,
@@ -104,6 +105,7 @@ def _follow_started(seen: Seen, dump: PlannedDump, entry: DumpStatus, look: Dump
                 format=look.format,
                 compression=look.compression,
                 position=_whole(look.position),
+                server=_identity(look.server),
                 uid=look.uid,
                 gid=look.gid,
             )
@@ -127,6 +129,13 @@ def _follow_started(seen: Seen, dump: PlannedDump, entry: DumpStatus, look: Dump
 def _whole(position: str | None) -> str | None:
     """Given a position, return it, or None where it is too long: a cut one would be wrong."""
     return position if position is None or len(position) <= POSITION_MAX else None
+
+
+def _identity(server: str | None) -> str | None:
+    """Given a server's identity, return it, or None where it is too long: cut, it would be
+    another's.
+    """
+    return server if server and len(server) <= SERVER_MAX else None
 
 
 def _progress(seen: Seen, entry: DumpStatus, look: DumpSeen) -> Decision:

@@ -51,6 +51,7 @@ class DumpSeen:
     format: str | None = None
     compression: str | None = None
     position: str | None = None
+    server: str | None = None
     uid: int | None = None
     gid: int | None = None
     message: str = ""

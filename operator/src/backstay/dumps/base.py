@@ -93,6 +93,8 @@ class DumpState:
     """Done: what the file as a whole is compressed by: zstd, gzip or none."""
     position: str | None = None
     """Done: where in the server's log of changes the dump stands, if that is known."""
+    server: str | None = None
+    """Done: what the server says that it is, if it says anything that stays."""
     uid: int | None = None
     gid: int | None = None
     finished_at: Annotated[AwareDatetime | None, Field(alias="finishedAt")] = None

@@ -117,6 +117,7 @@ class Dumping:
             format=found.format,
             compression=found.compression,
             position=found.position,
+            server=found.server,
             uid=found.uid,
             gid=found.gid,
             message=_said(found) or trouble,

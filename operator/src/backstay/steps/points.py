@@ -175,6 +175,7 @@ def _recorded_dump(dump: DumpStatus) -> DumpRecord:
         format=dump.format,
         compression=dump.compression,
         position=dump.position,
+        server=dump.server,
         uid=dump.uid or 0,
         gid=dump.gid or 0,
     )

@@ -100,6 +100,10 @@ positioned() { # Can the position be had without harm? Sets $located, the option
     fi
 }
 
+engine_server() { # MySQL's server_uuid stays with its data directory; MariaDB has none.
+    if try asked 'SELECT @@server_uuid'; then read -r server <"$lock/out"; fi
+}
+
 dumped() { # DATABASES and options for them
     [ -z "$waiting" ] || set -- "$waiting" "$@"
     # shellcheck disable=SC2086 # a list of words

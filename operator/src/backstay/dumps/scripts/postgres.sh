@@ -64,6 +64,7 @@ engine_check() { # DATABASES...
 
 engine_dump() { # DATABASES...: writes FILE.partial.
     login
+    named=${1:-postgres}
     tool_version=$(pg_dump --version) || tool_version=
     tool_version=${tool_version#*"(PostgreSQL) "}
     format=$set_format
@@ -148,6 +149,18 @@ engine_verify() { # Sets $server_version and $tool_version from the dump itself.
     ends_with "$wanted"
     server_version=$(expand "$file.partial" 2>/dev/null |
         sed -n '/^-- Dumped from database version /{s///p;q;}')
+}
+
+engine_server() { # The system identifier stays until initdb. Without psql it is not known.
+    command -v psql >/dev/null 2>&1 || return 0
+    query='SELECT system_identifier FROM pg_control_system()'
+    for database in "$named" postgres template1; do
+        connect_to "$database"
+        if try connected psql -XAtq -v ON_ERROR_STOP=1 -c "$query"; then
+            read -r server <"$lock/out"
+            return 0
+        fi
+    done
 }
 
 listing() {
