@@ -358,3 +358,9 @@ def test_a_dump_of_an_earlier_attempt_stands_for_nothing() -> None:
     retry = changed(TWO, attempt=2, dumps=(dump_status("a", DumpState.DONE, sha256=SHA),))
 
     assert dumps_on(retry, "data") == ()
+
+
+def test_the_path_on_the_claim_is_the_one_that_the_container_saw() -> None:
+    decision = run.decide(seen(STARTED, dump=replace(look_done(), path="real/shop.dump")))
+
+    assert the_dump(decision).path == "real/shop.dump"

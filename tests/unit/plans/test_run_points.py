@@ -177,6 +177,15 @@ def test_a_dump_that_is_another_one_after_the_cut_spoils_the_point(again: DumpSe
     assert the_point(decision).message == "dump shop was replaced before the snapshot was cut"
 
 
+def test_a_dump_that_lies_elsewhere_after_the_cut_fails_the_point() -> None:
+    moved = replace(look_done(), path="elsewhere/shop.dump")
+
+    decision = run.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks={"shop": moved}))
+
+    assert the_point(decision).result is PointResult.FAILED
+    assert "at elsewhere/shop.dump after it" in (the_point(decision).message or "")
+
+
 def test_a_dump_that_reads_as_failed_after_the_cut_spoils_the_point_with_its_own_words() -> None:
     again = look(DumpSight.FAILED, message="exec: there is no sh in the container")
 

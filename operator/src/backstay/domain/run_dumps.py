@@ -106,6 +106,7 @@ def _follow_started(seen: Seen, dump: PlannedDump, entry: DumpStatus, look: Dump
                 compression=look.compression,
                 position=_whole(look.position),
                 server=_identity(look.server),
+                path=look.path or entry.path,
                 uid=look.uid,
                 gid=look.gid,
             )

@@ -129,6 +129,8 @@ def _spoiled(dump: DumpStatus, look: DumpSeen) -> str:
         return f"dump {dump.name} reads as failed after the cut{colon(look.message)}"
     if look.sight is not DumpSight.DONE or look.sha256 != dump.sha256:
         return f"dump {dump.name} was replaced before the snapshot was cut"
+    if look.path is not None and look.path != dump.path:
+        return f"dump {dump.name} lay at {dump.path} before the cut, and at {look.path} after it"
     return ""
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from backstay.api.backup import PointResult, PointStatus
 from backstay.domain.job_sights import JobSeen
+from backstay.domain.mounts import Mount
 
 
 class DumpSight(StrEnum):
@@ -34,6 +35,8 @@ class DumpPlace:
     container_id: str
     claim: str
     path: str
+    mounts: tuple[Mount, ...] = ()
+    """The container's, in the order of its spec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class DumpSeen:
     compression: str | None = None
     position: str | None = None
     server: str | None = None
+    path: str | None = None
+    """Done: where the file really lies on its claim."""
     uid: int | None = None
     gid: int | None = None
     message: str = ""

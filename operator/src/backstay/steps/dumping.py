@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 from backstay.api.backup import PlannedDump
 from backstay.api.target import Preference
-from backstay.domain import objects
+from backstay.domain import mounts, objects
 from backstay.domain.errors import Conflict, DataError, NotFound, Transient, UserError
 from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight
 from backstay.dumps import ENGINES, roles
@@ -92,7 +93,8 @@ class Dumping:
         key = DumpKey(run, dump.name, attempt)
         if key in self._refused:
             return DumpSeen(DumpSight.FAILED, place, message=self._refused[key])
-        command = ENGINES[dump.engine].result(_task(run, dump, attempt))
+        task = replace(_task(run, dump, attempt), mounts=tuple(m.path for m in place.mounts))
+        command = ENGINES[dump.engine].result(task)
         try:
             found = parse_result(await self._streams.ask(_where(namespace, place), command))
         except UserError as error:
@@ -106,6 +108,10 @@ class Dumping:
                 found = self._refusal(key) or found
             except DataError as error:
                 trouble = error.message
+        try:
+            path = _real_path(dump, place, found)
+        except UserError as error:
+            return DumpSeen(DumpSight.FAILED, place, message=error.message)
         return DumpSeen(
             sight=DumpSight(found.state),
             place=place,
@@ -118,6 +124,7 @@ class Dumping:
             compression=found.compression,
             position=found.position,
             server=found.server,
+            path=path,
             uid=found.uid,
             gid=found.gid,
             message=_said(found) or trouble,
@@ -165,6 +172,13 @@ def _task(run: str, dump: PlannedDump, attempt: int) -> DumpTask:
         max_duration=dump.max_duration,
         min_free=dump.min_free,
     )
+
+
+def _real_path(dump: PlannedDump, place: DumpPlace, found: DumpState) -> str | None:
+    """Where a dump that is done lies on its claim. Raise UserError if that is elsewhere."""
+    if found.state is not State.DONE or found.at is None:
+        return None
+    return mounts.spot_of_file(dump.file, found.at, place.mounts, found.mounts, place.claim).path
 
 
 def _said(found: DumpState) -> str:

@@ -8,7 +8,7 @@
 #
 # Verbs (RUN: letters, digits, . _ -; ATTEMPT: a number from 1; FILE: an absolute path)
 #   start RUN ATTEMPT FILE NAME=VALUE... [-- ARGS...]   dump, then print what `result` prints
-#   result RUN ATTEMPT FILE                             read only, at once
+#   result RUN ATTEMPT FILE [MOUNT PATHS...]            read only, at once
 #   cancel RUN ATTEMPT FILE                             end that attempt if it runs
 #   probe                                               which tools are here
 # NAME=VALUE: seconds (the deadline), minfree (bytes), and what the engine takes; ARGS are its too.
@@ -107,9 +107,9 @@ replaced() { # Did another run's dump, which is FILE now, take the place of this
     [ "$value" -ge "$attempt" ]
 }
 
-report() { # Prints what judge found.
+report() { # MOUNT PATHS...: prints what judge found; of a dump, where it lies now.
     case $state in
-        done) say "{\"state\":\"done\",${done_line#?}" ;;
+        done) say "{\"state\":\"done\",$(whereabouts "$@"),${done_line#?}" ;;
         failed) say "{\"state\":\"failed\",${failed_line#?}" ;;
         running)
             size "$file.partial"
@@ -330,15 +330,17 @@ main() {
             probe
             exit 0
             ;;
-        result:4 | cancel:4) set_task "$2" "$3" "$4" ;;
+        result:[123] | cancel:[123]) refuse "$verb takes RUN ATTEMPT FILE" ;;
+        result:* | cancel:4) set_task "$2" "$3" "$4" ;;
         start:[123]) refuse 'start takes RUN ATTEMPT FILE and more' ;;
         start:*) set_task "$2" "$3" "$4" ;;
         *) refuse 'usage: probe | start RUN ATTEMPT FILE ... | result|cancel RUN ATTEMPT FILE' ;;
     esac
     case $verb in
         result)
+            shift 4
             judge
-            report
+            report "$@"
             ;;
         cancel) cancel ;;
         start)
