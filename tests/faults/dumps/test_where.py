@@ -12,7 +12,7 @@ import pytest
 from tests.faults.dumps.harness import Container, Shell
 
 from backstay.domain.errors import UserError
-from backstay.domain.mounts import Mount, spot_of_file
+from backstay.domain.mounts import Mount, path_of
 from backstay.dumps.base import LAST_LINE, DumpTask, State
 
 MOUNTED = """
@@ -66,7 +66,7 @@ def dumped(container: Container, file: str, prepare: str, claim: str) -> str:
     assert told.state is State.DONE, told
     assert told.at is not None
     try:
-        return spot_of_file(task.file, told.at, mounts(folder), told.mounts, claim).path
+        return path_of(task.file, told.at, mounts(folder), told.mounts, claim)
     except UserError as error:
         return error.message
 

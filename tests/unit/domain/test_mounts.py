@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backstay.domain.errors import UserError
-from backstay.domain.mounts import Lies, Mount, Spot, spot_of, spot_of_file
+from backstay.domain.mounts import Lies, Mount, mount_of, path_of
 
 MOUNTS = (
     Mount("/data", "data", "v"),
@@ -18,17 +18,17 @@ POINTS = ("/data", "/data/tmp", "/sub", "/expr", "/real/run")
 
 
 @pytest.mark.parametrize(
-    ("lies", "spot"),
+    ("lies", "claim", "path"),
     [
-        (Lies("/data", "/data"), Spot("data", "")),
-        (Lies("/data/x/y", "/data"), Spot("data", "x/y")),
-        (Lies("/sub", "/sub"), Spot("data", "a/b")),
-        (Lies("/sub/c", "/sub"), Spot("data", "a/b/c")),
-        (Lies("/real/run/c", "/real/run"), Spot("other", "c")),
+        (Lies("/data", "/data"), "data", "x.dump"),
+        (Lies("/data/x/y", "/data"), "data", "x/y/x.dump"),
+        (Lies("/sub", "/sub"), "data", "a/b/x.dump"),
+        (Lies("/sub/c", "/sub"), "data", "a/b/c/x.dump"),
+        (Lies("/real/run/c", "/real/run"), "other", "c/x.dump"),
     ],
 )
-def test_a_directory_lies_on_the_claim_of_its_mount(lies: Lies, spot: Spot) -> None:
-    assert spot_of(lies, MOUNTS, POINTS, "it") == spot
+def test_a_file_lies_on_the_claim_of_its_real_mount(lies: Lies, claim: str, path: str) -> None:
+    assert path_of("/link/x.dump", lies, MOUNTS, POINTS, claim) == path
 
 
 @pytest.mark.parametrize(
@@ -41,22 +41,20 @@ def test_a_directory_lies_on_the_claim_of_its_mount(lies: Lies, spot: Spot) -> N
         (Lies("/data/tmp/x", "/data/tmp"), "on volume scratch, which is not a claim"),
         (Lies("/expr/x", "/expr"), "behind a subPathExpr of claim data"),
         (Lies("/data/vol/x", "/data", apart=True), "in a file system of its own inside claim data"),
+        (Lies("/real/run", "/real/run"), "on claim other, not on claim data; name it by its real"),
     ],
 )
-def test_what_no_snapshot_of_a_claim_holds_is_refused_in_words(lies: Lies, words: str) -> None:
+def test_what_no_snapshot_of_the_claim_holds_is_refused_in_words(lies: Lies, words: str) -> None:
     with pytest.raises(UserError) as caught:
-        spot_of(lies, MOUNTS, POINTS, "file /data/x")
+        path_of("/data/x", lies, MOUNTS, POINTS, "data")
     assert caught.value.message.startswith("file /data/x")
     assert words in caught.value.message
 
 
 def test_a_mount_point_that_could_not_be_entered_matches_nothing() -> None:
     with pytest.raises(UserError, match="on no claim"):
-        spot_of(Lies("/data/x", "/data"), MOUNTS, ("", "", "", "", ""), "it")
+        mount_of(Lies("/data/x", "/data"), MOUNTS, ("", "", "", "", ""), "it")
 
 
-def test_a_file_on_another_claim_than_planned_is_refused_with_the_remedy() -> None:
-    found = spot_of_file("/link/x.dump", Lies("/sub", "/sub"), MOUNTS, POINTS, "data")
-    assert found == Spot("data", "a/b/x.dump")
-    with pytest.raises(UserError, match="on claim data, not on claim other; name it by its real"):
-        spot_of_file("/link/x.dump", Lies("/sub", "/sub"), MOUNTS, POINTS, "other")
+def test_which_claim_is_known_also_behind_a_sub_path_expr() -> None:
+    assert mount_of(Lies("/expr/x", "/expr"), MOUNTS, POINTS, "it").claim == "data"

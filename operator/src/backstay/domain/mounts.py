@@ -39,20 +39,10 @@ class Lies:
     """It lies in another file system than its mount point: the mount's snapshot lacks it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """A place on a claim."""
-
-    claim: str
-    path: str
-    """From the root of the claim."""
-
-
-def spot_of(lies: Lies, mounts: Sequence[Mount], points: Sequence[str], what: str) -> Spot:
+def mount_of(lies: Lies, mounts: Sequence[Mount], points: Sequence[str], what: str) -> Mount:
     """Given where a directory lies, the container's mounts, and the real paths of their mount
-    points in that order, return its place on a claim. `what` is what lies there, for people.
-
-    Raise UserError, in words, if it lies on none, or where its path on the claim is not known.
+    points in that order, return the claim's mount that it lies on. `what` is what lies there, for
+    people. Raise UserError, in words, if it lies on none.
     """
     if not lies.real:
         raise UserError("PlaceUnknown", f"{what}: where it lies could not be seen in the container")
@@ -75,27 +65,29 @@ def spot_of(lies: Lies, mounts: Sequence[Mount], points: Sequence[str], what: st
             f"{what} really lies in {lies.real}, in a file system of its own inside claim "
             f"{mount.claim} (a subvolume or an export), which no snapshot of the claim holds",
         )
+    return mount
+
+
+def path_of(
+    file: str, lies: Lies, mounts: Sequence[Mount], points: Sequence[str], claim: str
+) -> str:
+    """Given a file, where its directory lies, mounts and their points as `mount_of` takes them, and
+    the claim that it should be on, return its path from the root of the claim.
+
+    Raise UserError, in words, if it lies elsewhere, or behind a subPathExpr.
+    """
+    mount = mount_of(lies, mounts, points, f"file {file}")
+    if mount.claim != claim:
+        raise UserError(
+            "OffTheClaim",
+            f"file {file} really lies in {lies.real}, on claim {mount.claim}, not on claim "
+            f"{claim}; name it by its real path, or remove the link",
+        )
     if mount.sub_path is None:
         raise UserError(
             "PlaceUnknown",
-            f"{what} really lies in {lies.real}, behind a subPathExpr of claim {mount.claim}, "
-            "whose value is not known outside the container",
+            f"file {file} really lies in {lies.real}, behind a subPathExpr of claim {claim}, whose "
+            "value is not known outside the container",
         )
-    rest = lies.real[len(lies.mount.rstrip("/")) :]
-    return Spot(mount.claim, "/".join(p for p in (mount.sub_path, rest.strip("/")) if p))
-
-
-def spot_of_file(
-    file: str, lies: Lies, mounts: Sequence[Mount], points: Sequence[str], claim: str
-) -> Spot:
-    """Given a file, where its directory lies, mounts and their points as `spot_of` takes them, and
-    the claim that it should be on, return its place there. Raise UserError if it lies elsewhere.
-    """
-    spot = spot_of(lies, mounts, points, f"file {file}")
-    if spot.claim != claim:
-        raise UserError(
-            "OffTheClaim",
-            f"file {file} really lies in {lies.real}, on claim {spot.claim}, not on claim {claim}; "
-            "name it by its real path, or remove the link",
-        )
-    return Spot(claim, "/".join(p for p in (spot.path, basename(file)) if p))
+    rest = lies.real[len(lies.mount.rstrip("/")) :].strip("/")
+    return "/".join(p for p in (mount.sub_path, rest, basename(file)) if p)

@@ -73,6 +73,12 @@ class Record:
     namespace_uid: str
     claim: ClaimRecord
     dumps: tuple[DumpRecord, ...] = ()
+    together: tuple[str, ...] = ()
+    """The claims that were frozen together for this point: theirs of this run fit together."""
+    spread: int | None = None
+    """Seconds between the first and the last cut of the run; None: there was one, or it is not
+    known.
+    """
     dropped: tuple[str, ...] = ()
     """What was left out for want of room: `claim.labels`, `dumps.versions`, `dumps.position`,
     `dumps.server`.
@@ -118,6 +124,8 @@ def parse_record(text: str) -> Record:
         namespace_uid=reader.text("namespaceUid"),
         claim=_claim(reader.child("claim")),
         dumps=tuple(_dump(child) for child in reader.children("dumps")),
+        together=reader.texts("together"),
+        spread=reader.number("spread") if reader.has("spread") else None,
         dropped=reader.texts("dropped"),
     )
 
@@ -192,6 +200,8 @@ def _to_json(record: Record) -> dict[str, object]:
             }
             for dump in record.dumps
         ],
+        "together": list(record.together),
+        "spread": record.spread,
         "dropped": list(record.dropped),
     }
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from backstay.api.backup import PointResult, PointStatus
 from backstay.domain.job_sights import JobSeen
 from backstay.domain.mounts import Mount
+from backstay.domain.server_data import DataDirectory
 
 
 class DumpSight(StrEnum):
@@ -55,6 +56,10 @@ class DumpSeen:
     compression: str | None = None
     position: str | None = None
     server: str | None = None
+    data: tuple[DataDirectory, ...] | None = None
+    """Done: where the server keeps its data; None: it did not say."""
+    points: tuple[str, ...] = ()
+    """Done: what the mounts of its place really are."""
     path: str | None = None
     """Done: where the file really lies on its claim."""
     uid: int | None = None

@@ -204,6 +204,26 @@ def _mount(pod: Obj, mount: Obj, volume: Obj) -> Mount:
     )
 
 
+def may_hold_data(pod: Obj, mount: Mount) -> bool:
+    """Given a pod and a mount in it, return whether a program may keep data there: it may write to
+    it, and what is there is not made up by Kubernetes, such as a Secret.
+    """
+    volumes = {v["name"]: v for v in dig(pod, "spec", "volumes", default=[])}
+    made_up = {"secret", "configMap", "downwardAPI", "projected"}
+    return not mount.read_only and not made_up & set(volumes[mount.volume])
+
+
+def claims_written(pod: Obj, container: Obj) -> frozenset[str]:
+    """Given a pod and the spec of one of its containers, return the claims that it may write to,
+    as a file system or as a block device.
+    """
+    volumes = {v["name"]: v for v in dig(pod, "spec", "volumes", default=[])}
+    mounted = [_mount(pod, m, volumes[m["name"]]) for m in container.get("volumeMounts") or []]
+    devices = [_claim_of(pod, volumes[d["name"]]) for d in container.get("volumeDevices") or []]
+    files = [m.claim for m in mounted if not m.read_only]
+    return frozenset(c for c in (*files, *devices) if c)
+
+
 def claims_of(pod: Obj) -> frozenset[str]:
     """Given a pod, return the claims that it has."""
     volumes = dig(pod, "spec", "volumes", default=[])

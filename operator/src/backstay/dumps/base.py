@@ -34,6 +34,7 @@ from backstay.api.common import Model
 from backstay.api.dumps import PasswordSource, Server
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.mounts import Lies
+from backstay.domain.server_data import DataDirectory
 
 _SHOWN = 300  # characters of a foreign answer that are worth showing
 
@@ -100,6 +101,8 @@ class DumpState:
     """Done: where FILE's directory lies now."""
     mounts: tuple[str, ...] = ()
     """Done: the real paths of the task's mounts, "" for what could not be entered."""
+    data: tuple[DataDirectory, ...] | None = None
+    """Done: where the server keeps its data, as it said; None if it did not say."""
     server: str | None = None
     """Done: what the server says that it is, if it says anything that stays."""
     uid: int | None = None

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from backstay.api.backup import PlannedDump
 from backstay.api.target import Preference
-from backstay.domain import mounts, objects
+from backstay.domain import objects
 from backstay.domain.errors import Conflict, DataError, NotFound, Transient, UserError
+from backstay.domain.mounts import Mount, path_of
 from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight
-from backstay.dumps import ENGINES, roles
+from backstay.dumps import ENGINES, layout, roles
 from backstay.dumps.base import DumpState, DumpTask, State, parse_result
+from backstay.dumps.layout import Layout
 from backstay.kube.client import Client
 from backstay.kube.resources import SECRET
 from backstay.steps.streams import Streams, Where
@@ -125,6 +127,8 @@ class Dumping:
             position=found.position,
             server=found.server,
             path=path,
+            data=found.data,
+            points=found.mounts,
             uid=found.uid,
             gid=found.gid,
             message=_said(found) or trouble,
@@ -159,6 +163,19 @@ class Dumping:
             log.info("role of the database in pod %s: %s", place.pod, error.message)
             return None
 
+    async def layout(
+        self, namespace: str, pod: str, container: str, mounts: Sequence[Mount]
+    ) -> Layout | None:
+        """Given a container and its mounts, return what databases keep there; None if it does not
+        say, such as one without a shell.
+        """
+        try:
+            printed = await self._streams.ask(Where(namespace, pod, container), layout.ask(mounts))
+            return layout.parse_layout(printed)
+        except (Transient, NotFound, Conflict, UserError, DataError) as error:
+            log.info("layout of container %s of pod %s: %s", container, pod, error.message)
+            return None
+
 
 def _where(namespace: str, place: DumpPlace) -> Where:
     return Where(namespace, place.pod, place.container)
@@ -178,7 +195,7 @@ def _real_path(dump: PlannedDump, place: DumpPlace, found: DumpState) -> str | N
     """Where a dump that is done lies on its claim. Raise UserError if that is elsewhere."""
     if found.state is not State.DONE or found.at is None:
         return None
-    return mounts.spot_of_file(dump.file, found.at, place.mounts, found.mounts, place.claim).path
+    return path_of(dump.file, found.at, place.mounts, found.mounts, place.claim)
 
 
 def _said(found: DumpState) -> str:

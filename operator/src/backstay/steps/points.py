@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Rules
 from backstay.domain.record import ClaimRecord, DumpRecord, Record, build_record
 from backstay.domain.retention import tiers_for_new
+from backstay.domain.run_status import spread_of
 from backstay.domain.run_values import CreateSnapshot
 from backstay.domain.times import parse_time
 from backstay.kube.client import Client
@@ -113,6 +115,12 @@ class PointWriter:
         record = record_of(pair.snapshot)
         if record is None:
             raise DataError(f"VolumeSnapshot {namespace}/{name} has no readable record")
+        frozen = status.plan.together if status.plan else ()
+        record = replace(
+            record,
+            together=next((g.claims for g in frozen if new.claim in g.claims), ()),
+            spread=spread_of(status),
+        )
         await snapshots.mark_good(self._client, pair, tiers=tiers, record=build_record(record))
 
     async def mark_failed(self, namespace: str, name: str, run: str) -> None:

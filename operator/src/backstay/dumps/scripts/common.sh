@@ -207,6 +207,7 @@ publish() { # FILE.partial has passed: makes it FILE.
     facts="$facts,\"sha256\":\"$sha256\",\"bytes\":$bytes,\"seconds\":$((now - began))"
     facts="$facts,\"engine\":\"$engine\",\"format\":\"$format\",\"compression\":\"$compression\""
     [ -z "$position" ] || facts="$facts,\"position\":$(json_string "$position")"
+    [ -z "$data" ] || facts="$facts,\"data\":[${data#,}]"
     [ -z "$server" ] || facts="$facts,\"server\":$(json_string "$server")"
     facts="$facts,\"versions\":$versions,\"uid\":$(id -u),\"gid\":$(id -g)"
     must write "$lock/json" "{$facts,\"finishedAt\":\"$(date -u +%Y-%m-%dT%H:%M:%SZ)\"}"
@@ -249,7 +250,7 @@ start() { # ARGS...
     report
 }
 
-engine_server() { :; } # Sets $server, what says that it is this one, where an engine has that.
+engine_server() { :; } # Sets $server, who it is, and $data, where its data is, if it says that.
 
 # ---- the command line --------------------------------------------------------------------------
 
@@ -322,7 +323,7 @@ main() {
     read -r main_pid rest </proc/self/stat
     identify "$main_pid" || refuse 'cannot read /proc/self/stat: is /proc mounted?'
     main_born=$born
-    guard_pid='' digest_pid='' gentle='' engine_threads=${engine_threads:-4} sha256='' position='' server='' verb=${1:-}
+    guard_pid='' digest_pid='' gentle='' engine_threads=${engine_threads:-4} sha256='' position='' server='' data='' verb=${1:-}
     set_seconds='' set_minfree=0 set_host='' set_port='' set_user=''
     set_password_env='' set_password_file='' set_password_stdin='' set_database='' set_auth=''
     case $verb:$# in

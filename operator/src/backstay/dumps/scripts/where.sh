@@ -43,6 +43,16 @@ lies() { # DIRECTORY: prints where it lies, as JSON; without the fields where th
         "$(json_string "$real")" "$(json_string "$mount")" "$apart"
 }
 
+holds() { # NAME DIRECTORY: the server keeps data there: adds it to $data.
+    data="$data,{\"name\":$(json_string "$1"),\"path\":$(json_string "$2"),\"at\":$(lies "$2")}"
+}
+
+holds_links() { # DIRECTORY: and in the directories that links in it lead to.
+    for entry in "$1"/*; do
+        if [ -L "$entry" ] && [ -d "$entry" ]; then holds "${entry##*/}" "$entry"; fi
+    done
+}
+
 whereabouts() { # MOUNT PATHS...: prints where FILE lies, and where each of these really is.
     printf '"at":%s,"mounts":[' "$(lies "$directory")"
     comma=''
