@@ -16,7 +16,8 @@ from tests.support.hook_world import HookFate
 from tests.support.run_things import CutFate, DumpFate
 from tests.support.run_world import REFUSAL, World
 
-from backstay.api.backup import BackupPhase, PointResult, RunPlan
+from backstay.api.backup import BackupPhase, ClaimGroup, PointResult, RunPlan
+from backstay.api.common import changed
 from backstay.api.hooks import PlannedHook, Stage
 from backstay.domain import run
 from backstay.domain.errors import BackstayError, Conflict
@@ -65,12 +66,19 @@ class Story:
     """Minutes."""
 
     @property
+    def frozen(self) -> bool:
+        """Whether the claims belong together: there are several, and hooks hold."""
+        return len(self.claims) > 1 and any(h.holds for h in self.before)
+
+    @property
     def plan(self) -> RunPlan:
         dumps = tuple(planned_dump(name, max_duration=DEADLINE) for name in self.homes)
+        before = tuple(changed(h, freezes=self.frozen and h.holds) for h in self.before)
         return plan(
             *self.claims,
             dumps=dumps,
-            hooks=planned_hooks(*self.before, after=self.after, max_freeze=self.max_freeze),
+            together=(ClaimGroup(claims=self.claims),) if self.frozen else (),
+            hooks=planned_hooks(*before, after=self.after, max_freeze=self.max_freeze),
             retries=self.retries,
             cut_timeout=DEADLINE,
             ready_timeout=2 * DEADLINE,
@@ -234,12 +242,25 @@ def check_end(world: World) -> None:
     assert (over.status, over.actions, over.after) == (status, (), None)
 
 
+def check_together(world: World, story: Story) -> None:
+    """Claims that belong together are good of one attempt, all or none; but one that was marked
+    keeps its mark where the other went away before its own, and no other is taken beside it.
+    """
+    good = [p for p in world.status.points if p.result is PointResult.GOOD]
+    if not story.frozen:
+        return
+    assert len({p.attempt for p in good}) <= 1
+    taken_away = {"delete", "claims made anew"} & set(story.faults.values())
+    assert len(good) in (0, len(story.claims)) or (taken_away and story.kills)
+
+
 @given(stories(faulty=True))
 @settings(max_examples=60, deadline=None)
 def test_whatever_goes_wrong_the_run_ends_and_tells_the_truth(story: Story) -> None:
     world = tell(story)
 
     check_end(world)
+    check_together(world, story)
     event(world.status.phase.value)
 
 

@@ -254,6 +254,7 @@ def look_done(sha256: str = SHA) -> DumpSeen:
         format="custom",
         compression="zstd",
         position="binlog.7 at 42",
+        server="7301",
         uid=999,
         gid=998,
     )

@@ -89,6 +89,8 @@ class Containers(Answering):
             "finishedAt": "2026-11-22T00:33:00Z",
             "format": "custom",
             "compression": "none",
+            "at": {"real": "/data", "mount": "/data", "apart": False},
+            "mounts": ["/data"],
         }
 
 

@@ -140,6 +140,11 @@ def test_all_databases_users_and_rights_restore_into_an_empty_server(
     shop.sql("DROP USER 'o''wner'@'%'")
 
 
+def test_mariadb_says_nothing_that_stays_of_who_it_is(dash_pod: Container, shop: Server) -> None:
+    state = dump(dash_pod, shop)
+    assert (state.state, state.server) == (State.DONE, None), state
+
+
 def test_the_position_in_the_binary_log_is_on_record(dash_pod: Container, shop: Server) -> None:
     at = shop.sql("SHOW MASTER STATUS").split("\t")
     state = dump(dash_pod, shop)

@@ -16,7 +16,7 @@ from tests.faults.dumps.harness import Container, Shell, leftovers, session
 from tests.support.postgres import Server
 from tests.support.waiting import eventually
 
-from backstay.api.dumps import Postgres
+from backstay.api.dumps import Globals, Postgres
 from backstay.dumps import ENGINES
 from backstay.dumps.base import DumpState, DumpTask, State, parse_result
 
@@ -154,6 +154,37 @@ def test_a_name_with_quotes_is_data_in_every_shell(pod: Container) -> None:
         f'{pod.environment["PGHOST"]}/.s.PGSQL.5432" failed: '
         'FATAL: database "o\'no \\ "x" ü" does not exist'
     )
+
+
+IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
+
+
+def test_the_servers_identity_is_on_record(pod: Container, shop: Server) -> None:
+    state = dump(pod)
+    assert (state.state, state.server) == (State.DONE, shop.sql(IDENTIFIER)), state
+
+
+def test_the_servers_identity_is_on_record_for_a_dump_of_all(
+    dash_pod: Container, shop: Server
+) -> None:
+    state = dash_pod.run(POSTGRES.start(dash_pod.task(), Postgres(globals=Globals.ONLY)))
+    assert (state.state, state.server) == (State.DONE, shop.sql(IDENTIFIER)), state
+
+
+def test_a_server_that_does_not_say_who_it_is_is_dumped_all_the_same(
+    dash_pod: Container, shop: Server
+) -> None:
+    shop.sql("CREATE ROLE plain LOGIN; GRANT pg_read_all_data TO plain")
+    for database in ("postgres", "template1"):
+        shop.sql("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM public", database)
+    try:
+        spec = Postgres(databases=("postgres",), user="plain")
+        state = dash_pod.run(POSTGRES.start(dash_pod.task(), spec))
+    finally:
+        shop.sql("DROP OWNED BY plain; DROP ROLE plain")
+        for database in ("postgres", "template1"):
+            shop.sql("GRANT EXECUTE ON FUNCTION pg_control_system() TO public", database)
+    assert (state.state, state.server) == (State.DONE, None), state
 
 
 def test_a_database_that_is_not_there_fails(dash_pod: Container) -> None:

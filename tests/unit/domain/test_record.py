@@ -30,6 +30,7 @@ DUMP = DumpRecord(
     format="custom",
     compression="zstd",
     position="binlog.7 at 42",
+    server="7301",
 )
 CLAIM = ClaimRecord(
     name="data-pg-0",
@@ -80,13 +81,22 @@ def test_the_versions_are_the_next_to_go() -> None:
     assert found.dropped == ("claim.labels", "dumps.versions")
 
 
-def test_positions_are_the_last_to_go() -> None:
+def test_positions_go_after_the_versions() -> None:
     wordy = replace(DUMP, position="x" * 1024)
     text = build_record(replace(RECORD, dumps=(wordy,) * 8))
     assert len(text.encode()) <= SIZE_LIMIT
     found = parse_record(text)
     assert found.dumps == (replace(DUMP, versions={}, position=None),) * 8
     assert found.dropped == ("claim.labels", "dumps.versions", "dumps.position")
+
+
+def test_the_servers_identities_are_the_last_to_go() -> None:
+    wordy = replace(DUMP, server="x" * 128)
+    text = build_record(replace(RECORD, dumps=(wordy,) * 20))
+    assert len(text.encode()) <= SIZE_LIMIT
+    found = parse_record(text)
+    assert found.dumps == (replace(DUMP, versions={}, position=None, server=None),) * 20
+    assert found.dropped[-1] == "dumps.server"
 
 
 def test_a_record_that_cannot_be_made_small_is_refused_with_the_remedy() -> None:
@@ -104,10 +114,11 @@ def test_unknown_fields_are_ignored() -> None:
 
 def test_optional_fields_may_be_absent() -> None:
     raw: dict[str, Any] = json.loads(build_record(RECORD))
-    for name in ("format", "compression", "position", "versions"):
+    for name in ("format", "compression", "position", "server", "versions"):
         del raw["dumps"][0][name]
     (dump,) = parse_record(json.dumps(raw)).dumps
-    assert dump == replace(DUMP, format=None, compression=None, position=None, versions={})
+    bare = replace(DUMP, format=None, compression=None, position=None, server=None, versions={})
+    assert dump == bare
     del raw["dumps"], raw["dropped"], raw["claim"]["class"], raw["claim"]["labels"]
     found = parse_record(json.dumps(raw))
     assert (found.dumps, found.claim.storage_class, found.claim.labels) == ((), None, {})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from backstay.api.dumps import Postgres
 from backstay.domain.errors import DataError
+from backstay.domain.mounts import Lies
 from backstay.dumps import ENGINES
 from backstay.dumps.base import DumpState, DumpTask, State, parse_result
 
@@ -29,7 +31,11 @@ DONE = {
     "finishedAt": "2026-11-22T00:32:05Z",
     "format": "custom",
     "compression": "zstd",
+    "at": {"real": "/data/a b", "mount": "/data", "apart": False},
+    "mounts": ["/data", ""],
 }
+
+NO_FACTS = {"replacedRun", "replacedAttempt", "mounts"}
 
 
 def test_arguments_are_positional_and_the_script_is_not_among_them() -> None:
@@ -44,6 +50,11 @@ def test_arguments_are_positional_and_the_script_is_not_among_them() -> None:
 def test_a_duration_is_rounded_up_to_whole_seconds() -> None:
     task = DumpTask("run-1", 1, "/f", timedelta(milliseconds=1200))
     assert ENGINES["postgres"].start(task, Postgres()).argv[7] == "seconds=2"
+
+
+def test_a_result_is_asked_for_with_the_mounts_of_the_container() -> None:
+    command = ENGINES["postgres"].result(replace(TASK, mounts=("/data", "/a b")))
+    assert command.argv[6:] == ("/data/a b/shop.dump", "/data", "/a b")
 
 
 @pytest.mark.parametrize("verb", ["result", "cancel"])
@@ -67,10 +78,12 @@ def test_a_finished_dump_is_read_with_all_its_facts() -> None:
         finished_at=datetime(2026, 11, 22, 0, 32, 5, tzinfo=UTC),
         format="custom",
         compression="zstd",
+        at=Lies("/data/a b", "/data"),
+        mounts=("/data", ""),
     )
 
 
-@pytest.mark.parametrize("fact", sorted(DONE.keys() - {"replacedRun", "replacedAttempt"}))
+@pytest.mark.parametrize("fact", sorted(DONE.keys() - NO_FACTS))
 def test_a_finished_dump_without_a_fact_is_refused(fact: str) -> None:
     told = {name: value for name, value in DONE.items() if name != fact}
     with pytest.raises(DataError, match="cannot be understood"):

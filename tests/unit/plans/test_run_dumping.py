@@ -25,6 +25,7 @@ from tests.support.builders import (
 
 from backstay.api.backup import (
     POSITION_MAX,
+    SERVER_MAX,
     VERSION_MAX,
     BackupPhase,
     BackupStatus,
@@ -135,6 +136,7 @@ def test_a_dump_that_is_done_is_written_down_with_all_that_is_known_of_it() -> N
         format="custom",
         compression="zstd",
         position="binlog.7 at 42",
+        server="7301",
         uid=999,
         gid=998,
     )
@@ -148,6 +150,13 @@ def test_a_position_that_is_too_long_for_the_status_is_left_out_and_never_cut() 
         decision = run.decide(seen(STARTED, dump=replace(look_done(), position=position)))
 
         assert the_dump(decision).position == kept
+
+
+def test_a_servers_identity_that_is_too_long_is_left_out_and_never_cut() -> None:
+    for server, kept in (("x" * SERVER_MAX, "x" * SERVER_MAX), ("x" * (SERVER_MAX + 1), None)):
+        decision = run.decide(seen(STARTED, dump=replace(look_done(), server=server)))
+
+        assert the_dump(decision).server == kept
 
 
 def test_a_version_that_is_too_long_for_the_status_is_cut() -> None:
@@ -349,3 +358,9 @@ def test_a_dump_of_an_earlier_attempt_stands_for_nothing() -> None:
     retry = changed(TWO, attempt=2, dumps=(dump_status("a", DumpState.DONE, sha256=SHA),))
 
     assert dumps_on(retry, "data") == ()
+
+
+def test_the_path_on_the_claim_is_the_one_that_the_container_saw() -> None:
+    decision = run.decide(seen(STARTED, dump=replace(look_done(), path="real/shop.dump")))
+
+    assert the_dump(decision).path == "real/shop.dump"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from tests.support.builders import (
@@ -13,22 +14,34 @@ from tests.support.builders import (
     PENDING_POINT,
     READY_POINT,
     dump_status,
+    hook_place,
+    hook_status,
     look,
     look_done,
     minutes,
     place,
     plan,
     planned_dump,
+    planned_hook,
+    planned_hooks,
     point_status,
     seen,
     status,
 )
 
-from backstay.api.backup import BackupPhase, DumpState, PointResult, PointStatus
+from backstay.api.backup import (
+    BackupPhase,
+    BackupStatus,
+    ClaimGroup,
+    DumpState,
+    PointResult,
+    PointStatus,
+)
 from backstay.api.common import changed
+from backstay.api.hooks import HookState, HookStatus
 from backstay.domain import run
 from backstay.domain.errors import DataError
-from backstay.domain.run_status import dumps_on
+from backstay.domain.run_status import claims_to_cut, dumps_on
 from backstay.domain.run_values import (
     AT_ONCE,
     LONGEST_POLL,
@@ -177,6 +190,15 @@ def test_a_dump_that_is_another_one_after_the_cut_spoils_the_point(again: DumpSe
     assert the_point(decision).message == "dump shop was replaced before the snapshot was cut"
 
 
+def test_a_dump_that_lies_elsewhere_after_the_cut_fails_the_point() -> None:
+    moved = replace(look_done(), path="elsewhere/shop.dump")
+
+    decision = run.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks={"shop": moved}))
+
+    assert the_point(decision).result is PointResult.FAILED
+    assert "at elsewhere/shop.dump after it" in (the_point(decision).message or "")
+
+
 def test_a_dump_that_reads_as_failed_after_the_cut_spoils_the_point_with_its_own_words() -> None:
     again = look(DumpSight.FAILED, message="exec: there is no sh in the container")
 
@@ -291,3 +313,90 @@ def test_a_driver_whose_clock_is_wrong_does_not_shorten_the_wait_for_readiness()
 def test_a_run_without_its_plan_is_an_error_for_a_person(phase: BackupPhase) -> None:
     with pytest.raises(DataError, match=f"in phase {phase} has no plan"):
         run.decide(seen(changed(ASKED, phase=phase, plan=None), points={"data": CUT_POINT}))
+
+
+FREEZE = planned_hook("stop", freezes=True)
+HELD = hook_status("stop", HookState.DONE, at=hook_place("data", "wal"))
+PAIR = plan(
+    "data", "wal", hooks=planned_hooks(FREEZE), together=(ClaimGroup(claims=("data", "wal")),)
+)
+
+
+def frozen(phase: BackupPhase = BackupPhase.UPLOADING, **values: Any) -> BackupStatus:
+    """A run of two claims that belong together, both cut while a hook froze them."""
+    cut = tuple(point_status(c, cut_at=NOW - minutes(1)) for c in ("data", "wal"))
+    defaults: dict[str, Any] = {"plan": PAIR, "hooks": (HELD,), "points": cut}
+    return status(phase, **defaults | values)
+
+
+def results(decision: Decision) -> list[PointResult]:
+    return [p.result for p in decision.status.points]
+
+
+def test_points_that_belong_together_are_marked_when_all_of_them_are_ready() -> None:
+    half = run.decide(seen(frozen(), points={"data": READY_POINT, "wal": CUT_POINT}))
+    both = run.decide(seen(frozen(), points={"data": READY_POINT, "wal": READY_POINT}))
+
+    assert (half.actions, results(half)) == ((), [PointResult.PENDING] * 2)
+    assert both.actions == (MarkGood("data"), MarkGood("wal"))
+    assert results(both) == [PointResult.GOOD] * 2
+
+
+def test_a_point_that_was_marked_before_the_process_died_is_followed_by_the_other() -> None:
+    marked = replace(READY_POINT, result=PointResult.GOOD)
+    decision = run.decide(seen(frozen(), points={"data": marked, "wal": READY_POINT}))
+
+    assert decision.actions == (MarkGood("wal"),)
+    assert results(decision) == [PointResult.GOOD] * 2
+
+
+def test_a_point_that_fails_takes_along_those_that_belong_together_with_it() -> None:
+    decision = run.decide(seen(frozen(), points={"data": READY_POINT, "wal": PointSeen()}))
+
+    assert results(decision) == [PointResult.FAILED] * 2
+    assert not [a for a in decision.actions if isinstance(a, MarkGood)]
+    assert decision.status.points[0].message == (
+        "claim wal, which belongs together with it, failed"
+    )
+
+
+@pytest.mark.parametrize(
+    "hooks",
+    [
+        (),
+        (hook_status("stop", HookState.DONE, at=hook_place("data")),),
+        (hook_status("stop", HookState.DONE, at=hook_place("data", "wal"), attempt=2),),
+        (hook_status("other", HookState.DONE, at=hook_place("data", "wal")),),
+    ],
+    ids=["none", "of one claim", "of another attempt", "that freezes nothing"],
+)
+def test_points_that_nothing_froze_together_fail(hooks: tuple[HookStatus, ...]) -> None:
+    ready = {"data": READY_POINT, "wal": READY_POINT}
+    decision = run.decide(seen(frozen(hooks=hooks), points=ready))
+
+    assert results(decision) == [PointResult.FAILED] * 2
+    assert "no hook froze data, wal together" in (decision.status.points[0].message or "")
+
+
+def test_a_claim_whose_dump_failed_leaves_the_other_uncut() -> None:
+    dumps = (dump_status("a", DumpState.FAILED, at=place("wal")),)
+    of = frozen(BackupPhase.DUMPING, plan=changed(PAIR, dumps=(planned_dump("a"),)), dumps=dumps)
+
+    assert claims_to_cut(changed(of, points=())) == ()
+
+
+def test_a_claim_is_not_cut_alone_beside_one_that_is_good_of_another_attempt() -> None:
+    good = point_status("data", PointResult.GOOD)
+    of = frozen(BackupPhase.DUMPING, attempt=2, points=(good,), hooks=())
+
+    assert claims_to_cut(of) == ()
+
+
+def test_the_time_between_the_cuts_is_recorded() -> None:
+    first, second = frozen().points
+    apart = changed(second, cut_at=NOW - minutes(0.5))
+    far_off = changed(second, cut_at=NOW - minutes(9000))  # the driver's clock; asked for 2 min ago
+    ready = {"data": READY_POINT, "wal": READY_POINT}
+    for entry, spread in ((apart, 30), (far_off, 60)):
+        decision = run.decide(seen(frozen(points=(first, entry)), points=ready))
+        assert decision.status.spread == spread

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from backstay.api.policy import LabelExpression, LabelSelector, SelectorOperator
 from backstay.domain import sourcing
 from backstay.domain.errors import UserError
+from backstay.domain.mounts import Mount
 from backstay.domain.objects import Obj
 from backstay.domain.sights import DumpPlace
 
@@ -257,7 +259,29 @@ def test_a_file_lies_on_the_claim_of_its_longest_mount(
         pod(mounts=mounts, volumes=VOLUMES), dump="shop", container=None, file=file
     )
 
-    assert place == DumpPlace("pg-0", "uid-pg-0", "postgres", "cri://postgres", claim, path)
+    where = replace(place, mounts=())
+    assert where == DumpPlace("pg-0", "uid-pg-0", "postgres", "cri://postgres", claim, path)
+    assert [m.path for m in place.mounts] == [m["mountPath"] for m in mounts]
+
+
+def test_what_is_mounted_in_a_container_is_read_from_its_pod() -> None:
+    read_only = claim_volume("r", "shared")
+    read_only["persistentVolumeClaim"]["readOnly"] = True
+    mounts = (
+        mount("/data", "v", subPath="/a/"),
+        mount("/r", "r"),
+        mount("/tmp", "tmp"),
+        mount("/x", "w", subPathExpr="$(POD)"),
+    )
+
+    found = sourcing.mounts_of(pod(mounts=mounts, volumes=(*VOLUMES, read_only)), "postgres")
+
+    assert found == (
+        Mount("/data", "data", "v", "a"),
+        Mount("/r", "shared", "r", read_only=True),
+        Mount("/tmp", "", "tmp"),
+        Mount("/x", "dumps", "w", None),
+    )
 
 
 @pytest.mark.parametrize(

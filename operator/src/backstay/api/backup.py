@@ -9,9 +9,9 @@ from pydantic import Field
 
 from backstay.api.common import Duration, Model, Size, Time
 from backstay.api.dumps import EngineChoice
-from backstay.api.hooks import HOOKS_MAX, HookStatus, PlannedHooks
+from backstay.api.hooks import HOOKS_MAX, ClaimName, HookStatus, PlannedHooks
 from backstay.api.meta import Column, CrdMeta
-from backstay.api.policy import CLAIMS_MAX, DUMPS_MAX
+from backstay.api.policy import CLAIMS_MAX, DUMPS_MAX, Consistency
 from backstay.api.rolling import SERIES_MAX, PlannedRolling
 from backstay.api.shapes import NAME_MAX, ObjectName
 from backstay.api.target import Target
@@ -100,6 +100,8 @@ LabelText = Annotated[str, Field(max_length=253)]
 NoteText = Annotated[str, Field(max_length=1024)]
 POSITION_MAX: Final = 1024
 """Characters of a dump's position. A longer one is left out, and stands beside the dump only."""
+SERVER_MAX: Final = 128
+"""Characters of a server's identity. A longer one is left out."""
 VERSION_MAX: Final = 128
 """Characters of a version. A longer one is cut: MySQL forks say much beside the number."""
 VersionText = Annotated[str, Field(max_length=VERSION_MAX)]
@@ -126,6 +128,14 @@ class PlannedDump(EngineChoice):
     min_free: Size = Field(description="Space that stays free beside the dump.")
 
 
+class ClaimGroup(Model):
+    """Claims that one container writes to, and that a hook freezes together."""
+
+    claims: tuple[ClaimName, ...] = Field(
+        description="Their points are good together, or not at all.", max_length=CLAIMS_MAX
+    )
+
+
 class RunPlan(Model):
     """What the run does, frozen when it starts: later edits of the policy do not reach it."""
 
@@ -137,6 +147,14 @@ class RunPlan(Model):
         default=(), description="Dumps to take before.", max_length=DUMPS_MAX
     )
     hooks: PlannedHooks | None = Field(default=None, description="Commands around the cut.")
+    consistency: Consistency = Field(
+        default=Consistency.PER_POD, description="What has to fit together."
+    )
+    together: tuple[ClaimGroup, ...] = Field(
+        default=(),
+        description="Claims that one container writes to, frozen together.",
+        max_length=CLAIMS_MAX,
+    )
     pools: tuple[PoolName, ...] = Field(
         default=(),
         description="Pools that an attempt takes a slot of: global, node/NAME, driver/NAME.",
@@ -205,6 +223,13 @@ class DumpStatus(Model):
         f"as a binary log's file, position and GTID. One of more than {POSITION_MAX} characters "
         "stands in FILE.json only.",
         max_length=POSITION_MAX,
+    )
+    server: str | None = Field(
+        default=None,
+        description="What the server says that it is, where it says anything that stays: "
+        "PostgreSQL's system identifier, MySQL's server_uuid. MariaDB, MongoDB and Redis have "
+        "none.",
+        max_length=SERVER_MAX,
     )
     uid: int | None = Field(default=None, ge=0, description="Owner of the file.")
     gid: int | None = Field(default=None, ge=0, description="Group of the file.")
@@ -332,6 +357,12 @@ class BackupStatus(Model):
     )
     tiers: str | None = Field(
         default=None, description="Tiers of the points, for printing.", max_length=128
+    )
+    spread: int | None = Field(
+        default=None,
+        ge=0,
+        description="Seconds between the first cut and the last, where there are several. Only "
+        "claims that plan.together names fit together.",
     )
     size: str | None = Field(
         default=None,

@@ -68,6 +68,10 @@ class BeforeHook(Model):
             "has(self.command) != has(self.session)",
             "a hook is either a command or a session: set exactly one of them",
         ),
+        (
+            "!has(self.freezes) || !self.freezes || !has(self.onError) || self.onError == 'Fail'",
+            "a hook with freezes must have onError Fail: a freeze that failed froze nothing",
+        ),
     )
 
     name: LabelName = Field(
@@ -80,6 +84,12 @@ class BeforeHook(Model):
     )
     session: Session | None = Field(
         default=None, description="A command that is held open while the snapshots are cut."
+    )
+    freezes: bool = Field(
+        default=False,
+        description="While it holds, nothing is written to any claim of its pod, such as by "
+        "fsfreeze or by processes that are stopped: snapshots of several claims that are cut "
+        "meanwhile fit together. A database's backup mode is no freeze: it goes on writing.",
     )
     timeout: Duration = Field(
         default=timedelta(seconds=30),
@@ -143,6 +153,12 @@ class Hooks(Model):
             "!self.after.exists(a, a.name == b.name))",
             "a session is ended by its own end: no after hook may have its name",
         ),
+        (
+            "!has(self.before) || self.before.all(b, !has(b.freezes) || !b.freezes || "
+            "has(b.session) || (has(self.after) && self.after.exists(a, a.name == b.name)))",
+            "a hook with freezes has to hold over the cut: make it a session, or add the after "
+            "hook of its name that undoes it",
+        ),
     )
 
     before: tuple[BeforeHook, ...] = Field(
@@ -190,6 +206,9 @@ class PlannedHook(Model):
     undo_timeout: Duration = Field(description="Deadline of what undoes it.")
     on_error: OnError = Field(description="What a failure means.")
     undo_on_error: OnError = Field(description="What a failure to undo it means.")
+    freezes: bool = Field(
+        default=False, description="Nothing is written to its pod's claims while it holds."
+    )
 
     @property
     def holds(self) -> bool:

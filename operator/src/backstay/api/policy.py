@@ -131,8 +131,23 @@ class Source(Model):
     )
 
 
+class Consistency(StrEnum):
+    """What fits together when it is restored."""
+
+    PER_POD = "PerPod"
+    PER_CLAIM = "PerClaim"
+
+
 class Snapshot(Model):
     """CSI snapshots of the claims."""
+
+    consistency: Consistency = Field(
+        default=Consistency.PER_POD,
+        description="PerPod: what one container writes to several claims of the run counts only if "
+        "a hook with freezes held over all their cuts, and a database that is dumped must have all "
+        "of its data, or none, on the claims of the run. PerClaim: each claim is of its own "
+        "moment, and nothing is said of several together; the dumps are what counts.",
+    )
 
     class_name: ObjectName | None = Field(
         default=None,

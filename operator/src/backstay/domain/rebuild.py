@@ -202,6 +202,7 @@ def _dump(dump: DumpRecord, record: Record, point: PointStatus) -> DumpStatus:
         format=dump.format,
         compression=dump.compression,
         position=dump.position,
+        server=dump.server,
         uid=dump.uid,
         gid=dump.gid,
     )

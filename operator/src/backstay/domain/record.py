@@ -1,8 +1,8 @@
 """The `record` annotation: what is needed to restore a point and to rebuild its Backup.
 
 Invariants: it is at most SIZE_LIMIT bytes of UTF-8; what does not fit is left out in a fixed
-order (the claim's labels, then the tools' versions, then positions) and named in `dropped`; a
-reader ignores fields that it does not know, and refuses what it cannot understand.
+order (the claim's labels, the tools' versions, positions, the servers' identities) and named in
+`dropped`; a reader ignores fields that it does not know, and refuses what it cannot understand.
 """
 
 import json
@@ -40,6 +40,10 @@ class DumpRecord:
     """What the file as a whole is compressed by: zstd, gzip or none."""
     position: str | None = None
     """Where in the server's log of changes it stands, if that is known."""
+    server: str | None = None
+    """What the server says that it is, if it says anything that stays: another server on the same
+    claim has another one.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +78,16 @@ class Record:
     namespace_uid: str
     claim: ClaimRecord
     dumps: tuple[DumpRecord, ...] = ()
+    together: tuple[str, ...] = ()
+    """The claims that were frozen together for this point: theirs of this run fit together."""
+    spread: int | None = None
+    """Seconds between the first and the last cut of the run; None: there was one, or it is not
+    known.
+    """
     dropped: tuple[str, ...] = ()
-    """What was left out for want of room: `claim.labels`, `dumps.versions`, `dumps.position`."""
+    """What was left out for want of room: `claim.labels`, `dumps.versions`, `dumps.position`,
+    `dumps.server`.
+    """
 
 
 def build_record(record: Record) -> str:
@@ -84,7 +96,7 @@ def build_record(record: Record) -> str:
     Raise DataError if it is too large even without all that may be left out.
     """
     smaller = record
-    for shrink in (None, _without_labels, _without_versions, _without_positions):
+    for shrink in (None, _without_labels, _without_versions, _without_positions, _without_servers):
         smaller = shrink(smaller) if shrink else record
         text = json.dumps(_to_json(smaller), ensure_ascii=False, separators=(",", ":"))
         if len(text.encode()) <= SIZE_LIMIT:
@@ -117,6 +129,8 @@ def parse_record(text: str) -> Record:
         namespace_uid=reader.text("namespaceUid"),
         claim=_claim(reader.child("claim")),
         dumps=tuple(_dump(child) for child in reader.children("dumps")),
+        together=reader.texts("together"),
+        spread=reader.number("spread") if reader.has("spread") else None,
         dropped=reader.texts("dropped"),
     )
 
@@ -166,6 +180,11 @@ def _without_positions(record: Record) -> Record:
     return replace(record, dumps=dumps, dropped=(*record.dropped, "dumps.position"))
 
 
+def _without_servers(record: Record) -> Record:
+    dumps = tuple(replace(dump, server=None) for dump in record.dumps)
+    return replace(record, dumps=dumps, dropped=(*record.dropped, "dumps.server"))
+
+
 def _to_json(record: Record) -> dict[str, object]:
     claim = record.claim
     return {
@@ -201,9 +220,12 @@ def _to_json(record: Record) -> dict[str, object]:
                 "format": dump.format,
                 "compression": dump.compression,
                 "position": dump.position,
+                "server": dump.server,
             }
             for dump in record.dumps
         ],
+        "together": list(record.together),
+        "spread": record.spread,
         "dropped": list(record.dropped),
     }
 
@@ -236,6 +258,7 @@ def _dump(reader: "_Reader") -> DumpRecord:
         format=reader.optional("format"),
         compression=reader.optional("compression"),
         position=reader.optional("position"),
+        server=reader.optional("server"),
     )
 
 

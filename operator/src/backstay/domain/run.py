@@ -46,6 +46,7 @@ from backstay.domain.run_status import (
     ignored,
     plan_of,
     short,
+    spread_of,
 )
 from backstay.domain.run_values import (
     AT_ONCE,
@@ -181,7 +182,7 @@ def _cut(seen: Seen) -> Decision:
 
 
 def _leave_cut(seen: Seen, status: BackupStatus, actions: Sequence[Action]) -> Decision:
-    judged = run_points.with_hooks_judged(status)
+    judged = run_points.with_groups_judged(run_points.with_hooks_judged(status))
     if not _pending(judged):
         return _end_attempt(seen, judged, actions)
     uploading = changed(judged, phase=BackupPhase.UPLOADING, pools=())
@@ -254,6 +255,7 @@ def _ended(seen: Seen, status: BackupStatus, why: str | None) -> BackupStatus:
         completed_at=seen.now,
         taken=min((p.cut_at for p in good if p.cut_at), default=None),
         size=size_of(status, good),
+        spread=spread_of(status),
     )
 
 

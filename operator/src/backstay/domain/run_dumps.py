@@ -14,13 +14,23 @@ from typing import Final
 
 from backstay.api.backup import (
     POSITION_MAX,
+    SERVER_MAX,
     VERSION_MAX,
+    BackupStatus,
     DumpState,
     DumpStatus,
     PlannedDump,
 )
 from backstay.api.common import changed
-from backstay.domain.run_status import current_dump, dump_entry, format_size, short, with_dump
+from backstay.api.policy import Consistency
+from backstay.domain.run_status import (
+    current_dump,
+    dump_entry,
+    format_size,
+    plan_of,
+    short,
+    with_dump,
+)
 from backstay.domain.run_values import (
     AT_ONCE,
     POLL,
@@ -30,6 +40,7 @@ from backstay.domain.run_values import (
     Seen,
     StartDump,
 )
+from backstay.domain.server_data import ASKED, data_trouble
 from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight
 
 TARGET_WAIT: Final = timedelta(minutes=2)
@@ -94,20 +105,7 @@ def _follow_started(seen: Seen, dump: PlannedDump, entry: DumpStatus, look: Dump
         return ended("its container was restarted or replaced during the dump")
     match look.sight:
         case DumpSight.DONE:
-            done = changed(
-                entry,
-                state=DumpState.DONE,
-                bytes=look.bytes,
-                sha256=look.sha256,
-                seconds=look.seconds,
-                versions={k: v[:VERSION_MAX] for k, v in look.versions.items()} or None,
-                format=look.format,
-                compression=look.compression,
-                position=_whole(look.position),
-                uid=look.uid,
-                gid=look.gid,
-            )
-            return Decision(with_dump(changed(status, message=None), done), after=AT_ONCE)
+            return Decision(_done(status, dump, entry, look), after=AT_ONCE)
         case DumpSight.FAILED | DumpSight.INTERRUPTED | DumpSight.SUPERSEDED:
             return ended(look.message)
         case DumpSight.NONE if not look.task_lives:
@@ -124,9 +122,52 @@ def _follow_started(seen: Seen, dump: PlannedDump, entry: DumpStatus, look: Dump
             return waiting(look.message)
 
 
+def _done(
+    status: BackupStatus, dump: PlannedDump, entry: DumpStatus, look: DumpSeen
+) -> BackupStatus:
+    """The status with a dump that is done, or failed if a restore of its claims would mislead."""
+    if why := _data_trouble(status, dump, look):
+        # It may be that of any claim of the run: none of them is taken.
+        failed = changed(entry, state=DumpState.FAILED, claim="", message=short(why))
+        return with_dump(status, failed)
+    done = changed(
+        entry,
+        state=DumpState.DONE,
+        bytes=look.bytes,
+        sha256=look.sha256,
+        seconds=look.seconds,
+        versions={k: v[:VERSION_MAX] for k, v in look.versions.items()} or None,
+        format=look.format,
+        compression=look.compression,
+        position=_whole(look.position),
+        server=_identity(look.server),
+        path=look.path or entry.path,
+        uid=look.uid,
+        gid=look.gid,
+    )
+    return with_dump(changed(status, message=None), done)
+
+
+def _data_trouble(status: BackupStatus, dump: PlannedDump, look: DumpSeen) -> str:
+    """Why snapshots of this run would hold a part only of what the server keeps, "" if not so."""
+    plan = plan_of(status)
+    if plan.consistency is Consistency.PER_CLAIM or dump.engine not in ASKED or not look.place:
+        return ""
+    claims = [c.name for c in plan.claims]
+    frozen = [g.claims for g in plan.together]
+    return data_trouble(look.data, look.place.mounts, look.points, claims, frozen)
+
+
 def _whole(position: str | None) -> str | None:
     """Given a position, return it, or None where it is too long: a cut one would be wrong."""
     return position if position is None or len(position) <= POSITION_MAX else None
+
+
+def _identity(server: str | None) -> str | None:
+    """Given a server's identity, return it, or None where it is too long: cut, it would be
+    another's.
+    """
+    return server if server and len(server) <= SERVER_MAX else None
 
 
 def _progress(seen: Seen, entry: DumpStatus, look: DumpSeen) -> Decision:

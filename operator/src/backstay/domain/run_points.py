@@ -7,6 +7,8 @@ Invariants:
 - A point is cut only when every dump on its claim was read again unchanged after the cut.
 - No cut is waited for longer than the hooks hold what they froze for it.
 - A point is good only by MarkGood, or by the label that an earlier MarkGood wrote.
+- Points of claims that belong together are marked in one round, when all of them are ready and a
+  hook froze them all over their cuts; if one fails, all fail.
 - The phase is `run.decide`'s to change: here the points go a step further each.
 """
 
@@ -14,8 +16,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from backstay.api.backup import BackupStatus, DumpStatus, PointResult, PointStatus
+from backstay.api.backup import (
+    BackupStatus,
+    ClaimGroup,
+    DumpStatus,
+    PointResult,
+    PointStatus,
+)
 from backstay.api.common import changed
+from backstay.api.hooks import Stage
 from backstay.domain import naming
 from backstay.domain.calendar import load_zone
 from backstay.domain.moments import cut_moment
@@ -41,6 +50,7 @@ from backstay.domain.run_values import (
     pause,
 )
 from backstay.domain.sights import DumpSeen, DumpSight, PointSeen
+from backstay.domain.together import covers
 
 
 def begin(seen: Seen, status: BackupStatus) -> BackupStatus:
@@ -130,6 +140,8 @@ def _spoiled(dump: DumpStatus, look: DumpSeen) -> str:
         return f"dump {dump.name} reads as failed after the cut{colon(look.message)}"
     if look.sight is not DumpSight.DONE or look.sha256 != dump.sha256:
         return f"dump {dump.name} was replaced before the snapshot was cut"
+    if look.path is not None and look.path != dump.path:
+        return f"dump {dump.name} lay at {dump.path} before the cut, and at {look.path} after it"
     return ""
 
 
@@ -142,6 +154,40 @@ def with_hooks_judged(status: BackupStatus) -> BackupStatus:
     return status
 
 
+def with_groups_judged(status: BackupStatus) -> BackupStatus:
+    """Given a run whose hooks are over, return it with every point failed that belongs together
+    with one that failed, or with others over whose cuts nothing held.
+    """
+    for group in plan_of(status).together:
+        mine = [p for p in _group(status, group) if p.attempt == status.attempt]
+        lost = [p.claim for p in mine if p.result is PointResult.FAILED]
+        why = f"claim {lost[0]}, which belongs together with it, failed" if lost else ""
+        if not why and not _frozen(status, group):
+            why = f"no hook froze {', '.join(group.claims)} together over their cuts"
+        for entry in mine:
+            if entry.pending and why:
+                status = with_point(status, _failed(entry, why))
+    return status
+
+
+def _group(status: BackupStatus, group: ClaimGroup) -> list[PointStatus]:
+    return [p for p in status.points if p.claim in group.claims]
+
+
+def _frozen(status: BackupStatus, group: ClaimGroup) -> bool:
+    """Whether a hook that freezes held for all of these claims; one that let go too soon failed."""
+    hooks = plan_of(status).hooks
+    names = {h.name for h in (hooks.before if hooks else ()) if h.freezes}
+    return any(
+        h.name in names
+        and h.stage is Stage.BEFORE
+        and h.attempt == status.attempt
+        and not counts(h)
+        and covers(h.claims, group.claims)
+        for h in status.hooks
+    )
+
+
 def without_pending(status: BackupStatus, why: str) -> BackupStatus:
     """Given a run and a reason, return it with every point failed that is not decided yet."""
     for entry in status.points:
@@ -152,25 +198,38 @@ def without_pending(status: BackupStatus, why: str) -> BackupStatus:
 
 def finish(seen: Seen) -> Decision:
     """Given a run whose snapshots are cut, return it with each point a step further."""
-    status, actions = seen.status, list[Action]()
-    timeout = plan_of(status).ready_timeout
+    status, marks = with_groups_judged(seen.status), list[str]()
     for entry in status.points:
         if not entry.pending:
             continue
         point = seen.points.get(entry.claim, PointSeen())
-        new = entry
-        if why := point.lost():
-            new = _failed(entry, why)
-        elif point.result is PointResult.GOOD:
-            new = _good(entry, point)
-        elif point.ready:
-            actions.append(MarkGood(entry.claim))
-            new = _good(entry, point)
-        elif seen.now - _known_cut(entry, seen.now) > timeout:
-            new = _failed(entry, f"not ready within readyTimeout ({timeout}){colon(point.error)}")
-        status = with_point(status, new)
+        status = with_point(status, _finished(seen, entry, point))
+        if point.result is not PointResult.GOOD:
+            marks.append(entry.claim)
+    # What belongs together is marked when all of it is ready: one that fails takes all along.
+    for group in plan_of(status).together:
+        members = _group(status, group)
+        if any(p.result is not PointResult.GOOD for p in members):
+            for p in members:
+                if p.claim in marks and p.result is PointResult.GOOD:
+                    status = with_point(status, changed(p, result=PointResult.PENDING))
+    status = with_groups_judged(status)
+    good = {p.claim for p in status.points if p.result is PointResult.GOOD}
+    actions = tuple(MarkGood(claim) for claim in marks if claim in good)
     cuts = [_known_cut(p, seen.now) for p in status.points if p.pending]
-    return Decision(status, tuple(actions), pause(seen.now - min(cuts, default=seen.now)))
+    return Decision(status, actions, pause(seen.now - min(cuts, default=seen.now)))
+
+
+def _finished(seen: Seen, entry: PointStatus, point: PointSeen) -> PointStatus:
+    """One point a step further: good if it is ready."""
+    timeout = plan_of(seen.status).ready_timeout
+    if why := point.lost():
+        return _failed(entry, why)
+    if point.result is PointResult.GOOD or point.ready:
+        return _good(entry, point)
+    if seen.now - _known_cut(entry, seen.now) > timeout:
+        return _failed(entry, f"not ready within readyTimeout ({timeout}){colon(point.error)}")
+    return entry
 
 
 def _known_cut(entry: PointStatus, now: datetime) -> datetime:

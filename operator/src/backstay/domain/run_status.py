@@ -6,6 +6,7 @@ order. A dump whose claim is not known, and a hook whose pod has none, counts fo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -83,14 +84,30 @@ def series_of(plan: RunPlan) -> tuple[str, ...]:
 
 def claims_to_cut(status: BackupStatus) -> tuple[str, ...]:
     """Given a status, return the claims without a good point whose dumps and hooks of this attempt
-    have passed, as far as they got.
+    have passed, as far as they got; of claims that belong together all or none, so that none is
+    taken anew beside one that is good already.
     """
-    return tuple(
+    left = claims_left(status)
+    able = {
         claim
-        for claim in claims_left(status)
+        for claim in left
         if all(d.state is DumpState.DONE for d in dumps_on(status, claim))
         and not any(h.state is HookState.RELEASING or counts(h) for h in hooks_on(status, claim))
-    )
+    }
+    alone = {c for g in plan_of(status).together if not able.issuperset(g.claims) for c in g.claims}
+    return tuple(claim for claim in left if claim in able and claim not in alone)
+
+
+def spread_of(status: BackupStatus) -> int | None:
+    """Given a status, return the seconds between the first and the last cut of its attempt; None
+    if fewer than two are known. A driver's time before the request is taken for the request's.
+    """
+    cuts = [
+        max(p.cut_at, p.requested_at or p.cut_at)
+        for p in status.points
+        if p.attempt == status.attempt and p.cut_at is not None
+    ]
+    return math.ceil((max(cuts) - min(cuts)).total_seconds()) if len(cuts) > 1 else None
 
 
 def hook_entry(status: BackupStatus, stage: Stage, name: str) -> HookStatus | None:

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from backstay.api.backup import PointResult, PointStatus
 from backstay.domain.job_sights import JobSeen
+from backstay.domain.mounts import Mount
+from backstay.domain.server_data import DataDirectory
 
 
 class DumpSight(StrEnum):
@@ -34,6 +36,8 @@ class DumpPlace:
     container_id: str
     claim: str
     path: str
+    mounts: tuple[Mount, ...] = ()
+    """The container's, in the order of its spec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,13 @@ class DumpSeen:
     format: str | None = None
     compression: str | None = None
     position: str | None = None
+    server: str | None = None
+    data: tuple[DataDirectory, ...] | None = None
+    """Done: where the server keeps its data; None: it did not say."""
+    points: tuple[str, ...] = ()
+    """Done: what the mounts of its place really are."""
+    path: str | None = None
+    """Done: where the file really lies on its claim."""
     uid: int | None = None
     gid: int | None = None
     message: str = ""

@@ -11,6 +11,7 @@ from typing import Final
 from backstay.api.policy import LabelSelector
 from backstay.domain import objects
 from backstay.domain.errors import UserError
+from backstay.domain.mounts import Mount
 from backstay.domain.objects import Obj, dig, name, uid
 from backstay.domain.sights import DumpPlace
 
@@ -184,6 +185,45 @@ def _claim_of(pod: Obj, volume: Obj) -> str | None:
     return None if claim is None else str(claim)
 
 
+def mounts_of(pod: Obj, container: str) -> tuple[Mount, ...]:
+    """Given a pod and the name of one of its containers, return what is mounted in it."""
+    spec = next(c for c in dig(pod, "spec", "containers", default=[]) if c["name"] == container)
+    volumes = {v["name"]: v for v in dig(pod, "spec", "volumes", default=[])}
+    return tuple(_mount(pod, m, volumes[m["name"]]) for m in spec.get("volumeMounts") or [])
+
+
+def _mount(pod: Obj, mount: Obj, volume: Obj) -> Mount:
+    return Mount(
+        path=str(mount["mountPath"]),
+        claim=_claim_of(pod, volume) or "",
+        volume=str(volume["name"]),
+        sub_path=None if mount.get("subPathExpr") else str(mount.get("subPath") or "").strip("/"),
+        read_only=bool(
+            mount.get("readOnly") or dig(volume, "persistentVolumeClaim", "readOnly", default=False)
+        ),
+    )
+
+
+def may_hold_data(pod: Obj, mount: Mount) -> bool:
+    """Given a pod and a mount in it, return whether a program may keep data there: it may write to
+    it, and what is there is not made up by Kubernetes, such as a Secret.
+    """
+    volumes = {v["name"]: v for v in dig(pod, "spec", "volumes", default=[])}
+    made_up = {"secret", "configMap", "downwardAPI", "projected"}
+    return not mount.read_only and not made_up & set(volumes[mount.volume])
+
+
+def claims_written(pod: Obj, container: Obj) -> frozenset[str]:
+    """Given a pod and the spec of one of its containers, return the claims that it may write to,
+    as a file system or as a block device.
+    """
+    volumes = {v["name"]: v for v in dig(pod, "spec", "volumes", default=[])}
+    mounted = [_mount(pod, m, volumes[m["name"]]) for m in container.get("volumeMounts") or []]
+    devices = [_claim_of(pod, volumes[d["name"]]) for d in container.get("volumeDevices") or []]
+    files = [m.claim for m in mounted if not m.read_only]
+    return frozenset(c for c in (*files, *devices) if c)
+
+
 def claims_of(pod: Obj) -> frozenset[str]:
     """Given a pod, return the claims that it has."""
     volumes = dig(pod, "spec", "volumes", default=[])
@@ -210,6 +250,7 @@ def place_in(pod: Obj, *, dump: str, container: str | None, file: str) -> DumpPl
         container_id=container_id(pod, chosen),
         claim=claim,
         path=path,
+        mounts=mounts_of(pod, chosen),
     )
 
 

@@ -33,6 +33,8 @@ from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 from backstay.api.common import Model
 from backstay.api.dumps import PasswordSource, Server
 from backstay.domain.errors import DataError, UserError
+from backstay.domain.mounts import Lies
+from backstay.domain.server_data import DataDirectory
 
 _SHOWN = 300  # characters of a foreign answer that are worth showing
 
@@ -51,6 +53,8 @@ class DumpTask:
     """After this the dump is ended from inside the container."""
     min_free: int = 0
     """Bytes that stay free beside the dump; 0: the space is not looked at."""
+    mounts: tuple[str, ...] = ()
+    """Absolute paths in the container: `result` of a dump says what they really are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,14 @@ class DumpState:
     """Done: what the file as a whole is compressed by: zstd, gzip or none."""
     position: str | None = None
     """Done: where in the server's log of changes the dump stands, if that is known."""
+    at: Lies | None = None
+    """Done: where FILE's directory lies now."""
+    mounts: tuple[str, ...] = ()
+    """Done: the real paths of the task's mounts, "" for what could not be entered."""
+    data: tuple[DataDirectory, ...] | None = None
+    """Done: where the server keeps its data, as it said; None if it did not say."""
+    server: str | None = None
+    """Done: what the server says that it is, if it says anything that stays."""
     uid: int | None = None
     gid: int | None = None
     finished_at: Annotated[AwareDatetime | None, Field(alias="finishedAt")] = None
@@ -108,7 +120,7 @@ _FACTS: Mapping[State, tuple[str, ...]] = {
     State.DONE: (
         *("run", "attempt", "sha256", "bytes", "seconds"),
         *("engine", "versions", "uid", "gid", "finished_at"),
-        *("format", "compression"),
+        *("format", "compression", "at"),
     ),
     State.RUNNING: ("bytes",),
     State.FAILED: ("exit", "message"),
@@ -142,8 +154,10 @@ class Engine(Generic[Spec]):
         return _command(self.name, "start", task, words, password)
 
     def result(self, task: DumpTask) -> Command:
-        """Given a task, return the command that tells how it stands; it writes nothing."""
-        return _command(self.name, "result", task)
+        """Given a task, return the command that tells how it stands, and of a dump that is done
+        where it really lies now; it writes nothing.
+        """
+        return _command(self.name, "result", task, task.mounts)
 
     def cancel(self, task: DumpTask) -> Command:
         """Given a task, return the command that ends this attempt if it runs, else does nothing.
@@ -180,7 +194,7 @@ def script(engine: str) -> bytes:
     shell's standard input but its last line, `LAST_LINE`. Nothing runs before that has arrived.
     """
     folder = resources.files(__package__) / "scripts"
-    parts = ("common", "process", "record", "supply", engine)
+    parts = ("common", "process", "record", "supply", "where", engine)
     return b"".join((folder / f"{name}.sh").read_bytes() for name in parts)
 
 

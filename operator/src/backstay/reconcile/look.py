@@ -6,7 +6,7 @@ plan of the run decides how long to wait.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -26,16 +26,19 @@ from backstay.domain import objects, run, run_hooks
 from backstay.domain.calendar import load_zone
 from backstay.domain.clock import Clock
 from backstay.domain.errors import Transient, UserError
+from backstay.domain.mounts import Mount
 from backstay.domain.records import Run
 from backstay.domain.run_hooks import Turn
 from backstay.domain.run_status import current_dump, dump_entry, dumps_on
 from backstay.domain.run_values import Seen, with_seen
 from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight, HookSeen, HookSight, PointSeen
 from backstay.dumps.hooks import HookTask
+from backstay.dumps.layout import Layout
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM
 from backstay.reconcile.runs import is_leaving, parse_policy_spec, sighted
 from backstay.steps import places, snapshots
+from backstay.steps.consistency import Probe
 from backstay.steps.copying import Copying, make_plan
 from backstay.steps.dumping import Dumping
 from backstay.steps.hooking import Hooking
@@ -102,8 +105,14 @@ class Looker:
             spec = parse_policy_spec(obj)
             if spec.schedule:
                 load_zone(spec.schedule.time_zone)
+            address = subject.namespace, name
             plan = await make_plan(
-                self._client, self._copying, (subject.namespace, name), spec, self._ask(subject)
+                self._client,
+                self._copying,
+                address,
+                spec,
+                ask=self._ask(subject),
+                probe=self._probe(subject.namespace),
             )
         except UserError as error:
             return with_seen(seen, problem=error)
@@ -141,6 +150,12 @@ class Looker:
             return await self._dumping.role(subject.namespace, dump, place)
 
         return ask
+
+    def _probe(self, namespace: str) -> Probe:
+        async def probe(pod: str, container: str, mounts: Sequence[Mount]) -> Layout | None:
+            return await self._dumping.layout(namespace, pod, container, mounts)
+
+        return probe
 
     async def _see_hook(self, subject: Run, turn: Turn) -> HookSeen:
         """Look at the hook whose turn it is, where it was started or would be: in the pod of a

@@ -37,6 +37,7 @@ from backstay.kube.resources import (
 from backstay.settings import RollingRoots
 from backstay.steps import resolve
 from backstay.steps.agent_jobs import OURS, AgentJobs, Work
+from backstay.steps.consistency import Probe
 from backstay.steps.places import Ask
 
 
@@ -307,17 +308,19 @@ async def make_plan(
     copying: Copying,
     address: tuple[str, str],
     spec: PolicySpec,
+    *,
     ask: Ask | None = None,
+    probe: Probe | None = None,
 ) -> RunPlan:
-    """Given a policy's address and spec, and a way to ask databases for their role, return the
-    plan of a run started now.
+    """Given a policy's address and spec, and ways to ask databases for their role and containers
+    for what they keep where, return the plan of a run started now.
 
     Raise UserError, naming the field and the remedy, if the policy cannot be run as it stands.
     """
     namespace, policy = address
     if spec.rolling is not None:
         return await copying.make_plan(namespace, policy, spec)
-    return await resolve.make_plan(client, namespace, spec, ask)
+    return await resolve.make_plan(client, namespace, spec, ask=ask, probe=probe)
 
 
 def job_labels(series: Series) -> Mapping[str, str]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from backstay.api.backup import PlannedDump
 from backstay.api.target import Preference
 from backstay.domain import objects
 from backstay.domain.errors import Conflict, DataError, NotFound, Transient, UserError
+from backstay.domain.mounts import Mount, path_of
 from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight
-from backstay.dumps import ENGINES, roles
+from backstay.dumps import ENGINES, layout, roles
 from backstay.dumps.base import DumpState, DumpTask, State, parse_result
+from backstay.dumps.layout import Layout
 from backstay.kube.client import Client
 from backstay.kube.resources import SECRET
 from backstay.steps.streams import Streams, Where
@@ -92,7 +95,8 @@ class Dumping:
         key = DumpKey(run, dump.name, attempt)
         if key in self._refused:
             return DumpSeen(DumpSight.FAILED, place, message=self._refused[key])
-        command = ENGINES[dump.engine].result(_task(run, dump, attempt))
+        task = replace(_task(run, dump, attempt), mounts=tuple(m.path for m in place.mounts))
+        command = ENGINES[dump.engine].result(task)
         try:
             found = parse_result(await self._streams.ask(_where(namespace, place), command))
         except UserError as error:
@@ -106,6 +110,10 @@ class Dumping:
                 found = self._refusal(key) or found
             except DataError as error:
                 trouble = error.message
+        try:
+            path = _real_path(dump, place, found)
+        except UserError as error:
+            return DumpSeen(DumpSight.FAILED, place, message=error.message)
         return DumpSeen(
             sight=DumpSight(found.state),
             place=place,
@@ -117,6 +125,10 @@ class Dumping:
             format=found.format,
             compression=found.compression,
             position=found.position,
+            server=found.server,
+            path=path,
+            data=found.data,
+            points=found.mounts,
             uid=found.uid,
             gid=found.gid,
             message=_said(found) or trouble,
@@ -151,6 +163,19 @@ class Dumping:
             log.info("role of the database in pod %s: %s", place.pod, error.message)
             return None
 
+    async def layout(
+        self, namespace: str, pod: str, container: str, mounts: Sequence[Mount]
+    ) -> Layout | None:
+        """Given a container and its mounts, return what databases keep there; None if it does not
+        say, such as one without a shell.
+        """
+        try:
+            printed = await self._streams.ask(Where(namespace, pod, container), layout.ask(mounts))
+            return layout.parse_layout(printed)
+        except (Transient, NotFound, Conflict, UserError, DataError) as error:
+            log.info("layout of container %s of pod %s: %s", container, pod, error.message)
+            return None
+
 
 def _where(namespace: str, place: DumpPlace) -> Where:
     return Where(namespace, place.pod, place.container)
@@ -164,6 +189,13 @@ def _task(run: str, dump: PlannedDump, attempt: int) -> DumpTask:
         max_duration=dump.max_duration,
         min_free=dump.min_free,
     )
+
+
+def _real_path(dump: PlannedDump, place: DumpPlace, found: DumpState) -> str | None:
+    """Where a dump that is done lies on its claim. Raise UserError if that is elsewhere."""
+    if found.state is not State.DONE or found.at is None:
+        return None
+    return path_of(dump.file, found.at, place.mounts, found.mounts, place.claim)
 
 
 def _said(found: DumpState) -> str:

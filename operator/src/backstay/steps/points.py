@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
@@ -20,6 +21,7 @@ from backstay.domain.points import Rules
 from backstay.domain.record import ClaimRecord, DumpRecord, Record, build_record
 from backstay.domain.replaced import accepted_ids, split
 from backstay.domain.retention import tiers_for_new
+from backstay.domain.run_status import spread_of
 from backstay.domain.run_values import CreateSnapshot
 from backstay.domain.times import parse_time
 from backstay.kube.client import Client
@@ -110,6 +112,13 @@ class PointWriter:
         record = record_of(pair.snapshot)
         if record is None:
             raise DataError(f"VolumeSnapshot {namespace}/{name} has no readable record")
+        frozen = status.plan.together if status.plan else ()
+        claim = record.claim.name
+        record = replace(
+            record,
+            together=next((g.claims for g in frozen if claim in g.claims), ()),
+            spread=spread_of(status),
+        )
         skew = self._client.skew or timedelta(0)
         if abs(skew) <= SLACK:  # The server tells whole seconds: only what is off is corrected.
             skew = timedelta(0)
@@ -202,6 +211,7 @@ def _recorded_dump(dump: DumpStatus) -> DumpRecord:
         format=dump.format,
         compression=dump.compression,
         position=dump.position,
+        server=dump.server,
         uid=dump.uid or 0,
         gid=dump.gid or 0,
     )

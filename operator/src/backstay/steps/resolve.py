@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
-from backstay.api.backup import POOLS_MAX, PlannedClaim, PlannedDump, RunPlan
+from backstay.api.backup import POOLS_MAX, ClaimGroup, PlannedClaim, PlannedDump, RunPlan
+from backstay.api.common import changed
 from backstay.api.dumps import Dump
 from backstay.api.hooks import (
     AfterHook,
@@ -17,7 +18,7 @@ from backstay.api.hooks import (
     PlannedHooks,
     Stage,
 )
-from backstay.api.policy import CLAIMS_MAX, ClaimSource, PolicySpec
+from backstay.api.policy import CLAIMS_MAX, ClaimSource, Consistency, PolicySpec
 from backstay.domain import admission, objects, sourcing
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj
@@ -25,6 +26,7 @@ from backstay.domain.run import TARGET_NOT_RUNNING
 from backstay.kube import resources
 from backstay.kube.client import Client
 from backstay.steps import places
+from backstay.steps.consistency import Probe, asked_containers, claims_together
 from backstay.steps.places import Ask
 
 CLASSES: Final = timedelta(seconds=10)
@@ -34,10 +36,15 @@ CONSTANT: Final = timedelta(days=1)
 
 
 async def make_plan(
-    client: Client, namespace: str, spec: PolicySpec, ask: Ask | None = None
+    client: Client,
+    namespace: str,
+    spec: PolicySpec,
+    *,
+    ask: Ask | None = None,
+    probe: Probe | None = None,
 ) -> RunPlan:
-    """Given a policy's namespace and spec, and a way to ask databases for their role, return the
-    plan of a run started now.
+    """Given a policy's namespace and spec, and ways to ask databases for their role and containers
+    for what they keep where, return the plan of a run started now.
 
     Raise UserError, naming the field and the remedy, if the policy cannot be run as it stands.
     """
@@ -83,9 +90,16 @@ async def make_plan(
         cut_timeout=spec.snapshot.cut_timeout,
         ready_timeout=spec.snapshot.ready_timeout,
         retries=spec.retries,
+        consistency=spec.snapshot.consistency,
     )
-    await _check_hooks(client, namespace, plan)
-    return plan
+    held = await _check_hooks(client, namespace, plan)
+    if spec.snapshot.consistency is Consistency.PER_CLAIM:
+        return plan
+    asked = asked_containers(dumps, pods)
+    groups = await claims_together(
+        client, namespace, list(claims), frozen=held, asked=asked, probe=probe
+    )
+    return changed(plan, together=tuple(ClaimGroup(claims=group) for group in groups))
 
 
 def _planned_dump(dump: Dump) -> PlannedDump:
@@ -115,6 +129,7 @@ def _planned_before(hook: BeforeHook, undo: AfterHook | None) -> PlannedHook:
         undo_timeout=undo.timeout if undo else hook.timeout,
         on_error=hook.on_error,
         undo_on_error=undo.on_error if undo else hook.on_error,
+        freezes=hook.freezes,
     )
 
 
@@ -210,14 +225,21 @@ def _node(pods: Iterable[Obj], uid: str) -> str:
     return str(objects.dig(pod, "spec", "nodeName", default=""))
 
 
-async def _check_hooks(client: Client, namespace: str, plan: RunPlan) -> None:
-    """Refuse hooks that could never run; a target without a running pod may just restart."""
+async def _check_hooks(client: Client, namespace: str, plan: RunPlan) -> list[tuple[str, ...]]:
+    """Refuse hooks that could never run; a target without a running pod may just restart. Return
+    of each that freezes the claims of the run that its pod has now.
+    """
+    held: list[tuple[str, ...]] = []
     if plan.hooks is None:
-        return
+        return held
     claims = [c.name for c in plan.claims]
     for stage, hooks in ((Stage.BEFORE, plan.hooks.before), (Stage.AFTER, plan.hooks.after)):
         for hook in hooks:
             field = places.hook_field(stage, hook.name)
             pods = await places.target_pods(client, namespace, hook.target, field=field)
-            if pods:
-                places.choose_hook_place(pods, hook, claims, field=field)
+            if not pods:
+                continue
+            place = places.choose_hook_place(pods, hook, claims, field=field)
+            if hook.freezes:
+                held.append(place.claims)
+    return held

@@ -8,7 +8,7 @@
 #
 # Verbs (RUN: letters, digits, . _ -; ATTEMPT: a number from 1; FILE: an absolute path)
 #   start RUN ATTEMPT FILE NAME=VALUE... [-- ARGS...]   dump, then print what `result` prints
-#   result RUN ATTEMPT FILE                             read only, at once
+#   result RUN ATTEMPT FILE [MOUNT PATHS...]            read only, at once
 #   cancel RUN ATTEMPT FILE                             end that attempt if it runs
 #   probe                                               which tools are here
 # NAME=VALUE: seconds (the deadline), minfree (bytes), and what the engine takes; ARGS are its too.
@@ -107,9 +107,9 @@ replaced() { # Did another run's dump, which is FILE now, take the place of this
     [ "$value" -ge "$attempt" ]
 }
 
-report() { # Prints what judge found.
+report() { # MOUNT PATHS...: prints what judge found; of a dump, where it lies now.
     case $state in
-        done) say "{\"state\":\"done\",${done_line#?}" ;;
+        done) say "{\"state\":\"done\",$(whereabouts "$@"),${done_line#?}" ;;
         failed) say "{\"state\":\"failed\",${failed_line#?}" ;;
         running)
             size "$file.partial"
@@ -207,6 +207,8 @@ publish() { # FILE.partial has passed: makes it FILE.
     facts="$facts,\"sha256\":\"$sha256\",\"bytes\":$bytes,\"seconds\":$((now - began))"
     facts="$facts,\"engine\":\"$engine\",\"format\":\"$format\",\"compression\":\"$compression\""
     [ -z "$position" ] || facts="$facts,\"position\":$(json_string "$position")"
+    [ -z "$data" ] || facts="$facts,\"data\":[${data#,}]"
+    [ -z "$server" ] || facts="$facts,\"server\":$(json_string "$server")"
     facts="$facts,\"versions\":$versions,\"uid\":$(id -u),\"gid\":$(id -g)"
     must write "$lock/json" "{$facts,\"finishedAt\":\"$(date -u +%Y-%m-%dT%H:%M:%SZ)\"}"
     must flush "$lock/json"
@@ -240,12 +242,15 @@ start() { # ARGS...
     [ -s "$file.partial" ] || fail 1 "$engine wrote no data"
     begin_digest
     engine_verify
+    engine_server
     end_digest
     step sync flush "$file.partial"
     publish
     judge
     report
 }
+
+engine_server() { :; } # Sets $server, who it is, and $data, where its data is, if it says that.
 
 # ---- the command line --------------------------------------------------------------------------
 
@@ -318,7 +323,7 @@ main() {
     read -r main_pid rest </proc/self/stat
     identify "$main_pid" || refuse 'cannot read /proc/self/stat: is /proc mounted?'
     main_born=$born
-    guard_pid='' digest_pid='' gentle='' engine_threads=${engine_threads:-4} sha256='' position='' verb=${1:-}
+    guard_pid='' digest_pid='' gentle='' engine_threads=${engine_threads:-4} sha256='' position='' server='' data='' verb=${1:-}
     set_seconds='' set_minfree=0 set_host='' set_port='' set_user=''
     set_password_env='' set_password_file='' set_password_stdin='' set_database='' set_auth=''
     case $verb:$# in
@@ -326,15 +331,17 @@ main() {
             probe
             exit 0
             ;;
-        result:4 | cancel:4) set_task "$2" "$3" "$4" ;;
+        result:[123] | cancel:[123]) refuse "$verb takes RUN ATTEMPT FILE" ;;
+        result:* | cancel:4) set_task "$2" "$3" "$4" ;;
         start:[123]) refuse 'start takes RUN ATTEMPT FILE and more' ;;
         start:*) set_task "$2" "$3" "$4" ;;
         *) refuse 'usage: probe | start RUN ATTEMPT FILE ... | result|cancel RUN ATTEMPT FILE' ;;
     esac
     case $verb in
         result)
+            shift 4
             judge
-            report
+            report "$@"
             ;;
         cancel) cancel ;;
         start)

@@ -56,3 +56,21 @@ engine_verify() { # Reads it back: gzip has a checksum. The archive's head names
     server_version=$(gzip -dc "$file.partial" 2>/dev/null | head -c 512 | tr -cs ' -~' '\n' |
         sed -n '/^server_version$/{n;p;q;}')
 }
+
+engine_server() { # mongod's command line says where its data is; no shell of MongoDB's is needed.
+    for process in /proc/[0-9]*; do
+        { read -r name <"$process/comm"; } 2>/dev/null && [ "$name" = mongod ] || continue
+        words=$(tr '\0\n' '\n ' <"$process/cmdline" 2>/dev/null)
+        home=$(printf '%s\n' "$words" | sed -n 's/^--dbpath=//p; /^--dbpath$/{n;p;}')
+        settings=$(printf '%s\n' "$words" | sed -n 's/^--config=//p; /^\(--config\|-f\)$/{n;p;}')
+        if [ -z "$home" ] && [ -f "$settings" ]; then
+            home=$(sed -n 's/^[[:space:]]*dbPath:[[:space:]]*//p' "$settings" | tr -d "'\"")
+        fi
+        home=${home:-/data/db}
+        [ -e "$home/WiredTiger" ] || continue
+        holds dbPath "$home"
+        [ ! -d "$home/journal" ] || holds journal "$home/journal"
+        holds_links "$home"
+        return 0
+    done
+}

@@ -64,6 +64,7 @@ engine_check() { # DATABASES...
 
 engine_dump() { # DATABASES...: writes FILE.partial.
     login
+    named=${1:-postgres}
     tool_version=$(pg_dump --version) || tool_version=
     tool_version=${tool_version#*"(PostgreSQL) "}
     format=$set_format
@@ -148,6 +149,41 @@ engine_verify() { # Sets $server_version and $tool_version from the dump itself.
     ends_with "$wanted"
     server_version=$(expand "$file.partial" 2>/dev/null |
         sed -n '/^-- Dumped from database version /{s///p;q;}')
+}
+
+engine_server() { # The system identifier stays until initdb. Without psql neither is known.
+    command -v psql >/dev/null 2>&1 || return 0
+    for database in "$named" postgres template1; do
+        connect_to "$database"
+        try asked 'SELECT system_identifier FROM pg_control_system()' || continue
+        read -r server <"$lock/out"
+        break
+    done
+    for database in "$named" postgres template1; do
+        connect_to "$database"
+        try asked "SELECT 'data_directory', setting FROM pg_settings WHERE name = 'data_directory'
+            UNION ALL SELECT 'tablespace', pg_tablespace_location(oid) FROM pg_tablespace
+            WHERE pg_tablespace_location(oid) <> ''" || continue
+        data_directory=''
+        while read -r name value; do
+            [ "$name" != data_directory ] || data_directory=$value
+            [ "$name" = data_directory ] || holds "$name" "$value"
+        done <"$lock/out"
+        # Only some may see it. Where the server is not in this container, this names nothing.
+        data_directory=${data_directory:-${PGDATA:-}}
+        if [ -z "$data_directory" ]; then
+            data=''
+            return 0
+        fi
+        holds data_directory "$data_directory"
+        holds pg_wal "$data_directory/pg_wal"
+        holds_links "$data_directory"
+        return 0
+    done
+}
+
+asked() { # SQL
+    connected psql -XAtq -F ' ' -v ON_ERROR_STOP=1 -c "$1"
 }
 
 listing() {

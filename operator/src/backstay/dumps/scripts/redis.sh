@@ -56,3 +56,18 @@ engine_verify() {
     first_of valkey-check-rdb redis-check-rdb
     ! command -v "$tool" >/dev/null 2>&1 || step "$tool" child "$tool" "$file.partial"
 }
+
+engine_server() { # What says who it is does not stay. CONFIG may be forbidden.
+    configured dir || return 0
+    home=$value
+    holds dir "$home"
+    if configured appenddirname && [ -d "$home/$value" ]; then
+        holds appenddirname "$home/$value"
+    fi
+    holds_links "$home"
+}
+
+configured() { # NAME: sets $value, the server's setting; fails if it does not say.
+    try connected config get "$1" || return 1
+    { read -r name && read -r value; } <"$lock/out" && [ "$name" = "$1" ] && [ -n "$value" ]
+}
