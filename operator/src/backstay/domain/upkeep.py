@@ -154,16 +154,29 @@ def judged(seen: Seen) -> tuple[list[tuple[Obj, Verdict]], Stopped]:
     found, held, small = [], [], []
     for series in by_series.values():
         points = [point for _, point in series]
-        verdicts = judge(points, seen.rules, seen.now)
-        if seen.clock is not None:
-            verdicts = [withhold(v, seen.clock.message) for v in verdicts]
-        if (frozen := shrunk.shrunk(points, seen.accepted)) is not None:
-            small.append(frozen)
-            verdicts = [shrunk.freeze(v, frozen) for v in verdicts]
-        verdicts, stopped = brake_marks(verdicts, seen.released)
+        verdicts, stopped, frozen = _judge(points, seen)
+        if any(v.sweep and v.point.deleting for v in verdicts):
+            # By a hand, maybe: its disk is due only if it were so with nothing being deleted.
+            there, *_ = _judge([replace(p, deleting=False) for p in points], seen)
+            verdicts = [
+                replace(v, sweep=v.sweep and (t.sweep or not v.point.deleting))
+                for v, t in zip(verdicts, there, strict=True)
+            ]
+        small += [frozen] if frozen else []
         held += [stopped] if stopped else []
         found += [(snapshot, v) for (snapshot, _), v in zip(series, verdicts, strict=True)]
     return found, Stopped(held, small)
+
+
+def _judge(points: Sequence[Point], seen: Seen) -> tuple[list[Verdict], Held | None, Shrunk | None]:
+    """The verdicts on one series, and what takes hold of it."""
+    verdicts = judge(points, seen.rules, seen.now)
+    if seen.clock is not None:
+        verdicts = [withhold(v, seen.clock.message) for v in verdicts]
+    if (frozen := shrunk.shrunk(points, seen.accepted)) is not None:
+        verdicts = [shrunk.freeze(v, frozen) for v in verdicts]
+    verdicts, stopped = brake_marks(verdicts, seen.released)
+    return verdicts, stopped, frozen
 
 
 def labels_after(verdict: Verdict) -> dict[str, str]:
