@@ -197,8 +197,12 @@ async def make_lost_content(client: Client, namespace: str) -> str:
     body = {
         "metadata": {
             "name": name,
-            "labels": {labels.POLICY: "shop", labels.PVC: "data"},
-            "annotations": {labels.SWEEP: "uid-gone"},
+            "labels": {
+                labels.POLICY: "shop",
+                labels.PVC: "data",
+                labels.DELETE_AFTER: "2020-01-01",
+            },
+            "annotations": {labels.SWEPT: "uid-gone 2020-01-01"},
         },
         "spec": {
             "driver": "csi.example",

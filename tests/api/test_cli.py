@@ -72,9 +72,12 @@ async def policy(client: Client, namespace: str, name: str = "shop", **retention
     )
 
 
-async def lose(client: Client, namespace: str, name: str, **notes: str) -> Obj:
+async def lose(
+    client: Client, namespace: str, name: str, date: str | None = None, **notes: str
+) -> Obj:
     """Create a content of ours whose snapshot was deleted."""
-    stored = await store(client, namespace, snapshot(name, OLD))
+    extra = {"delete-after": date} if date else {}
+    stored = await store(client, namespace, snapshot(name, OLD, extra=extra))
     kept = await keep(client, stored, name, **notes)
     await client.delete(VOLUME_SNAPSHOT, name, namespace, uid=objects.uid(stored))
     return kept
@@ -252,7 +255,7 @@ async def test_contents_that_lost_their_snapshot_are_told_with_what_is_inside(
     # given one with its snapshot, one that a sweep is removing, and one that was lost
     there = await store(client, namespace, snapshot("there", TODAY))
     await keep(client, there, "there")
-    await lose(client, namespace, "swept", sweep="{uid}")
+    await lose(client, namespace, "swept", "2026-11-20", swept="{uid} 2026-11-20")
     await lose(client, namespace, "lost")
     # when
     found = (await run("orphans", "-n", namespace, "-o", "json")).by_name

@@ -36,6 +36,7 @@ from backstay.reconcile.retention import RetentionReconciler
 from backstay.reconcile.sweeps import SweepReconciler
 
 CLOCK = SystemClock()
+DATE = "2020-01-01"
 Requests = Counter[str]
 
 
@@ -94,6 +95,7 @@ async def make_content(
     body = {
         "metadata": {
             "name": name,
+            "labels": {labels.DELETE_AFTER: DATE},
             "annotations": {labels.PREFIX + k: v for k, v in notes.items()},
         },
         "spec": {
@@ -281,7 +283,7 @@ async def test_a_sweep_that_nobody_remembers_is_found_by_the_look(
     assert await client.find(VOLUME_SNAPSHOT_CONTENT, lost) is None
 
 
-async def test_only_a_content_with_its_own_intent_and_no_snapshot_is_finished(
+async def test_only_a_content_with_its_own_proof_and_no_snapshot_is_finished(
     client: Client, namespace: str
 ) -> None:
     await make_policy(client, namespace)
@@ -290,12 +292,21 @@ async def test_only_a_content_with_its_own_intent_and_no_snapshot_is_finished(
     gone = {"namespace": namespace, "name": "gone", "uid": "uid-gone"}
     mine = {"namespace": namespace, "name": "day-0", "uid": objects.uid(there)}
     await make_content(client, f"none-{namespace}", gone, handle="none")
-    await make_content(client, f"other-{namespace}", gone, handle="other", sweep="uid-other")
-    await make_content(client, f"there-{namespace}", mine, handle="there", sweep=mine["uid"])
+    others = {
+        "other": f"uid-other {DATE}",
+        "another-date": "uid-gone 2020-01-02",
+        "no-date": "uid-gone",
+    }
+    for name, swept in others.items():
+        await make_content(client, f"{name}-{namespace}", gone, handle=name, swept=swept)
+    await make_content(client, f"meant-{namespace}", gone, handle="meant", sweep="uid-gone")
+    await make_content(
+        client, f"there-{namespace}", mine, handle="there", swept=f"{mine['uid']} {DATE}"
+    )
 
     await SweepReconciler(client, CLOCK).reconcile(keys.sweeps())
 
-    for name in ("none", "other", "there"):
+    for name in ("none", *others, "meant", "there"):
         found = await client.find(VOLUME_SNAPSHOT_CONTENT, f"{name}-{namespace}")
         assert dig(found, "spec", "deletionPolicy") == "Delete", name
 
@@ -306,7 +317,7 @@ async def test_a_disk_that_another_content_has_stays(
     gone = {"namespace": namespace, "name": "gone", "uid": "uid-gone"}
     twin = {"namespace": namespace, "name": "twin", "uid": "uid-twin"}
     swept, kept = f"swept-{namespace}", f"kept-{namespace}"
-    await make_content(client, swept, gone, handle=namespace, sweep="uid-gone")
+    await make_content(client, swept, gone, handle=namespace, swept=f"uid-gone {DATE}")
     await make_content(client, kept, twin, handle=namespace)
 
     await SweepReconciler(counted, CLOCK).reconcile(keys.sweeps())

@@ -132,14 +132,19 @@ def test_killed_while_restoring(shop: Shop) -> None:
 def _stands(shop: Shop, content: Obj, step: str) -> bool:
     """Whether the sweep of this content has come to the write that this step refuses."""
     found = shop.kubectl.get("volumesnapshotcontent", content["metadata"]["name"])
-    intended = "backstay.dev/sweep" in found["metadata"].get("annotations", {})
+    proven = "backstay.dev/swept" in found["metadata"].get("annotations", {})
     ref = content["spec"]["volumeSnapshotRef"]
     gone = not shop.kubectl.find("volumesnapshot", ref["name"])
     if step == "before the snapshot goes":
-        return intended and not gone
+        return _is_due(found) and not proven and not gone
     if step == "before the content may delete":
-        return intended and gone
+        return proven and gone
     return gone and found["spec"]["deletionPolicy"] == "Delete"
+
+
+def _is_due(content: Obj) -> bool:
+    """Whether the date is mirrored, so that the sweep comes next, and Retain."""
+    return "delete-after" in ours(content) and content["spec"]["deletionPolicy"] == "Retain"
 
 
 def _ended_right(shop: Shop, name: str) -> None:

@@ -75,7 +75,7 @@ class Story:
             case "use":
                 self._use(one, two)
             case _:
-                self._delete(two)
+                self._delete(one, two)
         world.check()
         self._check_newest()
 
@@ -99,10 +99,12 @@ class Story:
         for _ in range(MOST_PASSES):
             wrote = world.run_pass()
             world.check()
+            going = any(
+                "deletionTimestamp" in obj["metadata"]
+                for obj in (*world.snapshots.values(), *world.contents.values())
+            )
             world.control()
-            if not wrote and not any(
-                "deletionTimestamp" in s["metadata"] for s in world.snapshots.values()
-            ):
+            if not wrote and not going:
                 break
         else:
             raise AssertionError("the passes never come to an end")
@@ -165,12 +167,15 @@ class Story:
         elif (name := self._pick(which)) is not None:
             self.world.use(name, f"request-{how}")
 
-    def _delete(self, which: int) -> None:
-        """A person deletes a snapshot: any but the newest good one, which is a person's loss."""
+    def _delete(self, how: int, which: int) -> None:
+        """A person deletes a snapshot: any but the newest good one, which is a person's loss. It
+        is gone at once, or lingers.
+        """
         name = self._pick(which)
         if name is not None and name != self.world.newest_good():
             self.world.delete_by_hand(name)
-            self.world.control()
+            if how % 2:
+                self.world.control()
 
 
 @given(HISTORIES)
@@ -182,3 +187,4 @@ def test_no_history_loses_a_point_that_is_to_stay(history: list[tuple[str, int, 
     story.tell("hours", 0, 1)
     event(f"disks gone: {min(len(story.world.lost_disks), 3)}")
     event(f"marked: {bool(story.world.marked)}")
+    event(f"died before a proof: {bool(story.world.unproven)}")

@@ -30,7 +30,7 @@ from backstay.domain.moments import cut_moment
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point, Rules
 from backstay.domain.retention import tiers_for_new
-from backstay.domain.sweep import Action, Step, plan_sweep
+from backstay.domain.sweep import Action, Carrier, Step, plan_sweep
 from backstay.domain.times import parse_time
 
 START = datetime(2026, 3, 27, 11, 0, tzinfo=UTC)
@@ -74,6 +74,10 @@ class World:
     """The uid of the claim of now."""
     hold: brakes.Brake | None = None
     """Why the clock is not to be believed although it agrees with the API server's."""
+    ours: set[str] = field(default_factory=set)
+    """Snapshots that our own DELETE took."""
+    unproven: set[str] = field(default_factory=set)
+    """Those of them of which no proof was written yet, or was taken back: their contents stay."""
 
     def __post_init__(self) -> None:
         self._versions = itertools.count(2)
@@ -254,7 +258,7 @@ class World:
             if patch is not None:
                 self._patch(store, patch)
         if item.snapshot is None and item.content is None and item.sweep is not None:
-            self._sweep(item.sweep)
+            self._carry_on(item.sweep, item.point)
 
     def _finish(self, content: Obj) -> None:
         """As the reconciler does with a content whose snapshot may be gone."""
@@ -263,6 +267,20 @@ class World:
         if there is None or objects.uid(there) != ref["uid"]:
             others = [content_of(c) for c in self.contents.values()]
             self._sweep(plan_sweep(None, content_of(content), others))
+
+    def _carry_on(self, action: Action, point: Point) -> None:
+        """As a pass does with a snapshot that is there: the proof follows the DELETE at once."""
+        self._sweep(action)
+        if action.step is not Step.DELETE_SNAPSHOT or action.content is None:
+            return
+        going = Carrier(point.name, point.uid, point.resource_version, deleting=True)
+        mine = action.content
+        while (step := plan_sweep(going, mine, ())).step not in upkeep.IDLE_STEPS:
+            if mine.held or mine.proof != action.content.proof:
+                return
+            with contextlib.suppress(Conflict):
+                self._sweep(step)
+            mine = content_of(self.contents[mine.name])
 
     def _sweep(self, action: Action) -> None:
         match action.step:
@@ -273,16 +291,23 @@ class World:
                 self._check_delete(action.name)
                 snapshot["metadata"]["deletionTimestamp"] = format_time(self.true)
                 self._touch(snapshot)
+                self.ours.add(action.name)
+                self.unproven.add(action.name)
             case Step.DELETE_CONTENT:
                 content = self._found(self.contents, action.name, action.resource_version)
                 content["metadata"]["deletionTimestamp"] = format_time(self.true)
                 self._touch(content)
             case _:
                 content = self._found(self.contents, action.name, action.resource_version)
-                delete = action.step is Step.SET_DELETE
-                content["spec"]["deletionPolicy"] = "Delete" if delete else "Retain"
-                if not delete:
-                    _merge(content, "annotations", {labels.SWEEP: action.intent})
+                if action.step is Step.WRITE_PROOF:
+                    name = action.name.removeprefix("content-")
+                    if name not in self.ours:
+                        self._check_delete(name)
+                    _merge(content, "annotations", {labels.SWEPT: action.proof})
+                    self.unproven.discard(name)
+                else:
+                    delete = action.step is Step.SET_DELETE
+                    content["spec"]["deletionPolicy"] = "Delete" if delete else "Retain"
                 self._touch(content)
         self.wrote += 1
 
@@ -300,6 +325,8 @@ class World:
         obj["spec"] |= patch.spec
         if patch.spec:
             self.exposed.discard(objects.name(obj).removeprefix("content-"))
+        if labels.SWEPT in patch.annotations:
+            self.unproven.add(objects.name(obj).removeprefix("content-"))
         self._touch(obj)
         self.wrote += 1
 
@@ -337,7 +364,8 @@ class World:
             good = objects.labels(self.snapshots[point])[labels.RESULT] == "good"
             assert not good or point in self.exposed
         else:
-            assert objects.annotations(content).get(labels.SWEEP) == f"uid-{point}"
+            date = objects.labels(content)[labels.DELETE_AFTER]
+            assert objects.annotations(content).get(labels.SWEPT) == f"uid-{point} {date}"
             assert point not in self.snapshots, "its snapshot is still there"
         self.lost_disks.append(name)
 
@@ -361,9 +389,7 @@ class World:
         """Whether a rule would have one point less without this one: by the definition alone."""
         others = [p for p in self.points() if p.uid != point.uid and not self._goes(p, rules)]
         if point.result is labels.Result.FAILED:
-            newer = [
-                p for p in others if p.result is labels.Result.FAILED and p.order > point.order
-            ]
+            newer = [p for p in others if self._has_failed(p) and p.order > point.order]
             return rules.keeps_all or len(newer) < rules.failed
         if not point.counts:
             return False
@@ -377,6 +403,11 @@ class World:
             if own not in periods and (count is None or sum(1 for p in periods if p > own) < count):
                 return True
         return False
+
+    def _has_failed(self, point: Point) -> bool:
+        """A pending one whose run is gone has, whether its label says so yet or not."""
+        lost = point.result is labels.Result.PENDING and f"run-{point.name}" not in self.running
+        return lost or point.result is labels.Result.FAILED
 
     def _goes(self, point: Point, rules: Rules) -> bool:
         """Whether a point is going, or does so as soon as it may, because of a person's date."""
@@ -409,6 +440,10 @@ class World:
             assert item.content is None, name
             if content is not None:
                 self._check_mirror(snapshot, content)
+        # A disk that was due stays only where the process died between the DELETE and its proof.
+        left = {name.removeprefix("content-") for name in self.contents} - self.snapshots.keys()
+        if seen.clock is None:
+            assert left <= self.by_hand | self.unproven, f"left behind: {left}"
 
     def _check_mirror(self, snapshot: Obj, content: Obj) -> None:
         def ours(values: dict[str, Any]) -> dict[str, Any]:
@@ -416,7 +451,7 @@ class World:
 
         assert ours(objects.labels(content)) == ours(objects.labels(snapshot))
         theirs = objects.annotations(content)
-        assert labels.SWEEP not in theirs, "an intent of nobody"
+        assert labels.SWEPT not in theirs, "a proof of nothing"
         for key in (labels.RUN, labels.RECORD, labels.MARKED_AT):
             assert theirs.get(key) == objects.annotations(snapshot).get(key)
         if objects.labels(snapshot)[labels.RESULT] == "good":

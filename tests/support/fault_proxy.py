@@ -206,6 +206,10 @@ class FaultProxy:
         self._mute.clear()
         self._refused_one.clear()
 
+    def was_asked(self, call: Call) -> bool:
+        """Whether that call has come here, whatever became of it."""
+        return self._counts[call] > 0
+
     # ---- the way through ------------------------------------------------------------------
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:

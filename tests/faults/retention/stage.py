@@ -14,10 +14,14 @@ from typing import Any, TypeVar
 from tests.faults.retention.world import World
 from tests.support import lives
 from tests.support.disks import Disks
-from tests.support.fault_proxy import FaultProxy, Point
+from tests.support.fault_proxy import Call, FaultProxy, Point
 
+from backstay.domain import labels, objects
+from backstay.domain.objects import dig
+from backstay.domain.orphans import Census
 from backstay.kube.client import Client
 from backstay.kube.login import Login
+from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 
 T = TypeVar("T")
 AT_ONCE = 6
@@ -58,10 +62,15 @@ class Stage:
                 assert code == 0, f"the {which} process ended with {code}"
         assert proxy.writes == [], f"written again: {', '.join(map(str, proxy.writes))}"
 
-    async def check_disks(self, world: World, kept: Iterable[str] = ()) -> None:
-        """The snapshots and disks that were due are gone, once each, and no others."""
+    async def check_disks(
+        self, world: World, kept: Iterable[str] = (), orphans: Iterable[str] = ()
+    ) -> None:
+        """The snapshots and disks that were due are gone, once each, and no others; of orphans
+        the disk stays.
+        """
         await self.disks.settled()
-        due = sorted(world.content_name(name) for name in world.DUE_DISKS if name not in kept)
+        stay = (*kept, *orphans)
+        due = sorted(world.content_name(name) for name in world.DUE_DISKS if name not in stay)
         deleted = sorted(self.disks.deleted.get(world.namespace, []))
         assert deleted == due, f"disks deleted: {deleted}, due: {due}"
         due = sorted(name for name in world.DUE if name not in kept)
@@ -91,9 +100,9 @@ class Undisturbed:
         assert {self.object_of(point) for point in found} == set(names)
         return found
 
-    async def check(self, world: World, without: str = "") -> None:
-        """Given a world that has come to its end, see that it is as this one; what has `without`
-        in its name is left out.
+    async def check(self, world: World, *without: str) -> None:
+        """Given a world that has come to its end, see that it is as this one; what has one of
+        `without` in its name is left out.
         """
         found = {k: v for k, v in (await world.state()).items() if not _of(k, without)}
         end = {k: v for k, v in self.end.items() if not _of(k, without)}
@@ -105,8 +114,34 @@ class Undisturbed:
         assert not differ, "; ".join(differ)
 
 
-def _of(key: str, name: str) -> bool:
-    return bool(name) and key.endswith((f" {name}", f"-{name}"))
+def _of(key: str, names: Iterable[str]) -> bool:
+    return key.endswith(tuple(f"{mark}{name}" for name in names for mark in (" ", "-")))
+
+
+def unproven(world: World, life: FaultProxy) -> set[str]:
+    """Given a world and the way of a life that was killed in it, return the due snapshots of
+    which it sent the DELETE, and had no answer to the proof of it.
+    """
+    written = [point.call for point in life.writes]
+    found = set()
+    for name in world.DUE:
+        delete = Call("delete", VOLUME_SNAPSHOT.plural, "", world.namespace, name)
+        content = world.content_name(name)
+        since = written[written.index(delete) :] if delete in written else []
+        if life.was_asked(delete) and all(call.name != content for call in since):
+            found.add(name)
+    return found
+
+
+async def check_orphan(stage: Stage, world: World, name: str) -> None:
+    """Given a content whose snapshot is gone without a proof, see that nothing touched it."""
+    content = await stage.client.get(VOLUME_SNAPSHOT_CONTENT, world.content_name(name))
+    assert labels.SWEPT not in objects.annotations(content), f"{name}: proven by nobody"
+    assert dig(content, "spec", "deletionPolicy") == "Retain", f"{name}: not Retain"
+    assert not dig(content, "metadata", "deletionTimestamp"), f"{name}: it is going"
+    census = Census()
+    census.see_content(content)
+    assert [s.name for s in census.suspects()] == [name], f"{name}: no orphan"
 
 
 async def undisturbed(stage: Stage, *, in_use: bool = True) -> Undisturbed:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.retention.stage import Stage, Undisturbed, undisturbed
-from tests.faults.retention.test_rivals import delays, intent
+from tests.faults.retention.test_rivals import delays, first_write
 from tests.faults.retention.world import HERE, World
 from tests.support import lives
 from tests.support.apiserver import running_api_server
@@ -47,7 +47,7 @@ async def until_ended(stage: Stage, world: World, expected: Undisturbed) -> None
         try:
             await stage.check_disks(world)
             # The operator describes the policy too, which a retention pass does not.
-            return await expected.check(world, without=HERE)
+            return await expected.check(world, HERE)
         except AssertionError:
             if loop.time() > limit:
                 raise
@@ -58,8 +58,8 @@ def steps_of(world: World, name: str) -> list[tuple[str, str, str, Moment]]:
     """The way of a point that is swept: the write at which each life in turn is killed."""
     content = world.content_name(name)
     return [
-        ("patch", "volumesnapshotcontents", content, Moment.ANSWERED),  # the intent
-        ("delete", "volumesnapshots", name, Moment.COMMITTED),
+        ("delete", "volumesnapshots", name, Moment.BEFORE),
+        ("patch", "volumesnapshotcontents", content, Moment.COMMITTED),  # the proof
         ("patch", "volumesnapshotcontents", content, Moment.BEFORE),  # to Delete
         ("patch", "volumesnapshotcontents", content, Moment.COMMITTED),
         ("delete", "volumesnapshotcontents", content, Moment.COMMITTED),
@@ -94,7 +94,7 @@ async def test_two_operators_that_both_lead_end_with_the_same_world(stage: Stage
 
     async with stage.proxy() as one, stage.proxy() as two:
         one.before_write, two.before_write = delays(0), delays(2)
-        holds = [proxy.hold_at(intent(world, "expired")) for proxy in (one, two)]
+        holds = [proxy.hold_at(first_write(world, "expired")) for proxy in (one, two)]
         async with operator(stage, world, one, "one"), operator(stage, world, two, "two"):
             await meet(holds)
             await until_ended(stage, world, expected)

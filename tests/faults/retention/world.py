@@ -146,7 +146,7 @@ class World:
         await together(
             self._policy(),
             *(self._point(point) for point in made),
-            *(self._lost(name, intent=name == "half-swept") for name in ("half-swept", "frozen")),
+            *(self._lost(name, swept=name == "half-swept") for name in ("half-swept", "frozen")),
             *(
                 self._empty_record(name, day)
                 for name, day in (("empty-new", 1), ("empty-old", 2), ("empty-oldest", 3))
@@ -259,11 +259,16 @@ class World:
             },
         }
 
-    async def _lost(self, name: str, *, intent: bool) -> None:
-        """A content whose snapshot is gone: by our sweep if it has its intent."""
-        body = self._content(self.content_name(name), f"uid-{name}", name)
-        body["metadata"]["labels"] |= ours({"pvc": "data", "policy": self.policy, "result": "good"})
-        body["metadata"]["annotations"] = {labels.SWEEP: f"uid-{name}"} if intent else {}
+    async def _lost(self, name: str, *, swept: bool) -> None:
+        """A content whose snapshot is gone: by our sweep if it has the proof, else by who knows
+        whom after an earlier version wrote that it would sweep it.
+        """
+        uid, date = f"uid-{name}", self.day(9)
+        body = self._content(self.content_name(name), uid, name)
+        carried = {"pvc": "data", "policy": self.policy, "result": "good", "delete-after": date}
+        body["metadata"]["labels"] |= ours(carried)
+        note = {labels.SWEPT: f"{uid} {date}"} if swept else {labels.SWEEP: uid}
+        body["metadata"]["annotations"] = note
         body["spec"]["deletionPolicy"] = "Retain"
         await self._create(VOLUME_SNAPSHOT_CONTENT, body)
 

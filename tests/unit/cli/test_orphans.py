@@ -60,9 +60,39 @@ def test_a_namespace_that_is_gone_or_new_is_told() -> None:
     )
 
 
-def test_what_a_sweep_is_removing_is_none_but_anothers_intent_is_no_excuse() -> None:
-    assert found(mine(sweep="uid-one")) == []
-    assert len(found(mine(sweep="uid-other"))) == 1
+DATE = "2026-11-20"
+SWEPT = {"swept": f"uid-one {DATE}"}
+
+
+def dated(*, date: str | None = DATE, hold: str | None = None, **notes: str) -> Obj:
+    made = mine(**notes)
+    carried = {labels.DELETE_AFTER: date, labels.HOLD: hold}
+    made["metadata"]["labels"] |= {k: v for k, v in carried.items() if v is not None}
+    return made
+
+
+def test_what_a_sweep_is_removing_is_none() -> None:
+    assert found(dated(**SWEPT)) == []
+    assert found(dated(hold="false", **SWEPT)) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (dated(), f"; it was to go after {DATE}, but nothing proves that a sweep took it"),
+        (dated(swept=f"uid-other {DATE}"), f"; it was to go after {DATE}, but nothing proves"),
+        (dated(sweep="uid-one", hold="true"), f"; it was to go after {DATE}, but nothing proves"),
+        (mine(sweep="uid-one"), "; a sweep was about to begin, but nothing proves that"),
+        (dated(hold="yes", **SWEPT), "; a sweep took the snapshot, but the content is held since"),
+        (dated(date=None, **SWEPT), "; a sweep took the snapshot, but delete-after was changed"),
+        (dated(date="2027-01-01", **SWEPT), "; a sweep took the snapshot, but delete-after was"),
+    ],
+)
+def test_an_orphan_of_which_a_sweep_is_not_proven_or_not_meant_any_more_says_so(
+    content: Obj, why: str
+) -> None:
+    (one,) = found(content)
+    assert one.why.startswith(f"snapshot one is gone{why}")
 
 
 def test_contents_of_others_and_those_not_bound_yet_are_none() -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.builders import content, snapshot
 
+from backstay.domain import labels
 from backstay.domain.objects import Obj
 from backstay.domain.orphans import NAMESPACES_MAX, OTHERS, Census, Suspect, per_namespace
 from backstay.observe import metrics
@@ -37,7 +38,9 @@ def test_contents_without_their_snapshot_are_suspects_in_any_order(order: list[s
 
 def test_what_a_sweep_removes_or_nobody_labelled_or_is_not_bound_yet_is_none() -> None:
     census = Census()
-    census.see_content(mine("swept", sweep="uid-swept"))
+    swept = mine("swept", swept="uid-swept 2026-11-20")
+    swept["metadata"]["labels"] |= {labels.DELETE_AFTER: "2026-11-20"}
+    census.see_content(swept)
     bare, unbound = mine("bare"), mine("unbound")
     del bare["metadata"]["labels"]
     del unbound["spec"]["volumeSnapshotRef"]["uid"]

@@ -9,41 +9,56 @@ from backstay.domain.sweep import Action, Carrier, Content, DeletionPolicy, Step
 RETAIN, DELETE = DeletionPolicy.RETAIN, DeletionPolicy.DELETE
 SNAPSHOT = Carrier("snap", "S", "11")
 GOING = replace(SNAPSHOT, deleting=True)
-CONTENT = Content("content", "C", "22", "driver", "disk-1", RETAIN, None, "S")
+CONTENT = Content("content", "C", "22", "driver", "disk-1", RETAIN, "S", "2026-11-20")
 TWIN = replace(CONTENT, name="twin", uid="T", ref_uid="other")
+PROOF = "S 2026-11-20"
 
 
-def content(intent: str | None, policy: DeletionPolicy = RETAIN) -> Content:
-    return replace(CONTENT, sweep_intent=intent, deletion_policy=policy)
+def content(swept: str | None, policy: DeletionPolicy = RETAIN) -> Content:
+    return replace(CONTENT, swept=swept, deletion_policy=policy)
 
+
+UNDATED = replace(CONTENT, delete_after=None)
+LEAVING = replace(content(PROOF, DELETE), deleting=True)
 
 # snapshot, content, others, the step
 TABLE: list[tuple[Carrier | None, Content | None, list[Content], Step]] = [
-    (SNAPSHOT, content(None), [], Step.WRITE_INTENT),
-    (SNAPSHOT, content(None, DELETE), [], Step.WRITE_INTENT),
-    (SNAPSHOT, content("S"), [], Step.DELETE_SNAPSHOT),
-    (SNAPSHOT, content("S"), [TWIN], Step.DELETE_SNAPSHOT),
-    (SNAPSHOT, content("S", DELETE), [], Step.WRITE_INTENT),
-    (SNAPSHOT, content("X"), [], Step.WRITE_INTENT),
-    (SNAPSHOT, replace(content("S", DELETE), deleting=True), [], Step.DELETE_SNAPSHOT),
-    (GOING, replace(content("S", DELETE), deleting=True), [], Step.NOTHING),
-    (SNAPSHOT, replace(content("X", DELETE), deleting=True), [], Step.WRITE_INTENT),
-    (SNAPSHOT, replace(content("S"), ref_uid="X"), [], Step.FROZEN),
+    (SNAPSHOT, content(None), [], Step.DELETE_SNAPSHOT),
+    (SNAPSHOT, content(None), [TWIN], Step.DELETE_SNAPSHOT),
+    (SNAPSHOT, content(None, DELETE), [], Step.SET_RETAIN),
+    (SNAPSHOT, content("X 2026-11-20"), [], Step.DELETE_SNAPSHOT),
+    (SNAPSHOT, content(PROOF), [], Step.DELETE_SNAPSHOT),
+    (SNAPSHOT, UNDATED, [], Step.NOTHING),
+    (SNAPSHOT, LEAVING, [], Step.DELETE_SNAPSHOT),
+    (SNAPSHOT, replace(LEAVING, delete_after=None), [], Step.DELETE_SNAPSHOT),
+    (GOING, LEAVING, [], Step.NOTHING),
+    (SNAPSHOT, replace(LEAVING, swept="X 2026-11-20"), [], Step.SET_RETAIN),
+    (SNAPSHOT, replace(content(PROOF), ref_uid="X"), [], Step.FROZEN),
     (SNAPSHOT, replace(content(None), ref_uid=None), [], Step.FROZEN),
     (SNAPSHOT, None, [], Step.DELETE_SNAPSHOT),
-    (GOING, content(None), [], Step.WRITE_INTENT),
-    (GOING, content("S"), [], Step.NOTHING),
+    (GOING, content(None), [], Step.WRITE_PROOF),
+    (GOING, content(None, DELETE), [], Step.SET_RETAIN),
+    (GOING, content("S 2026-11-19"), [], Step.WRITE_PROOF),
+    (GOING, UNDATED, [], Step.NOTHING),
+    (GOING, content(PROOF), [], Step.NOTHING),
     (GOING, None, [], Step.NOTHING),
     (None, content(None), [], Step.FROZEN),
     (None, content(None, DELETE), [], Step.FROZEN),
-    (None, content("X"), [], Step.FROZEN),
-    (None, replace(content("S"), ref_uid=None), [], Step.FROZEN),
-    (None, content("S"), [], Step.SET_DELETE),
-    (None, content("S", DELETE), [], Step.DELETE_CONTENT),
-    (None, content("S"), [TWIN], Step.DELETE_CONTENT),
-    (None, content("S", DELETE), [TWIN], Step.WRITE_INTENT),
+    (None, content("S"), [], Step.FROZEN),
+    (None, content("X 2026-11-20"), [], Step.FROZEN),
+    (None, replace(content(PROOF), ref_uid=None), [], Step.FROZEN),
+    (None, content(PROOF), [], Step.SET_DELETE),
+    (None, content(PROOF, DELETE), [], Step.DELETE_CONTENT),
+    (None, content(PROOF), [TWIN], Step.DELETE_CONTENT),
+    (None, content(PROOF, DELETE), [TWIN], Step.SET_RETAIN),
     (None, None, [], Step.NOTHING),
     (None, None, [TWIN], Step.NOTHING),
+    # a person thought better of it once the snapshot was gone
+    (None, replace(content(PROOF), held=True), [], Step.FROZEN),
+    (None, replace(content(PROOF, DELETE), held=True), [], Step.FROZEN),
+    (None, replace(content(PROOF), held=True), [TWIN], Step.FROZEN),
+    (None, replace(content(PROOF), delete_after=None), [], Step.FROZEN),
+    (None, replace(content(PROOF), delete_after="2026-12-31"), [], Step.FROZEN),
 ]
 
 
@@ -59,18 +74,28 @@ def test_each_state_has_one_next_write(
 
 def test_a_write_names_its_object_and_what_it_must_still_look_like() -> None:
     assert plan_sweep(SNAPSHOT, CONTENT, []) == Action(
-        Step.WRITE_INTENT, "due", "content", "C", "22", intent="S"
+        Step.DELETE_SNAPSHOT, "due", "snap", "S", "11", content=CONTENT
     )
-    assert plan_sweep(SNAPSHOT, content("S"), []) == Action(
-        Step.DELETE_SNAPSHOT, "due", "snap", "S", "11"
-    )
+    found = plan_sweep(GOING, CONTENT, [])
+    assert (found.name, found.uid, found.resource_version) == ("content", "C", "22")
+    assert found.proof == PROOF
+
+
+def test_what_is_written_before_the_snapshot_goes_is_no_proof_once_it_is_gone() -> None:
+    """Whatever the steps until the DELETE wrote: the snapshot may be gone by another hand."""
+    for policy in (RETAIN, DELETE):
+        before = content(None, policy)
+        if plan_sweep(SNAPSHOT, before, []).step is Step.SET_RETAIN:
+            before = replace(before, deletion_policy=RETAIN)
+        assert plan_sweep(SNAPSHOT, before, []).step is Step.DELETE_SNAPSHOT
+        assert plan_sweep(None, before, []).step is Step.FROZEN
 
 
 def test_the_disk_of_a_shared_handle_is_kept() -> None:
-    found = plan_sweep(None, content("S"), [TWIN])
+    found = plan_sweep(None, content(PROOF), [TWIN])
     assert found.keeps_disk
     assert "twin" in found.why
-    assert not plan_sweep(None, content("S", DELETE), []).keeps_disk
+    assert not plan_sweep(None, content(PROOF, DELETE), []).keeps_disk
 
 
 @pytest.mark.parametrize(
@@ -82,9 +107,9 @@ def test_the_disk_of_a_shared_handle_is_kept() -> None:
     ],
 )
 def test_only_another_content_of_the_same_driver_and_handle_shares_a_disk(other: Content) -> None:
-    assert plan_sweep(None, content("S"), [other]).step is Step.SET_DELETE
+    assert plan_sweep(None, content(PROOF), [other]).step is Step.SET_DELETE
 
 
 def test_contents_without_a_handle_share_nothing() -> None:
-    one = replace(content("S"), handle=None)
+    one = replace(content(PROOF), handle=None)
     assert plan_sweep(None, one, [replace(TWIN, handle=None)]).step is Step.SET_DELETE

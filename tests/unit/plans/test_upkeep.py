@@ -111,6 +111,18 @@ def test_a_mirrored_series_needs_nothing() -> None:
     assert writes(seen(point, contents=[mirrored(point)])) == []
 
 
+@pytest.mark.parametrize("result", ["good", "failed"])
+def test_a_point_with_a_date_is_retain_before_a_sweep_comes_to_it(result: str) -> None:
+    """In the write that mirrors the date: the sweep takes none for it."""
+    point = snapshot("a", OLD, result=result, extra={"delete-after": "2026-11-30"})
+
+    item = planned(seen(point, snapshot("new", TODAY)))["a"]
+
+    assert item.content is not None
+    assert item.content.labels[labels.DELETE_AFTER] == "2026-11-30"
+    assert item.content.spec == {"deletionPolicy": "Retain"}
+
+
 @pytest.mark.parametrize("result", ["pending", "failed", None])
 def test_only_good_points_are_made_retain(result: str | None) -> None:
     point = snapshot("a", TODAY, result=result)
@@ -181,7 +193,7 @@ def test_a_point_in_use_is_not_swept_until_its_request_is_gone() -> None:
     assert (struck.snapshot is not None, struck.sweep) == (True, None)
     swept = planned(after(world))["old"].sweep
     assert swept is not None
-    assert swept.step is Step.WRITE_INTENT
+    assert swept.step is Step.DELETE_SNAPSHOT
 
 
 def test_a_sweep_waits_for_the_mirror() -> None:
@@ -195,7 +207,7 @@ def test_a_sweep_waits_for_the_mirror() -> None:
     assert first.sweep is None
     assert (second.content, second.snapshot) == (None, None)
     assert second.sweep is not None
-    assert second.sweep.step is Step.WRITE_INTENT
+    assert second.sweep.step is Step.DELETE_SNAPSHOT
 
 
 def test_a_due_snapshot_without_content_is_deleted_with_preconditions() -> None:
@@ -214,16 +226,44 @@ def test_a_due_snapshot_without_content_is_deleted_with_preconditions() -> None:
 def test_a_due_snapshot_that_is_going_is_only_waited_for() -> None:
     old = snapshot("old", OLD, extra=OVERDUE, deletionTimestamp=TODAY)
     new = snapshot("new", TODAY, extra={"daily": "2026-11-22"})
-    intent = mirrored(old, sweep="uid-old")
+    proven = mirrored(old, swept="uid-old 2026-11-20")
 
-    assert writes(seen(old, new, contents=[intent, mirrored(new)])) == []
+    assert writes(seen(old, new, contents=[proven, mirrored(new)])) == []
+
+
+def test_a_due_snapshot_that_goes_without_a_proof_gets_it() -> None:
+    """As after a process that died between the DELETE and its proof."""
+    old = snapshot("old", OLD, extra=OVERDUE, deletionTimestamp=TODAY)
+    new = snapshot("new", TODAY, extra={"daily": "2026-11-22"})
+
+    sweep = planned(seen(old, new, contents=[mirrored(old), mirrored(new)]))["old"].sweep
+
+    assert sweep is not None
+    assert (sweep.step, sweep.proof) == (Step.WRITE_PROOF, "uid-old 2026-11-20")
+
+
+def test_a_marked_snapshot_that_a_hand_deletes_while_a_rule_keeps_it_again_is_not_due() -> None:
+    """The count was raised since it was marked; nothing has unmarked it yet."""
+    mark = {"marked-at": "2026-11-20T00:32:00+00:00"}
+    old = snapshot("old", OLD, extra=OVERDUE, notes=mark, deletionTimestamp=TODAY)
+    new = snapshot("new", TODAY, extra={"daily": "2026-11-22"})
+    newer = snapshot("newer", "2026-11-21T00:32:00Z", extra={"daily": "2026-11-21"})
+    contents = [mirrored(old, swept="uid-old 2026-11-20"), mirrored(newer), mirrored(new)]
+    world = seen(old, newer, new, contents=contents)
+
+    assert planned(world)["old"].due
+    raised = planned(replace(world, rules=replace(RULES, daily=3)))["old"]
+
+    assert not raised.due
+    assert raised.content is not None
+    assert raised.content.annotations == {labels.SWEPT: None}
 
 
 def test_a_content_that_goes_by_the_sweep_of_a_snapshot_seen_before_is_left_alone() -> None:
     """Retain, written now, would leave its disk behind."""
     old = snapshot("old", OLD, extra=OVERDUE)
     new = snapshot("new", TODAY, extra={"daily": "2026-11-22"})
-    going = mirrored(old, policy="Delete", sweep="uid-old")
+    going = mirrored(old, policy="Delete", swept="uid-old 2026-11-20")
     going["metadata"]["deletionTimestamp"] = TODAY
     del going["metadata"]["labels"][labels.DELETE_AFTER]
 
@@ -236,21 +276,23 @@ def test_a_content_that_goes_by_the_sweep_of_a_snapshot_seen_before_is_left_alon
 
 @pytest.mark.parametrize("policy", ["Retain", "Delete"])
 @pytest.mark.parametrize("known", [{"hold": "true"}, {}], ids=["mirrored", "not mirrored"])
-def test_an_intent_goes_in_the_first_write_after_a_person_held_the_point(
-    policy: str, known: dict[str, str]
+@pytest.mark.parametrize("going", [False, True], ids=["there", "going"])
+def test_what_a_sweep_wrote_goes_in_the_first_write_after_a_person_held_the_point(
+    policy: str, known: dict[str, str], going: bool
 ) -> None:
-    """With the intent still there, the loss of the snapshot would take its disk."""
-    old = snapshot("old", OLD, extra={**OVERDUE, "hold": "true", "daily": "2026-11-18"})
+    """With the proof still there, the loss of the snapshot would take its disk."""
+    extra = {**OVERDUE, "hold": "true", "daily": "2026-11-18"}
+    old = snapshot("old", OLD, extra=extra, deletionTimestamp=TODAY if going else None)
     new = snapshot("new", TODAY, extra={"daily": "2026-11-22"})
-    intent = mirrored(old, policy=policy, sweep="uid-old")
+    proven = mirrored(old, policy=policy, swept="uid-old 2026-11-20", sweep="uid-old")
     if not known:
-        del intent["metadata"]["labels"][labels.HOLD]
+        del proven["metadata"]["labels"][labels.HOLD]
 
-    item = planned(seen(old, new, contents=[intent, mirrored(new)]))["old"]
+    item = planned(seen(old, new, contents=[proven, mirrored(new)]))["old"]
 
     assert item.content is not None
     assert item.content.labels == ({} if known else {labels.HOLD: "true"})
-    assert item.content.annotations == {labels.SWEEP: None}
+    assert item.content.annotations == {labels.SWEPT: None, labels.SWEEP: None}
     assert item.content.spec == ({} if policy == "Retain" else {"deletionPolicy": "Retain"})
     assert (item.snapshot, item.sweep) == (None, None)
 
@@ -296,7 +338,7 @@ def test_a_frozen_series_is_mirrored_and_follows_only_dates_that_are_not_ours() 
 
     steps = {n: i.sweep.step for n, i in planned(after(world)).items() if i.sweep}
 
-    assert steps == {"by-hand": Step.WRITE_INTENT}
+    assert steps == {"by-hand": Step.DELETE_SNAPSHOT}
 
 
 RICH = [
@@ -378,8 +420,8 @@ def test_while_our_clock_is_off_nothing_is_marked_or_swept_and_tiers_go_on() -> 
         snapshot("unkept", "2026-11-19T00:32:00Z"),
         *(snapshot(str(day), f"2026-11-{day}T00:32:00Z") for day in (21, 22)),
     ]
-    intended = mirrored(points[0], sweep="uid-overdue")
-    world = seen(*points, contents=[intended, *(mirrored(p) for p in points[1:])])
+    proven = mirrored(points[0], swept="uid-overdue 2026-11-20")
+    world = seen(*points, contents=[proven, *(mirrored(p) for p in points[1:])])
     off = replace(world, clock=Brake("ClockSkew", "the clock is off"))
 
     before, stopped = planned(world), planned(off)
@@ -387,7 +429,7 @@ def test_while_our_clock_is_off_nothing_is_marked_or_swept_and_tiers_go_on() -> 
     assert before["overdue"].sweep is not None
     assert labels.DELETE_AFTER in before["unkept"].point.labels
     assert stopped["overdue"].sweep is None
-    assert stopped["overdue"].content is None, "an intent stays: the sweep goes on later"
+    assert stopped["overdue"].content is None, "a proof stays: the sweep goes on later"
     assert labels.DELETE_AFTER not in stopped["unkept"].point.labels
     assert stopped["unkept"].reasons == ("kept by no rule, but not marked: the clock is off",)
     assert stopped["22"].snapshot is not None

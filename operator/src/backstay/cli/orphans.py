@@ -25,7 +25,7 @@ def orphans(
     context: str | None,
     output: str,
 ) -> None:
-    """Show backups whose VolumeSnapshot is gone though nothing was to delete them.
+    """Show backups whose VolumeSnapshot is gone, and no sweep is known to have deleted it.
 
     They hold their disk snapshots until a person rebinds or deletes them.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from backstay.domain import labels, objects
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
-from backstay.domain.points import Point
+from backstay.domain.points import Point, is_held
 from backstay.domain.sweep import Carrier, Content, DeletionPolicy
 
 MIRRORED_NOTES = (
@@ -22,6 +22,7 @@ MIRRORED_NOTES = (
     labels.GOOD_SINCE,
 )
 """Annotations of a snapshot that its content carries too, to rebuild everything from it."""
+_OF_A_SWEEP = (labels.SWEEP, labels.SWEPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,11 @@ def mirror(
 ) -> Patch:
     """Given a snapshot, the labels that it is to carry, its content, the point as it will be
     labelled and whether a sweep is due, return what the content is to get: all our labels of the
-    snapshot, its identity and record, and Retain for good points.
+    snapshot, its identity and record, and Retain for good points and for those with a date: a
+    sweep needs it, and takes no write for it so.
 
-    An intent that is not due goes at once: should the snapshot be lost, it would take the disk.
-    Nothing is written where the sweep of that snapshot is at its end already (`domain.sweep`).
+    A proof of a sweep that is not due any more goes at once: with the snapshot it would take the
+    disk. Nothing is written where the sweep is at its end already (`domain.sweep`).
     """
     if due and content_of(content).leaves_with(objects.uid(snapshot)):
         return Patch(content)
@@ -57,12 +59,13 @@ def mirror(
     }
     if point.marked_at != theirs.get(labels.MARKED_AT):
         notes[labels.MARKED_AT] = point.marked_at
-    dropped = not due and labels.SWEEP in theirs
-    if dropped:
-        notes[labels.SWEEP] = None
+    # What a sweep wrote that is not meant any more, or what says nothing.
+    stale = [k for k in _OF_A_SWEEP if k in theirs and not (due and k == labels.SWEPT)]
+    notes |= dict.fromkeys(stale)
     retained = dig(content, "spec", "deletionPolicy") == DeletionPolicy.RETAIN.value
     spec = {}
-    if not retained and (dropped or point.result is labels.Result.GOOD):
+    kept = point.result is labels.Result.GOOD or labels.DELETE_AFTER in after
+    if not retained and (stale or kept):
         spec = {"deletionPolicy": DeletionPolicy.RETAIN.value}
     return Patch(content, difference(found, wanted), notes, spec)
 
@@ -102,7 +105,9 @@ def content_of(content: Obj) -> Content:
         handle=dig(content, "status", "snapshotHandle")
         or dig(content, "spec", "source", "snapshotHandle"),
         deletion_policy=deletion_policy,
-        sweep_intent=objects.annotations(content).get(labels.SWEEP),
         ref_uid=dig(content, "spec", "volumeSnapshotRef", "uid"),
+        delete_after=objects.labels(content).get(labels.DELETE_AFTER),
+        swept=objects.annotations(content).get(labels.SWEPT),
+        held=is_held(objects.labels(content)),
         deleting=bool(dig(content, "metadata", "deletionTimestamp")),
     )

@@ -1,7 +1,7 @@
 """Lost and found: contents of ours that outlived their snapshot or their namespace.
 
 Invariant: an orphan is exactly what the sweep leaves alone for good (`sweep.Step.FROZEN` with the
-snapshot known to be gone): nobody decided that its disk may go, so a person has to.
+snapshot known to be gone): nothing proves that its disk may go, so a person has to decide.
 """
 
 from __future__ import annotations
@@ -154,7 +154,21 @@ def _why(
         why = f"snapshot {snapshot} is another one of that name"
     else:
         why = f"snapshot {snapshot} is gone"
-    return why + (", and it is being deleted" if _is_going(content) else "")
+    return why + _of_sweeps(content) + (", and it is being deleted" if _is_going(content) else "")
+
+
+def _of_sweeps(content: Obj) -> str:
+    """What a sweep has to do with it, for the person who decides what becomes of it."""
+    read = content_of(content)
+    if read.ref_uid is not None and read.names_swept(read.ref_uid):
+        if read.is_proven:
+            return "; a sweep took the snapshot, but the content is held since"
+        return "; a sweep took the snapshot, but delete-after was changed or taken off since"
+    if read.delete_after:
+        return f"; it was to go after {read.delete_after}, but nothing proves that a sweep took it"
+    if labels.SWEEP in objects.annotations(content):
+        return "; a sweep was about to begin, but nothing proves that it took it"
+    return ""
 
 
 def _is_going(content: Obj) -> bool:

@@ -103,8 +103,8 @@ class Point:
 
     @property
     def is_held(self) -> bool:
-        """Any word but `false` holds: whoever writes `hold: yes` wants to keep the point."""
-        return self.labels.get(labels.HOLD, "false") != "false"
+        """Whether its labels say so (`is_held`)."""
+        return is_held(self.labels)
 
     @property
     def delete_after(self) -> date | None:
@@ -127,6 +127,13 @@ class Point:
         The annotation's own offset decides, not the policy's zone: that may have changed since.
         """
         return self.marked is not None and self.delete_after == self.marked.date()
+
+
+def is_held(carried: Mapping[str, str]) -> bool:
+    """Return whether an artifact with these labels is held. Any word but `false` holds: whoever
+    writes `hold: yes` wants to keep the point.
+    """
+    return carried.get(labels.HOLD, "false") != "false"
 
 
 @dataclass(frozen=True, slots=True)

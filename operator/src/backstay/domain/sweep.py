@@ -2,33 +2,38 @@
 
 plan_sweep() looks at what is there and names the next write. It is repeated until it says
 Nothing or Frozen; any process may die after any write and the next one goes on from what it
-sees. S = a VolumeSnapshot that is due, C = its VolumeSnapshotContent, intent = annotation
-`sweep` on C with S's uid:
+sees. S = a VolumeSnapshot that is due, C = its VolumeSnapshotContent, proof = annotation `swept`
+on C with S's uid and the date under which S was deleted:
 
 | S | C | next |
 |---|---|---|
 | there | of another snapshot | Frozen |
-| there | no intent, intent of another, or not Retain | WriteIntent |
-| there | intent of S, Retain | DeleteSnapshot |
-| there | none | DeleteSnapshot |
-| there, going | intent of S, Retain; or none | Nothing: wait |
-| there | intent of S, going | as if it were Retain: never written |
-| gone | intent of S, handle shared, Delete | WriteIntent (Retain again) |
-| gone | intent of S, handle shared, Retain | DeleteContent, keeps the disk |
-| gone | intent of S, Retain | SetDelete |
-| gone | intent of S, Delete | DeleteContent |
-| gone | no intent, or of another snapshot | Frozen |
+| there | no date yet | Nothing: the mirror comes first |
+| there | not Retain | SetRetain |
+| there | Retain; or none | DeleteSnapshot, and WriteProof as soon as that has succeeded |
+| there, going | Retain, no proof | WriteProof |
+| there, going | Retain, proof; or none | Nothing: wait |
+| there | proof, going | as if it were Retain: never written |
+| gone | no proof, or of another snapshot or date | Frozen |
+| gone | proof, but held | Frozen |
+| gone | proof, handle shared, Delete | SetRetain |
+| gone | proof, handle shared, Retain | DeleteContent, keeps the disk |
+| gone | proof, Retain | SetDelete |
+| gone | proof, Delete | DeleteContent |
 | gone | none | Nothing |
 
-Invariants: the disk of a snapshot goes only after an intent was written while it was due and
-the snapshot is gone; C is Retain until then, so that no controller takes the disk by itself;
-once S is gone its labels cannot be read any more, so the intent alone decides. WriteIntent sets
-Retain in the same patch, whatever the class says.
-A content that is going with the intent of S says that S is gone: who still sees S has read it
+Invariants: nothing that was written before the snapshot was deleted says that we deleted it, or
+that it was still to be deleted then: a process may have died before the DELETE, and a person may
+have decided otherwise since. So the proof is written after it, on one of two grounds: our own
+DELETE was answered with success, or S is seen going while it is due. Without a proof the disk
+stays, whoever took S. C is Retain until S is gone, so that no controller takes the disk by itself
+and a hold still helps while S lingers. Once S is gone its labels cannot be read any more, so those
+of C decide: another date, none, or a hold, set by hand since, and the disk stays.
+A content that is going with a proof of S says that S is gone: who still sees S has read it
 before, and Retain, written now, would leave the disk behind.
 DeleteSnapshot has uid and resourceVersion as preconditions: an edit by hand or a restore that
-claims the point makes it fail (409). Then it is due no more, and the patch that mirrors its
-labels onto C takes the intent away (`mirror`).
+claims the point makes it fail (409). A snapshot that is due no more before it is gone loses its
+proof in the patch that mirrors its labels onto C (`mirror`).
 """
 
 from collections.abc import Sequence
@@ -39,10 +44,12 @@ from enum import StrEnum
 class Step(StrEnum):
     """The next write; the last two are none."""
 
-    WRITE_INTENT = "WriteIntent"
-    """Patch C (resourceVersion): annotation sweep = `intent`, deletionPolicy Retain."""
+    SET_RETAIN = "SetRetain"
+    """Patch C (resourceVersion): deletionPolicy Retain."""
     DELETE_SNAPSHOT = "DeleteSnapshot"
     """DELETE S with uid and resourceVersion as preconditions."""
+    WRITE_PROOF = "WriteProof"
+    """Patch C (resourceVersion): annotation swept = `proof`."""
     SET_DELETE = "SetDelete"
     """Patch C (resourceVersion): deletionPolicy Delete."""
     DELETE_CONTENT = "DeleteContent"
@@ -80,15 +87,33 @@ class Content:
     driver: str
     handle: str | None
     deletion_policy: DeletionPolicy
-    sweep_intent: str | None
     ref_uid: str | None
     """spec.volumeSnapshotRef.uid"""
+    delete_after: str | None
+    """The label as it stands: while the snapshot is there, the snapshot's own."""
+    swept: str | None = None
+    """The annotation as it stands."""
+    held: bool = False
     deleting: bool = False
     """metadata.deletionTimestamp is set."""
 
+    @property
+    def proof(self) -> str | None:
+        """What `swept` has to say; None where there is no date to be swept under."""
+        return f"{self.ref_uid} {self.delete_after}" if self.delete_after else None
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether a sweep took its snapshot under the date that it carries."""
+        return self.swept is not None and self.swept == self.proof
+
+    def names_swept(self, snapshot_uid: str) -> bool:
+        """Whether a sweep took that snapshot, whatever the date says now."""
+        return self.swept is not None and self.swept.partition(" ")[0] == snapshot_uid
+
     def leaves_with(self, snapshot_uid: str) -> bool:
         """Whether a sweep of that snapshot has had it deleted."""
-        return self.deleting and self.sweep_intent == snapshot_uid
+        return self.deleting and self.names_swept(snapshot_uid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +125,20 @@ class Action:
     name: str = ""
     uid: str = ""
     resource_version: str = ""
-    intent: str | None = None
-    """WriteIntent only: the value of the annotation."""
+    proof: str | None = None
+    """WriteProof only: the value of the annotation."""
     keeps_disk: bool = False
     """DeleteContent only: the policy is Retain and another content has the same disk."""
+    content: Content | None = None
+    """DeleteSnapshot only: where the proof belongs; None where there is no content."""
 
 
 def plan_sweep(
     snapshot: Carrier | None, content: Content | None, others: Sequence[Content]
 ) -> Action:
-    """Given a snapshot that retention sweeps (None: it is known to be gone), its content (None:
-    there is none, looked for by bound name and by ref uid) and other contents (those of the same
-    driver and handle matter), return the next write.
+    """Return the next write for a snapshot that retention sweeps (None: it is known to be gone),
+    its content (None: there is none, looked for by bound name and by ref uid) and other contents
+    (those of the same driver and handle matter).
     """
     if snapshot is None:
         if content is None:
@@ -120,25 +147,34 @@ def plan_sweep(
     if content is not None and content.ref_uid != snapshot.uid:
         return Action(Step.FROZEN, f"content {content.name} belongs to another snapshot")
     if content is not None and not content.leaves_with(snapshot.uid):
-        retained = content.deletion_policy is DeletionPolicy.RETAIN
-        if not retained or content.sweep_intent != snapshot.uid:
-            return _on_content(Step.WRITE_INTENT, content, "due", intent=snapshot.uid)
+        if content.proof is None:
+            return Action(Step.NOTHING, f"content {content.name} does not carry the date yet")
+        if content.deletion_policy is not DeletionPolicy.RETAIN:
+            return _on_content(Step.SET_RETAIN, content, "its snapshot is due")
+        if snapshot.deleting and not content.is_proven:
+            return _on_content(Step.WRITE_PROOF, content, "its snapshot goes while it is due")
     if snapshot.deleting:
         return Action(Step.NOTHING, "waits until the snapshot is gone")
     return Action(
-        Step.DELETE_SNAPSHOT, "due", snapshot.name, snapshot.uid, snapshot.resource_version
+        Step.DELETE_SNAPSHOT,
+        "due",
+        snapshot.name,
+        snapshot.uid,
+        snapshot.resource_version,
+        content=content,
     )
 
 
 def _plan_gone(content: Content, others: Sequence[Content]) -> Action:
-    intent = content.sweep_intent
-    if intent is None or intent != content.ref_uid:
-        return Action(Step.FROZEN, f"content {content.name} lost its snapshot without a sweep")
+    if not content.is_proven:
+        return Action(Step.FROZEN, f"content {content.name}: nothing proves that a sweep came")
+    if content.held:
+        return Action(Step.FROZEN, f"content {content.name} is held since its snapshot went")
     retained = content.deletion_policy is DeletionPolicy.RETAIN
     if shared := _sharing(content, others):
         if not retained:
             why = f"content {shared.name} has the same disk"
-            return _on_content(Step.WRITE_INTENT, content, why, intent=intent)
+            return _on_content(Step.SET_RETAIN, content, why)
         why = f"the disk stays for content {shared.name}"
         return _on_content(Step.DELETE_CONTENT, content, why, keeps_disk=True)
     if retained:
@@ -155,9 +191,6 @@ def _sharing(content: Content, others: Sequence[Content]) -> Content | None:
     return min(same, key=lambda o: o.name, default=None)
 
 
-def _on_content(
-    step: Step, content: Content, why: str, *, intent: str | None = None, keeps_disk: bool = False
-) -> Action:
-    return Action(
-        step, why, content.name, content.uid, content.resource_version, intent, keeps_disk
-    )
+def _on_content(step: Step, content: Content, why: str, *, keeps_disk: bool = False) -> Action:
+    proof = content.proof if step is Step.WRITE_PROOF else None
+    return Action(step, why, content.name, content.uid, content.resource_version, proof, keeps_disk)

@@ -179,29 +179,41 @@ def judged(seen: Seen) -> tuple[list[tuple[Obj, Verdict]], Stopped]:
 def _judge_claim(points: Sequence[Point], seen: Seen) -> tuple[dict[str, Verdict], Stopped]:
     """The verdicts on all points of one claim by their uids, and what stops any of them."""
     parts = replaced.split(points, seen.same.get(points[0].claim, ()))
-    verdicts: list[Verdict] = []
+    early = brakes.ahead(points, seen.now)
+    verdicts: dict[str, Verdict] = {}
     held: list[Held] = []
     small: list[Shrunk] = []
-    early = brakes.ahead(points, seen.now)
     for part in parts:
-        if part is parts[-1]:
-            judged = judge(part, seen.rules, seen.now)
-        else:
-            why = replaced.FROZEN if seen.rules is not None else POLICY_GONE
-            judged = judge(part, None, seen.now, frozen=why)
-        if seen.clock is not None:
-            judged = [withhold(v, seen.clock.message) for v in judged]
-        if early is not None:
-            judged = [brakes.freeze(v, f"point {early.name} is of the future") for v in judged]
-        if (frozen := shrunk.shrunk(part, seen.accepted)) is not None:
-            small.append(frozen)
-            judged = [shrunk.freeze(v, frozen) for v in judged]
-        judged, mass = brake_marks(judged, seen.released)
-        held += [mass] if mass else []
-        verdicts += judged
+        rules = seen.rules if part is parts[-1] else None
+        judged, stopped, frozen = _judge(part, rules, early, seen)
+        if any(v.sweep and v.point.deleting for v in judged):
+            # By a hand, maybe: its disk is due only if it were so with nothing being deleted.
+            there, *_ = _judge([replace(p, deleting=False) for p in part], rules, early, seen)
+            judged = [
+                replace(v, sweep=v.sweep and (t.sweep or not v.point.deleting))
+                for v, t in zip(judged, there, strict=True)
+            ]
+        held += [stopped] if stopped else []
+        small += [frozen] if frozen else []
+        verdicts |= {v.point.uid: v for v in judged}
     other = replaced.replaced(parts)
-    stopped = Stopped(held, small, [early] if early else [], [other] if other else [])
-    return {v.point.uid: v for v in verdicts}, stopped
+    return verdicts, Stopped(held, small, [early] if early else [], [other] if other else [])
+
+
+def _judge(
+    points: Sequence[Point], rules: Rules | None, early: Ahead | None, seen: Seen
+) -> tuple[list[Verdict], Held | None, Shrunk | None]:
+    """The verdicts on one incarnation of a claim, and what takes hold of it."""
+    why = replaced.FROZEN if seen.rules is not None else POLICY_GONE
+    verdicts = judge(points, rules, seen.now, frozen=why)
+    if seen.clock is not None:
+        verdicts = [withhold(v, seen.clock.message) for v in verdicts]
+    if early is not None:
+        verdicts = [brakes.freeze(v, f"point {early.name} is of the future") for v in verdicts]
+    if (frozen := shrunk.shrunk(points, seen.accepted)) is not None:
+        verdicts = [shrunk.freeze(v, frozen) for v in verdicts]
+    verdicts, stopped = brake_marks(verdicts, seen.released)
+    return verdicts, stopped, frozen
 
 
 def labels_after(verdict: Verdict) -> dict[str, str]:

@@ -146,7 +146,8 @@ class RestoreReconciler:
         claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, entry.new_claim, namespace)
         snapshot = await self._client.find(VOLUME_SNAPSHOT, entry.snapshot, namespace)
         pod = await self._client.find(POD, _pod_name(subject, entry.claim), namespace)
-        phase = dig(pod, "status", "phase", default="")
+        foreign = pod is not None and not _made_for(pod, subject)
+        phase = "Failed" if foreign else dig(pod, "status", "phase", default="")
         return restore.ClaimSeen(
             snapshot_there=snapshot is not None
             and objects.uid(snapshot) == entry.snapshot_uid
@@ -157,7 +158,7 @@ class RestoreReconciler:
             pod_there=pod is not None,
             pod_done=phase == "Succeeded",
             pod_failed=phase == "Failed",
-            pod_says=_said_by(pod),
+            pod_says="a Pod of its name was made by somebody else" if foreign else _said_by(pod),
         )
 
     async def _act(self, subject: Request, status: RestoreStatus, action: restore.Action) -> None:
@@ -227,7 +228,7 @@ class RestoreReconciler:
     async def _delete_pod(self, subject: Request, entry: RestoredClaim) -> None:
         name = _pod_name(subject, entry.claim)
         pod = await self._client.find(POD, name, subject.namespace)
-        if pod is not None:
+        if pod is not None and _made_for(pod, subject):
             await self._client.delete(POD, name, subject.namespace, uid=objects.uid(pod))
 
     async def _tell(self, subject: Request, status: RestoreStatus) -> None:
@@ -255,6 +256,12 @@ def _made_by(subject: Request, source: Source) -> dict[str, str]:
 
 def _is_of(claim: Obj, subject: Request) -> bool:
     return objects.annotations(claim).get(labels.RESTORE_REQUEST) == subject.uid
+
+
+def _made_for(pod: Obj, subject: Request) -> bool:
+    """Whether it is the verify pod of this very request: a name alone proves nothing."""
+    owners = dig(pod, "metadata", "ownerReferences", default=[])
+    return any(owner.get("uid") == subject.uid for owner in owners)
 
 
 def _pod_name(subject: Request, claim: str) -> str:

@@ -19,11 +19,9 @@ from backstay.builders.snapshot import metadata_patch
 from backstay.domain import adoption, brakes, objects, upkeep
 from backstay.domain.clock import Clock
 from backstay.domain.errors import UserError
-from backstay.domain.mirror import Patch, content_of
+from backstay.domain.mirror import Patch
 from backstay.domain.objects import Obj
-from backstay.domain.points import Point
 from backstay.domain.records import Run
-from backstay.domain.sweep import Action, Carrier, Step, plan_sweep
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
@@ -33,7 +31,7 @@ from backstay.reconcile.adoption import Adopter
 from backstay.reconcile.gathering import gather, with_claims
 from backstay.steps.finished import settle
 from backstay.steps.held import tell_held
-from backstay.steps.sweeping import write_step
+from backstay.steps.sweeping import carry_on
 from backstay.steps.work import Work
 
 log = logging.getLogger(__name__)
@@ -111,7 +109,7 @@ class RetentionReconciler:
         if item.snapshot is not None or item.content is not None:
             log.info("%s: %s", item.point.name, "; ".join(item.reasons) or "mirrored")
         elif item.sweep is not None:
-            await self._sweep(item.sweep, item.point)
+            await carry_on(self._client, self._clock, item.sweep, item.point)
         return item.due
 
     async def _patch(self, resource: Resource, patch: Patch) -> None:
@@ -123,14 +121,6 @@ class RetentionReconciler:
                 patch.obj, labels=patch.labels, annotations=patch.annotations, spec=patch.spec
             ),
         )
-
-    async def _sweep(self, action: Action, point: Point) -> None:
-        """Take the next step of a sweep, and where that was the intent the one after it."""
-        stored = await write_step(self._client, action, point.namespace)
-        if stored is not None and action.step is Step.WRITE_INTENT:
-            carrier = Carrier(point.name, point.uid, point.resource_version, point.deleting)
-            action = plan_sweep(carrier, content_of(stored), ())
-            await write_step(self._client, action, point.namespace)
 
     async def _may_go(self, run: Run) -> bool:
         """Ask for each artifact that a record names by its name: a label taken off by hand must

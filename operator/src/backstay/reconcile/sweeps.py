@@ -3,9 +3,9 @@
 One key for the whole cluster, because whether another content has the same disk can only be seen
 by looking at all contents: one paged LIST does for however many sweeps are under way.
 
-Invariants: a content is finished only if it carries the intent of the very snapshot that it
-refers to, and that snapshot was asked for by name and is gone; every write is tested against
-what was read; one content that fails never blocks the next.
+Invariants: a content is finished only if it carries the proof that a sweep deleted the very
+snapshot that it refers to, and that snapshot was asked for by name and is gone; every write is
+tested against what was read; one content that fails never blocks the next.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class SweepReconciler:
         return min(waits, default=None)
 
     async def _look(self) -> tuple[list[Obj], Disks]:
-        """Contents with an intent of ours, and all contents by the handle of their disk."""
+        """Contents that a sweep left, and all contents by the handle of their disk."""
         leaving: list[Obj] = []
         disks: Disks = defaultdict(list)
         async for page in self._client.pages(VOLUME_SNAPSHOT_CONTENT):
