@@ -228,8 +228,12 @@ async def _cut_snapshots(client: Client, clock: Clock, namespace: str) -> None:
         await asyncio.sleep(0.2)
 
 
-async def cut(client: Client, clock: Clock, snapshot: Obj) -> None:
-    """Given a snapshot as read, cut it and make it ready. Raise Conflict if it changed since."""
+async def cut(
+    client: Client, clock: Clock, snapshot: Obj, *, ready: bool = True, policy: str = "Retain"
+) -> None:
+    """Given a snapshot as read, cut it and make it ready, or not yet. Raise Conflict if it changed
+    since. `policy` is its class's.
+    """
     name, namespace = objects.name(snapshot), objects.namespace(snapshot)
     now = clock.now()
     content = await client.create(
@@ -237,7 +241,7 @@ async def cut(client: Client, clock: Clock, snapshot: Obj) -> None:
         {
             "metadata": {"name": f"snapcontent-{objects.uid(snapshot)}"},
             "spec": {
-                "deletionPolicy": "Retain",
+                "deletionPolicy": policy,
                 "driver": DRIVER,
                 "source": {"volumeHandle": name},
                 "volumeSnapshotRef": {
@@ -248,15 +252,20 @@ async def cut(client: Client, clock: Clock, snapshot: Obj) -> None:
             },
         },
     )
-    handle = {"snapshotHandle": name, "readyToUse": True}
+    handle = {"snapshotHandle": name, "readyToUse": ready}
     await _set_status(client, VOLUME_SNAPSHOT_CONTENT, content, handle)
     status = {
         "boundVolumeSnapshotContentName": objects.name(content),
         "creationTime": format_time(now),
-        "readyToUse": True,
+        "readyToUse": ready,
         "restoreSize": "1Gi",
     }
     await _set_status(client, VOLUME_SNAPSHOT, snapshot, status)
+
+
+async def make_ready(client: Client, snapshot: Obj) -> None:
+    """Given a snapshot that was cut, as read, make it ready."""
+    await _set_status(client, VOLUME_SNAPSHOT, snapshot, {"readyToUse": True})
 
 
 async def _set_status(client: Client, resource: resources.Resource, obj: Obj, status: Obj) -> None:

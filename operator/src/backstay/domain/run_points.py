@@ -6,6 +6,7 @@ Invariants:
   asked for in every round in which it is not there, until it is cut or cutTimeout has passed.
 - A point is cut only when every dump on its claim was read again unchanged after the cut.
 - No cut is waited for longer than the hooks hold what they froze for it.
+- From the cut on its content carries what finds it: at once, or as soon as the hooks are over.
 - A point is good only by MarkGood, or by the label that an earlier MarkGood wrote.
 - The phase is `run.decide`'s to change: here the points go a step further each.
 """
@@ -35,6 +36,7 @@ from backstay.domain.run_values import (
     Action,
     CreateSnapshot,
     Decision,
+    LabelContent,
     MarkGood,
     Seen,
     pause,
@@ -80,12 +82,21 @@ def cut(seen: Seen) -> Decision:
         else:
             dumps = dumps_on(status, entry.claim)
             actions.append(CreateSnapshot(entry.claim, entry.snapshot or "", seen.now, dumps))
+    if frozen_until(status) is None:
+        actions += _labels(seen)
     uncut = [p for p in status.points if p.pending and p.cut_at is None]
     untold = actions or any(seen.points.get(p.claim, PointSeen()).cut for p in uncut)
     waited = seen.now - min((p.requested_at or seen.now for p in uncut), default=seen.now)
     after = POLL if untold else pause(waited)
     # A refused create is told in the status by who carried it out; what went through clears it.
     return Decision(changed(status, message=None), tuple(actions), after)
+
+
+def _labels(seen: Seen) -> list[LabelContent]:
+    """Label the contents that a disk snapshot was seen behind, good or not: it is found from then
+    on, whatever becomes of the run, the snapshot and the namespace.
+    """
+    return [LabelContent(claim) for claim, p in seen.points.items() if p.bare and p.ours]
 
 
 def _late(seen: Seen, entry: PointStatus) -> str:
@@ -168,6 +179,9 @@ def finish(seen: Seen) -> Decision:
         elif seen.now - _known_cut(entry, seen.now) > timeout:
             new = _failed(entry, f"not ready within readyTimeout ({timeout}){colon(point.error)}")
         status = with_point(status, new)
+    good = {action.claim for action in actions if isinstance(action, MarkGood)}
+    # A verdict labels the content as well.
+    actions += [a for a in _labels(seen) if a.claim not in good]
     cuts = [_known_cut(p, seen.now) for p in status.points if p.pending]
     return Decision(status, tuple(actions), pause(seen.now - min(cuts, default=seen.now)))
 
