@@ -20,6 +20,7 @@ from tests.support.schedules import (
 
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig
+from backstay.domain.orphans import orphans
 from backstay.engine.queue import Key
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
@@ -29,6 +30,7 @@ from backstay.kube.login import Login
 from backstay.kube.resources import (
     BACKUP,
     BACKUP_POLICY,
+    NAMESPACE,
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CONTENT,
 )
@@ -241,6 +243,23 @@ async def test_a_run_that_fails_leaves_its_content_labelled_as_failed(
     (content,) = await contents(client, snapshot)
     assert objects.labels(content)[labels.RESULT] == "failed"
     assert content["spec"]["deletionPolicy"] == "Retain"
+
+
+async def test_what_is_lost_between_its_cut_and_its_verdict_is_found_as_an_orphan(
+    rig: Rig, client: Client
+) -> None:
+    backup = await ask(rig)
+    (snapshot,) = await client.list(VOLUME_SNAPSHOT, rig.namespace)
+    await cut(client, rig.clock, snapshot, ready=False, policy="Delete")
+    await rig.cost_of(backup)
+    name = objects.name(snapshot)
+    await client.delete(VOLUME_SNAPSHOT, name, rig.namespace, uid=objects.uid(snapshot))
+
+    namespaces = {objects.name(n): objects.uid(n) for n in await client.list(NAMESPACE)}
+    (orphan,) = orphans(await contents(client, snapshot), [], namespaces)
+
+    assert (orphan.claim, orphan.policy, orphan.result) == ("data", "shop", "pending")
+    assert (orphan.deletion_policy, orphan.problem) == ("Retain", "")
 
 
 async def contents(client: Client, snapshot: Obj) -> list[Obj]:

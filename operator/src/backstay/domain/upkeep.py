@@ -58,7 +58,8 @@ class Item:
         if self.content is None or not self.content.spec:
             return False
         was = objects.labels(self.content.obj).get(labels.RESULT)
-        return was == Result.GOOD.value and labels.SWEEP not in self.content.annotations
+        # With a note that goes, what a sweep had written is taken back: we made it Delete, maybe.
+        return was == Result.GOOD.value and None not in self.content.annotations.values()
 
     @property
     def acts(self) -> bool:

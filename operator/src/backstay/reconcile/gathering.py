@@ -22,7 +22,7 @@ from backstay.domain.carriers import identity, rules_of
 from backstay.domain.clock import Clock
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
-from backstay.domain.orphans import Census
+from backstay.domain.orphans import Census, is_ours
 from backstay.domain.records import Run
 from backstay.domain.shrunk import accepted_sizes
 from backstay.domain.upkeep import Seen, is_leaving
@@ -88,10 +88,12 @@ class World:
             self._contents[objects.name(obj)] = obj
 
     def forget_others(self) -> None:
-        """Forget contents that are not ours: neither named by anything nor labelled."""
+        """Forget contents that are not ours: neither named by anything, nor labelled, nor named as
+        our runs name them.
+        """
         named = {name for place in self.places() for name in self.content_names(place)}
         for name, content in list(self._contents.items()):
-            if name not in named and labels.POLICY not in objects.labels(content):
+            if name not in named and not is_ours(content):
                 del self._contents[name]
 
     def places(self) -> list[Place]:
