@@ -17,7 +17,7 @@ from backstay.reconcile.retention import RetentionReconciler
 
 @pytest.fixture
 async def completed(client: Client, namespace: str) -> Obj:
-    """The record of a run whose snapshot and content went before a pass came."""
+    """The record of a run whose snapshot and content a sweep took before a pass came."""
     spec: Obj = {"source": {"claims": {"names": ["data"]}}, "retention": {"daily": 7}}
     meta = {"name": "shop", "namespace": namespace}
     await client.create(BACKUP_POLICY, {"metadata": meta, "spec": spec})
@@ -26,12 +26,13 @@ async def completed(client: Client, namespace: str) -> Obj:
         BACKUP, {"metadata": {**meta, "name": "shop-20261122-0100"}, "spec": spec}
     )
     point = {"claim": "data", "attempt": 1, "result": "good", "snapshot": "s", "content": "c"}
+    point |= {"gone": "Swept", "goneAt": format_time(NOW)}
     status = {"phase": "Completed", "completedAt": format_time(NOW), "points": [point]}
     body = {"metadata": {"resourceVersion": objects.version(made)}, "status": status}
     return await client.patch(BACKUP, objects.name(made), namespace, body, subresource="status")
 
 
-async def test_a_record_whose_last_point_went_unseen_is_removed_in_one_pass(
+async def test_a_record_whose_last_point_was_swept_is_removed_in_one_pass(
     client: Client, namespace: str, completed: Obj
 ) -> None:
     retention = RetentionReconciler(client, SystemClock(), lambda _: None)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from tests.support.dumping_cluster import cut
+from tests.support.dumping_cluster import cut, make_ready
 from tests.support.operated import Operated
 from tests.support.schedules import (
     MovedClock,
@@ -19,13 +19,20 @@ from tests.support.schedules import (
     policy_body,
 )
 
-from backstay.domain import objects
-from backstay.domain.objects import dig
+from backstay.domain import labels, objects
+from backstay.domain.objects import Obj, dig
+from backstay.domain.orphans import orphans
 from backstay.engine.queue import Key
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.login import Login
-from backstay.kube.resources import BACKUP, BACKUP_POLICY, VOLUME_SNAPSHOT
+from backstay.kube.resources import (
+    BACKUP,
+    BACKUP_POLICY,
+    NAMESPACE,
+    VOLUME_SNAPSHOT,
+    VOLUME_SNAPSHOT_CONTENT,
+)
 from backstay.reconcile import keys
 
 BUSY = 429
@@ -165,6 +172,91 @@ async def test_a_snapshot_that_is_ready_when_it_is_cut_ends_its_run_in_one_look(
     found = await client.get(BACKUP, backup.name, rig.namespace)
     assert dig(found, "status", "phase") == "Completed"
     assert await rig.cost_of(rig.policy()) == LOOK | {"patch backuppolicies": 1}
+
+
+async def test_the_pass_after_a_run_writes_its_record_and_nothing_onto_its_artifacts(
+    rig: Rig, client: Client
+) -> None:
+    backup = await ask(rig)
+    (snapshot,) = await client.list(VOLUME_SNAPSHOT, rig.namespace)
+    await cut(client, rig.clock, snapshot)
+    await rig.cost_of(backup)
+
+    cost = await rig.cost_of(keys.retention(rig.namespace, "shop"))
+
+    assert {what: count for what, count in cost.items() if what.startswith("patch")} == {
+        "patch backups": 1
+    }
+
+
+async def test_a_snapshot_that_is_cut_before_it_is_ready_costs_one_more_patch_of_its_content(
+    rig: Rig, client: Client
+) -> None:
+    backup = await ask(rig)
+    (snapshot,) = await client.list(VOLUME_SNAPSHOT, rig.namespace)
+    await cut(client, rig.clock, snapshot, ready=False, policy="Delete")
+
+    waiting = await rig.cost_of(backup)
+
+    (content,) = await contents(client, snapshot)
+    assert waiting["patch volumesnapshotcontents"] == 1
+    assert content["spec"]["deletionPolicy"] == "Retain"
+    assert objects.labels(content)[labels.POLICY] == "shop"
+    assert objects.labels(content)[labels.RESULT] == "pending"
+    record = objects.annotations(snapshot)[labels.RECORD]
+    assert objects.annotations(content)[labels.RECORD] == record
+    assert "patch volumesnapshotcontents" not in await rig.cost_of(backup)
+
+    # ready, and the rest is as for one that is ready when it is cut
+    found = await client.get(VOLUME_SNAPSHOT, objects.name(snapshot), rig.namespace)
+    await make_ready(client, found)
+    ended = await rig.cost_of(backup)
+    assert ended["patch volumesnapshotcontents"] == 1
+    (content,) = await contents(client, snapshot)
+    snapshot = await client.get(VOLUME_SNAPSHOT, objects.name(snapshot), rig.namespace)
+    assert objects.labels(content) == objects.labels(snapshot)
+    assert objects.labels(content)[labels.RESULT] == "good"
+    after = await rig.cost_of(keys.retention(rig.namespace, "shop"))
+    assert "patch volumesnapshotcontents" not in after
+
+
+async def test_a_run_that_fails_leaves_its_content_labelled_as_failed(
+    rig: Rig, client: Client
+) -> None:
+    backup = await ask(rig)
+    (snapshot,) = await client.list(VOLUME_SNAPSHOT, rig.namespace)
+    await cut(client, rig.clock, snapshot, ready=False, policy="Delete")
+    await rig.cost_of(backup)
+
+    rig.clock.move_to(rig.clock.now() + timedelta(days=2))
+    await rig.cost_of(backup)
+
+    (content,) = await contents(client, snapshot)
+    assert objects.labels(content)[labels.RESULT] == "failed"
+    assert content["spec"]["deletionPolicy"] == "Retain"
+
+
+async def test_what_is_lost_between_its_cut_and_its_verdict_is_found_as_an_orphan(
+    rig: Rig, client: Client
+) -> None:
+    backup = await ask(rig)
+    (snapshot,) = await client.list(VOLUME_SNAPSHOT, rig.namespace)
+    await cut(client, rig.clock, snapshot, ready=False, policy="Delete")
+    await rig.cost_of(backup)
+    name = objects.name(snapshot)
+    await client.delete(VOLUME_SNAPSHOT, name, rig.namespace, uid=objects.uid(snapshot))
+
+    namespaces = {objects.name(n): objects.uid(n) for n in await client.list(NAMESPACE)}
+    (orphan,) = orphans(await contents(client, snapshot), [], namespaces)
+
+    assert (orphan.claim, orphan.policy, orphan.result) == ("data", "shop", "pending")
+    assert (orphan.deletion_policy, orphan.problem) == ("Retain", "")
+
+
+async def contents(client: Client, snapshot: Obj) -> list[Obj]:
+    found = await client.list(VOLUME_SNAPSHOT_CONTENT)
+    uid = objects.uid(snapshot)
+    return [c for c in found if dig(c, "spec", "volumeSnapshotRef", "uid") == uid]
 
 
 async def test_a_process_that_follows_one_that_asked_finds_the_snapshot(

@@ -48,6 +48,7 @@ def test_object_names_are_valid(claim: str, slot: datetime, uid: object, attempt
     snapshot = naming.snapshot_name(claim, slot, UTC, str(uid), attempt)
     assert len(snapshot) <= 253
     assert SUBDOMAIN.fullmatch(snapshot)
+    assert naming.is_snapshot_name(snapshot)
     backup = naming.backup_name_alternative(claim, slot, UTC)
     assert len(backup) <= 200
     assert SUBDOMAIN.fullmatch(backup)

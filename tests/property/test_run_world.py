@@ -19,7 +19,7 @@ from tests.support.run_world import REFUSAL, World
 from backstay.api.backup import BackupPhase, ClaimGroup, PointResult, RunPlan
 from backstay.api.common import changed
 from backstay.api.hooks import PlannedHook, Stage
-from backstay.domain import run
+from backstay.domain import run, run_hooks
 from backstay.domain.errors import BackstayError, Conflict
 from backstay.domain.run_dumps import DEADLINE_SLACK, PROGRESS, TARGET_WAIT
 from backstay.domain.run_hooks import SLACK
@@ -179,6 +179,7 @@ def tell(story: Story) -> World:
         if rounds in story.faults:
             FAULTS[story.faults[rounds]](world)
         rounds += 1
+        cut = world.cut_snapshots()
         decision = run.decide(world.look())
         pause = (decision.after or timedelta(0)) + SECOND
         for write in world.writes(decision):
@@ -195,6 +196,10 @@ def tell(story: Story) -> World:
                 world.tell(error.message)()
                 break
             check(world)
+        else:
+            hooks_are_over = run_hooks.turn(world.status, deleting=world.deleting) is None
+            if decision.after != timedelta(0) and hooks_are_over and not world.hooks.frozen():
+                assert all(s.labelled for s in cut if s.live), "cut, and nobody would find it"
         world.pass_time(pause)
     return world
 

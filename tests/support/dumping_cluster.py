@@ -231,10 +231,17 @@ async def _cut_snapshots(client: Client, clock: Clock, namespace: str) -> None:
         await asyncio.sleep(0.2)
 
 
-async def cut(client: Client, clock: Clock, snapshot: Obj, told: str | None = NOW) -> None:
-    """Given a snapshot as read and what the driver tells of the time, cut it and make it ready.
-
-    Raise Conflict if it changed since.
+async def cut(
+    client: Client,
+    clock: Clock,
+    snapshot: Obj,
+    told: str | None = NOW,
+    *,
+    ready: bool = True,
+    policy: str = "Retain",
+) -> None:
+    """Given a snapshot as read and what the driver tells of the time, cut it and make it ready, or
+    not yet. Raise Conflict if it changed since. `policy` is its class's.
     """
     name, namespace = objects.name(snapshot), objects.namespace(snapshot)
     told = format_time(clock.now()) if told == NOW else told
@@ -243,7 +250,7 @@ async def cut(client: Client, clock: Clock, snapshot: Obj, told: str | None = NO
         {
             "metadata": {"name": f"snapcontent-{objects.uid(snapshot)}"},
             "spec": {
-                "deletionPolicy": "Retain",
+                "deletionPolicy": policy,
                 "driver": DRIVER,
                 "source": {"volumeHandle": name},
                 "volumeSnapshotRef": {
@@ -254,15 +261,20 @@ async def cut(client: Client, clock: Clock, snapshot: Obj, told: str | None = NO
             },
         },
     )
-    handle = {"snapshotHandle": name, "readyToUse": True}
+    handle = {"snapshotHandle": name, "readyToUse": ready}
     await _set_status(client, VOLUME_SNAPSHOT_CONTENT, content, handle)
     status = {
         "boundVolumeSnapshotContentName": objects.name(content),
         "creationTime": told,
-        "readyToUse": True,
+        "readyToUse": ready,
         "restoreSize": "1Gi",
     }
     await _set_status(client, VOLUME_SNAPSHOT, snapshot, status)
+
+
+async def make_ready(client: Client, snapshot: Obj) -> None:
+    """Given a snapshot that was cut, as read, make it ready."""
+    await _set_status(client, VOLUME_SNAPSHOT, snapshot, {"readyToUse": True})
 
 
 async def _set_status(client: Client, resource: resources.Resource, obj: Obj, status: Obj) -> None:

@@ -58,6 +58,8 @@ class Snapshot:
     error: str = ""
     result: PointResult = PointResult.PENDING
     retained: bool = False
+    labelled: bool = False
+    """Its content carries what finds it."""
     live: bool = True
     cut_at: datetime | None = None
     ready: bool = False
@@ -77,6 +79,7 @@ def point_seen(found: Snapshot | None, *, claim_gone: bool) -> PointSeen:
         cut_at=found.cut_at,
         ready=found.ready,
         content="content" if found.cut_at else "",
+        bare=found.cut_at is not None and not found.labelled,
         restore_size=1,
         error=found.error,
     )

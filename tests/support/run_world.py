@@ -37,6 +37,7 @@ from backstay.domain.run_values import (
     Decision,
     FreeRecord,
     KeepRecord,
+    LabelContent,
     MarkFailed,
     MarkGood,
     ReleaseHook,
@@ -144,6 +145,12 @@ class World:
     def dumps_of(self, claim: str) -> set[str]:
         """The dumps whose files lie on a claim."""
         return {name for name, home in self._homes.items() if home == claim}
+
+    def cut_snapshots(self) -> list[Snapshot]:
+        """The snapshots that the run waits for and that are cut."""
+        names = [p.snapshot for p in self.status.points if p.result is PointResult.PENDING]
+        found = [self.snapshots[n] for n in names if n in self.snapshots]
+        return [s for s in found if s.live and s.cut_at is not None]
 
     def _later(self, seconds: int | None, what: Write) -> None:
         if seconds is not None:
@@ -272,14 +279,23 @@ class World:
                 return [lambda: self._reach(lambda: self.hooks.release(attempt, hook))]
             case KeepRecord() | FreeRecord():
                 return [lambda: setattr(self, "kept", isinstance(action, KeepRecord))]
+            case CreateSnapshot() | LabelContent() | MarkGood() | MarkFailed():
+                return self._writes_on_points(action)
+            case StartCopy() | CancelCopy():
+                raise AssertionError("a run of snapshots makes no copies")
+
+    def _writes_on_points(
+        self, action: CreateSnapshot | LabelContent | MarkGood | MarkFailed
+    ) -> list[Write]:
+        match action:
             case CreateSnapshot(claim, name, _, dumps):
                 return [lambda: self._create(claim, name, dumps)]
+            case LabelContent(claim):
+                return [lambda: self._label(claim)]
             case MarkGood(claim):
                 return [lambda: self._retain(claim), lambda: self._mark_good(claim)]
             case MarkFailed(name):
                 return [lambda: self._mark_failed(name)]
-            case StartCopy() | CancelCopy():
-                raise AssertionError("a run of snapshots makes no copies")
 
     def _reach(self, what: Write) -> None:
         if self.pod_runs:
@@ -351,8 +367,16 @@ class World:
             raise Conflict("the snapshot went away")
         return found
 
+    def _label(self, claim: str) -> None:
+        """One patch of a content as read: nobody else has patched it in the same round."""
+        found = self._snapshot_of(claim)
+        assert not found.labelled, "labelled already, or twice in a round"
+        assert not self.hooks.frozen() or not self.pod_runs, "labelled while something is frozen"
+        found.labelled = found.retained = True
+
     def _retain(self, claim: str) -> None:
-        self._snapshot_of(claim).retained = True
+        found = self._snapshot_of(claim)
+        found.labelled = found.retained = True
 
     def _mark_good(self, claim: str) -> None:
         self._snapshot_of(claim).result = PointResult.GOOD
@@ -361,3 +385,4 @@ class World:
         found = self.snapshots.get(name)
         if found is not None and found.live and found.result is PointResult.PENDING:
             found.result = PointResult.FAILED
+            found.labelled = found.labelled or found.cut_at is not None

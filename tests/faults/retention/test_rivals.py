@@ -24,7 +24,7 @@ MINE = {labels.HOLD: "true", "team": "red"}
 RACES = 8
 OBJECTS = frozenset({
     "newest", "kept-again", "usurper", "user-gone", "expired", "shared", "half-swept",
-    "backup-expired", "backup-empty-oldest",
+    "backup-expired", "backup-empty-oldest", "backup-vanished",
 })  # fmt: skip
 """One of each kind: others take the same writes."""
 HELD = frozenset({

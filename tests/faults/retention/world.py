@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
@@ -152,6 +153,8 @@ class World:
                 for name, day in (("empty-new", 1), ("empty-old", 2), ("empty-oldest", 3))
             ),
             self._twin(),
+            # Somebody else deleted its snapshot and its content.
+            self._record("vanished", 5, good=True),
         )
 
     async def _create(self, resource: Resource, body: Obj) -> Obj:
@@ -329,6 +332,10 @@ class World:
         status = dict(obj.get("status") or {})
         for condition in status.get("conditions", ()):
             condition.pop("lastTransitionTime", None)
+            # The hash of a loss has the time in it at which that was seen.
+            condition["message"] = re.sub("=[0-9a-f]{10} ", "=HASH ", condition.get("message", ""))
+        for point in status.get("points", ()):
+            point.pop("goneAt", None)
         return {**bare, "status": status}
 
 

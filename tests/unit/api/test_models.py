@@ -71,8 +71,8 @@ def test_a_time_without_a_zone_is_refused() -> None:
 
 
 @pytest.mark.parametrize("phase", list(BackupPhase))
-def test_the_last_three_phases_of_a_backup_are_final(phase: BackupPhase) -> None:
-    assert phase.final == (phase in {"Completed", "PartiallyFailed", "Failed"})
+def test_the_last_four_phases_of_a_backup_are_final(phase: BackupPhase) -> None:
+    assert phase.final == (phase in {"Completed", "PartiallyFailed", "Failed", "Gone"})
 
 
 @pytest.mark.parametrize("phase", list(RestorePhase))

@@ -146,6 +146,54 @@ def test_one_that_is_being_deleted_is_told_as_such() -> None:
     assert found(lost)[0].why == "snapshot one is gone, and it is being deleted"
 
 
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [
+        ("good", "snapshot one is gone"),
+        ("pending", "snapshot one is gone; its run ended before it was known to be ready"),
+        ("failed", "snapshot one is gone; its run failed"),
+    ],
+)
+def test_what_a_run_left_is_told_with_what_became_of_the_run(result: str, why: str) -> None:
+    left = mine()
+    left["metadata"]["labels"] |= {labels.RESULT: result}
+
+    (one,) = found(left)
+
+    assert (one.result, one.why) == (result, why)
+    assert one.dumps == (DUMP,)
+
+
+def test_what_lost_its_snapshot_before_it_was_labelled_is_found_by_the_name_of_that() -> None:
+    bare = content(snapshot("data-pg-0-20261122-0032-df8e3-1", TODAY))
+    others = [content(snapshot(n, TODAY)) for n in ("data-20261122", "by-hand", "a-1-2-df8e3-1")]
+
+    (one,) = found(bare, *others)
+
+    assert (one.result, one.policy, one.claim) == ("", "", "")
+    assert one.why == (
+        "snapshot data-pg-0-20261122-0032-df8e3-1 is gone; it was never labelled: by its name a "
+        "run of Backstay's made it"
+    )
+    assert found(bare, snapshots=(snapshot("data-pg-0-20261122-0032-df8e3-1", TODAY),)) == []
+
+
+def test_a_content_that_is_about_to_be_lost_is_told_while_its_snapshot_is_there() -> None:
+    there = (snapshot("one", TODAY),)
+    going, exposed, swept = mine(), mine(), mine(sweep="uid-one")
+    going["metadata"]["deletionTimestamp"] = TODAY
+    exposed["spec"]["deletionPolicy"] = "Delete"
+    swept["spec"]["deletionPolicy"] = "Delete"
+
+    assert found(going, snapshots=there)[0].why == "snapshot one is there, and it is being deleted"
+    assert found(exposed, snapshots=there)[0].why == (
+        "its deletionPolicy is Delete: its disk snapshot goes with snapshot one"
+    )
+    assert found(swept, snapshots=there) == []
+    exposed["metadata"]["labels"] |= {labels.RESULT: "failed"}
+    assert found(exposed, snapshots=there) == [], "it is as its class has it"
+
+
 def test_both_a_namespace_and_all_of_them_are_refused(cli: Cli) -> None:
     ran = cli.run("orphans", "-A", "-n", "team")
     assert ran.code == 2

@@ -49,6 +49,13 @@ def test_what_a_sweep_removes_or_nobody_labelled_or_is_not_bound_yet_is_none() -
     assert suspects(census) == []
 
 
+def test_one_that_was_never_labelled_is_found_by_the_name_that_our_runs_give() -> None:
+    census = Census()
+    for name in ("data-20261122-0032-df8e3-1", "nightly-20261122"):
+        census.see_content(content(snapshot(name, TAKEN)))
+    assert suspects(census) == ["data-20261122-0032-df8e3-1"]
+
+
 def test_the_count_is_by_namespace_and_bounded() -> None:
     lost = [Suspect("big", f"s{i}", f"u{i}") for i in range(3)]
     assert per_namespace(lost) == {"big": 3}

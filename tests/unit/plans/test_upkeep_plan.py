@@ -10,7 +10,7 @@ from typing import Any
 from tests.support.builders import NOW, content, point_status, record, snapshot, spec
 from tests.unit.plans.test_upkeep import OLD, OVERDUE, TODAY, mirrored, seen
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointResult
+from backstay.api.backup import BackupPhase, BackupStatus, PointGone, PointResult
 from backstay.api.common import changed
 from backstay.domain import labels, shrunk, upkeep
 from backstay.domain.brakes import Brake
@@ -44,7 +44,9 @@ def settled(*snapshots: Obj, **values: Any) -> upkeep.Seen:
     return seen(*snapshots, contents=[mirrored(s) for s in snapshots], **values)
 
 
-def finished(*points: Obj, until: str | None = "daily until 11-24", name: str = "b") -> Run:
+def finished(
+    *points: Obj, until: str | None = "daily until 11-24", name: str = "b", **values: Any
+) -> Run:
     """A Backup that shows these points as labelled daily."""
     entries = tuple(
         changed(
@@ -53,6 +55,7 @@ def finished(*points: Obj, until: str | None = "daily until 11-24", name: str = 
             content=f"content-{p['metadata']['name']}",
             tiers=("daily",),
             until=until,
+            **{"handle": f"handle-{p['metadata']['name']}"} | values,
         )
         for p in points
     )
@@ -80,7 +83,7 @@ def test_a_world_that_needs_nothing_has_an_idle_plan() -> None:
 def test_each_thing_to_do_keeps_a_plan_from_being_idle() -> None:
     point = labelled("b", 22)
     world = settled(point, policy=POLICY, finished=[finished(point)])
-    gone = finished(snapshot("gone", OLD), name="gone")
+    gone = finished(snapshot("gone", OLD), name="gone", gone=PointGone.SWEPT, until="swept")
 
     worlds = {
         "label": replace(world, snapshots=[snapshot("b", TODAY)]),
@@ -106,9 +109,10 @@ def test_a_record_shows_what_its_points_carry_and_that_one_is_gone() -> None:
     assert (status.tiers, status.until) == ("daily", "mixed")
 
 
-def test_a_record_stays_as_long_as_a_content_that_it_names() -> None:
-    lost = content(snapshot("gone", OLD), run="run-gone")
-    world = seen(contents=[lost], finished=[finished(snapshot("gone", OLD), name="gone")])
+def test_a_swept_record_stays_as_long_as_a_content_that_it_names() -> None:
+    going = content(snapshot("gone", OLD), run="run-gone", sweep="uid-gone")
+    swept = finished(snapshot("gone", OLD), name="gone", gone=PointGone.SWEPT)
+    world = seen(contents=[going], finished=[swept])
 
     assert upkeep.plan(world).removable == []
     assert [r.name for r in upkeep.plan(replace(world, contents={})).removable] == ["gone"]

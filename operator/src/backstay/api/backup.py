@@ -27,7 +27,7 @@ class Trigger(StrEnum):
 
 
 class BackupPhase(StrEnum):
-    """Where a run is. The last three are final: such a Backup is never worked on again."""
+    """Where a run is. The last four are final: such a Backup is never worked on again."""
 
     PENDING = "Pending"
     QUEUED = "Queued"
@@ -38,6 +38,9 @@ class BackupPhase(StrEnum):
     COMPLETED = "Completed"
     PARTIALLY_FAILED = "PartiallyFailed"
     FAILED = "Failed"
+    GONE = "Gone"
+    """It was Completed or PartiallyFailed, and none of its good points can be found any more. It
+    becomes again what it was when one comes back."""
 
     @property
     def final(self) -> bool:
@@ -46,7 +49,12 @@ class BackupPhase(StrEnum):
 
 
 FINAL_PHASES: Final = frozenset(
-    {BackupPhase.COMPLETED, BackupPhase.PARTIALLY_FAILED, BackupPhase.FAILED}
+    {
+        BackupPhase.COMPLETED,
+        BackupPhase.PARTIALLY_FAILED,
+        BackupPhase.FAILED,
+        BackupPhase.GONE,
+    }
 )
 
 
@@ -104,6 +112,8 @@ SERVER_MAX: Final = 128
 """Characters of a server's identity. A longer one is left out."""
 VERSION_MAX: Final = 128
 """Characters of a version. A longer one is cut: MySQL forks say much beside the number."""
+HANDLE_MAX: Final = 1024
+"""Characters of a disk snapshot's handle. A longer one is left out: no driver makes such."""
 VersionText = Annotated[str, Field(max_length=VERSION_MAX)]
 
 
@@ -246,6 +256,17 @@ class PointResult(StrEnum):
     FAILED = "failed"
 
 
+class PointGone(StrEnum):
+    """Why a good point is not there, or is about to go."""
+
+    SWEPT = "Swept"
+    """Retention removes it. Written before the snapshot is deleted."""
+    MISSING = "Missing"
+    """It cannot be restored from any more, and nothing of ours removed it: people are told."""
+    ACCEPTED = "Accepted"
+    """It was Missing, and a person takes it for gone."""
+
+
 class CopyStatus(Model):
     """What a point has that is a rolling copy. The point itself carries it, at its destination."""
 
@@ -295,6 +316,11 @@ class PointStatus(Model):
     content: str | None = Field(
         default=None, description="The VolumeSnapshotContent.", max_length=NAME_MAX
     )
+    handle: str | None = Field(
+        default=None,
+        description="What the driver calls the disk snapshot: it finds that without the others.",
+        max_length=HANDLE_MAX,
+    )
     job: str | None = Field(
         default=None, description="The Job that copies it.", max_length=NAME_MAX
     )
@@ -308,7 +334,19 @@ class PointStatus(Model):
     until: str | None = Field(
         default=None, description="How long the point is kept.", max_length=64
     )
-    message: str | None = Field(default=None, description="Why it failed.", max_length=4096)
+    message: str | None = Field(
+        default=None, description="Why it failed, or is Missing.", max_length=4096
+    )
+    gone: PointGone | None = Field(
+        default=None,
+        description="Set for a good point of a snapshot that is not there or goes: Swept "
+        "(retention removes it), Missing (it cannot be restored from, and nothing of Backstay's "
+        "removed it: see the policy's condition PointsMissing) or Accepted (it was Missing, and a "
+        "person takes it for gone).",
+    )
+    gone_at: Time | None = Field(
+        default=None, description="When that was decided, or first seen to be missing."
+    )
     rolling: CopyStatus | None = Field(
         default=None, description="What it has besides if it is a rolling copy."
     )

@@ -130,10 +130,12 @@ def _shown(policy: str, seen: Seen, moment: Moment) -> Shown:
 
 
 async def _orphans(client: Client, namespace: str | None) -> list[Orphan]:
+    # All of them: what lost its snapshot before it was labelled has only its name to be found by.
     contents = [
         c
-        for c in await client.list(VOLUME_SNAPSHOT_CONTENT, labels=labels.POLICY)
-        if namespace in (None, dig(c, "spec", "volumeSnapshotRef", "namespace"))
+        async for page in client.pages(VOLUME_SNAPSHOT_CONTENT)
+        for c in page
+        if namespace in (None, dig(c, "spec", "volumeSnapshotRef", "namespace")) and lost.is_ours(c)
     ]
     snapshots = await client.list(VOLUME_SNAPSHOT, namespace)
     namespaces = {objects.name(n): objects.uid(n) for n in await client.list(NAMESPACE)}

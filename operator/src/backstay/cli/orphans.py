@@ -27,7 +27,8 @@ def orphans(
 ) -> None:
     """Show backups whose VolumeSnapshot is gone, and no sweep is known to have deleted it.
 
-    They hold their disk snapshots until a person rebinds or deletes them.
+    They hold their disk snapshots until a person rebinds or deletes them. Those that are about to
+    be lost are shown as well, and what runs left that failed or never came to an end.
     """
     if all_namespaces and namespace is not None:
         raise click.UsageError("give either -A or -n")
@@ -41,7 +42,7 @@ def orphans(
         click.echo("No orphans.")
     else:
         print_table(
-            ("namespace", "claim", "policy", "taken (utc)", "content", "dumps", "why"),
+            ("namespace", "claim", "policy", "taken (utc)", "result", "content", "dumps", "why"),
             [_row(orphan) for orphan in found],
         )
 
@@ -53,6 +54,7 @@ def _row(orphan: Orphan) -> tuple[str, ...]:
         orphan.claim or "-",
         orphan.policy or "-",
         short_time(orphan.taken, UTC),
+        orphan.result or "-",
         orphan.content,
         dumps or "-",
         orphan.why + (f"; {orphan.problem}" if orphan.problem else ""),
@@ -68,6 +70,7 @@ def _as_json(orphan: Orphan) -> dict[str, Any]:
         "policy": orphan.policy,
         "claim": orphan.claim,
         "backup": orphan.backup,
+        "result": orphan.result or None,
         "taken": orphan.taken.isoformat() if orphan.taken else None,
         "driver": orphan.driver,
         "snapshotHandle": orphan.handle,

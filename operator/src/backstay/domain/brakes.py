@@ -9,7 +9,9 @@ pass. Invariants: a brake only ever takes marks and sweeps away; what it lets th
 pass that was killed half way is finished without asking again.
 
 The same measure holds for rolling copies that a list does not find: so many, or all of a series,
-are what a disk looks like that is not mounted, and are gone only when a person says so.
+are what a disk looks like that is not mounted, and are gone only when a person says so. Snapshots
+that are not found and were not swept are gone only by a person's word, be they ever so few
+(`domain.vanished`).
 """
 
 import hashlib
@@ -63,6 +65,8 @@ class Brake:
 
 MISSING: Final = "CopiesMissing"
 NONE_MISSING: Final = Brake("NoneMissing", "the copies that records show were found")
+POINTS_MISSING: Final = "PointsMissing"
+NO_POINT_MISSING: Final = Brake("NoneMissing", "the good points that records show are there")
 NOT_HELD: Final = Brake("NotHeld", "retention marks and sweeps as the policy says")
 
 
@@ -245,6 +249,26 @@ def missing_copies(held: Sequence[Held], namespace: str, policy: str) -> Brake |
         f"{_first(told, 'directories')}; no record of them is removed, and nothing there is marked "
         "or swept. Have the disk that belongs there mounted, or exported: the next daily list "
         f"finds them again. If they are gone for good, run: {_command(held, namespace, policy)}",
+    )
+
+
+def missing_points(held: Sequence[tuple[Held, str]], namespace: str, policy: str) -> Brake | None:
+    """Given the claims of a policy of which points are missing, and of each the first one and why
+    it is, return what is to be told, None if there are none.
+    """
+    if not held:
+        return None
+    told = [
+        f"claim {h.claim}: {h.marks} good "
+        f"{'points are' if h.marks > 1 else 'point is'} missing, first {why}"
+        for h, why in held
+    ]
+    return Brake(
+        "NotFound",
+        f"{_first(told, 'claims')}. Nothing of Backstay's removed them: look for what does, such "
+        "as another pruner. Their Backups stay, as Gone; a VolumeSnapshotContent that is left can "
+        "be rebound (kubectl backstay orphans). If they are gone for good, run: "
+        f"{_command([h for h, _ in held], namespace, policy)}",
     )
 
 

@@ -24,6 +24,7 @@ _ALTERNATIVE_CHARS: Final = len("-abcde")
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?", re.ASCII)
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _SHORTENED: Final = re.compile(r".*-[0-9a-f]{10}", re.DOTALL)
+_SNAPSHOT: Final = re.compile(r".+-[0-9]{8}-[0-9]{4}-[0-9a-f]{5}-[1-9][0-9]*")
 
 
 def label_value(full: str) -> str:
@@ -107,6 +108,11 @@ def snapshot_name(claim: str, slot: datetime, zone: tzinfo, run_uid: str, attemp
     """
     suffix = f"-{_stamp(slot, zone)}-{_of_uid(run_uid, 5)}-{attempt}"
     return shorten(claim, OBJECT_NAME_LIMIT - len(suffix)) + suffix
+
+
+def is_snapshot_name(name: str) -> bool:
+    """Given the name of a VolumeSnapshot, return whether snapshot_name makes such names."""
+    return bool(_SNAPSHOT.fullmatch(name))
 
 
 def verify_pod_name(request_uid: str, claim: str) -> str:

@@ -1,7 +1,11 @@
-"""Lost and found: contents of ours that outlived their snapshot or their namespace.
+"""Lost and found: contents of ours that outlived their snapshot or their namespace, and those that
+are about to be lost although their snapshot is there.
 
-Invariant: an orphan is exactly what the sweep leaves alone for good (`sweep.Step.FROZEN` with the
-snapshot known to be gone): nothing proves that its disk may go, so a person has to decide.
+Invariants: an orphan is exactly what the sweep leaves alone for good (`sweep.Step.FROZEN` with the
+snapshot known to be gone): nothing proves that its disk may go, so a person has to decide. A
+content is ours if it carries a label of ours, or if it was never labelled and its snapshot's name
+is one that our runs make: whoever lost the snapshot before the content was labelled finds it here
+as well.
 """
 
 from __future__ import annotations
@@ -12,14 +16,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from backstay.domain import labels, objects
+from backstay.domain import labels, naming, objects
 from backstay.domain.carriers import identity
 from backstay.domain.errors import DataError
 from backstay.domain.mirror import content_of
 from backstay.domain.moments import moment_of
 from backstay.domain.objects import Obj, dig
 from backstay.domain.record import DumpRecord, Record, parse_record
-from backstay.domain.sweep import Step, plan_sweep
+from backstay.domain.sweep import DeletionPolicy, Step, plan_sweep
 
 NAMESPACES_MAX: Final = 100
 OTHERS: Final = "*"
@@ -42,6 +46,8 @@ class Orphan:
     driver: str
     handle: str
     deletion_policy: str
+    result: str = ""
+    """What became of its run by its label: good, failed or pending; "": it has none."""
     dumps: tuple[DumpRecord, ...] = ()
     problem: str = ""
     """Why the record could not be read."""
@@ -103,13 +109,22 @@ def orphans(
     """
     names = {(objects.namespace(s), objects.name(s)): objects.uid(s) for s in snapshots}
     found = [
-        _orphan(content, names, namespaces) for content in contents if _is_lost(content, names)
+        _orphan(content, why, namespaces)
+        for content in contents
+        if (why := _why(content, names, namespaces))
     ]
     return sorted(found, key=lambda o: (o.namespace, o.claim, o.taken or _EPOCH, o.content))
 
 
+def is_ours(content: Obj) -> bool:
+    """Given a content, return whether a run of ours made it, as far as it can say."""
+    if any(key.startswith(labels.PREFIX) for key in objects.labels(content)):
+        return True
+    return naming.is_snapshot_name(_address(content)[1])
+
+
 def _is_lost(content: Obj, names: Mapping[tuple[str, str], str]) -> bool:
-    if not any(key.startswith(labels.PREFIX) for key in objects.labels(content)):
+    if not is_ours(content):
         return False
     uid = dig(content, "spec", "volumeSnapshotRef", "uid")
     if uid is None or names.get(_address(content)) == uid:
@@ -117,14 +132,15 @@ def _is_lost(content: Obj, names: Mapping[tuple[str, str], str]) -> bool:
     return plan_sweep(None, content_of(content), ()).step is Step.FROZEN
 
 
-def _orphan(
-    content: Obj, names: Mapping[tuple[str, str], str], namespaces: Mapping[str, str]
-) -> Orphan:
+def _orphan(content: Obj, why: str, namespaces: Mapping[str, str]) -> Orphan:
     record, problem = _record(content)
     namespace, snapshot = _address(content)
+    home = namespaces.get(namespace)
+    if record is not None and home is not None and record.namespace_uid != home:
+        why = f"namespace {namespace} was deleted and made again"
     return Orphan(
         content=objects.name(content),
-        why=_why(content, record, names, namespaces),
+        why=why + _of_sweeps(content) + _rest(content),
         namespace=namespace,
         snapshot=snapshot,
         policy=identity(content, labels.POLICY) or (record.policy if record else ""),
@@ -134,27 +150,39 @@ def _orphan(
         driver=str(dig(content, "spec", "driver", default="")),
         handle=content_of(content).handle or "",
         deletion_policy=str(dig(content, "spec", "deletionPolicy", default="")),
+        result=objects.labels(content).get(labels.RESULT, ""),
         dumps=record.dumps if record else (),
         problem=problem,
     )
 
 
-def _why(
-    content: Obj,
-    record: Record | None,
-    names: Mapping[tuple[str, str], str],
-    namespaces: Mapping[str, str],
-) -> str:
+def _why(content: Obj, names: Mapping[tuple[str, str], str], namespaces: Mapping[str, str]) -> str:
+    """Why a content is to be shown, "" if it is as it should be."""
     namespace, snapshot = _address(content)
+    if not _is_lost(content, names):
+        return _danger(content, names)
     if namespace not in namespaces:
-        why = f"namespace {namespace} is gone"
-    elif record is not None and record.namespace_uid != namespaces[namespace]:
-        why = f"namespace {namespace} was deleted and made again"
-    elif (namespace, snapshot) in names:
-        why = f"snapshot {snapshot} is another one of that name"
-    else:
-        why = f"snapshot {snapshot} is gone"
-    return why + _of_sweeps(content) + (", and it is being deleted" if _is_going(content) else "")
+        return f"namespace {namespace} is gone"
+    if (namespace, snapshot) in names:
+        return f"snapshot {snapshot} is another one of that name"
+    return f"snapshot {snapshot} is gone"
+
+
+def _danger(content: Obj, names: Mapping[tuple[str, str], str]) -> str:
+    """How a content whose snapshot is there is about to be lost, "" if it is not."""
+    uid = dig(content, "spec", "volumeSnapshotRef", "uid")
+    result = objects.labels(content).get(labels.RESULT)
+    address = _address(content)
+    if result is None or uid is None or names.get(address) != uid:
+        return ""
+    found = content_of(content)
+    if plan_sweep(None, found, ()).step is not Step.FROZEN:
+        return ""  # A sweep has begun: its policy's pass goes on with it, or takes it back.
+    if found.deleting:
+        return f"snapshot {address[1]} is there"
+    if result == labels.Result.GOOD and found.deletion_policy is DeletionPolicy.DELETE:
+        return f"its deletionPolicy is Delete: its disk snapshot goes with snapshot {address[1]}"
+    return ""
 
 
 def _of_sweeps(content: Obj) -> str:
@@ -169,6 +197,17 @@ def _of_sweeps(content: Obj) -> str:
     if labels.SWEEP in objects.annotations(content):
         return "; a sweep was about to begin, but nothing proves that it took it"
     return ""
+
+
+def _rest(content: Obj) -> str:
+    """What there is to say of a content besides why it is shown."""
+    said = ", and it is being deleted" if _is_going(content) else ""
+    carried = objects.labels(content)
+    if not any(key.startswith(labels.PREFIX) for key in carried):
+        return f"{said}; it was never labelled: by its name a run of Backstay's made it"
+    if carried.get(labels.RESULT) == labels.Result.PENDING:
+        return f"{said}; its run ended before it was known to be ready"
+    return f"{said}; its run failed" if carried.get(labels.RESULT) == labels.Result.FAILED else said
 
 
 def _is_going(content: Obj) -> bool:

@@ -73,6 +73,8 @@ class Seen:
     slots: Sequence[Named] = ()
     """Slots of the schedule that the records on artifacts name."""
     points: Sequence[GoodPoint] = ()
+    missing: int = 0
+    """Good points that records show and that are not there."""
     namespace: str = ""
     name: str = ""
     edited: datetime | None = None

@@ -54,6 +54,7 @@ from backstay.domain.run_values import (
     Action,
     Decision,
     FreeRecord,
+    LabelContent,
     MarkFailed,
     Seen,
 )
@@ -183,6 +184,8 @@ def _cut(seen: Seen) -> Decision:
 
 def _leave_cut(seen: Seen, status: BackupStatus, actions: Sequence[Action]) -> Decision:
     judged = run_points.with_groups_judged(run_points.with_hooks_judged(status))
+    # The look that follows at once labels the contents, or writes their verdict, which does.
+    actions = [a for a in actions if not isinstance(a, LabelContent)]
     if not _pending(judged):
         return _end_attempt(seen, judged, actions)
     uploading = changed(judged, phase=BackupPhase.UPLOADING, pools=())

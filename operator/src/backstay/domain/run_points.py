@@ -6,6 +6,7 @@ Invariants:
   asked for in every round in which it is not there, until it is cut or cutTimeout has passed.
 - A point is cut only when every dump on its claim was read again unchanged after the cut.
 - No cut is waited for longer than the hooks hold what they froze for it.
+- From the cut on its content carries what finds it: at once, or as soon as the hooks are over.
 - A point is good only by MarkGood, or by the label that an earlier MarkGood wrote.
 - Points of claims that belong together are marked in one round, when all of them are ready and a
   hook froze them all over their cuts; if one fails, all fail.
@@ -45,6 +46,7 @@ from backstay.domain.run_values import (
     Action,
     CreateSnapshot,
     Decision,
+    LabelContent,
     MarkGood,
     Seen,
     pause,
@@ -91,12 +93,21 @@ def cut(seen: Seen) -> Decision:
         else:
             dumps = dumps_on(status, entry.claim)
             actions.append(CreateSnapshot(entry.claim, entry.snapshot or "", seen.now, dumps))
+    if frozen_until(status) is None:
+        actions += _labels(seen)
     uncut = [p for p in status.points if p.pending and p.cut_at is None]
     untold = actions or any(seen.points.get(p.claim, PointSeen()).cut for p in uncut)
     waited = seen.now - min((p.requested_at or seen.now for p in uncut), default=seen.now)
     after = POLL if untold else pause(waited)
     # A refused create is told in the status by who carried it out; what went through clears it.
     return Decision(changed(status, message=None), tuple(actions), after)
+
+
+def _labels(seen: Seen) -> list[LabelContent]:
+    """Label the contents that a disk snapshot was seen behind, good or not: it is found from then
+    on, whatever becomes of the run, the snapshot and the namespace.
+    """
+    return [LabelContent(claim) for claim, p in seen.points.items() if p.bare and p.ours]
 
 
 def _late(seen: Seen, entry: PointStatus) -> str:
@@ -215,7 +226,10 @@ def finish(seen: Seen) -> Decision:
                     status = with_point(status, changed(p, result=PointResult.PENDING))
     status = with_groups_judged(status)
     good = {p.claim for p in status.points if p.result is PointResult.GOOD}
-    actions = tuple(MarkGood(claim) for claim in marks if claim in good)
+    marked = [claim for claim in marks if claim in good]
+    # A verdict labels the content as well.
+    labelled = (a for a in _labels(seen) if a.claim not in marked)
+    actions: tuple[Action, ...] = (*map(MarkGood, marked), *labelled)
     cuts = [_known_cut(p, seen.now) for p in status.points if p.pending]
     return Decision(status, actions, pause(seen.now - min(cuts, default=seen.now)))
 

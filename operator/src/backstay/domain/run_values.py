@@ -80,15 +80,24 @@ class CreateSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelContent:
+    """Make the content carry what its snapshot says, and Retain: it is found whatever happens."""
+
+    claim: str
+
+
+@dataclass(frozen=True, slots=True)
 class MarkGood:
-    """Make the content Retain, then write result=good and the tiers onto the snapshot."""
+    """Make the content Retain, then write result=good and the tiers onto it and the snapshot."""
 
     claim: str
 
 
 @dataclass(frozen=True, slots=True)
 class MarkFailed:
-    """Write result=failed onto the snapshot if it is there and still pending."""
+    """Write result=failed onto the snapshot if it is there and still pending, and label its content
+    if that has a disk snapshot.
+    """
 
     snapshot: str
 
@@ -115,6 +124,7 @@ Action = (
     | KeepRecord
     | FreeRecord
     | CreateSnapshot
+    | LabelContent
     | MarkGood
     | MarkFailed
     | StartCopy

@@ -119,6 +119,8 @@ class PointSeen:
     cut_at: datetime | None = None
     ready: bool = False
     content: str = ""
+    bare: bool = False
+    """Its content has a disk snapshot, and does not carry yet what finds that, or is not Retain."""
     restore_size: int | None = None
     error: str = ""
 

@@ -17,9 +17,10 @@ from typing import Final
 
 from backstay.api.backup import BackupStatus
 from backstay.api.common import Condition
-from backstay.domain import brakes, labels, objects, records, replaced, shrunk
+from backstay.domain import brakes, labels, objects, records, replaced, shrunk, vanished
 from backstay.domain.brakes import Ahead, Brake, Held, brake_marks, with_brake, withhold
 from backstay.domain.carriers import point_of
+from backstay.domain.labels import Result
 from backstay.domain.mirror import Patch, carrier, content_of, difference, mirror
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point, Rules, Verdict
@@ -53,10 +54,24 @@ class Item:
     reasons: tuple[str, ...] = ()
 
     @property
+    def resets(self) -> bool:
+        """Whether somebody made the content of a point Delete that was good and Retain before."""
+        if self.content is None or not self.content.spec:
+            return False
+        was = objects.labels(self.content.obj).get(labels.RESULT)
+        # With a note that goes, what a sweep had written is taken back: we made it Delete, maybe.
+        return was == Result.GOOD.value and None not in self.content.annotations.values()
+
+    @property
     def acts(self) -> bool:
         """Whether anything is to be written."""
         stepping = self.sweep is not None and self.sweep.step not in IDLE_STEPS
-        return stepping or self.snapshot is not None or self.content is not None
+        return stepping or self.patches
+
+    @property
+    def patches(self) -> bool:
+        """Whether labels, annotations or the content's policy are to be written."""
+        return self.snapshot is not None or self.content is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +107,8 @@ class Seen:
     """By claim: ids of sources that a person accepts as going on with its series."""
     finished: Sequence[Run] = ()
     """The Backups that are final."""
+    unlabelled: Sequence[Obj] = ()
+    """Snapshots that finished Backups name, found by their name: without our label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +139,8 @@ class Plan:
     """Backups without any artifact, each of which is to be asked for by name before."""
     wait: timedelta | None = None
     """When to look again although nothing is to be written: something is on its way out."""
+    moved: bool = False
+    """A good point is found to be gone or back: what counts points is to count anew."""
 
     @property
     def idle(self) -> bool:
@@ -137,7 +156,13 @@ def plan(seen: Seen) -> Plan:
     found, stopped = judged(seen)
     items = [_item(snapshot, verdict, seen) for snapshot, verdict in found]
     points = {item.point.name: (item.point, item.until) for item in items}
-    statuses = ((record, records.shown(record, points)) for record in seen.finished)
+    points |= {objects.name(s): (point_of(s), "kept") for s in seen.unlabelled}
+    noted = _noted(seen, found, items)
+    statuses = [
+        (record, records.shown(replace(record, status=status), points))
+        for record, status in zip(seen.finished, noted, strict=True)
+    ]
+    moved = any(_moves(record.status, status) for record, status in statuses)
     alive = {
         objects.annotations(obj).get(labels.RUN)
         for obj in (*seen.snapshots, *seen.contents.values())
@@ -148,9 +173,14 @@ def plan(seen: Seen) -> Plan:
         conditions=_conditions(seen, stopped),
         shown=[(record, status) for record, status in statuses if status is not record.status],
         removable=records.removable(
-            seen.finished, {uid for uid in alive if uid}, seen.rules, seen.now
+            seen.finished,
+            {uid for uid in alive if uid},
+            seen.rules,
+            seen.now,
+            unsettled=vanished.unsettled(statuses),
         ),
-        wait=_wait(seen),
+        wait=POLL if moved else _wait(seen),
+        moved=moved,
     )
 
 
@@ -239,6 +269,29 @@ def poll_after(deleted: str, now: datetime) -> timedelta:
     return max(POLL, min((now - parse_time(deleted)) / 4, LONGEST_POLL))
 
 
+def _noted(
+    seen: Seen, found: Sequence[tuple[Obj, Verdict]], items: Sequence[Item]
+) -> list[BackupStatus]:
+    """What the finished Backups say with what became of their good points."""
+    sights = {objects.name(s): vanished.Sight(s) for s in seen.unlabelled}
+    for (snapshot, verdict), item in zip(found, items, strict=True):
+        sweeps = item.sweep is not None and item.sweep.step is not Step.FROZEN
+        sights[item.point.name] = vanished.Sight(snapshot, due=verdict.sweep, sweeps=sweeps)
+    accepted = vanished.accepted(seen.finished, seen.released)
+    artifacts = vanished.Artifacts(seen.now, sights, seen.contents, accepted)
+    return [vanished.noted(run, artifacts) for run in seen.finished]
+
+
+def _moves(before: BackupStatus, after: BackupStatus) -> bool:
+    """Whether a good point is gone now, or back."""
+    return before is not after and [p.gone for p in before.points] != [p.gone for p in after.points]
+
+
+def _is_running(snapshot: Obj, seen: Seen) -> bool:
+    """Whether the run that made a snapshot goes on: it could not be told of a sweep."""
+    return objects.annotations(snapshot).get(labels.RUN) in seen.running
+
+
 def _as_it_counts(snapshot: Obj, seen: Seen) -> Point:
     """The point as retention is to see it: orphaned pending ones as failed, those without their
     content as not ready, without users that are gone.
@@ -287,8 +340,9 @@ def _item(snapshot: Obj, verdict: Verdict, seen: Seen) -> Item:
     mirrored = sweep = None
     if content and dig(content, "spec", "volumeSnapshotRef", "uid") == objects.uid(snapshot):
         mirrored = mirror(snapshot, after, content, labelled, due=verdict.sweep) or None
+    goes = verdict.sweep and seen.clock is None and not _is_running(snapshot, seen)
     # The sweep waits for the mirror: a content that loses its snapshot must be found.
-    if verdict.sweep and not (changes or mirrored or seen.clock is not None):
+    if goes and not (changes or mirrored):
         mine = content_of(content) if content else None
         sweep = plan_sweep(carrier(snapshot), mine, ())
     return Item(
@@ -296,8 +350,7 @@ def _item(snapshot: Obj, verdict: Verdict, seen: Seen) -> Item:
         changes or None,
         mirrored,
         sweep,
-        due=(verdict.sweep or labels.SWEEP_RELEASED in verdict.set_annotations)
-        and seen.clock is None,
+        due=goes or (labels.SWEEP_RELEASED in verdict.set_annotations and seen.clock is None),
         until=until(labelled, seen.rules, seen.now, last=verdict.last),
         reasons=verdict.reasons,
     )
@@ -328,11 +381,13 @@ def _conditions(seen: Seen, stopped: Stopped) -> tuple[Condition, ...] | None:
     )
     other = replaced.report(stopped.replaced, seen.policy)
     small = shrunk.told(stopped.shrunk, seen.accepted, *place)
+    lost = brakes.missing_points(vanished.held(seen.finished), *place)
     told = seen.conditions
     for kind, brake, otherwise in (
         (brakes.CONDITION, held, brakes.NOT_HELD),
         (shrunk.CONDITION, small, shrunk.NOT_SHRUNK),
         (replaced.CONDITION, other, replaced.NOT_REPLACED),
+        (brakes.POINTS_MISSING, lost, brakes.NO_POINT_MISSING),
     ):
         told = with_brake(told, kind, brake, otherwise, generation=generation, now=seen.now)
     return told if told != seen.conditions else None

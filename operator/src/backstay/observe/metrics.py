@@ -61,6 +61,12 @@ GOOD: Final = Gauge(
     ("namespace", "policy"),
     registry=REGISTRY,
 )
+MISSING: Final = Gauge(
+    "backstay_missing_points",
+    "Good points of a policy that are not there although nothing of Backstay's removed them.",
+    ("namespace", "policy"),
+    registry=REGISTRY,
+)
 LEADER: Final = Gauge("backstay_leader", "1 while this process holds the Lease.", registry=REGISTRY)
 
 ROT: Final = Gauge(
@@ -116,15 +122,18 @@ def on_run_ended(namespace: str, policy: str, phase: str) -> None:
     RUNS.labels(namespace, policy, phase).inc()
 
 
-def on_policy(namespace: str, policy: str, *, good: int, last_success: datetime | None) -> None:
-    """Given what a policy has, show that."""
+def on_policy(
+    namespace: str, policy: str, *, good: int, missing: int, last_success: datetime | None
+) -> None:
+    """Given what a policy has and misses, show that."""
     GOOD.labels(namespace, policy).set(good)
+    MISSING.labels(namespace, policy).set(missing)
     LAST_SUCCESS.labels(namespace, policy).set(last_success.timestamp() if last_success else 0)
 
 
 def forget_policy(namespace: str, policy: str) -> None:
     """Given a policy that is gone, drop what was shown of it: names come and go for years."""
-    for metric in (MISSED, RUNS, LAST_SUCCESS, GOOD):
+    for metric in (MISSED, RUNS, LAST_SUCCESS, GOOD, MISSING):
         metric.remove_by_labels({"namespace": namespace, "policy": policy})
 
 

@@ -27,6 +27,7 @@ from backstay.domain.run_values import (
     Decision,
     FreeRecord,
     KeepRecord,
+    LabelContent,
     MarkFailed,
     MarkGood,
     ReleaseHook,
@@ -47,7 +48,7 @@ from backstay.steps.copying import Copying
 from backstay.steps.dumping import Dumping
 from backstay.steps.hooking import Hooking
 from backstay.steps.points import PointWriter
-from backstay.steps.snapshots import Pair
+from backstay.steps.snapshots import Pair, label_content
 from backstay.steps.status import telling, write_status
 from backstay.steps.streams import Streams
 
@@ -156,6 +157,8 @@ class BackupReconciler:
                 await self._set_finalizer(subject, kept=False)
             case CreateSnapshot():
                 await self._points.create(subject.obj, subject.spec, subject.status, action)
+            case LabelContent(claim):
+                await label_content(self._client, pairs[claim], labels.Result.PENDING)
             case MarkGood(claim):
                 await self._points.mark_good(subject.spec, subject.status, pairs[claim], seen.now)
             case MarkFailed(snapshot):

@@ -16,13 +16,14 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeAlias
 
+from backstay.api.backup import FINAL_PHASES, PointResult
 from backstay.api.restore import FINAL_RESTORE_PHASES
 from backstay.domain import brakes, labels, naming, objects, replaced
 from backstay.domain.carriers import identity, rules_of
 from backstay.domain.clock import Clock
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
-from backstay.domain.orphans import Census
+from backstay.domain.orphans import Census, is_ours
 from backstay.domain.records import Run
 from backstay.domain.shrunk import accepted_sizes
 from backstay.domain.upkeep import Seen, is_leaving
@@ -57,6 +58,7 @@ class World:
         self.requests: list[Obj] = []
         self._snapshots: dict[Place, list[Obj]] = {}
         self._contents: dict[str, Obj] = {}
+        self._unlabelled: list[Obj] = []
 
     def add_policies(self, found: Iterable[Obj]) -> None:
         """Given policies, add them."""
@@ -68,6 +70,10 @@ class World:
         for obj in found:
             place = objects.namespace(obj), identity(obj, labels.POLICY)
             self._snapshots.setdefault(place, []).append(obj)
+
+    def add_unlabelled(self, found: Iterable[Obj]) -> None:
+        """Given snapshots that records name and that were found by name only, add them."""
+        self._unlabelled += found
 
     def add_backups(self, found: Iterable[Obj]) -> None:
         """Given Backups, finished or not, add them."""
@@ -85,10 +91,12 @@ class World:
             self._contents[objects.name(obj)] = obj
 
     def forget_others(self) -> None:
-        """Forget contents that are not ours: neither named by anything nor labelled."""
+        """Forget contents that are not ours: neither named by anything, nor labelled, nor named as
+        our runs name them.
+        """
         named = {name for place in self.places() for name in self.content_names(place)}
         for name, content in list(self._contents.items()):
-            if name not in named and labels.POLICY not in objects.labels(content):
+            if name not in named and not is_ours(content):
                 del self._contents[name]
 
     def places(self) -> list[Place]:
@@ -104,9 +112,10 @@ class World:
 
     def content_names(self, place: Place) -> set[str]:
         """Given a policy, return the contents that its snapshots and its finished runs name."""
+        unlabelled = (s for s in self._unlabelled if objects.namespace(s) == place[0])
         bound = {
             dig(s, "status", "boundVolumeSnapshotContentName")
-            for s in self._snapshots.get(place, ())
+            for s in (*self._snapshots.get(place, ()), *unlabelled)
         }
         recorded = {
             dig(point, "content")
@@ -114,6 +123,20 @@ class World:
             for point in dig(backup, "status", "points", default=())
         }
         return {name for name in bound | recorded if name}
+
+    def unfound(self, place: Place) -> list[str]:
+        """Given a policy, return the snapshots that its finished runs tell as good and there, and
+        that were not found by our label: one that was taken off by hand must not look like a loss.
+        """
+        labelled = {objects.name(s) for s in self._snapshots.get(place, ())}
+        told = {
+            point.get("snapshot")
+            for backup in self.backups.get(place, ())
+            if dig(backup, "status", "phase") in FINAL_PHASES
+            for point in dig(backup, "status", "points", default=())
+            if point.get("result") == PointResult.GOOD and not point.get("gone")
+        }
+        return sorted(name for name in told - labelled if name)
 
     def versions(self, place: Place) -> frozenset[tuple[str, str]]:
         """Given a policy, return uid and resourceVersion of all that its pass rests on."""
@@ -180,6 +203,7 @@ class World:
             policy=policy if not dig(policy, "spec", "rolling") else None,
             conditions=policy_status(policy).conditions if policy is not None else (),
             finished=[r for r in runs if r.status.phase.final and not makes_copies(r)],
+            unlabelled=self._unlabelled,
         )
 
 
@@ -193,12 +217,17 @@ async def gather(client: Client, clock: Clock, place: Place) -> Seen:
 
     Raise UserError if the policy is not valid, and what the reads raise.
     """
-    world = await read(client, place)
+    world, namespace = await read(client, place), place[0]
+
+    async def ask(snapshot: str) -> None:
+        found = await client.find(VOLUME_SNAPSHOT, snapshot, namespace)
+        world.add_unlabelled([found] if found is not None else [])
 
     async def find(content: str) -> None:
         found = await client.find(VOLUME_SNAPSHOT_CONTENT, content)
         world.add_contents([found] if found is not None else [])
 
+    await each(client, (partial(ask, name) for name in world.unfound(place)))
     # By name: contents have no namespace, so a LIST would look at those of the whole cluster.
     await each(client, (partial(find, name) for name in sorted(world.content_names(place))))
     return await asyncio.to_thread(world.seen, place, clock.now(), client.clock_brake())

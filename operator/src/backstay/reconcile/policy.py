@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
-from backstay.api.backup import BackupPhase, PointResult, Trigger
+from backstay.api.backup import BackupPhase, PointGone, PointResult, Trigger
 from backstay.api.common import format_time
 from backstay.api.policy import PolicySpec, PolicyStatus
 from backstay.api.schedule import MissedSlots, MissReason
@@ -46,6 +46,8 @@ WHY: Final[Mapping[MissReason, str]] = MappingProxyType(
 
 WANTED: Final = frozenset({MissReason.BLACKOUT, MissReason.COALESCED, MissReason.EDITED})
 """Reasons that somebody chose, or that cost nothing: no warning."""
+_NOT_THERE: Final = frozenset({PointGone.MISSING, PointGone.ACCEPTED})
+"""Points of which a snapshot may be there, but none that can be restored from."""
 
 RECHECK: Final = timedelta(minutes=4)
 """How long what Ready says of claims and classes may stand: shorter than the time between two
@@ -89,7 +91,11 @@ class PolicyReconciler:
             metrics.on_missed(key.namespace, key.name, missed.reason, missed.count)
         status = decision.status
         metrics.on_policy(
-            key.namespace, key.name, good=status.good, last_success=status.last_success
+            key.namespace,
+            key.name,
+            good=status.good,
+            missing=seen.missing,
+            last_success=status.last_success,
         )
         await self._tell(obj, seen.status, status)
         return decision.after
@@ -129,6 +135,8 @@ class PolicyReconciler:
             problem = error
         backups = await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
         snapshots = await policy_snapshots(self._client, namespace, name)
+        told = [p for b in backups for p in dig(b, "status", "points", default=())]
+        gone = {p.get("snapshot") for p in told if p.get("gone") in _NOT_THERE}
         return policy.Seen(
             namespace=namespace,
             name=name,
@@ -147,9 +155,10 @@ class PolicyReconciler:
             points=[
                 policy.GoodPoint(p.claim, p.taken, identity(snapshot, labels.BACKUP))
                 for snapshot, p in zip(snapshots, map(point_of, snapshots), strict=True)
-                if is_good(p)
+                if is_good(p) and p.name not in gone
             ]
             + [point for backup in backups for point in _copies(backup)],
+            missing=sum(1 for point in told if _is_missing(point)),
         )
 
     async def _create_run(self, obj: Obj, spec: PolicySpec, slot: datetime, *, again: bool) -> None:
@@ -267,6 +276,11 @@ def _copies(obj: Obj) -> list[policy.GoodPoint]:
         for p in parse(obj).status.points
         if p.result is PointResult.GOOD and p.cut_at and p.rolling and not p.rolling.gone
     ]
+
+
+def _is_missing(point: Obj) -> bool:
+    """Whether a point as a Backup shows it is missing, be it a snapshot or a rolling copy."""
+    return point.get("gone") == PointGone.MISSING or bool(dig(point, "rolling", "missing"))
 
 
 def _slots(snapshots: Sequence[Obj]) -> list[Named]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
+from typing import Final
 
 from backstay.api.common import Condition
 from backstay.builders.snapshot import metadata_patch
-from backstay.domain import adoption, brakes, objects, upkeep
+from backstay.domain import adoption, brakes, objects, upkeep, vanished
 from backstay.domain.clock import Clock
 from backstay.domain.errors import UserError
 from backstay.domain.mirror import Patch
@@ -29,12 +30,15 @@ from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Re
 from backstay.reconcile import keys
 from backstay.reconcile.adoption import Adopter
 from backstay.reconcile.gathering import gather, with_claims
-from backstay.steps.finished import settle
+from backstay.steps.finished import remove, show
 from backstay.steps.held import tell_held
 from backstay.steps.sweeping import carry_on
 from backstay.steps.work import Work
 
 log = logging.getLogger(__name__)
+
+_TOLD: Final = 3
+"""Names in a message: it has to stay readable."""
 
 
 class RetentionReconciler:
@@ -77,14 +81,49 @@ class RetentionReconciler:
             # First: a series that is held is told even where an item fails.
             await work.do((key.name, partial(self._tell, seen.policy, plan.conditions)))
         acting = [item for item in plan.items if item.acts]
-        await work.do(*((i.point.name, partial(self._carry_out, i)) for i in acting))
-        await settle(self._client, work, plan.shown, plan.removable, self._may_go)
-        if acting:
+        await self._tell_reset(seen.policy, acting)
+        await self._do(work, [item for item in acting if item.patches])
+        # A sweep is announced before it deletes: what goes without that word was taken by others.
+        stored = await show(self._client, work, plan.shown)
+        unannounced = {
+            name
+            for run, status in plan.shown
+            if run.uid not in stored
+            for name in vanished.announced(status)
+        }
+        await self._do(
+            work,
+            [i for i in acting if not i.patches and i.point.name not in unannounced],
+        )
+        await remove(self._client, work, plan.removable, stored, self._may_go)
+        if acting or plan.moved:
             self._enqueue(keys.policy(key.namespace, key.name))
         if work.follows:
             self._enqueue(keys.sweeps())
         work.raise_failures(key)
         return upkeep.POLL if work.follows else plan.wait
+
+    async def _do(self, work: Work, items: Sequence[upkeep.Item]) -> None:
+        await work.do(*((i.point.name, partial(self._carry_out, i)) for i in items))
+
+    async def _tell_reset(self, policy: Obj | None, items: Sequence[upkeep.Item]) -> None:
+        """Tell of good points whose content somebody made Delete: they are made Retain again."""
+        contents = [i.content.obj for i in items if i.content is not None and i.resets]
+        exposed = sorted(map(objects.name, contents))
+        if not exposed:
+            return
+        more = f" and {len(exposed) - _TOLD} more" if len(exposed) > _TOLD else ""
+        message = (
+            f"VolumeSnapshotContent {', '.join(exposed[:_TOLD])}{more} of good points had "
+            "deletionPolicy Delete, which is made Retain again: look for what sets it, such as "
+            "another pruner"
+        )
+        log.warning("%s", message)
+        if policy is not None:
+            versions = sorted(map(objects.version, contents))
+            await self._events.tell(
+                policy, "DeletionPolicyReset", message, type="Warning", attempt=f"{versions}"
+            )
 
     def _note_clock(self, brake: brakes.Brake | None) -> None:
         """Log when the clocks begin to differ and when they agree again."""

@@ -7,7 +7,7 @@ that its last point is seen to be gone however many passes it took, and no write
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from backstay.api.backup import BackupStatus
@@ -27,25 +27,47 @@ async def settle(
     work: Work,
     shown: Iterable[tuple[Run, BackupStatus]],
     removable: Sequence[Run],
-    may_go: Callable[[Run], Awaitable[bool]] | None = None,
 ) -> None:
-    """Given finished Backups with what they are to show, those that are to be removed, and what
-    has the last word on each of these (None: nobody), do both as items of `work`.
+    """Given finished Backups with what they are to show, and those that are to be removed, do both
+    as items of `work`.
     """
-    stored = {run.uid: run.obj for run in removable}
+    await remove(client, work, removable, await show(client, work, shown))
 
-    async def show(run: Run, status: BackupStatus) -> bool:
+
+async def show(
+    client: Client, work: Work, shown: Iterable[tuple[Run, BackupStatus]]
+) -> dict[str, Obj]:
+    """Given finished Backups with what they are to show, write that as items of `work`; return by
+    uid those that it was written to, as stored.
+    """
+    stored: dict[str, Obj] = {}
+
+    async def write(run: Run, status: BackupStatus) -> bool:
         stored[run.uid] = await write_status(client, BACKUP, run.obj, status)
         return False
 
-    async def remove(run: Run, obj: Obj) -> bool:
+    await work.do(*((run.name, partial(write, run, status)) for run, status in shown))
+    return stored
+
+
+async def remove(
+    client: Client,
+    work: Work,
+    removable: Sequence[Run],
+    stored: Mapping[str, Obj],
+    may_go: Callable[[Run], Awaitable[bool]] | None = None,
+) -> None:
+    """Given finished Backups that are to be removed, those that were written to meanwhile, and what
+    has the last word on each (None: nobody), remove them as items of `work`.
+    """
+
+    async def delete(run: Run) -> bool:
         if may_go is None or await may_go(run):
-            version = objects.version(obj)
+            version = objects.version(stored.get(run.uid, run.obj))
             await client.delete(
                 BACKUP, run.name, run.namespace, uid=run.uid, resource_version=version
             )
             log.info("record %s removed: its last point is gone", run.name)
         return False
 
-    await work.do(*((run.name, partial(show, run, status)) for run, status in shown))
-    await work.do(*((run.name, partial(remove, run, stored[run.uid])) for run in removable))
+    await work.do(*((run.name, partial(delete, run)) for run in removable))

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from backstay.api.common import Condition, changed, format_time
 from backstay.api.policy import PolicyStatus
-from backstay.domain import objects
+from backstay.domain import brakes, objects
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj
 from backstay.kube.client import Client
@@ -34,7 +34,10 @@ async def tell_held(
     before = {c.type: c for c in status.conditions}
     for now in conditions:
         old = before.get(now.type)
-        if old is not None and (old.status, old.reason) == (now.status, now.reason):
+        # People are told again whenever something else is lost, and not only that something is.
+        loss = now.message if now.type == brakes.POINTS_MISSING and now.status == "True" else ""
+        same = old is not None and (old.status, old.reason) == (now.status, now.reason)
+        if same and (not loss or (old is not None and old.message == loss)):
             continue
         # Named after what it replaces: a process that dies before it has written the condition is
         # followed by one that tells the same, which is then known as told.
@@ -44,6 +47,6 @@ async def tell_held(
             f"{now.type}" if now.status == "True" else f"{now.type}Over",
             now.message,
             type="Warning" if now.status == "True" else "Normal",
-            attempt=f"{now.reason} after {since}",
+            attempt=f"{now.reason} after {since}{loss}",
         )
     await write_status(client, BACKUP_POLICY, obj, changed(status, conditions=conditions))

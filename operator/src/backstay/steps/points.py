@@ -141,10 +141,16 @@ class PointWriter:
         await snapshots.mark_good(self._client, pair, tiers=tiers, verdict=verdict)
 
     async def mark_failed(self, namespace: str, name: str, run: str) -> None:
-        """Given a snapshot of a run that failed, label it so if it is there and still pending."""
+        """Given a snapshot of a run that failed, label it so if it is there and still pending, and
+        its content as well if there is a disk snapshot behind it.
+        """
         pair = await snapshots.read_pair(self._client, namespace, name)
         if pair.snapshot is None or objects.annotations(pair.snapshot).get(labels.RUN) != run:
             return
+        if objects.labels(pair.snapshot).get(labels.RESULT) != labels.Result.PENDING.value:
+            return
+        if snapshots.is_cut(pair):
+            await snapshots.label_content(self._client, pair, labels.Result.FAILED)
         await snapshots.mark_failed(self._client, pair.snapshot)
 
 

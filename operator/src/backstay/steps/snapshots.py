@@ -1,7 +1,8 @@
 """Cut a snapshot, look at it, and write the verdict onto it and its content.
 
-Invariants: a snapshot is made with POST and a deterministic name; result=good is written in one
-tested patch together with the tiers, and only after its content was read back as Retain.
+Invariants: a snapshot is made with POST and a deterministic name; its content is labelled and
+Retain from the cut on, so that what is left is found; result=good is written in one tested patch
+together with the tiers, and only after its content was read back as Retain.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def seen(pair: Pair, *, run: str) -> PointSeen:
         cut_at=parse_time(created) if created else None,
         ready=bool(dig(snapshot, "status", "readyToUse", default=False)) and content is not None,
         content=objects.name(content or {}),
+        bare=is_bare(pair),
         restore_size=parse_quantity(size) if size else None,
         error=str(dig(snapshot, "status", "error", "message", default="")),
     )
@@ -72,6 +74,45 @@ async def create(client: Client, body: Obj) -> None:
         await client.create(VOLUME_SNAPSHOT, body)
     except AlreadyExists:
         return
+
+
+def is_cut(pair: Pair) -> bool:
+    """Given a pair, return whether there is a disk snapshot behind its content."""
+    return bool(dig(pair.content, "status", "snapshotHandle"))
+
+
+def is_bare(pair: Pair) -> bool:
+    """Given a pair, return whether there is a disk snapshot that nobody would find without the
+    snapshot, or that could go with it.
+    """
+    snapshot, content = pair.snapshot, pair.content
+    if snapshot is None or content is None or not is_cut(pair):
+        return False
+    known = mirror_annotations(snapshot).items() <= objects.annotations(content).items()
+    labelled = labels.POLICY in objects.labels(content) and known
+    return not labelled or dig(content, "spec", "deletionPolicy") != "Retain"
+
+
+async def label_content(client: Client, pair: Pair, result: labels.Result) -> None:
+    """Given a pair and what became of it so far, make its content Retain, and labelled as the
+    snapshot is, in one tested patch.
+
+    Raise Conflict if the content changed meanwhile, or went away.
+    """
+    snapshot, content = pair.snapshot, pair.content
+    if snapshot is None or content is None:
+        raise Conflict("the snapshot or its content went away")
+    await client.patch(
+        VOLUME_SNAPSHOT_CONTENT,
+        objects.name(content),
+        None,
+        metadata_patch(
+            content,
+            labels=mirror_labels(snapshot) | {labels.RESULT: result.value},
+            annotations=mirror_annotations(snapshot),
+            spec={"deletionPolicy": "Retain"},
+        ),
+    )
 
 
 async def mark_good(
@@ -90,7 +131,8 @@ async def mark_good(
     snapshot, content = pair.snapshot, pair.content
     if snapshot is None or content is None:
         raise Conflict("the snapshot or its content went away")
-    mirrored = mirror_labels(snapshot) | {labels.RESULT: labels.Result.GOOD.value}
+    # With the tiers, so that the pass after the run finds nothing to mirror.
+    mirrored = {**mirror_labels(snapshot), **tiers, labels.RESULT: labels.Result.GOOD.value}
     kept = await client.patch(
         VOLUME_SNAPSHOT_CONTENT,
         objects.name(content),
@@ -129,9 +171,8 @@ async def mark_failed(client: Client, snapshot: Obj) -> None:
 
 
 def mirror_labels(snapshot: Obj) -> dict[str, str]:
-    """Given a snapshot, return its labels of ours that its content carries from the cut on.
-
-    Tiers follow with the retention pass, which sees the whole series.
+    """Given a snapshot, return its labels of ours that its content carries from the cut on; tiers
+    come with the verdict.
     """
     return {
         key: value
