@@ -108,10 +108,11 @@ class Settings(BaseSettings):
         "copy.",
     )
     pool_node: int = Field(
-        default=2,
+        default=3,
         ge=1,
         le=100,
-        description="Runs at a time that dump on one node, or copy directories of it.",
+        description="Runs at a time that dump on one node, or copy directories of it: of one "
+        "namespace, half of them, rounded up. So it is of the other pools.",
     )
     pool_driver: int = Field(
         default=20,
