@@ -160,7 +160,7 @@ class Router:
         limits = Limits(settings.pool_global, settings.pool_node, settings.pool_driver)
         image = AgentImage(settings.agent_image, settings.agent_pull_policy)
         jobs = AgentJobs(client, image)
-        copying = Copying(client, jobs, settings.rolling, settings.namespace)
+        copying = Copying(client, jobs, settings.rolling, settings.namespace, settings.ceilings)
         self._reconcilers = {
             keys.POLICY: PolicyReconciler(
                 client, events, clock, self._enqueue, copying=copying

@@ -10,7 +10,7 @@ as a clock that was ahead has left it, stops nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -19,10 +19,12 @@ from backstay.api.policy import SHOWN_MAX, PolicySpec, PolicyStatus, SeriesStatu
 from backstay.api.schedule import MissedSlots
 from backstay.domain.brakes import CLOCK_SKEW
 from backstay.domain.carriers import rules_of
+from backstay.domain.ceilings import beyond
 from backstay.domain.density import density_warning
 from backstay.domain.due import Due, Known, continues, due, with_missed
 from backstay.domain.errors import UserError
 from backstay.domain.timing import Timing, jitter_warning
+from backstay.settings import Ceilings
 
 OVERLAP_POLL: Final = timedelta(minutes=1)
 """The end of a run wakes its policy; this is for an end that nobody saw."""
@@ -30,6 +32,8 @@ CLOCK_POLL: Final = timedelta(minutes=1)
 """Nothing wakes us when a clock is set right."""
 FAR: Final = timedelta(days=1)
 """A slot later than this from now was named by a clock that was ahead: no slot starts early."""
+LIMITED: Final = "Limited"
+"""The policy is Ready, but its runs are kept within the administrator's ceilings."""
 LONGEST_WAIT: Final = timedelta(hours=1)
 """A clock that is set while we wait must not cost more than this."""
 
@@ -75,6 +79,8 @@ class Seen:
     name: str = ""
     edited: datetime | None = None
     """No edit of the spec is younger, by the API server's word; None if it says nothing."""
+    ceilings: Ceilings = field(default_factory=Ceilings)
+    """What the administrator lets runs take at most."""
     clock: str = ""
     """In words, how our clock is off the API server's; "" if it is not."""
 
@@ -115,7 +121,7 @@ def decide(seen: Seen) -> Decision:
             status.conditions,
             type="Ready",
             ok=problem is None,
-            reason=problem.reason if problem else "Valid",
+            reason=problem.reason if problem else _reason(seen),
             message=problem.message if problem else _valid(seen, timing),
             generation=seen.generation,
             now=seen.now,
@@ -231,19 +237,24 @@ def _local(moment: datetime, timing: Timing) -> str:
     return local.strftime("%Y-%m-%d %H:%M:%S" if local.second else "%Y-%m-%d %H:%M")
 
 
+def _reason(seen: Seen) -> str:
+    """Why a policy is Ready, in one word: an Event tells of a change."""
+    return LIMITED if seen.spec is not None and beyond(seen.spec, seen.ceilings) else "Valid"
+
+
 def _valid(seen: Seen, timing: Timing | None) -> str:
     """What Ready says of a policy that can run, with warnings where there are any."""
     spec = seen.spec
     if spec is None:
         return "the policy is valid"
     said = "the policy is valid and suspended" if spec.suspend else "the policy is valid"
-    if timing is None or spec.schedule is None:
-        return said
-    warnings = (
-        density_warning(timing.schedule, rules_of(spec)),
-        jitter_warning(timing.schedule, spec.schedule.jitter),
-        _far_warning(seen),
-    )
+    warnings = [beyond(spec, seen.ceilings)]
+    if timing is not None and spec.schedule is not None:
+        warnings += [
+            density_warning(timing.schedule, rules_of(spec)),
+            jitter_warning(timing.schedule, spec.schedule.jitter),
+            _far_warning(seen),
+        ]
     told = "; and ".join(w for w in warnings if w)
     return f"{said}, but {told}" if told else said
 

@@ -126,6 +126,7 @@ class PolicyReconciler:
             namespace=namespace,
             name=name,
             edited=_edited(obj),
+            ceilings=self._copying.ceilings,
             clock=brakes.clock_off(self._client.skew),
             now=self._clock.now(),
             created=parse_time(dig(obj, "metadata", "creationTimestamp")),
@@ -211,7 +212,7 @@ class PolicyReconciler:
                 obj,
                 now.reason,
                 now.message,
-                type="Normal" if now.status == "True" else "Warning",
+                type="Normal" if now.status == "True" and now.reason == "Valid" else "Warning",
                 attempt=format_time(now.last_transition_time),
             )
 
