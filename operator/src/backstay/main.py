@@ -37,6 +37,7 @@ from backstay.reconcile.admission import Admitter
 from backstay.reconcile.backup import BackupReconciler
 from backstay.reconcile.copies import CopiesReconciler
 from backstay.reconcile.everything import Everything
+from backstay.reconcile.leftovers import LeftoverReconciler
 from backstay.reconcile.policy import PolicyReconciler
 from backstay.reconcile.rebuild import RebuildReconciler
 from backstay.reconcile.restore import RestoreReconciler
@@ -200,6 +201,7 @@ class Router:
                 copying=copying,
                 jobs=UpkeepJobs(jobs, copying),
             ).reconcile,
+            keys.LEFTOVERS: LeftoverReconciler(client).reconcile,
             keys.SWEEPS: SweepReconciler(client, clock).reconcile,
             keys.REBUILD: RebuildReconciler(client, events, clock, self._enqueue).reconcile,
         }

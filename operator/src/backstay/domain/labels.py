@@ -49,6 +49,9 @@ ACCEPT_SIZE: Final = PREFIX + "accept-size"
 """On a policy: CLAIM@TIME, separated by commas: how small dumps are from then on is right."""
 RESTORE_REQUEST: Final = PREFIX + "restore-request"
 """uid of the RestoreRequest that made a claim, or the copy of what was there before."""
+RESTORING: Final = PREFIX + "restoring"
+"""Label of a claim that a restore made and has not verified: uid of the RestoreRequest. Such a
+claim goes with its request; without the label it is its user's."""
 
 ALLOW_SHRUNKEN: Final = PREFIX + "allow-shrunken"
 """On a Backup: `true` lets this run copy a source that has lost much, or all."""
