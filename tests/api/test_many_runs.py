@@ -30,7 +30,7 @@ from backstay.steps.status import write_status
 from backstay.steps.streams import Streams
 
 NODES = ("n1", "n2", "n3", "n4", "n5")
-SETTINGS = Settings(pool_global=8, pool_node=2, pool_driver=20)
+SETTINGS = Settings(pool_global=16, pool_node=3, pool_driver=20)
 
 
 @contextlib.asynccontextmanager

@@ -26,7 +26,8 @@ from backstay.domain.admission import HOLDING
 RUNS = 50
 SERVERS = 8
 NODE = 2
-"""The chart's slots of a node: with more servers than those of two nodes, all are always taken."""
+"""The share of one namespace in the chart's permits of a node: with more servers than those of two
+nodes, all are always taken."""
 LIMIT = 900.0
 GOAL = 200.0
 """MB."""
@@ -87,7 +88,7 @@ def _phase(run: Obj) -> str | None:
 
 
 def _taken(runs: Sequence[Obj]) -> Counter[str]:
-    """How many runs have a slot of each pool, in one consistent list."""
+    """How many runs have a permit of each pool, in one consistent list."""
     holding = [run for run in runs if _phase(run) in {p.value for p in HOLDING}]
     return Counter(pool for run in holding for pool in run["status"]["pools"])
 

@@ -23,6 +23,10 @@ class OperatorProcess:
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
 
+    def running(self) -> bool:
+        """Return whether it has not ended."""
+        return self._process.returncode is None
+
     async def ended(self) -> int:
         """Wait for its end; return the exit code, -9 if it was killed."""
         return await self._process.wait()

@@ -1,6 +1,9 @@
-"""Lengths of time in words. Below every layer: the agent's rules and the API both write them."""
+"""Lengths of time in words. Below every layer: settings, the agent's rules and the API use them."""
 
+import re
 from datetime import timedelta
+
+_DURATION = re.compile(r"(?=.)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
 
 
 def format_duration(value: timedelta) -> str:
@@ -12,3 +15,17 @@ def format_duration(value: timedelta) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def parse_duration(text: str) -> timedelta:
+    """Given a duration such as `90s`, `10m`, `1h30m` or `2d`, return it.
+
+    Raise ValueError if it is not of that form or longer than 10 years.
+    """
+    match = _DURATION.fullmatch(text)
+    if not match:
+        raise ValueError(f"{text!r} is not a duration such as 90s, 10m, 1h30m or 2d")
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    if days + hours // 24 + minutes // 1440 + seconds // 86400 > 3660:
+        raise ValueError(f"{text!r} is longer than 10 years")
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)

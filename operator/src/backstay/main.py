@@ -24,7 +24,9 @@ from backstay.engine.queue import Key, Queue
 from backstay.engine.resync import Resync
 from backstay.engine.system_clock import SystemClock
 from backstay.handlers import Host
+from backstay.handlers.watching import Watching
 from backstay.kube.client import Client
+from backstay.kube.definitions import Definitions
 from backstay.kube.events import EventPoster
 from backstay.kube.exec import Exec
 from backstay.kube.lease import Elector, identity
@@ -35,6 +37,7 @@ from backstay.reconcile.admission import Admitter
 from backstay.reconcile.backup import BackupReconciler
 from backstay.reconcile.copies import CopiesReconciler
 from backstay.reconcile.everything import Everything
+from backstay.reconcile.leftovers import LeftoverReconciler
 from backstay.reconcile.policy import PolicyReconciler
 from backstay.reconcile.rebuild import RebuildReconciler
 from backstay.reconcile.restore import RestoreReconciler
@@ -49,7 +52,6 @@ from backstay.steps.upkeep_jobs import UpkeepJobs
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS: Final = 5.0
 RESYNC_JITTER: Final = 0.1
 SWITCH_SECONDS: Final = 0.0005
 
@@ -61,6 +63,7 @@ class Operator:
         self._settings = settings
         self._clock = clock
         self._ready = False
+        self._watching: Watching | None = None
 
     async def run(self) -> None:
         """Serve the ports, wait for the Lease, lead until a signal. Raise Fatal at once."""
@@ -80,6 +83,8 @@ class Operator:
 
         def ready() -> str | None:
             # A standby is ready too: it serves its purpose, and a rollout must not wait for it.
+            if self._watching is not None:
+                return self._watching.blind
             return None if self._ready else "not logged in yet"
 
         return [
@@ -134,18 +139,26 @@ class Operator:
                 ),
             )
             router.wire(queue.add)
-            host = Host(access, queue.add_threadsafe, client.is_echo, _die, self._settings.identity)
-            host.start()
             everything = Everything(client, self._clock, queue.add)
             resync = Resync(
                 self._clock, self._settings.resync_interval, RESYNC_JITTER, everything.look
             )
+
+            def host(on_end: Callable[[str], None]) -> Host:
+                identity = self._settings.identity
+                return Host(access, queue.add_threadsafe, client.is_echo, on_end, identity)
+
+            self._watching = Watching(
+                Definitions(client), self._clock, host, on_back=resync.wake, on_end=_die
+            )
             try:
                 await run_together(
-                    queue.run(), resync.run(), elector.run(lambda: _die("the Lease is lost"))
+                    queue.run(),
+                    resync.run(),
+                    self._watching.run(),
+                    elector.run(lambda: _die("the Lease is lost")),
                 )
             finally:
-                await asyncio.to_thread(host.stop, STOP_SECONDS)
                 await streams.close()
 
 
@@ -164,7 +177,7 @@ class Router:
         limits = Limits(settings.pool_global, settings.pool_node, settings.pool_driver)
         image = AgentImage(settings.agent_image, settings.agent_pull_policy)
         jobs = AgentJobs(client, image)
-        copying = Copying(client, jobs, settings.rolling, settings.namespace)
+        copying = Copying(client, jobs, settings.rolling, settings.namespace, settings.ceilings)
         self._reconcilers = {
             keys.POLICY: PolicyReconciler(
                 client, events, clock, self._enqueue, copying=copying
@@ -192,6 +205,7 @@ class Router:
                 copying=copying,
                 jobs=UpkeepJobs(jobs, copying),
             ).reconcile,
+            keys.LEFTOVERS: LeftoverReconciler(client).reconcile,
             keys.SWEEPS: SweepReconciler(client, clock).reconcile,
             keys.REBUILD: RebuildReconciler(client, events, clock, self._enqueue).reconcile,
         }
@@ -233,7 +247,9 @@ def run() -> None:
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    # It warns at each start that signals do not reach its thread, which is what we want.
-    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+    # It warns at each start that signals do not reach its thread, which is what we want; and when
+    # a watch cannot go on it tells so in many lines, besides ending, of which we tell.
+    for part in ("_core.reactor.running", "_core.reactor.orchestration", "_cogs.clients.watching"):
+        logging.getLogger(f"kopf.{part}").setLevel(logging.CRITICAL)
     keep_turns_short()
     asyncio.run(Operator(settings, SystemClock()).run())

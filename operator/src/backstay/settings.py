@@ -6,8 +6,11 @@ from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from backstay.durations import parse_duration
 
 EVERY_NAMESPACE = "*"
 
@@ -78,6 +81,50 @@ class RollingRoots(BaseModel):
     destinations: tuple[DestinationRoot, ...] = ()
 
 
+def _text(value: object) -> object:
+    """Given what YAML made of a number of bytes, return it as it was written."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Length = Annotated[
+    timedelta,
+    BeforeValidator(lambda value: parse_duration(value) if isinstance(value, str) else value),
+    Field(gt=timedelta(0)),
+]
+"""A length of time above 0 as policies write it, such as `90s` or `2d`."""
+
+
+class Ceilings(BaseModel):
+    """How long a run of any namespace may hold its permits at most, whatever its policy says."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True
+    )
+
+    dump_duration: Length = Field(
+        default=timedelta(hours=24), description="Of maxDuration of each dump."
+    )
+    hook_timeout: Length = Field(
+        default=timedelta(hours=1), description="Of timeout of each hook, and of maxFreeze."
+    )
+    cut_timeout: Length = Field(default=timedelta(hours=2), description="Of snapshot.cutTimeout.")
+    ready_timeout: Length = Field(
+        default=timedelta(days=7), description="Of snapshot.readyTimeout."
+    )
+    start_timeout: Length = Field(
+        default=timedelta(hours=2), description="Of rolling.startTimeout."
+    )
+    copy_duration: Length = Field(
+        default=timedelta(days=7), description="Of rolling.maxDuration, for each directory."
+    )
+    copy_bandwidth: Annotated[str, BeforeValidator(_text)] = Field(
+        default="1M",
+        pattern="^(0|[1-9][0-9]{0,11}(k|M|G|T|Ki|Mi|Gi|Ti)?)$",
+        description="The other way round: the least that rolling.bandwidth may say, in bytes a "
+        "second; 0: anything.",
+    )
+
+
 class Settings(BaseSettings):
     """What an administrator may set; the chart's values map onto these one by one."""
 
@@ -108,16 +155,22 @@ class Settings(BaseSettings):
         "copy.",
     )
     pool_node: int = Field(
-        default=2,
+        default=3,
         ge=1,
         le=100,
-        description="Runs at a time that dump on one node, or copy directories of it.",
+        description="Runs at a time that dump on one node, or copy directories of it: of one "
+        "namespace, half of them, rounded up. So it is of the other pools.",
     )
     pool_driver: int = Field(
         default=20,
         ge=1,
         le=1000,
         description="Runs at a time that snapshot claims of one CSI driver.",
+    )
+    ceilings: Ceilings = Field(
+        default=Ceilings(),
+        description="JSON: bounds of what policies may ask for. A policy beyond one runs within "
+        "it, and says so.",
     )
     resync_interval: timedelta = Field(
         default=timedelta(minutes=5),

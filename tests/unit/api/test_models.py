@@ -14,12 +14,11 @@ from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus
 from backstay.api.common import (
     Condition,
     format_time,
-    parse_duration,
     with_condition,
 )
 from backstay.api.policy import PolicySpec, Retention, Snapshot
 from backstay.api.restore import RestorePhase, RestoreSpec
-from backstay.durations import format_duration
+from backstay.durations import format_duration, parse_duration
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

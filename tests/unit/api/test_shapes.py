@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from backstay.api.common import Duration, parse_duration
+from backstay.api.common import Duration
 from backstay.api.shapes import (
     Cron,
     DatabaseName,
@@ -20,6 +20,7 @@ from backstay.api.shapes import (
     ObjectName,
     ZoneName,
 )
+from backstay.durations import parse_duration
 
 GOOD: list[tuple[Any, str]] = [
     (Cron, "32 0 * * *"),

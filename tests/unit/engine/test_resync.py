@@ -57,6 +57,22 @@ async def test_pauses_after_failures_never_exceed_the_interval() -> None:
     assert max(later - sooner for sooner, later in itertools.pairwise(called)) == 100
 
 
+async def test_a_pass_can_be_had_at_once_and_the_interval_begins_anew() -> None:
+    clock, called = VirtualClock(), list[float]()
+
+    async def look() -> None:
+        called.append(clock.monotonic())
+
+    resync = Resync(clock, timedelta(seconds=100), 0.1, look)
+    task = asyncio.create_task(resync.run())
+    await clock.advance(30)
+    resync.wake()
+    await clock.advance(110)
+    task.cancel()
+
+    assert called == [0, 30, 130]
+
+
 async def test_fatal_ends_the_loop() -> None:
     async def look() -> None:
         raise Fatal("the lease is lost")

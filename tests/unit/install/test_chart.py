@@ -94,6 +94,10 @@ def test_objects_are_named_after_the_release(tools: Tools, release: str, name: s
         ({"resyncInterval": "PT"}, "/resyncInterval"),
         ({"resyncInterval": "PT0H00S"}, "/resyncInterval"),
         ({"ports": {"probes": 80}}, "/ports/probes"),
+        ({"ceilings": {"dumpDuration": "0h"}}, "/ceilings/dumpDuration"),
+        ({"ceilings": {"dumpDuration": 24}}, "/ceilings/dumpDuration"),
+        ({"ceilings": {"copyBandwidth": "1 MB"}}, "/ceilings/copyBandwidth"),
+        ({"ceilings": {"dump": "1h"}}, "'dump'"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(tools: Tools, values: Object, word: str) -> None:
@@ -106,7 +110,7 @@ def test_every_value_has_a_schema() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     defaults: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
     assert set(schema["properties"]) == {*defaults, "global"}
-    for key in ("image", "crds", "ports"):
+    for key in ("image", "crds", "ports", "ceilings"):
         assert set(schema["properties"][key]["properties"]) == set(defaults[key])
 
 

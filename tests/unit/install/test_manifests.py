@@ -21,7 +21,7 @@ from tests.unit.install.rendering import (
     operator_container,
 )
 
-from backstay.settings import Settings
+from backstay.settings import Ceilings, Settings
 
 KEEP = {"helm.sh/resource-policy": "keep"}
 ROLES = {"ClusterRole", "Role"}
@@ -157,6 +157,7 @@ def test_values_of_the_chart_arrive_as_settings(tools: Tools) -> None:
                 "logLevel": "DEBUG",
                 "workers": 3,
                 "pools": {"global": 9, "node": 4, "driver": 5},
+                "ceilings": {"dumpDuration": "2d", "copyBandwidth": 0},
                 "resyncInterval": "PT1H30S",
                 "ports": {"probes": 18080, "metrics": 19090},
                 "bindAddress": "127.0.0.1",
@@ -171,6 +172,7 @@ def test_values_of_the_chart_arrive_as_settings(tools: Tools) -> None:
         pool_global=9,
         pool_node=4,
         pool_driver=5,
+        ceilings=Ceilings(dump_duration=timedelta(days=2), copy_bandwidth="0"),
         resync_interval=timedelta(hours=1, seconds=30),
         probe_port=18080,
         metrics_port=19090,

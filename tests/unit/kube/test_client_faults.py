@@ -179,7 +179,7 @@ async def test_the_servers_date_and_our_lead_over_it_are_noted(serve: Serve) -> 
 
 async def test_each_request_is_told_with_verb_kind_and_status(serve: Serve) -> None:
     told: list[tuple[str, str, int]] = []
-    server = Server(None, busy(404))
+    server = Server(None, web.json_response({"kind": "Status", "code": 404}, status=404))
 
     def note(verb: str, plural: str, status: int, seconds: float) -> None:
         assert seconds >= 0

@@ -14,6 +14,7 @@ from backstay.domain.errors import (
     Conflict,
     DataError,
     NotFound,
+    NotServed,
     Transient,
     UserError,
 )
@@ -52,6 +53,13 @@ def test_each_status_has_one_meaning(
     error = from_response(status, status_body(reason, "because"), {}, "create Pod shop/x")
     assert type(error) is meaning
     assert error.message == f"create Pod shop/x: because (HTTP {status})"
+
+
+@pytest.mark.parametrize("body", [b"404 page not found\n", b"", b"{}", b"[]"])
+def test_a_path_without_a_handler_says_nothing_of_its_objects(body: bytes) -> None:
+    error = from_response(404, body, {}, "get BackupPolicy shop/x")
+    assert type(error) is NotServed
+    assert "CustomResourceDefinition" in error.message
 
 
 @pytest.mark.parametrize(

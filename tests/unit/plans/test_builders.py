@@ -54,6 +54,7 @@ def claim(**values: Any) -> Obj:
         "access_modes": ("ReadWriteOnce",),
         "volume_mode": "Filesystem",
         "size": "1Gi",
+        "labels": {"backstay.dev/restoring": "u-1"},
         "annotations": {"backstay.dev/restore-request": "u-1"},
     }
     return valid("PersistentVolumeClaim", claim_from_snapshot(**defaults | values))

@@ -116,7 +116,7 @@ def test_claims_are_made_first_and_then_their_pods() -> None:
 def test_each_claim_goes_on_by_itself() -> None:
     decision = follow(TOLD, verified("u1"), NOTHING)
 
-    assert steps(decision) == [(Step.CREATE_CLAIM, "logs")]
+    assert steps(decision) == [(Step.HAND_OVER, "data"), (Step.CREATE_CLAIM, "logs")]
     assert decision.status.claims[0].verified == "dump shop: sha256 as recorded"
     assert decision.status.phase is RestorePhase.RESTORING
 
@@ -142,7 +142,8 @@ def test_a_restore_is_complete_one_round_after_its_last_verification() -> None:
     last = follow(TOLD, verified("u1"), verified("u2"))
     end = follow(last.status, verified("u1"), verified("u2"))
 
-    assert (last.actions, last.after) == ((), restore.AT_ONCE)
+    assert steps(last) == [(Step.HAND_OVER, "data"), (Step.HAND_OVER, "logs")]
+    assert last.after == restore.AT_ONCE
     assert not last.status.phase.final
     assert end.status.phase is RestorePhase.COMPLETED
     assert ready(end) == (
@@ -214,16 +215,19 @@ BEGUN = with_claims(entry("data", new_claim_uid="u1"), LOGS)
 def test_what_can_never_end_well_fails_the_restore(
     status: RestoreStatus, data: ClaimSeen, why: str
 ) -> None:
-    decision = follow(status, data, verifying("u2"))
+    noted = follow(status, data, verifying("u2"))
+    decision = follow(noted.status, data, verifying("u2"))
 
+    assert (noted.actions, noted.after, ready(noted)[2]) == ((), restore.AT_ONCE, why)
     assert decision.status.phase is RestorePhase.FAILED
-    assert ready(decision) == ("False", "Failed", why)
+    assert ready(decision)[:2] == ("False", "Failed")
+    assert ready(decision)[2].startswith(f"{why}; left to be looked at, then to be deleted: claim ")
     assert decision.after is None
     assert {s for s in steps(decision) if s[0] is Step.RELEASE} == {
         (Step.RELEASE, "data"),
         (Step.RELEASE, "logs"),
     }
-    # What was made is left for a person to look at.
+    assert (Step.HAND_OVER, "logs") in steps(decision), "a claim with a volume is the user's now"
     assert not {s for s, _ in steps(decision)} & {Step.CREATE_CLAIM, Step.CREATE_POD}
 
 
@@ -233,15 +237,51 @@ def test_a_snapshot_may_go_once_its_claim_is_bound() -> None:
     assert not decision.status.phase.final
 
 
-def test_a_failed_pod_is_left_so_that_a_process_that_dies_here_fails_again() -> None:
-    failed = replace(verifying("u1"), pod_failed=True, pod_says="sha256 differs")
+FAILED = replace(verifying("u1"), pod_failed=True, pod_says="sha256 differs")
 
-    decision = follow(BEGUN, failed, verifying("u2"))
 
-    assert (Step.DELETE_POD, "data") not in steps(decision)
+def test_a_pod_that_failed_goes_once_what_it_said_is_written_down() -> None:
+    noted = follow(BEGUN, FAILED, verifying("u2"))
+    decision = follow(noted.status, FAILED, verifying("u2"))
     # The process dies before the status is written; what it did leads to the same end.
-    again = follow(BEGUN, failed, replace(verifying("u2"), pod_there=False))
-    assert again.status.phase is RestorePhase.FAILED
+    again = follow(noted.status, replace(FAILED, pod_there=False, pod_failed=False), verified("u2"))
+
+    assert noted.actions == ()
+    assert (Step.DELETE_POD, "data") in steps(decision)
+    assert again.status == decision.status
+
+
+@pytest.mark.parametrize(
+    ("look", "step"),
+    [
+        (made("u1"), Step.DELETE_CLAIM),
+        (replace(made("u1"), pod_there=True), Step.DELETE_CLAIM),
+        (verifying("u1"), Step.HAND_OVER),
+        (NOTHING, None),
+        (replace(made("u9"), claim_ours=False), None),
+    ],
+    ids=["not bound", "not scheduled", "bound", "none", "somebody else's"],
+)
+def test_a_request_that_fails_leaves_no_claim_without_a_volume(
+    look: ClaimSeen, step: Step | None
+) -> None:
+    status = with_claims(entry("data", new_claim_uid="u1"), entry("logs", failed="it was deleted"))
+
+    decision = follow(status, look, NOTHING)
+
+    fates = {s for s, claim in steps(decision) if claim == "data"}
+    assert fates - {Step.DELETE_POD, Step.RELEASE} == ({step} if step else set())
+
+
+def test_a_verified_claim_outlives_whatever_becomes_of_the_request() -> None:
+    status = with_claims(
+        entry("data", new_claim_uid="u1", verified="mounted"),
+        entry("logs", failed="it was deleted"),
+    )
+
+    decision = follow(status, verifying("u1"), NOTHING)
+
+    assert Step.DELETE_CLAIM not in {s for s, _ in steps(decision)}
 
 
 @pytest.mark.parametrize("phase", [p for p in RestorePhase if p.final])
@@ -279,7 +319,7 @@ def test_a_restore_whose_process_dies_after_any_write_ends_the_same(kill: int) -
         if status.phase.final:
             break
     assert status.phase is RestorePhase.COMPLETED
-    assert world == {"claim"}
+    assert world == {"claim", "handed over"}
 
 
 def _look(world: Iterable[str]) -> ClaimSeen:
@@ -308,3 +348,7 @@ def _apply(world: set[str], action: Action) -> None:
             world.add("pod")
         case Step.DELETE_POD:
             world.discard("pod")
+        case Step.HAND_OVER:
+            world.add("handed over")
+        case Step.DELETE_CLAIM:
+            raise AssertionError("a restore that goes well deletes nothing")

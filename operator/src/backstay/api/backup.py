@@ -167,7 +167,7 @@ class RunPlan(Model):
     )
     pools: tuple[PoolName, ...] = Field(
         default=(),
-        description="Pools that an attempt takes a slot of: global, node/NAME, driver/NAME.",
+        description="Pools that an attempt takes a permit of: global, node/NAME, driver/NAME.",
         max_length=POOLS_MAX,
     )
     cut_timeout: Duration = Field(description="Deadline of the cut.")
@@ -389,7 +389,7 @@ class BackupStatus(Model):
     )
     pools: tuple[PoolName, ...] = Field(
         default=(),
-        description="Pools that it holds a slot of: from its admission until the cut, or until "
+        description="Pools that it holds a permit of: from its admission until the cut, or until "
         "its copies are made.",
         max_length=POOLS_MAX,
     )

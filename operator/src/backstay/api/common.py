@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from backstay.api.shapes import RULES, cel
-from backstay.durations import format_duration
+from backstay.durations import format_duration, parse_duration
 
 GROUP: Final = "backstay.dev"
 VERSION: Final = "v1alpha1"
@@ -31,28 +31,12 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 CONDITIONS_MAX: Final = 16
 """Bound of a list of conditions."""
 
-_DURATION = re.compile(r"(?=.)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
-
 _DURATION_RULE: Final = cel(
     "self.matches('^([0-9]{1,3}d)?([0-9]{1,4}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?$') && "
     "self.matches('[1-9]')",
     "must be a duration such as 90s, 10m, 1h30m or 2d, longer than 0 and shorter than 1000 days",
 )
 """What people may write: less than what parse_duration reads, so that a sum of units fits too."""
-
-
-def parse_duration(text: str) -> timedelta:
-    """Given a duration such as `90s`, `10m`, `1h30m` or `2d`, return it.
-
-    Raise ValueError if it is not of that form or longer than 10 years.
-    """
-    match = _DURATION.fullmatch(text)
-    if not match:
-        raise ValueError(f"{text!r} is not a duration such as 90s, 10m, 1h30m or 2d")
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    if days + hours // 24 + minutes // 1440 + seconds // 86400 > 3660:
-        raise ValueError(f"{text!r} is longer than 10 years")
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
 Duration = Annotated[

@@ -201,6 +201,9 @@ class RestoredClaim(Model):
     verified: str | None = Field(
         default=None, description="What the verification found.", max_length=1024
     )
+    failed: str | None = Field(
+        default=None, description="Why it can never be restored any more.", max_length=1024
+    )
 
 
 class RestoredDirectory(Model):

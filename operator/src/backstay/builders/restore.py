@@ -22,9 +22,10 @@ def claim_from_snapshot(
     access_modes: Sequence[str],
     volume_mode: str | None,
     size: str,
+    labels: Mapping[str, str],
     annotations: Mapping[str, str],
 ) -> Obj:
-    """Given names and a size (a Kubernetes quantity), return a claim cut from the snapshot."""
+    """Given names and a size (a Kubernetes quantity), return a claim made from the snapshot."""
     spec: Obj = {
         "accessModes": list(access_modes),
         "resources": {"requests": {"storage": size}},
@@ -39,7 +40,12 @@ def claim_from_snapshot(
     if volume_mode is not None:
         spec["volumeMode"] = volume_mode
     return {
-        "metadata": {"name": name, "namespace": namespace, "annotations": dict(annotations)},
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": dict(labels),
+            "annotations": dict(annotations),
+        },
         "spec": spec,
     }
 

@@ -3,6 +3,7 @@
     BackstayError
     ├── UserError          the input is wrong: becomes a condition of the object
     ├── Transient          the world is not ready: try again, after `retry_after` if given
+    │   └── NotServed      the API server knows no such kind for now
     ├── Conflict           somebody else wrote first: read again, then decide again
     │   └── AlreadyExists  the object to create is there already
     ├── NotFound           the object is not there
@@ -44,6 +45,12 @@ class Transient(BackstayError):
         self.retry_after = retry_after
 
 
+class NotServed(Transient):
+    """The API server serves no such kind, as while its definition is missing: this says nothing of
+    the objects of that kind, least of all that they are gone.
+    """
+
+
 class Conflict(BackstayError):
     """A precondition was lost (HTTP 409 or 412): read again, then decide again."""
 
@@ -53,7 +60,7 @@ class AlreadyExists(Conflict):
 
 
 class NotFound(BackstayError):
-    """The object, or the kind, is not there (HTTP 404)."""
+    """The object is not there (HTTP 404, with a Status that says so)."""
 
 
 class DataError(BackstayError):

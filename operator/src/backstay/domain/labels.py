@@ -64,6 +64,9 @@ CONTINUES: Final = PREFIX + "continues"
 """On a claim that a restore made: the uid of the claim whose data it holds."""
 RESTORE_REQUEST: Final = PREFIX + "restore-request"
 """uid of the RestoreRequest that made a claim, or the copy of what was there before."""
+RESTORING: Final = PREFIX + "restoring"
+"""Label of a claim that a restore made and has not verified: uid of the RestoreRequest. Such a
+claim goes with its request; without the label it is its user's."""
 
 CLOCK_JUMPED: Final = PREFIX + "clock-jumped"
 """On the operator's Lease: when its clock was set, and by how much; taken off, all goes on."""

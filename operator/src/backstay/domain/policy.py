@@ -10,7 +10,7 @@ clocks differ, and slots that have run before their time run again (see early).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -20,17 +20,21 @@ from backstay.api.schedule import MissedSlots
 from backstay.domain import early
 from backstay.domain.brakes import CLOCK_SKEW
 from backstay.domain.carriers import rules_of
+from backstay.domain.ceilings import beyond
 from backstay.domain.density import density_warning
 from backstay.domain.due import Due, Known, continues, dropped, due, with_missed
 from backstay.domain.early import Named
 from backstay.domain.errors import UserError
 from backstay.domain.schedule import Schedule, same_slots
 from backstay.domain.timing import Timing, jitter_warning
+from backstay.settings import Ceilings
 
 OVERLAP_POLL: Final = timedelta(minutes=1)
 """The end of a run wakes its policy; this is for an end that nobody saw."""
 CLOCK_POLL: Final = timedelta(minutes=1)
 """Nothing wakes us when a clock is set right."""
+LIMITED: Final = "Limited"
+"""The policy is Ready, but its runs are kept within the administrator's ceilings."""
 LONGEST_WAIT: Final = timedelta(hours=1)
 """A clock that is set while we wait must not cost more than this."""
 
@@ -81,6 +85,8 @@ class Seen:
     """No edit of the spec is younger, by the API server's word; None if it says nothing."""
     resumed: datetime | None = None
     """When suspend alone was last written, by the API server's word; None if it says nothing."""
+    ceilings: Ceilings = field(default_factory=Ceilings)
+    """What the administrator lets runs take at most."""
     clock: str = ""
     """In words, how our clock is off the API server's; "" if it is not."""
     stepped: tuple[datetime, datetime] | None = None
@@ -124,7 +130,7 @@ def decide(seen: Seen) -> Decision:
             status.conditions,
             type="Ready",
             ok=problem is None,
-            reason=problem.reason if problem else CLOCK_SKEW if _warns(seen, wanted) else "Valid",
+            reason=problem.reason if problem else _reason(seen, wanted),
             message=problem.message if problem else ready,
             generation=seen.generation,
             now=seen.now,
@@ -290,20 +296,27 @@ def _local(moment: datetime, timing: Timing) -> str:
     return local.strftime("%Y-%m-%d %H:%M:%S" if local.second else "%Y-%m-%d %H:%M")
 
 
+def _reason(seen: Seen, wanted: Due | None) -> str:
+    """Why a policy is Ready, in one word: an Event tells of a change."""
+    if _warns(seen, wanted):
+        return CLOCK_SKEW
+    return LIMITED if seen.spec is not None and beyond(seen.spec, seen.ceilings) else "Valid"
+
+
 def _valid(seen: Seen, status: PolicyStatus, timing: Timing | None) -> str:
     """What Ready says of a policy that can run, with warnings where there are any."""
     spec = seen.spec
     if spec is None:
         return "the policy is valid"
     said = "the policy is valid and suspended" if spec.suspend else "the policy is valid"
-    if timing is None or spec.schedule is None:
-        return said
-    warnings = (
-        density_warning(timing.schedule, rules_of(spec)),
-        jitter_warning(timing.schedule, spec.schedule.jitter),
-        early.warning(status.early, _named(seen), seen.now),
-        _clock_warning(seen),
-    )
+    warnings = [beyond(spec, seen.ceilings)]
+    if timing is not None and spec.schedule is not None:
+        warnings += [
+            density_warning(timing.schedule, rules_of(spec)),
+            jitter_warning(timing.schedule, spec.schedule.jitter),
+            early.warning(status.early, _named(seen), seen.now),
+            _clock_warning(seen),
+        ]
     told = "; and ".join(w for w in warnings if w)
     return f"{said}, but {told}" if told else said
 

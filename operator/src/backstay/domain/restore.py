@@ -6,8 +6,11 @@
 
 Invariants: nothing is created before every claim of the request was found restorable and its
 snapshot was claimed (in-use), so that no sweep can take it; a claim that this request did not
-make is never touched; what a failed restore made is left for a person to look at, the pod that
-failed included.
+make is never touched. A claim belongs to the request, and carries its label, until it is verified
+or the request ends; then it is handed over to the user and never deleted by us. What fails is
+written down one round before anything is cleaned up, so that a process that dies meanwhile is
+followed by one that ends it alike. A failed request leaves no pod, no claim that never bound and no
+hold; a claim that is bound is left for a person to look at.
 """
 
 from __future__ import annotations
@@ -34,6 +37,10 @@ class Step(StrEnum):
     CREATE_CLAIM = "create-claim"
     CREATE_POD = "create-pod"
     DELETE_POD = "delete-pod"
+    HAND_OVER = "hand-over"
+    """Take our label off the claim."""
+    DELETE_CLAIM = "delete-claim"
+    """Delete the claim, which is ours and has no volume."""
     RELEASE = "release"
     """Take in-use off the snapshot."""
 
@@ -117,16 +124,19 @@ def _into(sources: Sequence[RestoredClaim]) -> str:
 
 def _follow(seen: Seen) -> Decision:
     status, actions, waits = seen.status, list[Action](), list[str]()
+    if any(c.failed for c in status.claims):
+        return _fail(seen)
     for entry in status.claims:
         look = seen.claims[entry.claim]
         if why := _broken(entry, look):
-            return _end(seen, status, RestorePhase.FAILED, f"claim {entry.new_claim}: {why}")
+            return _note_failure(seen, entry, why)
         if look.claim_uid is None:
             actions.append(Action(Step.CREATE_CLAIM, entry.claim))
             continue
         new = changed(entry, new_claim_uid=look.claim_uid)
         if entry.verified is None:
             if look.pod_done:
+                actions.append(Action(Step.HAND_OVER, entry.claim))
                 new = changed(new, verified=look.pod_says[:1024] or "mounted")
             elif not look.pod_there:
                 actions.append(Action(Step.CREATE_POD, entry.claim))
@@ -137,7 +147,8 @@ def _follow(seen: Seen) -> Decision:
     if status == seen.status and all(c.verified for c in status.claims):
         found = "; ".join(f"{c.new_claim}: {c.verified}" for c in status.claims)
         return _end(seen, status, RestorePhase.COMPLETED, found)
-    bound = not actions and all(look.bound for look in seen.claims.values())
+    making = any(a.step in (Step.CREATE_CLAIM, Step.CREATE_POD) for a in actions)
+    bound = not making and all(look.bound for look in seen.claims.values())
     phase = RestorePhase.VERIFYING if bound else RestorePhase.RESTORING
     message = "; ".join(waits) or (
         "claims are being verified" if bound else "claims are being made"
@@ -161,13 +172,38 @@ def _broken(entry: RestoredClaim, look: ClaimSeen) -> str:
     return ""
 
 
+def _note_failure(seen: Seen, entry: RestoredClaim, why: str) -> Decision:
+    """Write down why the request fails: the pod that says so goes next."""
+    claims = tuple(
+        changed(c, failed=why[:1024]) if c.claim == entry.claim else c for c in seen.status.claims
+    )
+    status = changed(seen.status, claims=claims)
+    told = f"claim {entry.new_claim}: {why}"
+    return Decision(_said(seen, status, status.phase.value, told), after=AT_ONCE)
+
+
+def _fail(seen: Seen) -> Decision:
+    status = seen.status
+    why = "; ".join(f"claim {c.new_claim}: {c.failed}" for c in status.claims if c.failed)
+    left = [c.new_claim for c in status.claims if _fate(c, seen.claims[c.claim]) is Step.HAND_OVER]
+    if left:
+        why += f"; left to be looked at, then to be deleted: claim {', '.join(left)}"
+    return _end(seen, status, RestorePhase.FAILED, why)
+
+
+def _fate(entry: RestoredClaim, look: ClaimSeen) -> Step | None:
+    """What becomes of a claim when its request fails."""
+    if entry.verified is not None or look.claim_uid is None or not look.claim_ours:
+        return None
+    return Step.HAND_OVER if look.bound else Step.DELETE_CLAIM
+
+
 def _end(seen: Seen, status: RestoreStatus, phase: RestorePhase, message: str) -> Decision:
     actions = tuple(
         Action(step, entry.claim)
         for entry in status.claims
-        for step in (Step.DELETE_POD, Step.RELEASE)
-        # A failed pod is the proof: a process that dies here must not verify anew, unheld.
-        if not (step is Step.DELETE_POD and seen.claims[entry.claim].pod_failed)
+        for step in (Step.DELETE_POD, _fate(entry, seen.claims[entry.claim]), Step.RELEASE)
+        if step is not None
     )
     ended = changed(status, phase=phase, completed_at=seen.now)
     return Decision(_said(seen, ended, phase.value, message), actions)

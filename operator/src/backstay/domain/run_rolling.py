@@ -6,14 +6,18 @@ Invariants:
   of run, attempt and series, and it is made in every round in which it is not there. A Job that
   is lost costs nothing: the agent answers for a point that it has published already.
 - A point is good only when its Job says that it was published as good.
-- A copy that starts has maxDuration, which the Job itself keeps; one that does not start within
-  startTimeout is given up. There is no other node to try.
+- A copy that starts has maxDuration, which the Job itself keeps, and we where it does not; one
+  that does not start within startTimeout is given up. There is no other node to try.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from backstay.api.backup import BackupPhase, BackupStatus, PointResult, PointStatus
 from backstay.api.common import changed
+from backstay.api.rolling import Rolling
+from backstay.domain.run_dumps import DEADLINE_SLACK
 from backstay.domain.run_status import claims_left, colon, plan_of, short, with_point
 from backstay.domain.run_values import AT_ONCE, POLL, Action, CancelCopy, Decision, Seen, StartCopy
 from backstay.domain.sights import CopySeen
@@ -64,12 +68,22 @@ def _wait(seen: Seen, entry: PointStatus, look: CopySeen) -> Decision:
         late = f"not started within startTimeout ({rolling.settings.start_timeout})"
         cancel = (CancelCopy(entry.claim),) if look.job.exists else ()
         return _ended(seen, _failed(entry, f"{late}{colon(look.message)}"), *cancel)
+    if rolling is not None and look.job.started and waited > _longest(rolling.settings):
+        # The Job has this deadline itself, unless it was made before a ceiling was lowered, or
+        # nobody is left who keeps it.
+        late = f"not finished within maxDuration ({rolling.settings.max_duration})"
+        return _ended(seen, _failed(entry, f"{late}{colon(look.message)}"), CancelCopy(entry.claim))
     start: tuple[Action, ...] = ()
     if not look.job.exists and not look.waits:
         start = (StartCopy(entry.claim),)
     note = f"copy {entry.claim}: {look.message}" if look.message else None
     status = with_point(seen.status, changed(entry, job=look.job.name or None))
     return Decision(changed(status, message=short(note) if note else None), start, POLL)
+
+
+def _longest(settings: Rolling) -> timedelta:
+    """From the request of a copy to its end."""
+    return settings.start_timeout + settings.max_duration + DEADLINE_SLACK
 
 
 def _ended(seen: Seen, entry: PointStatus, *actions: Action) -> Decision:

@@ -28,7 +28,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from backstay.domain.clock import Clock
-from backstay.domain.errors import Conflict, DataError, Fatal, Transient, UserError
+from backstay.domain.errors import Conflict, DataError, Fatal, NotServed, Transient, UserError
 from backstay.engine.backoff import SPREAD, Backoff
 from backstay.engine.group import run_together
 
@@ -217,7 +217,8 @@ class Queue:
         about = (key, error, failures, delay.total_seconds())
         if outcome is Outcome.ERROR:
             log.error(text, *about, exc_info=error)
-        elif outcome is Outcome.CONFLICT:
+        elif outcome is Outcome.CONFLICT or isinstance(error, NotServed):
+            # Of a kind that is not served each key fails: whoever watches it tells so once.
             log.info(text, *about)
         else:
             log.warning(text, *about)

@@ -154,20 +154,30 @@ class Host:
         self._stop.set()
         self._thread.join(seconds)
 
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._on_loose_end)
+        await kopf.operator(
+            registry=registry(self._access, self._enqueue, self._is_echo),
+            settings=settings(),
+            standalone=True,
+            # Else kopf asks for the user's name, and a numeric user has none.
+            identity=self._identity,  # type: ignore[arg-type]  # its NewType is private
+            clusterwide=True,
+            stop_flag=self._stop,
+            ready_flag=self._ready,
+        )
+
+    def _on_loose_end(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A request that is cancelled by our stop calls back into a loop without a task."""
+        if self._stop.is_set():
+            log.debug("kopf, while it stops: %s", context.get("message"))
+        else:
+            loop.default_exception_handler(context)
+
     def _main(self) -> None:
         try:
-            asyncio.run(
-                kopf.operator(
-                    registry=registry(self._access, self._enqueue, self._is_echo),
-                    settings=settings(),
-                    standalone=True,
-                    # Else kopf asks for the user's name, and a numeric user has none.
-                    identity=self._identity,  # type: ignore[arg-type]  # its NewType is private
-                    clusterwide=True,
-                    stop_flag=self._stop,
-                    ready_flag=self._ready,
-                )
-            )
+            asyncio.run(self._watch())
             why = "kopf ended"
         except Exception as error:  # noqa: BLE001 - the thread's last frame: tell main, whatever it is
             why = f"kopf failed: {error!r}"

@@ -51,6 +51,7 @@ PAGE = 250
 """Objects of one answer of a LIST: parsing it must not hold the loop up for long."""
 ECHOES = 10_000
 """Writes that are remembered until the watch shows them."""
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 READ_TRIES = 4
 LONGEST_LOG = 16 * 1024 * 1024
 LONGEST_PAUSE = 10.0
@@ -73,6 +74,7 @@ class _Request:
     query: Mapping[str, str | int] | None = None
     body: Obj | None = None
     content_type: str = "application/json"
+    accept: str = "application/json"
 
 
 class Client:
@@ -162,6 +164,19 @@ class Client:
         """Given an address, return the object, or None if there is none."""
         try:
             return await self.get(resource, name, namespace)
+        except NotFound:
+            return None
+
+    async def find_metadata(
+        self, resource: Resource, name: str, namespace: str | None = None
+    ) -> Obj | None:
+        """Given an address, return the object's metadata alone, or None if there is none."""
+        what = f"get {resource.describe(namespace, name)}"
+        path = resource.path(namespace, name)
+        try:
+            return await self._read(
+                _Request("GET", "get", resource, path, what, accept=METADATA_ONLY)
+            )
         except NotFound:
             return None
 
@@ -343,7 +358,7 @@ class Client:
     async def _exchange(self, request: _Request) -> tuple[int, Mapping[str, str], bytes]:
         query = f"?{urlencode(request.query)}" if request.query else ""
         headers = await self._login.headers()
-        headers |= {"Accept": "application/json", "Content-Type": request.content_type}
+        headers |= {"Accept": request.accept, "Content-Type": request.content_type}
         response: Any = await self._pool.request(
             request.method,
             f"{self._login.host}{request.path}{query}",

@@ -21,6 +21,7 @@ from backstay.domain.errors import (
     Conflict,
     DataError,
     NotFound,
+    NotServed,
     Transient,
     UserError,
 )
@@ -52,6 +53,12 @@ def from_response(status: int, body: bytes, headers: Mapping[str, str], what: st
     reason = str(dig(state, "reason", default=""))
     if status in _BUSY or status >= 500:
         return Busy(message, retry_after(state, headers))
+    if status == 404 and state.get("kind") != "Status":
+        # A path that no handler has. A missing object is answered with a Status.
+        return NotServed(
+            f"{what}: the API server does not serve this kind; is its CustomResourceDefinition "
+            "there?"
+        )
     if status == 422:
         causes = dig(state, "details", "causes", default=[])
         if causes and not any(cause.get("field") for cause in causes):

@@ -96,6 +96,13 @@ EVENT = Resource(*_CORE, "events", "Event", namespaced=True)
 STORAGE_CLASS = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", namespaced=False)
 DEPLOYMENT = Resource(*_APPS, "deployments", "Deployment", namespaced=True)
 STATEFUL_SET = Resource(*_APPS, "statefulsets", "StatefulSet", namespaced=True)
+DEFINITION = Resource(
+    "apiextensions.k8s.io",
+    "v1",
+    "customresourcedefinitions",
+    "CustomResourceDefinition",
+    namespaced=False,
+)
 LEASE = Resource("coordination.k8s.io", "v1", "leases", "Lease", namespaced=True)
 CRON_JOB = Resource("batch", "v1", "cronjobs", "CronJob", namespaced=True)
 JOB = Resource("batch", "v1", "jobs", "Job", namespaced=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -81,6 +81,37 @@ ORPHANS: Final = Gauge(
     ("namespace",),
     registry=REGISTRY,
 )
+PERMITS: Final = Gauge(
+    "backstay_permits_held",
+    "Permits of a pool that runs of a namespace hold.",
+    ("pool", "namespace"),
+    registry=REGISTRY,
+)
+PERMITS_SINCE: Final = Gauge(
+    "backstay_permits_held_since_timestamp_seconds",
+    "When the oldest of these runs got its permit, in seconds since 1970.",
+    ("pool", "namespace"),
+    registry=REGISTRY,
+)
+WAITING: Final = Gauge(
+    "backstay_runs_waiting",
+    "Runs that are due and wait for a permit, or for another run of the same claim or target.",
+    ("namespace",),
+    registry=REGISTRY,
+)
+
+
+def on_permits(held: Mapping[tuple[str, str], Sequence[float]], waiting: Mapping[str, int]) -> None:
+    """Given by pool and namespace since when runs hold a permit (in seconds since 1970), and by
+    namespace how many runs wait, show that and nothing else.
+    """
+    for metric in (PERMITS, PERMITS_SINCE, WAITING):
+        metric.clear()
+    for (pool, namespace), since in held.items():
+        PERMITS.labels(pool, namespace).set(len(since))
+        PERMITS_SINCE.labels(pool, namespace).set(min(since))
+    for namespace, count in waiting.items():
+        WAITING.labels(namespace).set(count)
 
 
 def on_orphans(counts: Mapping[str, int]) -> None:

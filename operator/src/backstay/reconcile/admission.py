@@ -2,14 +2,15 @@
 
 Invariants: this is the only place that starts runs, and one key of the queue, so one pass at a
 time; what a run takes is written with the phase that takes it, so the next pass, of this or of
-another process, counts it. A run whose write lost a race keeps its slot until the next pass. What
-fails for one run is that run's alone: the others start.
+another process, counts it. A run whose write lost a race keeps its permits until the next pass.
+What fails for one run is that run's alone: the others start.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -32,6 +33,7 @@ from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP
+from backstay.observe import metrics
 from backstay.reconcile import keys
 from backstay.reconcile.runs import is_leaving, parse, sighted, tell
 from backstay.steps.status import write_status
@@ -42,6 +44,17 @@ log = logging.getLogger(__name__)
 SHARE: Final = 4
 """A pass is followed by a pause of so many times its length: lists of thousands cost seconds."""
 LONGEST_PAUSE: Final = 10.0
+
+
+def show_permits(runs: Iterable[admission.Run], verdicts: Mapping[tuple[str, str], str]) -> None:
+    """Given all unfinished runs and what each waits for, show who holds permits and who waits."""
+    held: dict[tuple[str, str], list[float]] = {}
+    for found in runs:
+        if found.holds and found.status.attempted_at is not None:
+            since = found.status.attempted_at.timestamp()
+            for pool in found.pools:
+                held.setdefault((pool, found.namespace), []).append(since)
+    metrics.on_permits(held, Counter(at[0] for at, why in verdicts.items() if why))
 
 
 class Admitter:
@@ -61,6 +74,7 @@ class Admitter:
         self._limits = limits
         self._enqueue = enqueue
         self._not_before = 0.0
+        self._served: Mapping[str, int] = {}
 
     async def reconcile(self, _: Key) -> timedelta | None:
         """Make one pass; return when to make the next, if somebody waits for a time."""
@@ -69,17 +83,14 @@ class Admitter:
             return timedelta(seconds=self._not_before - began)
         subjects = await self._unfinished()
         now = self._clock.now()
-        verdicts = admission.admit(
-            (
-                admission.Run(
-                    s.namespace, s.name, run.due_order(s.spec, s.created, s.name), s.status
-                )
-                for s in subjects.values()
-                if not (is_leaving(s) and s.status.phase is BackupPhase.QUEUED)
-            ),
-            self._limits,
-            now,
-        )
+        runs = [
+            admission.Run(s.namespace, s.name, run.due_order(s.spec, s.created, s.name), s.status)
+            for s in subjects.values()
+            if not (is_leaving(s) and s.status.phase is BackupPhase.QUEUED)
+        ]
+        verdicts = admission.admit(runs, self._limits, now, self._served)
+        self._served = admission.serve(self._served, verdicts)
+        show_permits(runs, verdicts)
         work = Work(self._client)
         await work.do(
             *(
@@ -91,8 +102,7 @@ class Admitter:
         pause = min(LONGEST_PAUSE, SHARE * (self._clock.monotonic() - began))
         self._not_before = self._clock.monotonic() + pause
         work.raise_failures(keys.ADMISSION)
-        times = [s.status.retry_at for s in subjects.values() if s.status.retry_at is not None]
-        return min((t - now for t in times if t > now), default=None)
+        return admission.next_look(runs, verdicts, now)
 
     async def _unfinished(self) -> dict[tuple[str, str], Run]:
         found = {}

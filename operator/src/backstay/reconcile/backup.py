@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from backstay.api.backup import BackupPhase, Trigger
 from backstay.api.hooks import Stage
 from backstay.domain import labels, objects, run
+from backstay.domain.ceilings import limited
 from backstay.domain.clock import Clock
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.objects import Obj
@@ -77,11 +79,16 @@ class BackupReconciler:
         self._enqueue = enqueue
         self._points = PointWriter(client)
 
+    def _parsed(self, obj: Obj) -> Run:
+        """A Backup as read, its plan within what the administrator allows today."""
+        subject = parse(obj)
+        return replace(subject, status=limited(subject.status, self._copying.ceilings))
+
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given a Backup's key, take its next step; return when to look again."""
         obj = await self._client.find(BACKUP, key.name, key.namespace)
         while True:
-            subject = parse(obj) if obj is not None else None
+            subject = self._parsed(obj) if obj is not None else None
             if subject is None or (is_leaving(subject) and not is_kept(subject)):
                 self._enqueue(keys.ADMISSION)  # it may have held what others wait for
                 return None

@@ -76,6 +76,7 @@ class Everything:
                 needed = True
             if needed:
                 self._enqueue(keys.retention(*place))
+        self._enqueue(keys.leftovers())
         if await asyncio.to_thread(world.leaving):
             self._enqueue(keys.sweeps())
         await count_orphans(self._client, await asyncio.to_thread(world.census))

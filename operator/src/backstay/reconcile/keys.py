@@ -19,6 +19,8 @@ COPIES: Final = "Copies"
 
 SWEEPS: Final = "Sweeps"
 """The ends of all sweeps of the cluster, in one."""
+LEFTOVERS: Final = "Leftovers"
+"""What RestoreRequests have left that were deleted on their way, of the cluster, in one."""
 
 
 ADMISSION: Final = Key("Admission", "", "")
@@ -58,6 +60,11 @@ def copies(namespace: str, policy_name: str) -> Key:
 def sweeps() -> Key:
     """Return the one key of all sweeps."""
     return Key(SWEEPS, "", "all")
+
+
+def leftovers() -> Key:
+    """Return the one key of all that deleted requests have left."""
+    return Key(LEFTOVERS, "", "all")
 
 
 def not_in(phases: Iterable[str]) -> str:

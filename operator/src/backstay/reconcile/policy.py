@@ -142,6 +142,7 @@ class PolicyReconciler:
             name=name,
             edited=_edited(obj),
             resumed=_resumed(obj),
+            ceilings=self._copying.ceilings,
             clock=brakes.clock_off(self._client.skew),
             stepped=self._client.clock_skipped(),
             now=brakes.slots_now(self._clock.now(), self._client.skew),
@@ -229,7 +230,7 @@ class PolicyReconciler:
                 obj,
                 now.reason,
                 now.message,
-                type="Normal" if now.reason == "Valid" else "Warning",
+                type="Normal" if now.status == "True" and now.reason == "Valid" else "Warning",
                 attempt=format_time(now.last_transition_time),
             )
 

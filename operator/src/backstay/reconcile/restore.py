@@ -27,7 +27,7 @@ from backstay.kube.resources import (
     RESTORE_REQUEST,
     VOLUME_SNAPSHOT,
 )
-from backstay.reconcile import keys
+from backstay.reconcile import keys, leftovers
 from backstay.steps.agent_jobs import AgentImage
 from backstay.steps.hold import hold, release
 from backstay.steps.restoring_copies import CopyRestores
@@ -61,6 +61,7 @@ class RestoreReconciler:
         """Given a RestoreRequest's key, take its next step; return when to look again."""
         obj = await self._client.find(RESTORE_REQUEST, key.name, key.namespace)
         if obj is None or dig(obj, "metadata", "deletionTimestamp"):
+            self._enqueue(keys.leftovers())
             return None
         subject = parse_subject("RestoreRequest", obj, RestoreSpec, RestoreStatus)
         if subject.status.phase.final:
@@ -181,6 +182,12 @@ class RestoreReconciler:
                 await self._create_pod(subject, await self._source(subject, entry))
             case Step.DELETE_POD:
                 await self._delete_pod(subject, entry)
+            case Step.HAND_OVER:
+                await leftovers.hand_over(self._client, await self._claim(subject, entry))
+            case Step.DELETE_CLAIM:
+                claim = await self._claim(subject, entry)
+                if dig(claim, "status", "phase") != "Bound":
+                    await leftovers.delete(self._client, claim)
 
     async def _source(self, subject: Request, entry: RestoredClaim) -> Source:
         wanted = next(c for c in subject.spec.claims if c.claim == entry.claim)
@@ -196,12 +203,19 @@ class RestoreReconciler:
             access_modes=source.access_modes,
             volume_mode=source.volume_mode,
             size=source.size,
+            labels={labels.RESTORING: subject.uid},
             annotations=_made_by(subject, source),
         )
         try:
             await self._client.create(PERSISTENT_VOLUME_CLAIM, body)
         except AlreadyExists:
             return  # The next look tells whether it is ours.
+
+    async def _claim(self, subject: Request, entry: RestoredClaim) -> Obj | None:
+        """The claim of the new name, as far as this request made it."""
+        name = entry.new_claim
+        claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, name, subject.namespace)
+        return claim if claim is not None and _is_of(claim, subject) else None
 
     async def _create_pod(self, subject: Request, source: Source) -> None:
         dumps = source.record.dumps if source.record else ()

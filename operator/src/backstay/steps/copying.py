@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from backstay.api.backup import BackupSpec, BackupStatus, PlannedClaim, RunPlan, Trigger
 from backstay.api.common import format_time
@@ -11,6 +11,7 @@ from backstay.api.policy import CLAIMS_MAX, ClaimSource, PolicySpec
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling
 from backstay.domain import admission, labels, naming, objects, rolling_tasks
 from backstay.domain.carriers import rules_of
+from backstay.domain.ceilings import limited_plan
 from backstay.domain.errors import DataError, Transient, UserError
 from backstay.domain.job_sights import JobSeen
 from backstay.domain.objects import Obj, dig
@@ -34,21 +35,31 @@ from backstay.kube.resources import (
     PERSISTENT_VOLUME_CLAIM,
     POD,
 )
-from backstay.settings import RollingRoots
+from backstay.settings import Ceilings, RollingRoots
 from backstay.steps import resolve
 from backstay.steps.agent_jobs import OURS, AgentJobs, Work
 from backstay.steps.consistency import Probe
 from backstay.steps.places import Ask
 
+DEFAULT_CEILINGS: Final = Ceilings()
+
 
 class Copying:
-    """Makes the copies of runs. `home` is the operator's namespace."""
+    """Makes the copies of runs. `home` is the operator's namespace, `ceilings` bound every plan."""
 
-    def __init__(self, client: Client, jobs: AgentJobs, roots: RollingRoots, home: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        jobs: AgentJobs,
+        roots: RollingRoots,
+        home: str,
+        ceilings: Ceilings = DEFAULT_CEILINGS,
+    ) -> None:
         self._client = client
         self._jobs = jobs
         self._roots = roots
         self.home = home
+        self.ceilings = ceilings
 
     async def make_plan(self, namespace: str, policy: str, spec: PolicySpec) -> RunPlan:
         """Given a policy of rolling copies, return the plan of a run started now.
@@ -319,8 +330,10 @@ async def make_plan(
     """
     namespace, policy = address
     if spec.rolling is not None:
-        return await copying.make_plan(namespace, policy, spec)
-    return await resolve.make_plan(client, namespace, spec, ask=ask, probe=probe)
+        plan = await copying.make_plan(namespace, policy, spec)
+    else:
+        plan = await resolve.make_plan(client, namespace, spec, ask=ask, probe=probe)
+    return limited_plan(plan, copying.ceilings)
 
 
 def job_labels(series: Series) -> Mapping[str, str]:

@@ -1,0 +1,86 @@
+"""Remove what restores have left whose request was deleted on its way.
+
+Invariants: claims are read before the requests that they name, so one that is being made is never
+taken for left; each is deleted by uid and resourceVersion, so what changed meanwhile stays. A Pod
+that verifies has its request for owner, and needs none of this. One failure does not keep the
+others.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from functools import partial
+
+from backstay.builders.snapshot import metadata_patch
+from backstay.domain import labels, objects
+from backstay.domain.leftovers import Fate, fate
+from backstay.domain.objects import Obj
+from backstay.engine.queue import Key
+from backstay.kube.client import Client
+from backstay.kube.resources import PERSISTENT_VOLUME_CLAIM, POD, RESTORE_REQUEST
+from backstay.reconcile import keys
+from backstay.steps.work import Work
+
+log = logging.getLogger(__name__)
+
+
+class LeftoverReconciler:
+    """Looks through the claims of all restores under way; few at any time."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def reconcile(self, _: Key) -> timedelta | None:
+        """Make one pass. Raise Transient if something could not be removed."""
+        claims = await self._client.list(PERSISTENT_VOLUME_CLAIM, labels=labels.RESTORING)
+        if not claims:
+            return None
+        requests = {objects.uid(r) for r in await self._client.list(RESTORE_REQUEST)}
+        pods: dict[str, list[Obj]] = {}
+        work = Work(self._client)
+        for claim in claims:
+            namespace, name = objects.namespace(claim), objects.name(claim)
+            if fate(claim, requests, ()) is Fate.KEEP:
+                continue
+            if namespace not in pods:
+                pods[namespace] = await self._client.list(POD, namespace)
+            what = fate(claim, requests, pods[namespace])
+            await work.do((f"claim {namespace}/{name}", partial(self._carry_out, claim, what)))
+        work.raise_failures(keys.leftovers())
+        return None
+
+    async def _carry_out(self, claim: Obj, what: Fate) -> bool:
+        place = f"{objects.namespace(claim)}/{objects.name(claim)}"
+        if what is Fate.DELETE:
+            log.info("claim %s goes: its RestoreRequest was deleted before it was verified", place)
+            await delete(self._client, claim)
+        else:
+            log.info("claim %s stays: its RestoreRequest is gone, but it is in use", place)
+            await hand_over(self._client, claim)
+        return False
+
+
+async def hand_over(client: Client, claim: Obj | None) -> None:
+    """Given a claim as read (None: there is none), take the label of a restore under way off it.
+
+    Raise Conflict if it changed meanwhile.
+    """
+    if claim is None or labels.RESTORING not in objects.labels(claim):
+        return
+    patch = metadata_patch(claim, labels={labels.RESTORING: None})
+    name, namespace = objects.name(claim), objects.namespace(claim)
+    await client.patch(PERSISTENT_VOLUME_CLAIM, name, namespace, patch)
+
+
+async def delete(client: Client, claim: Obj | None) -> None:
+    """Given a claim as read (None: there is none), delete it. Raise Conflict if it changed."""
+    if claim is None:
+        return
+    await client.delete(
+        PERSISTENT_VOLUME_CLAIM,
+        objects.name(claim),
+        objects.namespace(claim),
+        uid=objects.uid(claim),
+        resource_version=objects.version(claim),
+    )
