@@ -95,9 +95,16 @@ def fail(seen: Seen, why: str) -> Decision:
         return decide(replace(seen, dump=DumpSeen(DumpSight.FAILED, message=why)))
     if phase is BackupPhase.COPYING:
         return decide(replace(seen, copy=CopySeen(problem=why)))
+    if seen.hook is not None and not seen.kept and not _any_hook_started(seen.status):
+        # Without the finalizer no hook is ever started, nor is anything cut without its hooks.
+        return Decision(_ended(seen, seen.status, short(why)))
     if seen.hook is not None:
         return decide(replace(seen, hook=HookSeen(HookSight.FAILED, message=why)))
     return decide(replace(seen, status=run_points.without_pending(seen.status, why)))
+
+
+def _any_hook_started(status: BackupStatus) -> bool:
+    return any(h.container_id for h in status.hooks if h.attempt == status.attempt)
 
 
 def due_order(spec: BackupSpec, created: datetime, name: str) -> tuple[datetime, str]:

@@ -165,16 +165,18 @@ def finish(seen: Seen) -> Decision:
         elif point.ready:
             actions.append(MarkGood(entry.claim))
             new = _good(entry, point)
-        elif seen.now - _known_cut(entry, seen.now) > timeout:
+        elif seen.now - (known_cut(entry) or seen.now) > timeout:
             new = _failed(entry, f"not ready within readyTimeout ({timeout}){colon(point.error)}")
         status = with_point(status, new)
-    cuts = [_known_cut(p, seen.now) for p in status.points if p.pending]
+    cuts = [known_cut(p) or seen.now for p in status.points if p.pending]
     return Decision(status, tuple(actions), pause(seen.now - min(cuts, default=seen.now)))
 
 
-def _known_cut(entry: PointStatus, now: datetime) -> datetime:
-    """When it was cut; a driver's clock may be wrong, but no cut precedes its request."""
-    return max(t for t in (entry.cut_at or now, entry.requested_at) if t is not None)
+def known_cut(entry: PointStatus) -> datetime | None:
+    """Given a point, return when it was cut; a driver's clock may be wrong, but no cut precedes its
+    request.
+    """
+    return max((t for t in (entry.cut_at, entry.requested_at) if t is not None), default=None)
 
 
 def _good(entry: PointStatus, point: PointSeen) -> PointStatus:

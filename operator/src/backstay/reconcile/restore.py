@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TypeAlias
 
 from backstay.api.restore import RestoredClaim, RestorePhase, RestoreSpec, RestoreStatus
@@ -67,8 +68,8 @@ class RestoreReconciler:
             return None
         if subject.spec.directory is not None:
             return await self._restore_directory(subject)
-        decision = restore.decide(await self._gather(subject))
-        async with telling(self._client, RESTORE_REQUEST, obj, subject.status):
+        async with telling(self._client, RESTORE_REQUEST, obj, partial(self._waiting, subject)):
+            decision = restore.decide(await self._gather(subject))
             for action in decision.actions:
                 await self._act(subject, decision.status, action)
         await write_status(self._client, RESTORE_REQUEST, obj, decision.status)
@@ -77,9 +78,10 @@ class RestoreReconciler:
 
     async def _restore_directory(self, subject: Request) -> timedelta | None:
         """Take the next step of a request for a directory."""
-        seen = await self._copies.see(subject)
-        decision = rolling_restore.decide(seen)
-        async with telling(self._client, RESTORE_REQUEST, subject.obj, subject.status):
+        show = partial(self._waiting, subject)
+        async with telling(self._client, RESTORE_REQUEST, subject.obj, show):
+            seen = await self._copies.see(subject)
+            decision = rolling_restore.decide(seen)
             if decision.start:
                 await self._copies.start(subject)
             if decision.status.directory is not None and decision.status.directory.safety:
@@ -90,6 +92,13 @@ class RestoreReconciler:
             # Their pass holds the point for the request, and lets go of it afterwards.
             self._enqueue(keys.copies(subject.namespace, seen.policy))
         return decision.after
+
+    def _waiting(self, subject: Request, message: str) -> RestoreStatus:
+        """The status of a request whose step failed: it is tried again within keys.LONGEST."""
+        generation = int(dig(subject.obj, "metadata", "generation", default=0))
+        return restore.said(
+            subject.status, "Waiting", message, generation=generation, now=self._clock.now()
+        )
 
     async def _gather(self, subject: Request) -> restore.Seen:
         status = subject.status

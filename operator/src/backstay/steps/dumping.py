@@ -10,10 +10,18 @@ from typing import NamedTuple
 from backstay.api.backup import PlannedDump
 from backstay.api.target import Preference
 from backstay.domain import objects
-from backstay.domain.errors import Conflict, DataError, NotFound, Transient, UserError
+from backstay.domain.errors import (
+    Conflict,
+    DataError,
+    NotFound,
+    Refused,
+    Transient,
+    UserError,
+)
 from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight
 from backstay.dumps import ENGINES, roles
 from backstay.dumps.base import DumpState, DumpTask, State, parse_result
+from backstay.engine.patience import Patience
 from backstay.kube.client import Client
 from backstay.kube.resources import SECRET
 from backstay.steps.streams import Streams, Where
@@ -32,9 +40,10 @@ class DumpKey(NamedTuple):
 class Dumping:
     """Runs the dump protocol over exec."""
 
-    def __init__(self, client: Client, streams: Streams) -> None:
+    def __init__(self, client: Client, streams: Streams, refusals: Patience) -> None:
         self._client = client
         self._streams = streams
+        self._refusals = refusals
         self._refused: dict[DumpKey, str] = {}
         """Why a dump could not be started: what its Secret lacks."""
 
@@ -50,7 +59,7 @@ class Dumping:
     ) -> None:
         """Given a dump and its place, start it unless a stream of it is open; wake at its end.
 
-        Raise Transient if its Secret cannot be read at the moment.
+        Raise Refused if its Secret may not be read, Transient if it cannot be at the moment.
         """
         key = DumpKey(run, dump.name, attempt)
         if self._streams.lives(key):
@@ -97,9 +106,17 @@ class Dumping:
             found = parse_result(await self._streams.ask(_where(namespace, place), command))
         except UserError as error:
             return DumpSeen(DumpSight.FAILED, place, message=error.message)
+        except Refused as error:
+            # Nobody can ask for its result: it is not waited for until maxDuration.
+            sight = DumpSight.UNREACHABLE
+            if self._refusals.is_over(key):
+                self._refusals.forget(key)
+                sight = DumpSight.FAILED
+            return DumpSeen(sight, place, self._streams.lives(key), message=error.message)
         except (Transient, NotFound, Conflict, DataError) as error:
             lives = self._streams.lives(key)
             return DumpSeen(DumpSight.UNREACHABLE, place, lives, message=error.message)
+        self._refusals.forget(key)
         trouble = self._streams.trouble(key)
         if found.state in (State.NONE, State.INTERRUPTED):
             try:
