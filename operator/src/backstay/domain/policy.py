@@ -30,6 +30,9 @@ CLOCK_POLL: Final = timedelta(minutes=1)
 """Nothing wakes us when a clock is set right."""
 FAR: Final = timedelta(days=1)
 """A slot later than this from now was named by a clock that was ahead: no slot starts early."""
+PROBLEM_POLLS: Final = timedelta(seconds=5), timedelta(minutes=1)
+"""The shortest and the longest time between two looks at a policy that cannot run as things are in
+the cluster: nothing wakes us when a claim, a Role or a Secret is made."""
 LONGEST_WAIT: Final = timedelta(hours=1)
 """A clock that is set while we wait must not cost more than this."""
 
@@ -126,9 +129,19 @@ def decide(seen: Seen) -> Decision:
     decision = Decision(status, after=CLOCK_POLL if seen.clock else None)
     if timing is not None and wanted is not None:
         decision = _carry_out(seen, status, timing, wanted)
+    if seen.problem is not None and seen.spec is not None:
+        decision = replace(decision, after=_soon(status, seen.now, decision.after))
     if seen.status.last_slot is not None and status.last_slot != seen.status.last_slot:
         return replace(decision, ignored=seen.status.last_slot)
     return decision
+
+
+def _soon(status: PolicyStatus, now: datetime, after: timedelta | None) -> timedelta:
+    """When to look again at what may be mended at any time: often, where it is not so for long."""
+    ready = next(c for c in status.conditions if c.type == "Ready")
+    shortest, longest = PROBLEM_POLLS
+    wait = max(shortest, min((now - ready.last_transition_time) / 4, longest))
+    return wait if after is None else min(after, wait)
 
 
 def _taken_back(seen: Seen, status: PolicyStatus) -> PolicyStatus:

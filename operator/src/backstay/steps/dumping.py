@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
 from backstay.api.backup import PlannedDump
 from backstay.api.target import Preference
-from backstay.domain import objects
 from backstay.domain.errors import (
     Conflict,
     DataError,
@@ -23,7 +21,7 @@ from backstay.dumps import ENGINES, roles
 from backstay.dumps.base import DumpState, DumpTask, State, parse_result
 from backstay.engine.patience import Patience
 from backstay.kube.client import Client
-from backstay.kube.resources import SECRET
+from backstay.steps.access import password_of
 from backstay.steps.streams import Streams, Where
 
 log = logging.getLogger(__name__)
@@ -45,7 +43,7 @@ class Dumping:
         self._streams = streams
         self._refusals = refusals
         self._refused: dict[DumpKey, str] = {}
-        """Why a dump could not be started: what its Secret lacks."""
+        """Why a dump could not be started: what its Secret lacks, or that it may not be read."""
 
     async def start(
         self,
@@ -59,13 +57,14 @@ class Dumping:
     ) -> None:
         """Given a dump and its place, start it unless a stream of it is open; wake at its end.
 
-        Raise Refused if its Secret may not be read, Transient if it cannot be at the moment.
+        Raise Transient if its Secret cannot be read at the moment.
         """
         key = DumpKey(run, dump.name, attempt)
         if self._streams.lives(key):
             return
         try:
-            password = await self._password(namespace, dump)
+            # Read just before it is used.
+            password = await password_of(self._client, namespace, dump)
             task = _task(run, dump, attempt)
             command = ENGINES[dump.engine].start(task, dump.engine_spec, password)
         except UserError as error:
@@ -74,20 +73,6 @@ class Dumping:
             return
         where, limit = _where(namespace, place), dump.max_duration
         self._streams.open(key, where, command, limit=limit, wake=wake)
-
-    async def _password(self, namespace: str, dump: PlannedDump) -> str | None:
-        """What the Secret of a dump holds, if it names one: read just before it is used."""
-        wanted = dump.secret_ref()
-        if wanted is None:
-            return None
-        what = f"Secret {namespace}/{wanted.name}"
-        secret = await self._client.find(SECRET, wanted.name, namespace)
-        if secret is None:
-            raise UserError("SecretNotFound", f"there is no {what}")
-        value = objects.dig(secret, "data", wanted.key)
-        if value is None:
-            raise UserError("SecretKeyNotFound", f"{what} has no key {wanted.key}")
-        return base64.b64decode(value).decode("utf-8", "surrogateescape")
 
     def forget(self, run: str) -> None:
         """Given a run that is over, drop what is remembered of it."""
