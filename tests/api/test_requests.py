@@ -34,7 +34,11 @@ from backstay.steps.streams import Streams
 
 BUSY = 429
 """A server that was just started asks to try again, once for each kind."""
-SHARED = {"list volumesnapshotclasses": 1, "get persistentvolumes": 1}
+SHARED = {
+    "list volumesnapshotclasses": 1,
+    "get persistentvolumes": 1,
+    "create selfsubjectaccessreviews": 3,
+}
 """What the first look of a process reads, and others do without."""
 LOOK = {"get backuppolicies": 1, "list backups": 1, "list volumesnapshots": 1}
 
