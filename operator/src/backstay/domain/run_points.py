@@ -40,6 +40,7 @@ from backstay.domain.run_values import (
     pause,
 )
 from backstay.domain.sights import DumpSeen, DumpSight, PointSeen
+from backstay.domain.silence import QUIET
 
 
 def begin(seen: Seen, status: BackupStatus) -> BackupStatus:
@@ -85,7 +86,18 @@ def cut(seen: Seen) -> Decision:
     waited = seen.now - min((p.requested_at or seen.now for p in uncut), default=seen.now)
     after = POLL if untold else pause(waited)
     # A refused create is told in the status by who carried it out; what went through clears it.
-    return Decision(changed(status, message=None), tuple(actions), after)
+    return Decision(_told(status), tuple(actions), after)
+
+
+def _told(status: BackupStatus) -> BackupStatus:
+    """The status with what its undecided points wait for, claim by claim."""
+    waits = [f"claim {p.claim}: {p.message}" for p in status.points if p.pending and p.message]
+    return changed(status, message=short("; ".join(waits)) or None)
+
+
+def _waits_for(point: PointSeen, waited: timedelta) -> str | None:
+    """What a point waits for: an error at once, and a silence when it is one."""
+    return short(point.error or (point.silence if waited >= QUIET else "")) or None
 
 
 def _late(seen: Seen, entry: PointStatus) -> str:
@@ -107,15 +119,15 @@ def _judge_cut(seen: Seen, entry: PointStatus, point: PointSeen, late: str) -> P
         return _failed(entry, why)
     if not point.cut:
         if late:
-            return _failed(entry, f"not cut within {late}{colon(point.error)}")
-        return changed(entry, message=short(point.error) if point.error else None)
+            return _failed(entry, f"not cut within {late}{colon(point.error or point.silence)}")
+        return changed(entry, message=_waits_for(point, _waited(seen, entry)))
     for dump in dumps_on(seen.status, entry.claim):
         look = seen.rechecks.get(dump.name, DumpSeen(DumpSight.UNREACHABLE))
         elsewhere = look.place is not None and look.place.claim != dump.claim
         if look.sight is DumpSight.UNREACHABLE or elsewhere:
             note = colon("only on another claim" if elsewhere else look.message)
             unread = f"dump {dump.name} could not be read after the cut{note}"
-            return _failed(entry, unread) if late else entry
+            return _failed(entry, unread) if late else changed(entry, message=short(unread))
         if why := _spoiled(dump, look):
             return _failed(entry, why)
     return changed(
@@ -166,10 +178,19 @@ def finish(seen: Seen) -> Decision:
             actions.append(MarkGood(entry.claim))
             new = _good(entry, point)
         elif seen.now - (known_cut(entry) or seen.now) > timeout:
-            new = _failed(entry, f"not ready within readyTimeout ({timeout}){colon(point.error)}")
+            why = colon(point.error or point.silence)
+            new = _failed(entry, f"not ready within readyTimeout ({timeout}){why}")
+        else:
+            new = changed(entry, message=_waits_for(point, _waited(seen, entry)))
         status = with_point(status, new)
     cuts = [known_cut(p) or seen.now for p in status.points if p.pending]
-    return Decision(status, tuple(actions), pause(seen.now - min(cuts, default=seen.now)))
+    told = _told(status) if any(p.pending for p in status.points) else status
+    return Decision(told, tuple(actions), pause(seen.now - min(cuts, default=seen.now)))
+
+
+def _waited(seen: Seen, entry: PointStatus) -> timedelta:
+    """How long the point has waited: for its cut, or since then to be ready."""
+    return seen.now - (known_cut(entry) or seen.now)
 
 
 def known_cut(entry: PointStatus) -> datetime | None:

@@ -110,6 +110,9 @@ class PointSeen:
     content: str = ""
     restore_size: int | None = None
     error: str = ""
+    """What the driver says is wrong."""
+    silence: str = ""
+    """Who has to say something next, in words that are true after silence.QUIET."""
 
     def lost(self) -> str:
         """Return why this point can never become good, "" if it still can."""

@@ -41,8 +41,8 @@ def silence_of(snapshot: Obj, content: Obj | None) -> str:
         return f"VolumeSnapshot {name} is bound to no content {AFTER}: {CONTROLLER}"
     if content is None:
         return (
-            f"VolumeSnapshotContent {bound}, which VolumeSnapshot {name} is bound to, is missing or "
-            "is of another snapshot"
+            f"VolumeSnapshotContent {bound}, which VolumeSnapshot {name} is bound to, is missing "
+            "or is of another snapshot"
         )
     driver = dig(content, "spec", "driver", default="")
     if not dig(content, "status", "snapshotHandle"):
@@ -72,8 +72,8 @@ def unbound(claim: Obj) -> str:
     of = dig(claim, "spec", "storageClassName")
     whose = f"of StorageClass {of} " if of else ""
     return (
-        f"it is not bound {AFTER}, and no Event says why: is the provisioner {whose}running, and is "
-        "there a node for its verify pod?"
+        f"it is not bound {AFTER}, and no Event says why: is the provisioner {whose}running, and "
+        "is there a node for its verify pod?"
     )
 
 

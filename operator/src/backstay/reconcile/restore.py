@@ -16,8 +16,10 @@ from backstay.domain.errors import (
     AlreadyExists,
     UserError,
 )
+from backstay.domain.job_sights import pod_waits_for
 from backstay.domain.objects import Obj, dig
 from backstay.domain.restore import Step
+from backstay.domain.silence import QUIET, unbound, unstarted
 from backstay.domain.subject import Subject, parse_subject
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
@@ -31,6 +33,7 @@ from backstay.kube.resources import (
 from backstay.reconcile import keys
 from backstay.steps.agent_jobs import AgentImage
 from backstay.steps.hold import hold, release
+from backstay.steps.reasons import warning_about
 from backstay.steps.restoring_copies import CopyRestores
 from backstay.steps.sources import Source, find_snapshots, read_source
 from backstay.steps.status import telling, write_status
@@ -156,6 +159,7 @@ class RestoreReconciler:
         snapshot = await self._client.find(VOLUME_SNAPSHOT, entry.snapshot, namespace)
         pod = await self._client.find(POD, _pod_name(subject, entry.claim), namespace)
         phase = dig(pod, "status", "phase", default="")
+        claim_says, pod_says = await self._waits(subject, claim, pod)
         return restore.ClaimSeen(
             snapshot_there=snapshot is not None
             and objects.uid(snapshot) == entry.snapshot_uid
@@ -166,8 +170,28 @@ class RestoreReconciler:
             pod_there=pod is not None,
             pod_done=phase == "Succeeded",
             pod_failed=phase == "Failed",
-            pod_says=_said_by(pod),
+            pod_says=pod_says,
+            claim_says=claim_says,
         )
+
+    async def _waits(self, subject: Request, claim: Obj | None, pod: Obj | None) -> tuple[str, str]:
+        """What a claim and its verify pod wait for. What they do not say themselves, Events may;
+        these are read only when it takes longer than when all is well.
+        """
+        pod_says = _said_by(pod)
+        began = subject.status.started_at
+        if began is None or self._clock.now() - began < QUIET:
+            return "", pod_says
+        claim_says = ""
+        if claim is not None and dig(claim, "status", "phase") != "Bound":
+            claim_says = await warning_about(self._client, claim)
+        if pod is not None and dig(pod, "status", "phase") == "Pending" and not pod_says:
+            pod_says = await warning_about(self._client, pod)
+            if not pod_says and not claim_says:
+                bound = claim is None or dig(claim, "status", "phase") == "Bound"
+                claim_says = "" if bound else unbound(claim or {})
+                pod_says = unstarted(pod)
+        return claim_says, pod_says
 
     async def _act(self, subject: Request, status: RestoreStatus, action: restore.Action) -> None:
         namespace = subject.namespace
@@ -240,8 +264,9 @@ class RestoreReconciler:
             await self._client.delete(POD, name, subject.namespace, uid=objects.uid(pod))
 
     async def _tell(self, subject: Request, status: RestoreStatus) -> None:
-        """One Event for each change of phase."""
-        if status.phase is subject.status.phase:
+        """One Event of its start, and one of its end."""
+        begins = subject.status.phase is RestorePhase.PENDING
+        if status.phase is subject.status.phase or not (begins or status.phase.final):
             return
         bad = status.phase in (RestorePhase.FAILED, RestorePhase.REFUSED)
         await self._events.tell(
@@ -266,12 +291,6 @@ def _said_by(pod: Obj | None) -> str:
         ended = dig(status, "state", "terminated")
         if ended is not None:
             return str(ended.get("message") or ended.get("reason") or "").strip()
-        waiting = dig(status, "state", "waiting")
-        if waiting is not None and waiting.get("reason") != "ContainerCreating":
-            return f"{waiting.get('reason')}: {waiting.get('message', '')}".strip(": ")
     if dig(pod, "status", "phase") == "Failed":
         return str(dig(pod, "status", "message", default="the pod failed"))
-    for condition in dig(pod, "status", "conditions", default=[]):
-        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return str(condition.get("message", ""))
-    return ""
+    return pod_waits_for(pod) if pod is not None else ""

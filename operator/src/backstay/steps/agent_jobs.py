@@ -7,7 +7,7 @@ making it again is finding it; a name that is taken by other work is told and ne
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -21,6 +21,7 @@ from backstay.domain.rolling_sites import Mount
 from backstay.domain.rolling_tasks import Step
 from backstay.kube.client import Client
 from backstay.kube.resources import JOB, POD
+from backstay.steps.reasons import warning_about
 
 OURS: Final = {"app.kubernetes.io/managed-by": "backstay"}
 """The label of every Job of ours and its Pods."""
@@ -65,7 +66,12 @@ class AgentJobs:
         # By uid: Pods of a Job that was deleted may be there for a while beside those of the next.
         selector = f"batch.kubernetes.io/controller-uid={objects.uid(job)}"
         pods = await self._client.list(POD, namespace, labels=selector)
-        return job_seen(job, pods, ours=objects.annotations(job).get(labels.RUN) == token)
+        seen = job_seen(job, pods, ours=objects.annotations(job).get(labels.RUN) == token)
+        if not seen.silent or not seen.ours:
+            return seen
+        # A quota, or a volume that cannot be mounted, is in Events and nowhere else.
+        newest = next((p for p in pods if objects.name(p) == seen.pod), job)
+        return replace(seen, message=await warning_about(self._client, newest) or seen.message)
 
     async def start(self, work: Work) -> None:
         """Given work, make its Job, or find that there is one: the next look tells whose."""
