@@ -30,6 +30,8 @@ class JobSeen:
     """Why it failed, or what it waits for."""
     silent: bool = False
     """It has not started, and neither it nor its newest Pod says why: Events may."""
+    stalled: bool = False
+    """It has not started for longer than one takes to when all is well."""
 
     @property
     def finished(self) -> bool:
