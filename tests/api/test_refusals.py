@@ -14,7 +14,7 @@ import pytest
 from tests.support.accounts import grant, grant_secret, installed_rules, make_operator, without
 from tests.support.dumping_cluster import Containers, add_databases, backup_of
 from tests.support.kubectl import Kubectl
-from tests.support.schedules import MovedClock
+from tests.support.schedules import MovedClock, PatientClock
 
 from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.domain import objects
@@ -81,13 +81,6 @@ class Rig:
 
     def pass_time(self, seconds: float) -> None:
         self.clock.move_to(self.clock.now() + timedelta(seconds=seconds))
-
-
-class PatientClock(MovedClock):
-    """Its monotonic time is moved as well."""
-
-    def monotonic(self) -> float:
-        return super().monotonic() + self.ahead.total_seconds()
 
 
 @contextlib.asynccontextmanager

@@ -5,7 +5,7 @@ No controller and no driver answers here, so each wait is as silent as it can be
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,7 +15,7 @@ from tests.support.schedules import MovedClock, make_snapshot_class, make_source
 
 from backstay.api.common import format_time
 from backstay.domain import labels, objects
-from backstay.domain.errors import Transient
+from backstay.domain.errors import BackstayError, Conflict, DataError, Transient
 from backstay.domain.objects import Obj, dig
 from backstay.engine.queue import Key
 from backstay.engine.system_clock import SystemClock
@@ -44,6 +44,8 @@ from backstay.steps.streams import Streams
 NAME = "shop"
 QUIET = 21
 """Seconds after which a silence is told."""
+CUT_TIMEOUT = 600
+GRACE = 120
 
 
 @dataclass
@@ -161,6 +163,56 @@ async def test_a_sidecar_that_does_not_run_is_named_and_the_drivers_error_told_a
     assert told == "claim data: backend busy: rate limited"
 
 
+async def fail_looks(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception]
+) -> None:
+    """Let each read of a VolumeSnapshot fail from now on."""
+    find = rig.client.find
+
+    async def refuse(kind: Resource, name: str, namespace: str | None = None) -> Obj | None:
+        if kind is VOLUME_SNAPSHOT:
+            raise error()
+        return await find(kind, name, namespace)
+
+    monkeypatch.setattr(rig.client, "find", refuse)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (lambda: DataError("its status is odd"), "its status is odd"),
+        (lambda: Conflict("it changed"), "it changed"),
+        (lambda: KeyError("handle"), "KeyError: 'handle'"),
+    ],
+    ids=["data", "race", "defect"],
+)
+async def test_a_run_whose_looks_fail_holds_its_permits_no_longer_than_its_deadline(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception], words: str
+) -> None:
+    policy = await rig.client.get(BACKUP_POLICY, NAME, rig.namespace)
+    patch: Obj = {"metadata": {"resourceVersion": objects.version(policy)}, "spec": {"retries": 0}}
+    await rig.client.patch(BACKUP_POLICY, NAME, rig.namespace, patch)
+    await ask(rig)
+    await fail_looks(rig, monkeypatch, error)
+
+    with pytest.raises(type(error())) as raised:
+        await rig.look(rig.backup)
+    held = await rig.client.get(BACKUP, NAME, rig.namespace)
+    rig.pass_time(CUT_TIMEOUT + GRACE + 1)
+    await rig.look(rig.backup)
+    ended = await rig.client.get(BACKUP, NAME, rig.namespace)
+
+    assert dig(held, "status", "phase") == "Snapshotting"
+    if not isinstance(raised.value, Conflict):  # a lost race is no news
+        assert dig(held, "status", "message") == words
+    if isinstance(raised.value, BackstayError):
+        assert raised.value.within is not None
+        assert raised.value.within <= timedelta(seconds=CUT_TIMEOUT + 1)
+    assert dig(ended, "status", "phase") == "Failed"
+    assert words in dig(ended, "status", "message")
+    assert not dig(ended, "status", "pools")
+
+
 async def waiting_restore(rig: Rig) -> tuple[Obj, Obj]:
     """A request whose claim and verify pod were made; return them, Pending both."""
     snapshot: Obj = {
@@ -218,14 +270,7 @@ async def test_a_restore_whose_look_fails_says_so_and_in_ready_as_well(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await waiting_restore(rig)
-    find = rig.client.find
-
-    async def refuse(kind: Resource, name: str, namespace: str | None = None) -> Obj | None:
-        if kind is VOLUME_SNAPSHOT:
-            raise Transient("get VolumeSnapshot: forbidden")
-        return await find(kind, name, namespace)
-
-    monkeypatch.setattr(rig.client, "find", refuse)
+    await fail_looks(rig, monkeypatch, lambda: Transient("get VolumeSnapshot: forbidden"))
     with pytest.raises(Transient):
         await rig.look(rig.restore)
     monkeypatch.undo()

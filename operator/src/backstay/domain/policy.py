@@ -119,7 +119,7 @@ def decide(seen: Seen) -> Decision:
             type="Ready",
             ok=problem is None,
             reason=problem.reason if problem else "Valid",
-            message=problem.message if problem else _valid(seen, timing),
+            message=problem.message if problem else _valid(seen, timing, wanted),
             generation=seen.generation,
             now=seen.now,
         ),
@@ -244,8 +244,10 @@ def _local(moment: datetime, timing: Timing) -> str:
     return local.strftime("%Y-%m-%d %H:%M:%S" if local.second else "%Y-%m-%d %H:%M")
 
 
-def _valid(seen: Seen, timing: Timing | None) -> str:
-    """What Ready says of a policy that can run, with warnings where there are any."""
+def _valid(seen: Seen, timing: Timing | None, wanted: Due | None) -> str:
+    """What Ready says of a policy that can run, with what its next slot waits for and with warnings
+    where there are any.
+    """
     spec = seen.spec
     if spec is None:
         return "the policy is valid"
@@ -257,6 +259,9 @@ def _valid(seen: Seen, timing: Timing | None) -> str:
         jitter_warning(timing.schedule, spec.schedule.jitter),
         _far_warning(seen),
     )
+    if wanted is not None and wanted.waits:
+        busy = sorted(r.name for r in seen.runs if r.slot and not r.finished)
+        said += f"; a slot that is due waits for the end of Backup {', '.join(busy[:3])}"
     told = "; and ".join(w for w in warnings if w)
     return f"{said}, but {told}" if told else said
 

@@ -204,10 +204,10 @@ class BackupReconciler:
                 await self._act(key, subject, seen, pairs, action)
             except Fatal:
                 raise
-            except BackstayError as error:
+            except Exception:
                 if not anyway or not isinstance(action, SPARED):
                     raise
-                log.warning("%s ends without %s: %s", key, action, error.message)
+                log.exception("%s ends without %s", key, action)
 
     async def _act(
         self, key: Key, subject: Run, seen: Seen, pairs: Mapping[str, Pair], action: Action
