@@ -24,6 +24,14 @@ class Patience:
         now = self._clock.monotonic()
         return now - self._since.setdefault(key, now) >= self._limit
 
+    def left(self, key: Hashable) -> timedelta | None:
+        """Return how long patience with `key` lasts still, None if it is over or not needed."""
+        since = self._since.get(key)
+        if since is None:
+            return None
+        left = since + self._limit - self._clock.monotonic()
+        return timedelta(seconds=left) if left > 0 else None
+
     def forget(self, key: Hashable) -> None:
         """Note that `key` is not refused any more, or does not matter."""
         self._since.pop(key, None)

@@ -152,7 +152,8 @@ class BackupReconciler:
             told = changed(status, message=short(f"{kind}{error}"))
             await tell_trouble(self._client, BACKUP, subject.obj, told)
         if isinstance(error, BackstayError):
-            error.within = run_deadlines.in_time(status, None, now, deleting=deleting)
+            patience = self._refusals.left(subject.uid) if rule else None
+            error.within = run_deadlines.in_time(status, patience, now, deleting=deleting)
         raise error
 
     async def _carry_out(
