@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.api.test_brakes import make_lost_content, make_point, make_policy, make_series
 from tests.support.passes import retention_of, until_idle
-from tests.support.schedules import MovedClock, next_hour
+from tests.support.schedules import MovedClock, PatientClock, next_hour
 
 from backstay.domain import labels, objects, upkeep
 from backstay.domain.errors import Transient
@@ -254,6 +254,30 @@ async def test_an_item_that_fails_is_told_and_the_others_are_written(
         content = await client.get(VOLUME_SNAPSHOT_CONTENT, name)
         # Within one item the order holds: a content never says more than its snapshot.
         assert (labels.RESULT in objects.labels(content)) is (day != 2)
+
+
+async def test_a_pass_that_goes_on_failing_is_told_on_the_policy_once_a_day(
+    client: Client, credentials: Login, namespace: str
+) -> None:
+    await make_policy(client, namespace)
+    for day in range(4):
+        await make_point(client, namespace, day)
+        await bind(client, namespace, f"day-{day}")
+    clock = PatientClock()
+    async with Failing(credentials, CLOCK) as failing:
+        failing.victim = "day-2"
+        reconciler = RetentionReconciler(failing, clock, lambda _: None)
+        counts = []
+        for minutes in (0, 4, 2, 30):
+            clock.ahead += timedelta(minutes=minutes)
+            with pytest.raises(Transient, match="day-2: it fails"):
+                await reconciler.reconcile(keys.retention(namespace, "shop"))
+            told = await client.list(EVENT, namespace, fields="reason=RetentionFailing")
+            counts.append(len(told))
+
+    assert counts == [0, 0, 1, 1]
+    assert "day-2: it fails" in told[0]["message"]
+    assert told[0]["type"] == "Warning"
 
 
 async def test_a_due_point_is_swept_to_its_end_without_any_record(

@@ -19,7 +19,8 @@ from tests.support.run_world import REFUSAL, World
 from backstay.api.backup import BackupPhase, ClaimGroup, PointResult, RunPlan
 from backstay.api.common import changed
 from backstay.api.hooks import PlannedHook, Stage
-from backstay.domain import run, run_hooks
+from backstay.domain import run, run_deadlines, run_hooks
+from backstay.domain.admission import HOLDING
 from backstay.domain.errors import BackstayError, Conflict
 from backstay.domain.run_dumps import DEADLINE_SLACK, PROGRESS, TARGET_WAIT
 from backstay.domain.run_hooks import SLACK
@@ -218,6 +219,9 @@ def check(world: World) -> None:
         assert inside == recorded, "another dump is inside than the one on record"
         held = {h.name for h in world.holding}
         assert held <= snapshot.frozen, "good, and a hook did not hold when it was cut"
+    if world.status.phase in HOLDING:
+        over = run_deadlines.deadlines(world.status, deleting=world.deleting)
+        assert over, "it holds what others wait for, and nothing ends that"
     frozen = world.hooks.frozen()
     assert world.kept or not frozen or not world.pod_runs, "held, and the Backup may go"
 

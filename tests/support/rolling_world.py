@@ -82,7 +82,8 @@ class World:
                 after = await self._router.reconcile(key)
             except (Conflict, Transient):
                 after = timedelta(0)
-            if after is not None and after < timedelta(minutes=1):
+            # A policy that cannot run is looked at again for as long as that is so.
+            if after is not None and after < timedelta(minutes=1) and key.kind != keys.POLICY:
                 self._due.add(key)
         return bool(due)
 

@@ -39,6 +39,13 @@ class MovedClock(SystemClock):
         self.ahead += moment - self.now()
 
 
+class PatientClock(MovedClock):
+    """Its monotonic time is moved as well."""
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead.total_seconds()
+
+
 def next_hour(now: datetime) -> datetime:
     """Given a moment, return the next full hour."""
     return now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)

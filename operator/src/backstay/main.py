@@ -134,6 +134,7 @@ class Operator:
                 router.reconcile,
                 self._clock,
                 workers=self._settings.workers,
+                longest=keys.LONGEST,
                 on_done=lambda key, seconds, outcome: metrics.on_reconciled(
                     key.kind, seconds, outcome
                 ),

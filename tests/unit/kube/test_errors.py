@@ -15,6 +15,7 @@ from backstay.domain.errors import (
     DataError,
     NotFound,
     NotServed,
+    Refused,
     Transient,
     UserError,
 )
@@ -30,8 +31,8 @@ def status_body(reason: str, message: str, **details: object) -> bytes:
     ("status", "reason", "meaning"),
     [
         (400, "BadRequest", DataError),
-        (401, "Unauthorized", Transient),
-        (403, "Forbidden", Transient),
+        (401, "Unauthorized", Refused),
+        (403, "Forbidden", Refused),
         (404, "NotFound", NotFound),
         (405, "MethodNotAllowed", DataError),
         (408, "Timeout", Busy),
@@ -66,7 +67,7 @@ def test_a_path_without_a_handler_says_nothing_of_its_objects(body: bytes) -> No
     ("causes", "meaning"),
     [
         ([{"field": "spec.x", "message": "too long"}], UserError),
-        ([{"message": "ValidatingAdmissionPolicy 'p' denied request: no"}], Transient),
+        ([{"message": "ValidatingAdmissionPolicy 'p' denied request: no"}], Refused),
     ],
 )
 def test_what_names_no_field_was_denied_by_a_rule_that_may_change(
@@ -74,6 +75,27 @@ def test_what_names_no_field_was_denied_by_a_rule_that_may_change(
 ) -> None:
     body = status_body("Invalid", "because", causes=causes)
     assert type(from_response(422, body, {}, "patch Backup shop/x")) is meaning
+
+
+@pytest.mark.parametrize(
+    ("message", "causes", "meaning"),
+    [
+        ('secrets "p" is forbidden: User "s" cannot get resource "secrets"', [], Refused),
+        ('pods "v" is forbidden: violates PodSecurity "restricted:latest"', [], Refused),
+        ('admission webhook "w" denied the request: no', [], Refused),
+        ('volumesnapshots "x" is forbidden: exceeded quota: few, requested: 1', [], Transient),
+        (
+            "unable to create new content in namespace shop because it is being terminated",
+            [{"reason": "NamespaceTerminating", "field": "metadata.namespace"}],
+            Transient,
+        ),
+    ],
+)
+def test_what_passes_without_a_change_of_rules_is_no_refusal(
+    message: str, causes: list[dict[str, str]], meaning: type[BackstayError]
+) -> None:
+    body = status_body("Forbidden", message, causes=causes)
+    assert type(from_response(403, body, {}, "create Pod shop/v")) is meaning
 
 
 def test_invalid_input_keeps_the_reason_for_the_condition() -> None:

@@ -105,7 +105,24 @@ def test_a_slot_waits_while_a_scheduled_run_is_unfinished() -> None:
     decision = policy.decide(seen(spec(), runs=[ran(YESTERDAY, finished=False)]))
 
     assert (decision.slot, decision.after) == (None, policy.OVERLAP_POLL)
+    (ready,) = decision.status.conditions
+    assert ready.message == "the policy is valid; a slot that is due waits for the end of Backup r"
     assert decision.status.last_slot == before.last_slot
+
+
+@pytest.mark.parametrize(
+    ("stands", "after"), [(0, 5), (60, 15), (3600, 60)], ids=["just now", "a minute", "an hour"]
+)
+def test_a_policy_that_cannot_run_is_looked_at_again_soon_and_then_each_minute(
+    stands: int, after: int
+) -> None:
+    problem = UserError("ClaimNotFound", "spec.source.claims.names: there is no claim data")
+    first = policy.decide(seen(spec(), problem=problem, now=at("22T01:00")))
+    later = at("22T01:00") + timedelta(seconds=stands)
+
+    again = policy.decide(seen(spec(), problem=problem, status=first.status, now=later))
+
+    assert again.after == timedelta(seconds=after)
 
 
 def test_an_ad_hoc_run_holds_up_no_slot() -> None:

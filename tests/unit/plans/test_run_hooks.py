@@ -294,7 +294,9 @@ def test_a_release_that_cannot_be_reached_is_tried_until_its_time_is_over() -> N
     trying = run.decide(seen(RELEASING, hook=AWAY, kept=True, now=NOW + limit / 2))
     over = run.decide(seen(RELEASING, hook=AWAY, kept=True, now=NOW + limit))
 
-    assert (trying.status, trying.actions, trying.after) == (RELEASING, (), HOOK_POLL)
+    waits = "hook quiet: waiting for it to release what it holds: StatefulSet pg has no running pod"
+    told = RELEASING.model_copy(update={"message": waits})
+    assert (trying.status, trying.actions, trying.after) == (told, (), HOOK_POLL)
     assert the_hook(over).state is HookState.FAILED
 
 

@@ -120,6 +120,36 @@ def test_a_snapshot_that_is_not_cut_yet_is_waited_for_with_its_error() -> None:
     assert the_point(healed).message is None
 
 
+@pytest.mark.parametrize(
+    ("waited", "told"), [(0, None), (19, None), (20, "is X running?"), (3600, "is X running?")]
+)
+def test_a_silence_is_told_when_it_takes_longer_than_when_all_is_well(
+    waited: float, told: str | None
+) -> None:
+    since = NOW - minutes(waited / 60)
+    silent = replace(PENDING_POINT, silence="is X running?")
+    cutting = changed(CUTTING, points=(point_status(requested_at=since),))
+    uncut = replace(CUT_POINT, silence="is X running?")
+    uploading = changed(UPLOADING, points=(point_status(requested_at=since, cut_at=since),))
+
+    for of, point in ((cutting, silent), (uploading, uncut)):
+        if waited > 600 and of is cutting:
+            continue  # its deadline is over
+        decision = run.decide(seen(of, points={"data": point}))
+        assert the_point(decision).message == told
+        assert decision.status.message == (f"claim data: {told}" if told else None)
+
+
+def test_what_the_driver_says_is_told_before_any_silence_and_at_once() -> None:
+    both = replace(CUT_POINT, error="rate limited", silence="is X running?")
+
+    decision = run.decide(seen(UPLOADING, points={"data": both}))
+
+    assert decision.status.message == "claim data: rate limited"
+    ready = run.decide(seen(decision.status, points={"data": READY_POINT}))
+    assert (ready.status.phase, ready.status.message) == (BackupPhase.COMPLETED, None)
+
+
 @pytest.mark.parametrize(("error", "ending"), [("", "(0:10:00)"), ("no space", ": no space")])
 def test_a_snapshot_that_is_not_cut_in_time_fails(error: str, ending: str) -> None:
     late = changed(CUTTING, points=(point_status(requested_at=NOW - minutes(10.1)),))
@@ -229,7 +259,10 @@ def test_a_dump_that_cannot_be_read_after_the_cut_is_read_until_the_deadline(
     late = changed(DUMPED, points=(point_status(requested_at=NOW - minutes(10.1)),))
     failed = run.decide(seen(late, points={"data": CUT_POINT}, rechecks=rechecks))
 
-    assert decision == Decision(DUMPED, (), POLL)
+    told = f"dump shop could not be read after the cut{note}"
+    assert the_point(decision) == changed(DUMPED.points[0], message=told)
+    assert decision.status.message == f"claim data: {told}"
+    assert (decision.actions, decision.after) == ((), POLL)
     assert the_point(failed).message == f"dump shop could not be read after the cut{note}"
 
 

@@ -10,13 +10,15 @@ from typing import Any, cast
 import pytest
 from tests.support.answering import Answering
 from tests.support.builders import hook_place, place, planned_dump, planned_hook
+from tests.support.clock import VirtualClock
 
 from backstay.api.dumps import PasswordSource, Postgres, SecretKeyRef
 from backstay.api.hooks import Stage
-from backstay.domain.errors import BackstayError, NotFound, Transient, UserError
+from backstay.domain.errors import BackstayError, NotFound, Refused, Transient, UserError
 from backstay.domain.objects import Obj
 from backstay.domain.sights import DumpSight, HookSight
 from backstay.dumps.hooks import HookTask
+from backstay.engine.patience import Patience
 from backstay.kube.client import Client
 from backstay.steps.dumping import Dumping
 from backstay.steps.hooking import Hooking
@@ -60,7 +62,30 @@ class Secrets:
 
 
 def dumping(container: Container, data: dict[str, str] | None = None) -> Dumping:
-    return Dumping(cast(Client, Secrets(data)), Streams(container))
+    refusals = Patience(VirtualClock(), timedelta(seconds=20))
+    return Dumping(cast(Client, Secrets(data)), Streams(container), refusals)
+
+
+async def test_a_dump_whose_container_may_not_be_asked_fails_after_some_patience() -> None:
+    clock = VirtualClock()
+    container = Container(result=Refused("exec in Pod shop/pg-0: forbidden (HTTP 403)"))
+    patience = Patience(clock, timedelta(seconds=20))
+    dumps = Dumping(cast(Client, Secrets()), Streams(container), patience)
+
+    async def sight() -> DumpSight:
+        found = await dumps.look("shop", "run", planned_dump(), place(), 1)
+        assert "HTTP 403" in found.message
+        return found.sight
+
+    assert await sight() is DumpSight.UNREACHABLE
+    clock.stall(19)
+    assert await sight() is DumpSight.UNREACHABLE
+    container.answers["result"] = NOTHING
+    assert (await dumps.look("shop", "run", planned_dump(), place(), 1)).sight is DumpSight.NONE
+    container.answers["result"] = Refused("again, HTTP 403")
+    assert await sight() is DumpSight.UNREACHABLE, "what was granted meanwhile begins anew"
+    clock.stall(20)
+    assert await sight() is DumpSight.FAILED
 
 
 class Wakes:
@@ -161,7 +186,8 @@ async def test_a_secret_that_is_of_no_use_fails_the_dump_and_says_why(
     await dumps.start("team", "run", WITH_SECRET, place(), attempt=1, wake=wake)
     look = await dumps.look("team", "run", WITH_SECRET, place(), 1)
 
-    assert (look.sight, look.message) == (DumpSight.FAILED, message)
+    assert look.sight is DumpSight.FAILED
+    assert look.message.endswith(message)
     assert (container.calls, wake.count) == ([], 1)
 
 

@@ -3,7 +3,8 @@
     BackstayError
     ├── UserError          the input is wrong: becomes a condition of the object
     ├── Transient          the world is not ready: try again, after `retry_after` if given
-    │   └── NotServed      the API server knows no such kind for now
+    │   ├── NotServed      the API server knows no such kind for now
+    │   └── Refused        a rule says no, and goes on doing so until a person changes it
     ├── Conflict           somebody else wrote first: read again, then decide again
     │   └── AlreadyExists  the object to create is there already
     ├── NotFound           the object is not there
@@ -22,7 +23,13 @@ from datetime import timedelta
 
 
 class BackstayError(Exception):
-    """Any error that is raised on purpose. `message` is one sentence for a person."""
+    """Any error that is raised on purpose. `message` is one sentence for a person.
+
+    `within`: the next try comes no later than this, however long the queue would wait. Whoever
+    has a deadline sets it, so that the deadline is looked at when it is over.
+    """
+
+    within: timedelta | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -48,6 +55,12 @@ class Transient(BackstayError):
 class NotServed(Transient):
     """The API server serves no such kind, as while its definition is missing: this says nothing of
     the objects of that kind, least of all that they are gone.
+    """
+
+
+class Refused(Transient):
+    """Rights are missing, or an admission rule says no (HTTP 401, 403): what holds something that
+    others wait for does not hold it for this.
     """
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from backstay.domain import objects
 from backstay.domain.objects import Obj, dig
+from backstay.domain.silence import unstarted
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,10 @@ class JobSeen:
     """The termination message of the newest Pod that has one."""
     message: str = ""
     """Why it failed, or what it waits for."""
+    silent: bool = False
+    """It has not started, and neither it nor its newest Pod says why: Events may."""
+    stalled: bool = False
+    """It has not started for longer than one takes to when all is well."""
 
     @property
     def finished(self) -> bool:
@@ -41,22 +46,34 @@ def job_seen(job: Obj | None, pods: Sequence[Obj], *, ours: bool = True) -> JobS
     newest_first = sorted(pods, key=_age, reverse=True)
     ended = {c.get("type"): c for c in dig(job, "status", "conditions", default=[]) if _is_true(c)}
     failure = ended.get("Failed")
-    words = next((w for w in map(_waits_for, newest_first) if w), "")
-    if not newest_first and not ended:
-        words = "no Pod was made for it yet"
+    words = next((w for w in map(pod_waits_for, newest_first) if w), "")
+    started = any(map(_started, pods)) or bool(ended)
+    silent = not started and not words
+    if silent:
+        words = _silence(newest_first)
     if failure is not None:
         words = f"{failure.get('reason', '')}: {failure.get('message', '')}".strip(": ")
     return JobSeen(
         name=objects.name(job),
         exists=True,
         ours=ours,
-        started=any(map(_started, pods)) or bool(ended),
+        started=started,
         succeeded="Complete" in ended,
         failed=failure is not None,
         pod=objects.name(newest_first[0]) if newest_first else "",
         said=next((s for s in map(_said, newest_first) if s), ""),
         message=words,
+        silent=silent,
     )
+
+
+def _silence(newest_first: Sequence[Obj]) -> str:
+    """Who has to act next for Pods that have not started, and do not say why."""
+    if not newest_first:
+        return "no Pod was made for it yet"
+    if dig(newest_first[0], "status", "containerStatuses"):
+        return f"its container is being made: see the Events of Pod {objects.name(newest_first[0])}"
+    return unstarted(newest_first[0])
 
 
 def _age(pod: Obj) -> tuple[str, str]:
@@ -69,7 +86,7 @@ def _is_true(condition: Obj) -> bool:
 
 def _started(pod: Obj) -> bool:
     return any(
-        dig(c, "state", "running") or dig(c, "state", "terminated")
+        dig(c, "state", "running") is not None or dig(c, "state", "terminated") is not None
         for c in dig(pod, "status", "containerStatuses", default=[])
     )
 
@@ -82,13 +99,11 @@ def _said(pod: Obj) -> str:
     return ""
 
 
-def _waits_for(pod: Obj) -> str:
-    """What keeps a Pod from starting, "" if it runs or nothing is known."""
+def pod_waits_for(pod: Obj) -> str:
+    """Given a Pod, return what it says keeps it from starting, "" if it runs or says nothing."""
     for container in dig(pod, "status", "containerStatuses", default=[]):
         waiting = dig(container, "state", "waiting")
-        if waiting and waiting.get("reason") == "ContainerCreating":
-            return f"its container is being made: see the Events of Pod {objects.name(pod)}"
-        if waiting and waiting.get("reason"):
+        if waiting and waiting.get("reason") not in (None, "", "ContainerCreating"):
             return f"{waiting['reason']}: {waiting.get('message', '')}".strip(": ")
     for condition in dig(pod, "status", "conditions", default=[]):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":

@@ -35,6 +35,9 @@ CLOCK_POLL: Final = timedelta(minutes=1)
 """Nothing wakes us when a clock is set right."""
 LIMITED: Final = "Limited"
 """The policy is Ready, but its runs are kept within the administrator's ceilings."""
+PROBLEM_POLLS: Final = timedelta(seconds=5), timedelta(minutes=1)
+"""The shortest and the longest time between two looks at a policy that cannot run as things are in
+the cluster: nothing wakes us when a claim, a Role or a Secret is made."""
 LONGEST_WAIT: Final = timedelta(hours=1)
 """A clock that is set while we wait must not cost more than this."""
 
@@ -123,7 +126,7 @@ def decide(seen: Seen) -> Decision:
         if wanted.next_run is None:
             problem = problem or _never(timing)
     problem = seen.problem or problem
-    ready = _valid(seen, status, timing)
+    ready = _valid(seen, status, timing, wanted)
     status = changed(
         status,
         conditions=with_condition(
@@ -139,10 +142,20 @@ def decide(seen: Seen) -> Decision:
         next_run=None,
     )
     decision = _carry_out(seen, status, timing, wanted, lost)
+    if seen.problem is not None and seen.spec is not None:
+        decision = replace(decision, after=_soon(status, seen.now, decision.after))
     last = seen.status.last_slot
     if timing is not None and last is not None and early.is_ahead(last, seen.now):
         return replace(decision, ignored=last)
     return decision
+
+
+def _soon(status: PolicyStatus, now: datetime, after: timedelta | None) -> timedelta:
+    """When to look again at what may be mended at any time: often, where it is not so for long."""
+    ready = next(c for c in status.conditions if c.type == "Ready")
+    shortest, longest = PROBLEM_POLLS
+    wait = max(shortest, min((now - ready.last_transition_time) / 4, longest))
+    return wait if after is None else min(after, wait)
 
 
 def _set_right(seen: Seen, status: PolicyStatus, timing: Timing | None) -> PolicyStatus:
@@ -303,8 +316,10 @@ def _reason(seen: Seen, wanted: Due | None) -> str:
     return LIMITED if seen.spec is not None and beyond(seen.spec, seen.ceilings) else "Valid"
 
 
-def _valid(seen: Seen, status: PolicyStatus, timing: Timing | None) -> str:
-    """What Ready says of a policy that can run, with warnings where there are any."""
+def _valid(seen: Seen, status: PolicyStatus, timing: Timing | None, wanted: Due | None) -> str:
+    """What Ready says of a policy that can run, with what its next slot waits for and with warnings
+    where there are any.
+    """
     spec = seen.spec
     if spec is None:
         return "the policy is valid"
@@ -317,6 +332,9 @@ def _valid(seen: Seen, status: PolicyStatus, timing: Timing | None) -> str:
             early.warning(status.early, _named(seen), seen.now),
             _clock_warning(seen),
         ]
+    if wanted is not None and wanted.waits:
+        busy = sorted(r.name for r in seen.runs if r.slot and not r.finished)
+        said += f"; a slot that is due waits for the end of Backup {', '.join(busy[:3])}"
     told = "; and ".join(w for w in warnings if w)
     return f"{said}, but {told}" if told else said
 

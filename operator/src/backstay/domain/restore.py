@@ -67,6 +67,8 @@ class ClaimSeen:
     pod_failed: bool = False
     pod_says: str = ""
     """Its outcome, or what it waits for."""
+    claim_says: str = ""
+    """What keeps the claim from being bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +142,8 @@ def _follow(seen: Seen) -> Decision:
                 new = changed(new, verified=look.pod_says[:1024] or "mounted")
             elif not look.pod_there:
                 actions.append(Action(Step.CREATE_POD, entry.claim))
-            elif look.pod_says:
-                waits.append(f"claim {entry.new_claim}: {look.pod_says}")
+            elif told := "; ".join(filter(None, (look.pod_says, look.claim_says))):
+                waits.append(f"claim {entry.new_claim}: {told}")
         claims = tuple(new if c.claim == entry.claim else c for c in status.claims)
         status = changed(status, claims=claims)
     if status == seen.status and all(c.verified for c in status.claims):

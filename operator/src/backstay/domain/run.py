@@ -62,9 +62,18 @@ from backstay.domain.sights import CopySeen, DumpSeen, DumpSight, HookSeen, Hook
 
 POLICY_NOT_FOUND: Final = "PolicyNotFound"
 TARGET_NOT_RUNNING: Final = "TargetNotRunning"
+FORBIDDEN: Final = "Forbidden"
+NO_SECRET: Final = "SecretNotFound"  # noqa: S105 - a reason
+NO_SECRET_KEY: Final = "SecretKeyNotFound"  # noqa: S105 - a reason
 POLICY_WAIT: Final = timedelta(seconds=30)
-"""`kubectl apply -f FOLDER` may create a Backup some moments before its policy."""
-_WAITS: Final = {POLICY_NOT_FOUND: POLICY_WAIT, TARGET_NOT_RUNNING: run_dumps.TARGET_WAIT}
+"""`kubectl apply -f FOLDER` may create a Backup some moments before its policy, Role or Secret."""
+_WAITS: Final = {
+    POLICY_NOT_FOUND: POLICY_WAIT,
+    FORBIDDEN: POLICY_WAIT,
+    NO_SECRET: POLICY_WAIT,
+    NO_SECRET_KEY: POLICY_WAIT,
+    TARGET_NOT_RUNNING: run_dumps.TARGET_WAIT,
+}
 """How long problems may be of the moment only, from the creation of the Backup."""
 RETRY_BASE: Final = timedelta(seconds=30)
 
@@ -97,9 +106,16 @@ def fail(seen: Seen, why: str) -> Decision:
         return decide(replace(seen, dump=DumpSeen(DumpSight.FAILED, message=why)))
     if phase is BackupPhase.COPYING:
         return decide(replace(seen, copy=CopySeen(problem=why)))
+    if seen.hook is not None and not seen.kept and not _any_hook_started(seen.status):
+        # Without the finalizer no hook is ever started, nor is anything cut without its hooks.
+        return Decision(_ended(seen, seen.status, short(why)))
     if seen.hook is not None:
         return decide(replace(seen, hook=HookSeen(HookSight.FAILED, message=why)))
     return decide(replace(seen, status=run_points.without_pending(seen.status, why)))
+
+
+def _any_hook_started(status: BackupStatus) -> bool:
+    return any(h.container_id for h in status.hooks if h.attempt == status.attempt)
 
 
 def due_order(spec: BackupSpec, created: datetime, name: str) -> tuple[datetime, str]:
@@ -111,8 +127,8 @@ def due_order(spec: BackupSpec, created: datetime, name: str) -> tuple[datetime,
 
 def _freeze(seen: Seen) -> Decision:
     wait = _WAITS.get(seen.problem.reason) if seen.problem else None
-    if wait is not None and seen.now - seen.created < wait:
-        return Decision(seen.status, after=POLL)
+    if seen.problem and wait is not None and seen.now - seen.created < wait:
+        return Decision(changed(seen.status, message=short(seen.problem.message)), after=POLL)
     if seen.plan is None:
         why = seen.problem.message if seen.problem else "the policy could not be read"
         return Decision(
@@ -124,7 +140,13 @@ def _freeze(seen: Seen) -> Decision:
                 completed_at=seen.now,
             )
         )
-    status = changed(seen.status, phase=BackupPhase.QUEUED, plan=seen.plan, started_at=seen.now)
+    status = changed(
+        seen.status,
+        phase=BackupPhase.QUEUED,
+        plan=seen.plan,
+        started_at=seen.now,
+        message=None,
+    )
     return Decision(status, after=AT_ONCE)
 
 

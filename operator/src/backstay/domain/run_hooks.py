@@ -40,6 +40,8 @@ HOOK_POLL: Final = timedelta(seconds=1)
 """Between two looks while something may be frozen."""
 SLACK: Final = timedelta(seconds=60)
 """The script has its own deadlines inside; ours are for when the script is gone."""
+QUIET: Final = timedelta(seconds=10)
+"""A release that takes no longer is not worth a word."""
 NOWHERE: Final = HookPlace("", "", "", "", ())
 
 
@@ -78,6 +80,26 @@ def frozen_until(status: BackupStatus) -> datetime | None:
         return None
     held = (h for h in status.hooks if h.attempt == status.attempt and h.state is HookState.HELD)
     return min((h.started_at + hooks.max_freeze for h in held), default=None)
+
+
+def hook_deadline(found: Turn) -> datetime | None:
+    """Given whose turn it is, return when that hook is given up, None if nothing is begun yet."""
+    hook, entry = found.hook, found.entry
+    if entry is None or entry.state is HookState.HELD:
+        return None
+    if not entry.container_id:
+        return entry.started_at + TARGET_WAIT
+    if entry.state is HookState.RELEASING:
+        limit = hook.timeout + hook.undo_timeout + TARGET_WAIT
+        return None if entry.release_at is None else entry.release_at + limit
+    return entry.started_at + hook.timeout + SLACK
+
+
+def longest_hook(hook: PlannedHook) -> timedelta:
+    """Given a hook, return how long it may take from its turn to its end, what it holds released
+    included.
+    """
+    return 2 * TARGET_WAIT + 2 * hook.timeout + SLACK + hook.undo_timeout
 
 
 def before(seen: Seen) -> Decision | None:
@@ -226,6 +248,9 @@ def _release(seen: Seen, hook: PlannedHook, entry: HookStatus) -> Decision:
     actions: tuple[Action, ...] = ()
     if look.place is not None and look.sight is not HookSight.UNREACHABLE:
         actions = (ReleaseHook(hook, look.place, status.attempt),)
+    if seen.now - (entry.release_at or seen.now) >= QUIET:
+        note = f"hook {hook.name}: waiting for it to release what it holds{colon(look.message)}"
+        status = changed(status, message=short(note))
     return Decision(status, actions, HOOK_POLL)
 
 

@@ -52,6 +52,7 @@ from backstay.domain.run_values import (
     pause,
 )
 from backstay.domain.sights import DumpSeen, DumpSight, PointSeen
+from backstay.domain.silence import QUIET
 from backstay.domain.together import covers
 
 
@@ -100,7 +101,18 @@ def cut(seen: Seen) -> Decision:
     waited = seen.now - min((p.requested_at or seen.now for p in uncut), default=seen.now)
     after = POLL if untold else pause(waited)
     # A refused create is told in the status by who carried it out; what went through clears it.
-    return Decision(changed(status, message=None), tuple(actions), after)
+    return Decision(_told(status), tuple(actions), after)
+
+
+def _told(status: BackupStatus) -> BackupStatus:
+    """The status with what its undecided points wait for, claim by claim."""
+    waits = [f"claim {p.claim}: {p.message}" for p in status.points if p.pending and p.message]
+    return changed(status, message=short("; ".join(waits)) or None)
+
+
+def _waits_for(point: PointSeen, waited: timedelta) -> str | None:
+    """What a point waits for: an error at once, and a silence when it is one."""
+    return short(point.error or (point.silence if waited >= QUIET else "")) or None
 
 
 def _labels(seen: Seen) -> list[LabelContent]:
@@ -129,15 +141,15 @@ def _judge_cut(seen: Seen, entry: PointStatus, point: PointSeen, late: str) -> P
         return _failed(entry, why)
     if not point.cut:
         if late:
-            return _failed(entry, f"not cut within {late}{colon(point.error)}")
-        return changed(entry, message=short(point.error) if point.error else None)
+            return _failed(entry, f"not cut within {late}{colon(point.error or point.silence)}")
+        return changed(entry, message=_waits_for(point, _waited(seen, entry)))
     for dump in dumps_on(seen.status, entry.claim):
         look = seen.rechecks.get(dump.name, DumpSeen(DumpSight.UNREACHABLE))
         elsewhere = look.place is not None and look.place.claim != dump.claim
         if look.sight is DumpSight.UNREACHABLE or elsewhere:
             note = colon("only on another claim" if elsewhere else look.message)
             unread = f"dump {dump.name} could not be read after the cut{note}"
-            return _failed(entry, unread) if late else entry
+            return _failed(entry, unread) if late else changed(entry, message=short(unread))
         if why := _spoiled(dump, look):
             return _failed(entry, why)
     requested = entry.requested_at or seen.now
@@ -230,8 +242,10 @@ def finish(seen: Seen) -> Decision:
     # A verdict labels the content as well.
     labelled = (a for a in _labels(seen) if a.claim not in marked)
     actions: tuple[Action, ...] = (*map(MarkGood, marked), *labelled)
-    cuts = [_known_cut(p, seen.now) for p in status.points if p.pending]
-    return Decision(status, actions, pause(seen.now - min(cuts, default=seen.now)))
+    pending = [p for p in status.points if p.pending]
+    cuts = [known_cut(p) or seen.now for p in pending]
+    told = _told(status) if pending else status
+    return Decision(told, actions, pause(seen.now - min(cuts, default=seen.now)))
 
 
 def _finished(seen: Seen, entry: PointStatus, point: PointSeen) -> PointStatus:
@@ -241,14 +255,23 @@ def _finished(seen: Seen, entry: PointStatus, point: PointSeen) -> PointStatus:
         return _failed(entry, why)
     if point.result is PointResult.GOOD or point.ready:
         return _good(entry, point)
-    if seen.now - _known_cut(entry, seen.now) > timeout:
-        return _failed(entry, f"not ready within readyTimeout ({timeout}){colon(point.error)}")
-    return entry
+    waited = _waited(seen, entry)
+    if waited > timeout:
+        why = colon(point.error or point.silence)
+        return _failed(entry, f"not ready within readyTimeout ({timeout}){why}")
+    return changed(entry, message=_waits_for(point, waited))
 
 
-def _known_cut(entry: PointStatus, now: datetime) -> datetime:
-    """When it was cut; a driver's clock may be wrong, but no cut precedes its request."""
-    return max(t for t in (entry.cut_at or now, entry.requested_at) if t is not None)
+def _waited(seen: Seen, entry: PointStatus) -> timedelta:
+    """How long the point has waited: for its cut, or since then to be ready."""
+    return seen.now - (known_cut(entry) or seen.now)
+
+
+def known_cut(entry: PointStatus) -> datetime | None:
+    """Given a point, return when it was cut; a driver's clock may be wrong, but no cut precedes its
+    request.
+    """
+    return max((t for t in (entry.cut_at, entry.requested_at) if t is not None), default=None)
 
 
 def _good(entry: PointStatus, point: PointSeen) -> PointStatus:

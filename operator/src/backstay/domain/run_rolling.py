@@ -6,21 +6,24 @@ Invariants:
   of run, attempt and series, and it is made in every round in which it is not there. A Job that
   is lost costs nothing: the agent answers for a point that it has published already.
 - A point is good only when its Job says that it was published as good.
-- A copy that starts has maxDuration, which the Job itself keeps, and we where it does not; one
-  that does not start within startTimeout is given up. There is no other node to try.
+- A copy that starts has maxDuration, which the Job itself keeps; one that does not start within
+  startTimeout is given up. There is no other node to try. Ours is for when nobody keeps it, as when
+  Jobs have no controller: then it is given up JOB_SLACK later.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Final
 
 from backstay.api.backup import BackupPhase, BackupStatus, PointResult, PointStatus
 from backstay.api.common import changed
-from backstay.api.rolling import Rolling
-from backstay.domain.run_dumps import DEADLINE_SLACK
 from backstay.domain.run_status import claims_left, colon, plan_of, short, with_point
 from backstay.domain.run_values import AT_ONCE, POLL, Action, CancelCopy, Decision, Seen, StartCopy
 from backstay.domain.sights import CopySeen
+
+JOB_SLACK: Final = timedelta(minutes=5)
+"""Beyond maxDuration, which the Job keeps by itself."""
 
 
 def begin(status: BackupStatus) -> BackupStatus:
@@ -34,6 +37,17 @@ def begin(status: BackupStatus) -> BackupStatus:
 def current(status: BackupStatus) -> PointStatus | None:
     """Given a run that copies, return its copy that is next or under way, if any."""
     return next((p for p in status.points if p.result is PointResult.PENDING), None)
+
+
+def copy_deadlines(status: BackupStatus) -> tuple[datetime, ...]:
+    """Given a run that copies, return when the copy of now is given up: where it has not started,
+    and where it has.
+    """
+    entry, rolling = current(status), plan_of(status).rolling
+    if entry is None or entry.requested_at is None or rolling is None:
+        return ()
+    start = entry.requested_at + rolling.settings.start_timeout
+    return start, start + rolling.settings.max_duration + JOB_SLACK
 
 
 def follow(seen: Seen) -> Decision | None:
@@ -68,22 +82,16 @@ def _wait(seen: Seen, entry: PointStatus, look: CopySeen) -> Decision:
         late = f"not started within startTimeout ({rolling.settings.start_timeout})"
         cancel = (CancelCopy(entry.claim),) if look.job.exists else ()
         return _ended(seen, _failed(entry, f"{late}{colon(look.message)}"), *cancel)
-    if rolling is not None and look.job.started and waited > _longest(rolling.settings):
-        # The Job has this deadline itself, unless it was made before a ceiling was lowered, or
-        # nobody is left who keeps it.
-        late = f"not finished within maxDuration ({rolling.settings.max_duration})"
-        return _ended(seen, _failed(entry, f"{late}{colon(look.message)}"), CancelCopy(entry.claim))
+    if (over := copy_deadlines(seen.status)) and seen.now > max(over):
+        limit = rolling.settings.max_duration if rolling else None
+        why = f"its Job did not end within maxDuration ({limit}): does the Job controller run?"
+        return _ended(seen, _failed(entry, why), CancelCopy(entry.claim))
     start: tuple[Action, ...] = ()
     if not look.job.exists and not look.waits:
         start = (StartCopy(entry.claim),)
     note = f"copy {entry.claim}: {look.message}" if look.message else None
     status = with_point(seen.status, changed(entry, job=look.job.name or None))
     return Decision(changed(status, message=short(note) if note else None), start, POLL)
-
-
-def _longest(settings: Rolling) -> timedelta:
-    """From the request of a copy to its end."""
-    return settings.start_timeout + settings.max_duration + DEADLINE_SLACK
 
 
 def _ended(seen: Seen, entry: PointStatus, *actions: Action) -> Decision:

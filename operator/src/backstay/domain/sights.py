@@ -123,6 +123,9 @@ class PointSeen:
     """Its content has a disk snapshot, and does not carry yet what finds that, or is not Retain."""
     restore_size: int | None = None
     error: str = ""
+    """What the driver says is wrong."""
+    silence: str = ""
+    """Who has to say something next, in words that are true after silence.QUIET."""
 
     def lost(self) -> str:
         """Return why this point can never become good, "" if it still can."""

@@ -9,7 +9,9 @@ Invariants:
   stays when the key runs before (an idle look is cheap, a missed one is not).
 - A key whose time has come does not wait behind all that a resync added at once, nor the other
   way round: workers take from both in turn.
-- A key that fails waits longer each time, whatever other keys do; success forgets its failures.
+- A key that fails waits longer each time, whatever other keys do; success forgets its failures. It
+  waits no longer than its kind may, nor than its error says (`within`): that is a deadline, and a
+  deadline is looked at when it is over, not when the next retry happens to come.
 - `Fatal` ends `run()`; nothing else does but cancellation and `stop()`.
 
 All methods but `add_threadsafe` belong to the loop that the queue was made in.
@@ -22,13 +24,21 @@ import heapq
 import itertools
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
 from backstay.domain.clock import Clock
-from backstay.domain.errors import Conflict, DataError, Fatal, NotServed, Transient, UserError
+from backstay.domain.errors import (
+    BackstayError,
+    Conflict,
+    DataError,
+    Fatal,
+    NotServed,
+    Transient,
+    UserError,
+)
 from backstay.engine.backoff import SPREAD, Backoff
 from backstay.engine.group import run_together
 
@@ -72,8 +82,9 @@ class Queue:
     """Runs `reconcile` for each key that is due.
 
     Given the callback (returns when to look again, None for "not until somebody adds it"), a
-    clock, a number of workers, and optionally `on_done(key, seconds, outcome)` for metrics.
-    To be made inside the running loop.
+    clock, a number of workers, and optionally `on_done(key, seconds, outcome)` for metrics and
+    `longest`, by kind, between two tries of what fails (else LONGEST). To be made inside the
+    running loop.
     """
 
     def __init__(
@@ -83,8 +94,10 @@ class Queue:
         *,
         workers: int = 4,
         on_done: OnDone | None = None,
+        longest: Mapping[str, timedelta] | None = None,
     ) -> None:
         self._reconcile = reconcile
+        self._longest = longest or {}
         self._clock = clock
         self._workers = workers
         self._on_done = on_done
@@ -212,6 +225,7 @@ class Queue:
         """Log the error, plan the retry, and name the outcome."""
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         outcome, delay = self._judge(error, failures)
+        delay = self._in_time(key, error, delay)
         self.add_after(key, delay)
         text = "%s: %s; try %d failed, next in %.1f s"
         about = (key, error, failures, delay.total_seconds())
@@ -223,6 +237,16 @@ class Queue:
         else:
             log.warning(text, *about)
         return outcome
+
+    def _in_time(self, key: Key, error: BaseException, delay: timedelta) -> timedelta:
+        """The delay, cut to what the kind and the error allow. A server that asks for a pause is
+        at its limits, and gets it.
+        """
+        if isinstance(error, Transient) and error.retry_after is not None:
+            return delay
+        within = error.within if isinstance(error, BackstayError) else None
+        limits = (self._longest.get(key.kind), within)
+        return min((delay, *(limit for limit in limits if limit is not None)))
 
     def _judge(self, error: BaseException, failures: int) -> tuple[Outcome, timedelta]:
         match error:

@@ -1,9 +1,10 @@
 """The one translator from what HTTP and sockets say to the error tree.
 
 Rules: what a person must change in the input is UserError; what may pass is Transient; lost
-preconditions are Conflict. 403 is Transient, not UserError: missing rights, a full quota and a
-namespace on its way out are all set right outside of the object that we work on, so nothing
-would tell us to try again. So is 422 where an admission policy says it, which names no field.
+preconditions are Conflict. 401 and 403 are Refused, not UserError: rights and admission rules are
+set right outside of the object that we work on, so nothing would tell us to try again. So is 422
+where an admission policy says it, which names no field. A full quota and a namespace on its way
+out answer 403 as well, and pass without anybody's edit of a rule: they are Transient alone.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from backstay.domain.errors import (
     DataError,
     NotFound,
     NotServed,
+    Refused,
     Transient,
     UserError,
 )
@@ -37,8 +39,8 @@ class Busy(Transient):
 
 _BUSY = frozenset({408, 429})
 _MEANING: dict[int, type[BackstayError]] = {
-    401: Transient,
-    403: Transient,
+    401: Refused,
+    403: Refused,
     404: NotFound,
     409: Conflict,
     410: Transient,
@@ -62,11 +64,21 @@ def from_response(status: int, body: bytes, headers: Mapping[str, str], what: st
     if status == 422:
         causes = dig(state, "details", "causes", default=[])
         if causes and not any(cause.get("field") for cause in causes):
-            return Transient(message)
+            return Refused(message)
         return UserError(reason or "Invalid", message)
     if status == 409 and reason == "AlreadyExists":
         return AlreadyExists(message)
+    if status == 403 and _passes(state):
+        return Transient(message)
     return _MEANING.get(status, DataError)(message)
+
+
+def _passes(state: Mapping[str, Any]) -> bool:
+    """Whether a 403 is of how things stand, not of a rule: by the words of the API server's quota,
+    which gives no reason, and by the cause that the namespace's end has.
+    """
+    causes = {cause.get("reason") for cause in dig(state, "details", "causes", default=[])}
+    return "NamespaceTerminating" in causes or "exceeded quota" in str(dig(state, "message"))
 
 
 def from_transport(error: BaseException, what: str) -> Busy:

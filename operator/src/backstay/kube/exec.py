@@ -25,7 +25,14 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from backstay.domain.errors import BackstayError, Conflict, NotFound, Transient, UserError
+from backstay.domain.errors import (
+    BackstayError,
+    Conflict,
+    NotFound,
+    Refused,
+    Transient,
+    UserError,
+)
 from backstay.kube.client import Fence, unfenced
 from backstay.kube.errors import TRANSPORT_ERRORS, from_response, from_transport
 from backstay.kube.exec_frames import PROTOCOL, ExecAccumulator, ExecResult, stdin_messages
@@ -154,4 +161,7 @@ def _refused(error: aiohttp.WSServerHandshakeError, what: str) -> BackstayError:
         return NotFound(f"{what}: no such pod or container, or not running (HTTP {error.status})")
     if error.status == 409:
         return Conflict(f"{what}: the pod is changing (HTTP 409)")
+    if error.status in (401, 403):
+        why = "the operator may not create pods/exec there, or an admission rule denies it"
+        return Refused(f"{what}: {why} (HTTP {error.status})")
     return from_response(error.status, b"", error.headers or {}, what)

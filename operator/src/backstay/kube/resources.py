@@ -106,3 +106,11 @@ DEFINITION = Resource(
 LEASE = Resource("coordination.k8s.io", "v1", "leases", "Lease", namespaced=True)
 CRON_JOB = Resource("batch", "v1", "cronjobs", "CronJob", namespaced=True)
 JOB = Resource("batch", "v1", "jobs", "Job", namespaced=True)
+SELF_SUBJECT_ACCESS_REVIEW = Resource(
+    "authorization.k8s.io",
+    "v1",
+    "selfsubjectaccessreviews",
+    "SelfSubjectAccessReview",
+    namespaced=False,
+)
+"""A question, and nothing that is stored."""

@@ -2,7 +2,8 @@
 
 Invariants: a Backup in a final phase is never touched here; the plan is frozen before the first
 side effect; a queued run is started by the admitter only (reconcile/admission.py), which is told
-of every change that may let one start.
+of every change that may let one start; a step that fails is told on the Backup, and repeated until
+the deadline of what it waits for (domain/run_deadlines.py).
 """
 
 from __future__ import annotations
@@ -11,15 +12,25 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Final
 
 from backstay.api.backup import BackupPhase, Trigger
+from backstay.api.common import changed
 from backstay.api.hooks import Stage
-from backstay.domain import labels, objects, run
+from backstay.domain import labels, objects, run, run_deadlines
 from backstay.domain.ceilings import limited
 from backstay.domain.clock import Clock
-from backstay.domain.errors import DataError, UserError
+from backstay.domain.errors import (
+    BackstayError,
+    Conflict,
+    DataError,
+    Fatal,
+    Refused,
+    UserError,
+)
 from backstay.domain.objects import Obj
 from backstay.domain.records import Run
+from backstay.domain.run_status import short
 from backstay.domain.run_values import (
     AT_ONCE,
     Action,
@@ -39,22 +50,33 @@ from backstay.domain.run_values import (
     StartHook,
 )
 from backstay.dumps.hooks import HookTask
+from backstay.engine.patience import Patience
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
+from backstay.kube.errors import Busy
 from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP
 from backstay.reconcile import keys
 from backstay.reconcile.look import Looker
-from backstay.reconcile.runs import is_kept, is_leaving, parse, tell
+from backstay.reconcile.runs import is_kept, is_leaving, parse, sighted, tell
 from backstay.steps.copying import Copying
 from backstay.steps.dumping import Dumping
 from backstay.steps.hooking import Hooking
 from backstay.steps.points import PointWriter
 from backstay.steps.snapshots import Pair, label_content
-from backstay.steps.status import telling, write_status
+from backstay.steps.status import tell_trouble, write_status
 from backstay.steps.streams import Streams
 
 log = logging.getLogger(__name__)
+
+RIGHTS_WAIT: Final = timedelta(seconds=20)
+"""How long a run holds what it holds while a rule refuses it: `kubectl apply -f FOLDER` may create
+its Role some moments later. The next attempt, or run, finds what is set right after that.
+"""
+SPARED: Final = (MarkFailed, CancelCopy, CancelDump)
+"""What a run that is given up can end without: labels are mended by the retention pass, and Jobs
+and dumps have deadlines of their own.
+"""
 
 
 class BackupReconciler:
@@ -71,7 +93,9 @@ class BackupReconciler:
         copying: Copying,
     ) -> None:
         self._client = client
-        self._dumping = Dumping(client, streams)
+        self._clock = clock
+        self._refusals = Patience(clock, RIGHTS_WAIT)
+        self._dumping = Dumping(client, streams, self._refusals)
         self._hooking = Hooking(streams)
         self._copying = copying
         self._looker = Looker(client, self._dumping, self._hooking, copying, clock)
@@ -104,9 +128,54 @@ class BackupReconciler:
 
     async def _step(self, key: Key, subject: Run) -> tuple[Obj, timedelta | None]:
         """Take one step; return the Backup with its new status, and when to take the next."""
-        seen, pairs = await self._looker.gather(subject)
-        decision = run.decide(seen)
-        await self._act_all(key, subject, seen, pairs, decision)
+        seen = sighted(subject, self._clock.now())
+        pairs: Mapping[str, Pair] = {}
+        try:
+            seen, pairs = await self._looker.gather(subject)
+            step = await self._carry_out(key, subject, seen, pairs, run.decide(seen))
+        except Fatal:
+            raise
+        except Exception as error:  # noqa: BLE001 - no defect may hold permits beyond a deadline
+            return await self._held_up(key, subject, seen, pairs, error)
+        self._refusals.forget(subject.uid)
+        return step
+
+    async def _held_up(
+        self, key: Key, subject: Run, seen: Seen, pairs: Mapping[str, Pair], error: Exception
+    ) -> tuple[Obj, timedelta | None]:
+        """A step failed: show why, and raise the error on for the queue to try again; or end what
+        has waited for long enough.
+        """
+        status, now, deleting = subject.status, self._clock.now(), seen.deleting
+        kind = "" if isinstance(error, BackstayError) else f"{type(error).__name__}: "
+        rule = isinstance(error, Refused | UserError)
+        refused = rule and self._refusals.is_over(subject.uid)
+        busy = isinstance(error, Busy)
+        if run_deadlines.gives_up(status, now, refused=refused, busy=busy, deleting=deleting):
+            log.warning("%s: given up: %s%s", key, kind, error)
+            self._refusals.forget(subject.uid)
+            given_up = run.fail(seen, f"{kind}{error}")
+            return await self._carry_out(key, subject, seen, pairs, given_up, anyway=True)
+        if not isinstance(error, Conflict):  # a lost race is no news
+            told = changed(status, message=short(f"{kind}{error}"))
+            await tell_trouble(self._client, BACKUP, subject.obj, told)
+        if isinstance(error, BackstayError):
+            patience = self._refusals.left(subject.uid) if rule else None
+            error.within = run_deadlines.in_time(status, patience, now, deleting=deleting)
+        raise error
+
+    async def _carry_out(
+        self,
+        key: Key,
+        subject: Run,
+        seen: Seen,
+        pairs: Mapping[str, Pair],
+        decision: Decision,
+        *,
+        anyway: bool = False,
+    ) -> tuple[Obj, timedelta | None]:
+        """Do what was decided, and write it down; `anyway`: also where what can be spared fails."""
+        await self._act_all(key, subject, seen, pairs, decision, anyway=anyway)
         try:
             written = await write_status(self._client, BACKUP, subject.obj, decision.status)
         except (UserError, DataError) as error:
@@ -126,7 +195,8 @@ class BackupReconciler:
             self._enqueue(keys.retention(key.namespace, subject.spec.policy))
             if status.plan is not None and status.plan.rolling is not None:
                 self._enqueue(keys.copies(key.namespace, subject.spec.policy))
-        return written, decision.after
+        after = run_deadlines.in_time(status, decision.after, seen.now, deleting=seen.deleting)
+        return written, after
 
     async def _act_all(
         self,
@@ -135,10 +205,18 @@ class BackupReconciler:
         seen: Seen,
         pairs: Mapping[str, Pair],
         decision: Decision,
+        *,
+        anyway: bool = False,
     ) -> None:
-        async with telling(self._client, BACKUP, subject.obj, subject.status):
-            for action in decision.actions:
+        for action in decision.actions:
+            try:
                 await self._act(key, subject, seen, pairs, action)
+            except Fatal:
+                raise
+            except Exception:
+                if not anyway or not isinstance(action, SPARED):
+                    raise
+                log.exception("%s ends without %s", key, action)
 
     async def _act(
         self, key: Key, subject: Run, seen: Seen, pairs: Mapping[str, Pair], action: Action

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from types import MappingProxyType
 from typing import Final
 
 from backstay.engine.queue import Key
@@ -25,6 +27,19 @@ LEFTOVERS: Final = "Leftovers"
 
 ADMISSION: Final = Key("Admission", "", "")
 """One pass over all queued Backups."""
+
+LONGEST: Final[Mapping[str, timedelta]] = MappingProxyType(
+    {
+        BACKUP: timedelta(seconds=30),
+        RESTORE: timedelta(seconds=30),
+        ADMISSION.kind: timedelta(seconds=30),
+        POLICY: timedelta(minutes=1),
+    }
+)
+"""Between two tries, by kind, where a person waits, or a slot does: what keeps it from going on,
+such as a quota, is set right without any event for us. There are few of them unfinished at a time;
+passes, of which there is one per policy, may wait longer.
+"""
 
 
 def policy(namespace: str, name: str) -> Key:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from backstay.api.backup import BackupPhase, PointGone, PointResult, Trigger
-from backstay.api.common import format_time
+from backstay.api.common import changed, format_time, with_condition
 from backstay.api.policy import PolicySpec, PolicyStatus
 from backstay.api.schedule import MissedSlots, MissReason
 from backstay.domain import brakes, labels, naming, objects, policy
@@ -17,8 +17,16 @@ from backstay.domain.calendar import load_zone
 from backstay.domain.carriers import identity, is_adopted, is_good, point_of, record_of
 from backstay.domain.clock import Clock
 from backstay.domain.early import Named
-from backstay.domain.errors import AlreadyExists, DataError, UserError
+from backstay.domain.errors import (
+    AlreadyExists,
+    BackstayError,
+    DataError,
+    NotFound,
+    Refused,
+    UserError,
+)
 from backstay.domain.objects import Obj, dig
+from backstay.domain.run import FORBIDDEN
 from backstay.domain.times import parse_time
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
@@ -30,7 +38,7 @@ from backstay.reconcile.runs import parse, parse_policy_spec
 from backstay.steps.copying import Copying, make_plan
 from backstay.steps.held import policy_status
 from backstay.steps.series import policy_snapshots
-from backstay.steps.status import write_status
+from backstay.steps.status import tell_trouble, write_status
 
 WHY: Final[Mapping[MissReason, str]] = MappingProxyType(
     {
@@ -52,6 +60,9 @@ _NOT_THERE: Final = frozenset({PointGone.MISSING, PointGone.ACCEPTED})
 RECHECK: Final = timedelta(minutes=4)
 """How long what Ready says of claims and classes may stand: shorter than the time between two
 looks of the resync, so that each of them looks for them anew."""
+
+
+LONGEST_TOLD: Final = 1024
 
 
 class PolicyReconciler:
@@ -81,7 +92,12 @@ class PolicyReconciler:
             metrics.forget_policy(key.namespace, key.name)
             self._checked.pop(key, None)
             return None
-        seen, decision = await self._decide(key, obj)
+        try:
+            seen, decision = await self._decide(key, obj)
+        except (Refused, NotFound, DataError) as error:
+            # What Ready says would stand for ever: it is of a look that cannot be had any more.
+            await self._tell_blind(obj, error)
+            raise
         if decision.slot is not None and seen.spec is not None:
             await self._create_run(obj, seen.spec, decision.slot, again=decision.again)
         await self._tell_missed(obj, decision.news)
@@ -99,6 +115,22 @@ class PolicyReconciler:
         )
         await self._tell(obj, seen.status, status)
         return decision.after
+
+    async def _tell_blind(self, obj: Obj, error: BackstayError) -> None:
+        """The policy cannot be looked at: say so in Ready, as far as its status can be read."""
+        old = policy_status(obj)
+        conditions = with_condition(
+            old.conditions,
+            type="Ready",
+            ok=False,
+            reason=FORBIDDEN if isinstance(error, Refused) else "CannotLook",
+            message=error.message[:LONGEST_TOLD],
+            generation=int(dig(obj, "metadata", "generation", default=0)),
+            now=self._clock.now(),
+        )
+        new = changed(old, conditions=conditions)
+        await tell_trouble(self._client, BACKUP_POLICY, obj, new)
+        await self._tell(obj, old, new)
 
     async def _decide(self, key: Key, obj: Obj) -> tuple[policy.Seen, policy.Decision]:
         """Decide on what is cheap to see, and look for claims and classes where Ready needs it."""

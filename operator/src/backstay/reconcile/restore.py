@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TypeAlias
 
 from backstay.api.restore import RestoredClaim, RestorePhase, RestoreSpec, RestoreStatus
@@ -15,8 +16,10 @@ from backstay.domain.errors import (
     AlreadyExists,
     UserError,
 )
+from backstay.domain.job_sights import pod_waits_for
 from backstay.domain.objects import Obj, dig
 from backstay.domain.restore import Step
+from backstay.domain.silence import QUIET, unbound, unstarted
 from backstay.domain.subject import Subject, parse_subject
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
@@ -30,6 +33,7 @@ from backstay.kube.resources import (
 from backstay.reconcile import keys, leftovers
 from backstay.steps.agent_jobs import AgentImage
 from backstay.steps.hold import hold, release
+from backstay.steps.reasons import warning_about
 from backstay.steps.restoring_copies import CopyRestores
 from backstay.steps.sources import Source, find_snapshots, read_source
 from backstay.steps.status import telling, write_status
@@ -68,8 +72,8 @@ class RestoreReconciler:
             return None
         if subject.spec.directory is not None:
             return await self._restore_directory(subject)
-        decision = restore.decide(await self._gather(subject))
-        async with telling(self._client, RESTORE_REQUEST, obj, subject.status):
+        async with telling(self._client, RESTORE_REQUEST, obj, partial(self._waiting, subject)):
+            decision = restore.decide(await self._gather(subject))
             for action in decision.actions:
                 await self._act(subject, decision.status, action)
         await write_status(self._client, RESTORE_REQUEST, obj, decision.status)
@@ -78,9 +82,10 @@ class RestoreReconciler:
 
     async def _restore_directory(self, subject: Request) -> timedelta | None:
         """Take the next step of a request for a directory."""
-        seen = await self._copies.see(subject)
-        decision = rolling_restore.decide(seen)
-        async with telling(self._client, RESTORE_REQUEST, subject.obj, subject.status):
+        show = partial(self._waiting, subject)
+        async with telling(self._client, RESTORE_REQUEST, subject.obj, show):
+            seen = await self._copies.see(subject)
+            decision = rolling_restore.decide(seen)
             if decision.start:
                 await self._copies.start(subject)
             if decision.status.directory is not None and decision.status.directory.safety:
@@ -91,6 +96,13 @@ class RestoreReconciler:
             # Their pass holds the point for the request, and lets go of it afterwards.
             self._enqueue(keys.copies(subject.namespace, seen.policy))
         return decision.after
+
+    def _waiting(self, subject: Request, message: str) -> RestoreStatus:
+        """The status of a request whose step failed: it is tried again within keys.LONGEST."""
+        generation = int(dig(subject.obj, "metadata", "generation", default=0))
+        return restore.said(
+            subject.status, "Waiting", message, generation=generation, now=self._clock.now()
+        )
 
     async def _gather(self, subject: Request) -> restore.Seen:
         status = subject.status
@@ -149,6 +161,7 @@ class RestoreReconciler:
         pod = await self._client.find(POD, _pod_name(subject, entry.claim), namespace)
         foreign = pod is not None and not _made_for(pod, subject)
         phase = "Failed" if foreign else dig(pod, "status", "phase", default="")
+        claim_says, pod_says = await self._waits(subject, claim, pod)
         return restore.ClaimSeen(
             snapshot_there=snapshot is not None
             and objects.uid(snapshot) == entry.snapshot_uid
@@ -159,8 +172,28 @@ class RestoreReconciler:
             pod_there=pod is not None,
             pod_done=phase == "Succeeded",
             pod_failed=phase == "Failed",
-            pod_says="a Pod of its name was made by somebody else" if foreign else _said_by(pod),
+            pod_says="a Pod of its name was made by somebody else" if foreign else pod_says,
+            claim_says=claim_says,
         )
+
+    async def _waits(self, subject: Request, claim: Obj | None, pod: Obj | None) -> tuple[str, str]:
+        """What a claim and its verify pod wait for. What they do not say themselves, Events may;
+        these are read only when it takes longer than when all is well.
+        """
+        pod_says = _said_by(pod)
+        began = subject.status.started_at
+        if began is None or self._clock.now() - began < QUIET:
+            return "", pod_says
+        claim_says = ""
+        if claim is not None and dig(claim, "status", "phase") != "Bound":
+            claim_says = await warning_about(self._client, claim)
+        if pod is not None and dig(pod, "status", "phase") == "Pending" and not pod_says:
+            pod_says = await warning_about(self._client, pod)
+            if not pod_says and not claim_says:
+                bound = claim is None or dig(claim, "status", "phase") == "Bound"
+                claim_says = "" if bound else unbound(claim or {})
+                pod_says = unstarted(pod)
+        return claim_says, pod_says
 
     async def _act(self, subject: Request, status: RestoreStatus, action: restore.Action) -> None:
         namespace = subject.namespace
@@ -246,8 +279,9 @@ class RestoreReconciler:
             await self._client.delete(POD, name, subject.namespace, uid=objects.uid(pod))
 
     async def _tell(self, subject: Request, status: RestoreStatus) -> None:
-        """One Event for each change of phase."""
-        if status.phase is subject.status.phase:
+        """One Event of its start, and one of its end."""
+        begins = subject.status.phase is RestorePhase.PENDING
+        if status.phase is subject.status.phase or not (begins or status.phase.final):
             return
         bad = status.phase in (RestorePhase.FAILED, RestorePhase.REFUSED)
         await self._events.tell(
@@ -288,12 +322,6 @@ def _said_by(pod: Obj | None) -> str:
         ended = dig(status, "state", "terminated")
         if ended is not None:
             return str(ended.get("message") or ended.get("reason") or "").strip()
-        waiting = dig(status, "state", "waiting")
-        if waiting is not None and waiting.get("reason") != "ContainerCreating":
-            return f"{waiting.get('reason')}: {waiting.get('message', '')}".strip(": ")
     if dig(pod, "status", "phase") == "Failed":
         return str(dig(pod, "status", "message", default="the pod failed"))
-    for condition in dig(pod, "status", "conditions", default=[]):
-        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return str(condition.get("message", ""))
-    return ""
+    return pod_waits_for(pod) if pod is not None else ""

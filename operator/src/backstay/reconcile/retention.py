@@ -19,10 +19,11 @@ from backstay.api.common import Condition
 from backstay.builders.snapshot import metadata_patch
 from backstay.domain import adoption, brakes, objects, upkeep, vanished
 from backstay.domain.clock import Clock
-from backstay.domain.errors import UserError
+from backstay.domain.errors import Transient, UserError
 from backstay.domain.mirror import Patch
 from backstay.domain.objects import Obj
 from backstay.domain.records import Run
+from backstay.engine.patience import Patience
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
@@ -39,6 +40,8 @@ log = logging.getLogger(__name__)
 
 _TOLD: Final = 3
 """Names in a message: it has to stay readable."""
+TOLD_AFTER: Final = timedelta(minutes=5)
+"""What fails for longer in each pass does not pass by itself."""
 
 
 class RetentionReconciler:
@@ -57,6 +60,7 @@ class RetentionReconciler:
         self._events = events or EventPoster(client, clock)
         self._clock_was_off = False
         self._adopter = Adopter(client, clock)
+        self._failing = Patience(clock, TOLD_AFTER)
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given a policy's retention key, take the next step for each of its artifacts."""
@@ -100,7 +104,7 @@ class RetentionReconciler:
             self._enqueue(keys.policy(key.namespace, key.name))
         if work.follows:
             self._enqueue(keys.sweeps())
-        work.raise_failures(key)
+        await self._raise_failures(key, seen.policy, work)
         return upkeep.POLL if work.follows else plan.wait
 
     async def _do(self, work: Work, items: Sequence[upkeep.Item]) -> None:
@@ -124,6 +128,19 @@ class RetentionReconciler:
             await self._events.tell(
                 policy, "DeletionPolicyReset", message, type="Warning", attempt=f"{versions}"
             )
+
+    async def _raise_failures(self, key: Key, policy: Obj | None, work: Work) -> None:
+        """Raise what failed; tell the policy's people once a day where that goes on."""
+        try:
+            work.raise_failures(key)
+        except Transient as error:
+            if policy is not None and self._failing.is_over(key):
+                day = self._clock.now().date().isoformat()
+                await self._events.tell(
+                    policy, "RetentionFailing", error.message, type="Warning", attempt=day
+                )
+            raise
+        self._failing.forget(key)
 
     def _note_clock(self, brake: brakes.Brake | None) -> None:
         """Log when the clocks begin to differ and when they agree again."""

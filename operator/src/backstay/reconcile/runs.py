@@ -59,18 +59,31 @@ def parse_policy_spec(obj: Obj) -> PolicySpec:
 
 
 async def tell(events: EventPoster, subject: Run, status: BackupStatus) -> None:
-    """Given a Backup as read and its next status, which is written, post one Event for each change
-    of phase, and count its end; the attempt tells repeated phases apart.
+    """Given a Backup as read and its next status, which is written, post an Event of its start, of
+    each attempt that failed, and of its end, and count its end.
+
+    The phases in between are no Events: they would push the warnings of a namespace out of sight.
     """
-    if status.phase is subject.status.phase:
+    before = subject.status.phase
+    if status.phase is before:
         return
     if status.phase.final:
         metrics.on_run_ended(subject.namespace, subject.spec.policy, status.phase.value)
+    what = f"run of policy {subject.spec.policy}"
     failed = status.phase in (BackupPhase.FAILED, BackupPhase.PARTIALLY_FAILED)
+    if status.phase.final:
+        reason, message = status.phase.value, status.message or f"{what} is {status.phase}"
+    elif before is BackupPhase.QUEUED and status.attempt == 1:
+        reason, message = "Started", f"{what} has started"
+    elif status.phase is BackupPhase.QUEUED and status.attempt:
+        failed = True
+        reason, message = "AttemptFailed", status.message or f"{what} is tried again"
+    else:
+        return
     await events.tell(
         subject.obj,
-        status.phase.value,
-        status.message or f"run of policy {subject.spec.policy} is {status.phase}",
+        reason,
+        message,
         type="Warning" if failed else "Normal",
         attempt=status.attempt,
     )

@@ -7,7 +7,7 @@ making it again is finding it; a name that is taken by other work is told and ne
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -16,11 +16,15 @@ from backstay.domain import labels, objects
 from backstay.domain.agent_result import AgentResult, parse_points, parse_result
 from backstay.domain.errors import AlreadyExists, NotFound
 from backstay.domain.job_sights import JobSeen, job_seen
+from backstay.domain.objects import Obj
 from backstay.domain.rolling import RollingPoint
 from backstay.domain.rolling_sites import Mount
 from backstay.domain.rolling_tasks import Step
+from backstay.domain.silence import QUIET
+from backstay.domain.times import parse_time
 from backstay.kube.client import Client
 from backstay.kube.resources import JOB, POD
+from backstay.steps.reasons import warning_about
 
 OURS: Final = {"app.kubernetes.io/managed-by": "backstay"}
 """The label of every Job of ours and its Pods."""
@@ -65,7 +69,20 @@ class AgentJobs:
         # By uid: Pods of a Job that was deleted may be there for a while beside those of the next.
         selector = f"batch.kubernetes.io/controller-uid={objects.uid(job)}"
         pods = await self._client.list(POD, namespace, labels=selector)
-        return job_seen(job, pods, ours=objects.annotations(job).get(labels.RUN) == token)
+        seen = job_seen(job, pods, ours=objects.annotations(job).get(labels.RUN) == token)
+        if not seen.ours or seen.started or not self._is_old(job):
+            return seen
+        message = seen.message
+        if seen.silent:
+            # A quota, or a volume that cannot be mounted, is in Events and nowhere else.
+            newest = next((p for p in pods if objects.name(p) == seen.pod), job)
+            message = await warning_about(self._client, newest) or message
+        return replace(seen, message=message, stalled=True)
+
+    def _is_old(self, job: Obj) -> bool:
+        """Whether a Job was made longer ago than one takes to start, both by the server's clock."""
+        made, now = objects.dig(job, "metadata", "creationTimestamp"), self._client.server_date
+        return bool(made) and now is not None and now - parse_time(made) >= QUIET
 
     async def start(self, work: Work) -> None:
         """Given work, make its Job, or find that there is one: the next look tells whose."""

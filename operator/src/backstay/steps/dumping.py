@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,15 +9,22 @@ from typing import NamedTuple
 
 from backstay.api.backup import PlannedDump
 from backstay.api.target import Preference
-from backstay.domain import objects
-from backstay.domain.errors import Conflict, DataError, NotFound, Transient, UserError
+from backstay.domain.errors import (
+    Conflict,
+    DataError,
+    NotFound,
+    Refused,
+    Transient,
+    UserError,
+)
 from backstay.domain.mounts import Mount, path_of
 from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight
 from backstay.dumps import ENGINES, layout, roles
 from backstay.dumps.base import DumpState, DumpTask, State, parse_result
 from backstay.dumps.layout import Layout
+from backstay.engine.patience import Patience
 from backstay.kube.client import Client
-from backstay.kube.resources import SECRET
+from backstay.steps.access import password_of
 from backstay.steps.streams import Streams, Where
 
 log = logging.getLogger(__name__)
@@ -35,11 +41,12 @@ class DumpKey(NamedTuple):
 class Dumping:
     """Runs the dump protocol over exec."""
 
-    def __init__(self, client: Client, streams: Streams) -> None:
+    def __init__(self, client: Client, streams: Streams, refusals: Patience) -> None:
         self._client = client
         self._streams = streams
+        self._refusals = refusals
         self._refused: dict[DumpKey, str] = {}
-        """Why a dump could not be started: what its Secret lacks."""
+        """Why a dump could not be started: what its Secret lacks, or that it may not be read."""
 
     async def start(
         self,
@@ -59,7 +66,8 @@ class Dumping:
         if self._streams.lives(key):
             return
         try:
-            password = await self._password(namespace, dump)
+            # Read just before it is used.
+            password = await password_of(self._client, namespace, dump)
             task = _task(run, dump, attempt)
             command = ENGINES[dump.engine].start(task, dump.engine_spec, password)
         except UserError as error:
@@ -68,20 +76,6 @@ class Dumping:
             return
         where, limit = _where(namespace, place), dump.max_duration
         self._streams.open(key, where, command, limit=limit, wake=wake)
-
-    async def _password(self, namespace: str, dump: PlannedDump) -> str | None:
-        """What the Secret of a dump holds, if it names one: read just before it is used."""
-        wanted = dump.secret_ref()
-        if wanted is None:
-            return None
-        what = f"Secret {namespace}/{wanted.name}"
-        secret = await self._client.find(SECRET, wanted.name, namespace)
-        if secret is None:
-            raise UserError("SecretNotFound", f"there is no {what}")
-        value = objects.dig(secret, "data", wanted.key)
-        if value is None:
-            raise UserError("SecretKeyNotFound", f"{what} has no key {wanted.key}")
-        return base64.b64decode(value).decode("utf-8", "surrogateescape")
 
     def forget(self, run: str) -> None:
         """Given a run that is over, drop what is remembered of it."""
@@ -101,9 +95,17 @@ class Dumping:
             found = parse_result(await self._streams.ask(_where(namespace, place), command))
         except UserError as error:
             return DumpSeen(DumpSight.FAILED, place, message=error.message)
+        except Refused as error:
+            # Nobody can ask for its result: it is not waited for until maxDuration.
+            sight = DumpSight.UNREACHABLE
+            if self._refusals.is_over(key):
+                self._refusals.forget(key)
+                sight = DumpSight.FAILED
+            return DumpSeen(sight, place, self._streams.lives(key), message=error.message)
         except (Transient, NotFound, Conflict, DataError) as error:
             lives = self._streams.lives(key)
             return DumpSeen(DumpSight.UNREACHABLE, place, lives, message=error.message)
+        self._refusals.forget(key)
         trouble = self._streams.trouble(key)
         if found.state in (State.NONE, State.INTERRUPTED):
             try:

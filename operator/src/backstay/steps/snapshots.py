@@ -14,10 +14,11 @@ from backstay.api.backup import PointResult
 from backstay.builders.snapshot import metadata_patch
 from backstay.domain import labels, objects
 from backstay.domain.calendar import TIER_LABELS
-from backstay.domain.errors import AlreadyExists, Conflict
+from backstay.domain.errors import AlreadyExists, Conflict, Transient
 from backstay.domain.mirror import MIRRORED_NOTES
 from backstay.domain.objects import Obj, dig
 from backstay.domain.sights import PointSeen
+from backstay.domain.silence import error_of, silence_of
 from backstay.domain.times import parse_time
 from backstay.kube.client import Client
 from backstay.kube.quantities import parse_quantity
@@ -64,7 +65,8 @@ def seen(pair: Pair, *, run: str) -> PointSeen:
         content=objects.name(content or {}),
         bare=is_bare(pair),
         restore_size=parse_quantity(size) if size else None,
-        error=str(dig(snapshot, "status", "error", "message", default="")),
+        error=error_of(snapshot, content),
+        silence=silence_of(snapshot, content),
     )
 
 
@@ -125,8 +127,8 @@ async def mark_good(
     """Given a ready pair, the labels and the annotations of its verdict, make the content Retain
     and labelled, then the snapshot good.
 
-    Raise Conflict if either changed meanwhile, or if the content does not say Retain when it is
-    read back.
+    Raise Conflict if either changed meanwhile, Transient if the content does not say Retain when
+    it is read back.
     """
     snapshot, content = pair.snapshot, pair.content
     if snapshot is None or content is None:
@@ -145,7 +147,8 @@ async def mark_good(
         ),
     )
     if dig(kept, "spec", "deletionPolicy") != "Retain":
-        raise Conflict(f"content {objects.name(content)} does not stay Retain")
+        # No lost race: told, as it goes on until whatever changes it back is stopped.
+        raise Transient(f"content {objects.name(content)} does not stay Retain")
     await client.patch(
         VOLUME_SNAPSHOT,
         objects.name(snapshot),

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from backstay.api.backup import BackupStatus
-from backstay.api.common import Model, changed
-from backstay.api.restore import RestoreStatus
+from backstay.api.common import Model
 from backstay.domain import objects
 from backstay.domain.errors import BackstayError, Conflict, Fatal
 from backstay.domain.objects import Obj
 from backstay.domain.patching import merge_diff
 from backstay.kube.client import Client
 from backstay.kube.resources import Resource
+
+log = logging.getLogger(__name__)
 
 
 async def write_status(client: Client, resource: Resource, obj: Obj, status: Model) -> Obj:
@@ -35,17 +36,31 @@ async def write_status(client: Client, resource: Resource, obj: Obj, status: Mod
 
 @asynccontextmanager
 async def telling(
-    client: Client, resource: Resource, obj: Obj, status: BackupStatus | RestoreStatus
+    client: Client, resource: Resource, obj: Obj, show: Callable[[str], Model]
 ) -> AsyncIterator[None]:
-    """Given an object as read and its status, show on it what goes wrong inside the block.
+    """Given an object as read and how its status shows a message, show on it what goes wrong inside
+    the block.
 
-    A person must see what holds the work up, such as a quota. The error is raised on: the queue
-    tries again. A lost race is no news.
+    The error is raised on: the queue tries again. A lost race is no news.
     """
     try:
         yield
     except (Conflict, Fatal):
         raise
     except BackstayError as error:
-        await write_status(client, resource, obj, changed(status, message=error.message[:1024]))
+        await tell_trouble(client, resource, obj, show(error.message))
         raise
+
+
+async def tell_trouble(client: Client, resource: Resource, obj: Obj, status: Model) -> None:
+    """Given an object as read and the status that shows what holds the work up, such as a quota,
+    write it if that can be: an API server that takes no status is no reason to lose the trouble.
+
+    Raise Fatal.
+    """
+    try:
+        await write_status(client, resource, obj, status)
+    except Fatal:
+        raise
+    except BackstayError as error:
+        log.info("%s: its trouble could not be shown: %s", objects.name(obj), error.message)

@@ -12,6 +12,7 @@ from typing import Final
 
 from backstay.builders.rolling import TRIES
 from backstay.domain import naming, rolling_tasks
+from backstay.domain.errors import Transient
 from backstay.domain.rolling import RollingPoint
 from backstay.domain.rolling_sites import Site
 from backstay.domain.rolling_tasks import Step
@@ -37,7 +38,7 @@ class UpkeepJobs:
         it has not ended.
 
         Raise UserError if the administrator does not allow the destination any more or its node
-        is gone, Transient if that is not ready.
+        is gone, Transient if that is not ready, or if the Job does not start.
         """
         site = self._site(chore)
         work = _work(chore, site)
@@ -48,6 +49,8 @@ class UpkeepJobs:
             return None
         if not seen.ours:
             return Answer(None, f"Job {work.namespace}/{work.name} was made by somebody else")
+        if seen.stalled:
+            raise Transient(f"Job {work.namespace}/{work.name} has not started: {seen.message}")
         if not seen.finished:
             return None
         result = await self._jobs.result(work.namespace, seen)
