@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
 
 from tests.support.adoption import (
     PRUNE,
@@ -23,6 +26,7 @@ from tests.unit.cli.running import FOREIGN
 
 from backstay.api.common import format_time
 from backstay.domain import labels, objects
+from backstay.domain.calendar import local_date
 from backstay.domain.objects import dig
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
@@ -30,6 +34,8 @@ from backstay.kube.resources import (
     BACKUP_POLICY,
     CRON_JOB,
 )
+
+VIENNA: Final = ZoneInfo("Europe/Vienna")
 
 
 async def test_nothing_is_adopted_while_a_pruner_runs_anywhere(
@@ -68,7 +74,8 @@ async def test_a_mark_of_today_is_a_sign_of_a_pruner_until_a_stopped_one_explain
     await make_theirs(client, namespace, 1)
     await make_theirs(client, namespace, 2)
     kubectl = Kubectl(kubeconfig, namespace)
-    marked = kubectl("label", "volumesnapshot", "data-2", f"{FOREIGN}delete-after=2999-01-01")
+    day = today()
+    marked = kubectl("label", "volumesnapshot", "data-2", f"{FOREIGN}delete-after={day}")
     assert marked.ok, marked.err
 
     await run_pass(client, namespace)
@@ -86,14 +93,55 @@ async def test_a_mark_of_today_is_a_sign_of_a_pruner_until_a_stopped_one_explain
         CRON_JOB, "pruner", namespace, {"metadata": version, **ran}, subresource="status"
     )
     version = {"resourceVersion": objects.version(job)}
-    await client.patch(
+    job = await client.patch(
         CRON_JOB, "pruner", namespace, {"metadata": version, "spec": {"suspend": True}}
     )
-    await run_pass(client, namespace)
+    try:
+        await run_pass(client, namespace)
+    finally:
+        await remove_cronjob(client, job)  # It would explain the marks of other tests.
 
     assert (await condition(client, namespace))["status"] == "True"
     found = await snapshots(client, namespace)
-    assert objects.labels(found["data-2"])[labels.DELETE_AFTER] == "2999-01-01"
+    assert objects.labels(found["data-2"])[labels.DELETE_AFTER] == day
+
+
+def today(days: int = 0) -> str:
+    """The date of the policy's zone, as the tool writes it, so many days later."""
+    return (local_date(SystemClock().now(), VIENNA) + timedelta(days=days)).isoformat()
+
+
+async def test_what_people_write_with_kubectl_is_no_sign_of_a_pruner(
+    client: Client, namespace: str, kubeconfig: Path
+) -> None:
+    # given a snapshot that a pruner, gone by now, marked days ago, and a person's acts of today:
+    # a hold on it, as the how-to says, and each that the tool's own pages name
+    await make_policy(client, namespace)
+    for day in range(5):
+        await make_theirs(client, namespace, day)
+    date = f"{FOREIGN}delete-after"
+    kubectl = Kubectl(kubeconfig, namespace)
+    for name, *changes in (
+        ("data-1", f"{date}={today(-4)}"),
+        ("data-1", "backstay.dev/hold=true"),
+        ("data-2", f"{date}={today(-1)}"),
+        ("data-2", f"{date}={today(30)}", "--overwrite"),
+        ("data-3", f"{date}={today(1)}"),
+        ("data-4", f"{date}={today()}", f"{FOREIGN}daily=2020-01-01"),
+        ("data-4", f"{FOREIGN}daily-", f"{date}-"),
+    ):
+        done = kubectl("label", "volumesnapshot", name, *changes)
+        assert done.ok, done.err
+
+    await run_pass(client, namespace)
+
+    told = await condition(client, namespace)
+    assert (told["status"], told["reason"]) == ("True", "Adopted"), told
+    found = {name: objects.labels(s) for name, s in (await snapshots(client, namespace)).items()}
+    assert found["data-1"][labels.HOLD] == "true"
+    assert found["data-2"][labels.DELETE_AFTER] == today(30)
+    assert found["data-3"][labels.DELETE_AFTER] == today(1)
+    assert len(found) == 5
 
 
 async def test_of_two_policies_the_older_adopts_whoever_comes_first(

@@ -56,7 +56,7 @@ class Adopter:
         seen = await self._gather(policy, spec, f"{spec.adopt.label_prefix}/")
         cronjobs = await self._cronjobs(policy)
         found = pruner.pruners(cronjobs)
-        why = pruner.refusal(found, seen.snapshots, seen.prefix, self._clock.now())
+        why = pruner.refusal(found, seen.snapshots, seen.prefix, self._clock.now(), zone)
         if why is not None:
             return await self._tell(policy, adoption.Told(False, "PrunerRunning", why))
         plan = adoption.plan(seen)
