@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
-from typing import Final
-from zoneinfo import ZoneInfo
 
 from tests.support.adoption import (
     PRUNE,
     P,
     backups,
     condition,
+    day_of,
     everything,
     make_cronjob,
     make_policy,
@@ -26,7 +24,6 @@ from tests.unit.cli.running import FOREIGN
 
 from backstay.api.common import format_time
 from backstay.domain import labels, objects
-from backstay.domain.calendar import local_date
 from backstay.domain.objects import dig
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
@@ -34,8 +31,6 @@ from backstay.kube.resources import (
     BACKUP_POLICY,
     CRON_JOB,
 )
-
-VIENNA: Final = ZoneInfo("Europe/Vienna")
 
 
 async def test_nothing_is_adopted_while_a_pruner_runs_anywhere(
@@ -74,7 +69,7 @@ async def test_a_mark_of_today_is_a_sign_of_a_pruner_until_a_stopped_one_explain
     await make_theirs(client, namespace, 1)
     await make_theirs(client, namespace, 2)
     kubectl = Kubectl(kubeconfig, namespace)
-    day = today()
+    day = day_of().isoformat()
     marked = kubectl("label", "volumesnapshot", "data-2", f"{FOREIGN}delete-after={day}")
     assert marked.ok, marked.err
 
@@ -106,11 +101,6 @@ async def test_a_mark_of_today_is_a_sign_of_a_pruner_until_a_stopped_one_explain
     assert objects.labels(found["data-2"])[labels.DELETE_AFTER] == day
 
 
-def today(days: int = 0) -> str:
-    """The date of the policy's zone, as the tool writes it, so many days later."""
-    return (local_date(SystemClock().now(), VIENNA) + timedelta(days=days)).isoformat()
-
-
 async def test_what_people_write_with_kubectl_is_no_sign_of_a_pruner(
     client: Client, namespace: str, kubeconfig: Path
 ) -> None:
@@ -122,12 +112,12 @@ async def test_what_people_write_with_kubectl_is_no_sign_of_a_pruner(
     date = f"{FOREIGN}delete-after"
     kubectl = Kubectl(kubeconfig, namespace)
     for name, *changes in (
-        ("data-1", f"{date}={today(-4)}"),
+        ("data-1", f"{date}={day_of(4)}"),
         ("data-1", "backstay.dev/hold=true"),
-        ("data-2", f"{date}={today(-1)}"),
-        ("data-2", f"{date}={today(30)}", "--overwrite"),
-        ("data-3", f"{date}={today(1)}"),
-        ("data-4", f"{date}={today()}", f"{FOREIGN}daily=2020-01-01"),
+        ("data-2", f"{date}={day_of(1)}"),
+        ("data-2", f"{date}={day_of(-30)}", "--overwrite"),
+        ("data-3", f"{date}={day_of(-1)}"),
+        ("data-4", f"{date}={day_of()}", f"{FOREIGN}daily=2020-01-01"),
         ("data-4", f"{FOREIGN}daily-", f"{date}-"),
     ):
         done = kubectl("label", "volumesnapshot", name, *changes)
@@ -139,8 +129,8 @@ async def test_what_people_write_with_kubectl_is_no_sign_of_a_pruner(
     assert (told["status"], told["reason"]) == ("True", "Adopted"), told
     found = {name: objects.labels(s) for name, s in (await snapshots(client, namespace)).items()}
     assert found["data-1"][labels.HOLD] == "true"
-    assert found["data-2"][labels.DELETE_AFTER] == today(30)
-    assert found["data-3"][labels.DELETE_AFTER] == today(1)
+    assert found["data-2"][labels.DELETE_AFTER] == day_of(-30).isoformat()
+    assert found["data-3"][labels.DELETE_AFTER] == day_of(-1).isoformat()
     assert len(found) == 5
 
 

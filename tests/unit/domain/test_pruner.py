@@ -182,7 +182,8 @@ def test_a_date_that_no_pruner_would_write_now_is_a_persons(date: str) -> None:
 
 @pytest.mark.parametrize("tier", ["daily", "weekly", "monthly"])
 def test_a_date_on_a_snapshot_that_has_a_tier_is_a_persons(tier: str) -> None:
-    assert refusal([], [marked(RAN, **{tier: "w47"})], FOREIGN, NOW) is None
+    values: dict[str, Any] = {tier: "w47"}
+    assert refusal([], [marked(RAN, **values)], FOREIGN, NOW) is None
 
 
 def test_the_day_of_a_mark_is_one_of_the_policys_zone() -> None:

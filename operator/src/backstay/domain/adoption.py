@@ -80,6 +80,27 @@ def labels_from(snapshot: Obj, prefix: str, zone: tzinfo) -> dict[str, str]:
     return ours
 
 
+def as_adopted(snapshot: Obj, prefix: str, zone: tzinfo, held: frozenset[str] = frozenset()) -> Obj:
+    """Given a snapshot of the other tool, its prefix, the policy's zone and the uids of those that
+    get a hold, return it as adoption would label it, as if no labels of ours were there but a hold.
+    """
+    ours = labels_from(snapshot, prefix, zone)
+    if objects.uid(snapshot) in held:
+        ours.setdefault(labels.HOLD, "true")
+    return {
+        **snapshot,
+        "metadata": {**objects.meta(snapshot), "labels": ours, "annotations": {}},
+    }
+
+
+def is_complete(snapshot: Obj, prefix: str) -> bool:
+    """Given a snapshot and the other tool's prefix, return whether it is the tool's, and there to
+    stay.
+    """
+    going = dig(snapshot, "metadata", "deletionTimestamp")
+    return missing_label(snapshot, prefix) is None and not going
+
+
 def claim_of(snapshot: Obj, prefix: str) -> str:
     """Given a snapshot of the other tool, return the claim that it says it is of."""
     return objects.labels(snapshot).get(renamed(labels.PVC, prefix), "")
@@ -98,6 +119,8 @@ class Seen:
     """By claim: an older policy that adopts the same tool's snapshots of it."""
     snapshots: Sequence[Obj]
     """Of the namespace, with the tool's labels."""
+    held: frozenset[str] = frozenset()
+    """uids of those that the tool keeps and our rules would not: they get a hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +149,7 @@ def plan(seen: Seen) -> Plan:
     adopt, record, adopted = [], [], 0
     elsewhere, of_no_claim = Counter[str](), Counter[str]()
     for snapshot in seen.snapshots:
-        if missing_label(snapshot, seen.prefix) or dig(snapshot, "metadata", "deletionTimestamp"):
+        if not is_complete(snapshot, seen.prefix):
             continue
         claim = claim_of(snapshot, seen.prefix)
         if is_ours(snapshot):
@@ -187,7 +210,8 @@ def patch_labels(snapshot: Obj, seen: Seen, zone: tzinfo) -> tuple[dict[str, str
     full = {labels.PVC: claim_of(snapshot, seen.prefix), labels.POLICY: seen.policy}
     values, notes = naming.identity_labels(full)
     notes[labels.ADOPTED] = seen.prefix.removesuffix("/")
-    return labels_from(snapshot, seen.prefix, zone) | values, notes
+    ours = objects.labels(as_adopted(snapshot, seen.prefix, zone, seen.held))
+    return ours | values, notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +239,12 @@ def tell(plan: Plan, seen: Seen, creators: Sequence[str] = (), skipped: Sequence
             f"{others} not adopted: the claim is none of this policy's; name it in "
             "spec.source.claims.names of a policy"
         )
+    if held := _held(plan, seen):
+        more = " and more" if held[_TOLD:] else ""
+        said.append(
+            f"{len(held)} held, as {tool} keeps them and the rules of this policy would not "
+            f"({', '.join(held[:_TOLD])}{more}): take {labels.HOLD} off those that may go"
+        )
     said += [f"not adopted: {why}" for why in skipped[:_TOLD]]
     if creators:
         said.append(
@@ -226,6 +256,19 @@ def tell(plan: Plan, seen: Seen, creators: Sequence[str] = (), skipped: Sequence
     if plan.elsewhere and not count:
         return Told(False, "AdoptedByAnother", "; ".join(said))
     return Told(True, "Adopted", "; ".join(said))
+
+
+def _held(plan: Plan, seen: Seen) -> list[str]:
+    """The names of those that get a hold here, or got one and still have it."""
+    coming = {objects.uid(s) for s in plan.adopt}
+    found = []
+    for snapshot in seen.snapshots:
+        carried, uid = objects.labels(snapshot), objects.uid(snapshot)
+        hold = carried.get(labels.HOLD, "true" if uid in coming else "false")
+        mine = uid in coming or identity(snapshot, labels.POLICY) == seen.policy
+        if uid in seen.held and mine and hold != "false":
+            found.append(objects.name(snapshot))
+    return sorted(found)
 
 
 def _listed(counts: Mapping[str, int], what: str) -> str:
