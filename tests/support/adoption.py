@@ -34,7 +34,7 @@ PRUNE: Final = ["/bin/bash", "-c", "/app/retain.sh && /app/mark-and-delete.sh"]
 VIENNA: Final = ZoneInfo("Europe/Vienna")
 
 
-def day_of(days: int = 0) -> date:
+def day_of(days: float = 0) -> date:
     """The date of the policy's zone so many days ago, as the tool writes it."""
     return local_date(SystemClock().now() - timedelta(days=days), VIENNA)
 
