@@ -15,6 +15,7 @@ from typing import Final
 
 from backstay.api.common import format_time
 from backstay.domain import objects
+from backstay.domain.carriers import record_of
 from backstay.domain.errors import AlreadyExists, Conflict, NotFound
 from backstay.domain.objects import Obj, dig
 from backstay.engine.system_clock import SystemClock
@@ -22,16 +23,28 @@ from backstay.kube.client import Client
 from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Resource
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-Told = Callable[[], datetime]
-"""What the driver says when it is asked for a snapshot that it did not cut now."""
+Told = Callable[[Obj], datetime]
+"""Given a content, what the driver says of its snapshot, which it did not cut now."""
 
 
-def now() -> datetime:
+def recorded(content: Obj) -> datetime:
+    """What a driver that can list says: the moment of the cut, here that of the record."""
+    record = record_of(content)
+    return record.slot if record is not None else EPOCH
+
+
+def now(_: Obj | None = None) -> datetime:
+    """What one says that cannot: the moment of binding."""
     return SystemClock().now().replace(microsecond=0)
 
 
+def nothing(_: Obj) -> datetime:
+    """What an old one says that cannot."""
+    return EPOCH
+
+
 @contextlib.asynccontextmanager
-async def playing(client: Client, told: Told = now) -> AsyncIterator[None]:
+async def playing(client: Client, told: Told = recorded) -> AsyncIterator[None]:
     """Given a client and what the driver tells of old snapshots, bind while the block runs."""
     task = asyncio.create_task(_play(client, told))
     try:
@@ -53,10 +66,10 @@ async def _play(client: Client, told: Told) -> None:
 
 async def _bind(client: Client, snapshot: Obj, told: Told) -> None:
     wanted = dig(snapshot, "spec", "source", "volumeSnapshotContentName")
-    taken = now() if wanted is None else told()
     content = await _content(client, snapshot, wanted)
     if content is None:
         return
+    taken = now() if wanted is None else told(content)
     name = dig(content, "spec", "source", "snapshotHandle") or objects.name(snapshot)
     nanoseconds = int((taken - EPOCH).total_seconds()) * 10**9
     ready = {"snapshotHandle": name, "creationTime": nanoseconds, "readyToUse": True}
