@@ -60,7 +60,7 @@ def week_of(day: date, *, long: bool = False) -> str:
 
 def tiers_of(age: int) -> dict[str, Any]:
     """The labels of the daily run so many days ago: each of the first one of its period."""
-    minutes = 5 / (24 * 60)  # so long before now they are taken
+    minutes = 5 / (24 * 60)  # they are taken so long before now
     day, before = day_of(age + minutes), day_of(age + 1 + minutes)
     found = {"daily": day.isoformat()} if age < DAYS else {}
     if week_of(day) != week_of(before) and age < WEEKS * 7:
@@ -84,12 +84,14 @@ async def make_history(client: Client) -> None:
         "wanted": {"retain": "days", "delete_after": f"{day_of(1)}"},
         "protected": {"retain": "days", "retain_days": "30"},
         "for-good": {"retain": None},
+        "labelled-by-hand": {"type": None, "retain": "days"},
+        "deleted-by-hand": {},
         "long-week": {"weekly": week_of(day_of(3), long=True)},
         "second": {},
         "renewed": {},
     }
     for name, carried in by_hand.items():
-        await make_theirs(client, NS, 3, name=name, type="adhoc", **carried)
+        await make_theirs(client, NS, 3, name=name, **{"type": "adhoc", **carried})
 
 
 @pytest.fixture
@@ -162,6 +164,7 @@ async def test_a_namespace_moves_by_the_page_whatever_people_do_between_its_step
             label("renewed", f"{FOREIGN}delete-after={day_of()}")
             await has_run(client, theirs)
             label("renewed", f"{FOREIGN}delete-after={day_of(-60)}", "--overwrite")
+            assert kubectl("delete", "volumesnapshot", "deleted-by-hand").ok
 
             await step("kubectl patch cronjob pruner")
             await asyncio.to_thread(page.again)
@@ -207,7 +210,7 @@ async def until_told(client: Client, reason: str) -> dict[str, Any]:
 async def as_the_tool_would_have_it(client: Client, before: dict[str, Obj]) -> None:
     """All that the tool would keep is there, unmarked; what it would delete is gone."""
     after = await snapshots(client, NS)
-    assert set(before) - set(after) <= {"expired"}
+    assert set(before) - set(after) <= {"expired", "deleted-by-hand"}
     for name in set(before) & set(after):
         notes = objects.annotations(after[name])
         assert labels.MARKED_AT not in notes, (name, prefixed(after[name], P))

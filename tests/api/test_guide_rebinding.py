@@ -245,3 +245,26 @@ async def test_a_rebound_point_that_retention_had_marked_has_its_day_of_grace_ag
     assert set(found) == {"old", "newer"}
     carrier = await client.get(VOLUME_SNAPSHOT_CONTENT, f"{content}-rebound")
     assert labels.SWEEP not in objects.annotations(carrier)
+
+
+async def test_a_hold_that_the_reader_adds_keeps_a_point_whose_date_is_past(
+    client: Client, namespace: str, tmp_path: Path, read: Callable[[], Rebinding]
+) -> None:
+    await make_policy(client, namespace, daily=1)
+    content = await make_orphan(client, namespace, "old", 9, extra={"delete-after": dated(5)})
+    page = read()
+    await page.choose(content)
+    await page.step("pair.tmpl")
+    pair = tmp_path / "pair.yaml"
+    text = pair.read_text(encoding="utf-8")
+    assert text.count("\n  labels:\n") == 2
+    held = text.replace("\n  labels:\n", '\n  labels:\n    backstay.dev/hold: "true"\n')
+    pair.write_text(held, encoding="utf-8")
+    async with playing(client):
+        await page.step("kubectl wait -f pair.yaml")
+        newer = snapshot("newer", ago(0), bound=f"{namespace}-newer")
+        await bind(client, await store(client, namespace, newer))
+        await run_pass(client, namespace)
+    found = await snapshots(client, namespace)
+    assert set(found) == {"old", "newer"}
+    assert prefixed(found["old"], P)["hold"] == "true"
