@@ -137,6 +137,9 @@ class Plan:
     """By policy: snapshots of our claims that are or will be its."""
     of_no_claim: Mapping[str, int] = field(default_factory=dict)
     """By claim: snapshots that are nobody's, of claims that are not this policy's."""
+    unowned: Sequence[str] = ()
+    """Names of snapshots of our claims that carry labels of ours, but of no policy: a person wrote
+    them before the move, so adoption leaves the snapshot alone."""
 
     @property
     def is_idle(self) -> bool:
@@ -146,7 +149,7 @@ class Plan:
 
 def plan(seen: Seen) -> Plan:
     """Given what was seen, return what to adopt and what to tell of the rest."""
-    adopt, record, adopted = [], [], 0
+    adopt, record, unowned, adopted = [], [], [], 0
     elsewhere, of_no_claim = Counter[str](), Counter[str]()
     for snapshot in seen.snapshots:
         if not is_complete(snapshot, seen.prefix):
@@ -155,7 +158,9 @@ def plan(seen: Seen) -> Plan:
         if is_ours(snapshot):
             owner = identity(snapshot, labels.POLICY)
             if owner != seen.policy:
-                elsewhere.update([owner] if owner and claim in seen.claims else [])
+                if claim in seen.claims:
+                    elsewhere.update([owner] if owner else [])
+                    unowned += [] if owner else [objects.name(snapshot)]
                 continue
             adopted += 1
             if lacks_record(snapshot):
@@ -167,7 +172,12 @@ def plan(seen: Seen) -> Plan:
         else:
             adopt.append(snapshot)
     return Plan(
-        sorted(adopt, key=_order), sorted(record, key=_order), adopted, elsewhere, of_no_claim
+        sorted(adopt, key=_order),
+        sorted(record, key=_order),
+        adopted,
+        elsewhere,
+        of_no_claim,
+        sorted(unowned),
     )
 
 
@@ -239,11 +249,15 @@ def tell(plan: Plan, seen: Seen, creators: Sequence[str] = (), skipped: Sequence
             f"{others} not adopted: the claim is none of this policy's; name it in "
             "spec.source.claims.names of a policy"
         )
+    if plan.unowned:
+        said.append(
+            f"{len(plan.unowned)} not adopted: they carry labels {labels.PREFIX} of no policy "
+            f"({_some(plan.unowned)}); take those off, all but {labels.HOLD}"
+        )
     if held := _held(plan, seen):
-        more = " and more" if held[_TOLD:] else ""
         said.append(
             f"{len(held)} held, as {tool} keeps them and the rules of this policy would not "
-            f"({', '.join(held[:_TOLD])}{more}): take {labels.HOLD} off those that may go"
+            f"({_some(held)}): take {labels.HOLD} off those that may go"
         )
     said += [f"not adopted: {why}" for why in skipped[:_TOLD]]
     if creators:
@@ -269,6 +283,10 @@ def _held(plan: Plan, seen: Seen) -> list[str]:
         if uid in seen.held and mine and hold != "false":
             found.append(objects.name(snapshot))
     return sorted(found)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_TOLD]) + (" and more" if names[_TOLD:] else "")
 
 
 def _listed(counts: Mapping[str, int], what: str) -> str:
