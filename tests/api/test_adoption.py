@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.support.adoption import (
     P,
     backups,
     condition,
+    day_of,
     everything,
     make_policy,
     make_theirs,
@@ -14,6 +17,7 @@ from tests.support.adoption import (
     run_pass,
     snapshots,
 )
+from tests.support.kubectl import Kubectl
 from tests.support.passes import copying_nothing
 from tests.unit.cli.running import FOREIGN
 
@@ -65,6 +69,52 @@ async def test_what_the_preview_said_is_what_the_pass_leaves(
         assert marked == (FOREIGN + "delete-after" in line.set_labels)
     told = await condition(client, namespace)
     assert (told["status"], told["reason"]) == ("True", "Adopted")
+
+
+async def test_what_people_labelled_by_hand_is_kept_as_the_tool_keeps_it(
+    client: Client, namespace: str, kubeconfig: Path
+) -> None:
+    # given a point a day, each with its label, and what a person did to them with kubectl
+    policy = await make_policy(client, namespace, daily=9, weekly=1, monthly=1)
+    days = {day: day_of(day) for day in range(9)}
+    for day, date in days.items():
+        await make_theirs(client, namespace, day, daily=date.isoformat())
+    kubectl = Kubectl(kubeconfig, namespace)
+    second = await make_theirs(client, namespace, 3, name="second", type="adhoc")
+    year, week, _ = days[3].isocalendar()
+    by_hand = {
+        objects.name(second): [f"{FOREIGN}daily={days[3]}", f"{FOREIGN}weekly={year}-w{week:02d}"],
+        "data-4": [f"{FOREIGN}retain=days", f"{FOREIGN}daily-", "--overwrite"],
+        "data-5": [f"{FOREIGN}delete-after=2999-01-01"],
+        "data-6": [f"{FOREIGN}daily-"],
+        "data-7": [f"{FOREIGN}retain=forever", f"{FOREIGN}daily-", "--overwrite"],
+        "data-8": [f"{FOREIGN}retain-", f"{FOREIGN}daily-"],
+    }
+    for name, changes in by_hand.items():
+        done = kubectl("label", "volumesnapshot", name, *changes)
+        assert done.ok, done.err
+    said = await offline(client, namespace, policy)
+    assert said["second"].set_labels[f"{FOREIGN}hold"] == "true"
+
+    await run_pass(client, namespace)
+
+    found = await snapshots(client, namespace)
+    assert set(found) == {f"data-{day}" for day in days} | {"second"}
+    marked = {n for n, s in found.items() if labels.MARKED_AT in objects.annotations(s)}
+    assert marked == set()
+    assert {n for n, s in found.items() if labels.HOLD in objects.labels(s)} == {"second"}
+    assert prefixed(found["data-8"], P) == {}
+    told = await condition(client, namespace)
+    assert "1 held, as backup-ns.sh keeps them" in told["message"]
+    assert "(second)" in told["message"]
+
+    # when the person gives it up, it is one too many, with its day of grace; and stays so
+    assert kubectl("label", "volumesnapshot", "second", f"{labels.HOLD}-").ok
+    await run_pass(client, namespace)
+    found = await snapshots(client, namespace)
+    assert labels.HOLD not in objects.labels(found["second"])
+    assert labels.MARKED_AT in objects.annotations(found["second"])
+    assert "held" not in (await condition(client, namespace))["message"]
 
 
 async def test_an_adopted_point_is_kept_recorded_and_shown_as_any_other(

@@ -20,7 +20,8 @@ DUMP = DumpRecord("shop", "postgres", '/data/a "b" ü\\n', "a b", SHA, 2048, 999
 async def test_the_pair_of_an_orphan_carries_all_that_the_orphan_does(
     client: Client, namespace: str, kubeconfig: Path, tmp_path: Path
 ) -> None:
-    # given a content that lost its snapshot, with labels and notes of ours and of others
+    # given a content that lost its snapshot, with labels and notes of ours and of others, and a
+    # handle that YAML would take for a number
     text = record(namespace=namespace, dumps=(DUMP,))
     stored = await store(
         client, namespace, snapshot("lost", "2026-11-22T00:32:00Z", bound=f"{namespace}-lost")
@@ -46,7 +47,7 @@ async def test_the_pair_of_an_orphan_carries_all_that_the_orphan_does(
         None,
         {
             "metadata": {"resourceVersion": objects.version(content)},
-            "status": {"snapshotHandle": "disk-1"},
+            "status": {"snapshotHandle": "0123"},
         },
         subresource="status",
     )
@@ -60,7 +61,7 @@ async def test_the_pair_of_an_orphan_carries_all_that_the_orphan_does(
         assert objects.labels(obj) == ours
         assert objects.annotations(obj) == notes
         assert parse_record(objects.annotations(obj)[labels.RECORD]).dumps == (DUMP,)
-    assert made[0]["spec"]["source"] == {"snapshotHandle": "disk-1"}
+    assert made[0]["spec"]["source"] == {"snapshotHandle": "0123"}
     assert made[0]["spec"]["deletionPolicy"] == "Retain"
     # and the API server takes both
     for resource, obj in zip((VOLUME_SNAPSHOT_CONTENT, VOLUME_SNAPSHOT), made, strict=True):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from tests.support.passes import retention_of, until_idle
 from tests.support.stored import bind, store
@@ -11,6 +12,7 @@ from tests.unit.cli.running import FOREIGN, foreign
 
 from backstay.api.common import format_time
 from backstay.domain import labels, objects, preview
+from backstay.domain.calendar import local_date
 from backstay.domain.carriers import rules_of
 from backstay.domain.objects import Obj, dig
 from backstay.domain.preview import Preview
@@ -29,6 +31,13 @@ P: Final = labels.PREFIX
 ADOPT: Final = {"labelPrefix": "backup-ns.sh"}
 PRUNE: Final = ["/bin/bash", "-c", "/app/retain.sh && /app/mark-and-delete.sh"]
 
+VIENNA: Final = ZoneInfo("Europe/Vienna")
+
+
+def day_of(days: float = 0) -> date:
+    """The date of the policy's zone so many days ago, as the tool writes it."""
+    return local_date(SystemClock().now() - timedelta(days=days), VIENNA)
+
 
 async def make_policy(
     client: Client, namespace: str, name: str = "shop", *, adopt: bool = True, **retention: int
@@ -46,13 +55,21 @@ async def make_policy(
 
 
 async def make_theirs(
-    client: Client, namespace: str, days: int, *, ready: bool = True, **carried: Any
+    client: Client,
+    namespace: str,
+    days: int,
+    *,
+    ready: bool = True,
+    name: str | None = None,
+    **carried: Any,
 ) -> Obj:
-    """A snapshot of backup-ns so many days old, bound to a content that nobody labelled."""
-    taken = SystemClock().now() - timedelta(days=days, minutes=5)
-    made = foreign(f"data-{days}", format_time(taken), ready=ready, **carried)
+    """A snapshot of backup-ns so many days old, bound to a content that nobody labelled. One with
+    a name of its own is a little younger than the one of its day.
+    """
+    taken = SystemClock().now() - timedelta(days=days, minutes=5 if name is None else 4)
+    made = foreign(name or f"data-{days}", format_time(taken), ready=ready, **carried)
     made["status"] |= {
-        "boundVolumeSnapshotContentName": f"{namespace}-{days}",
+        "boundVolumeSnapshotContentName": f"{namespace}-{name or days}",
         "restoreSize": "1Gi",
     }
     stored = await store(client, namespace, made)

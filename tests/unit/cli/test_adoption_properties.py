@@ -5,20 +5,25 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.property.test_retention_properties import NOW
 from tests.property.test_retention_properties import ZONES as SOME_ZONES
 from tests.unit.cli.running import FOREIGN, foreign
-from tests.unit.cli.test_preview_properties import SEARCH, WORLDS, theirs
+from tests.unit.cli.test_preview_properties import FOREIGN_TIERS, SEARCH, WORLDS, theirs
+from tests.unit.domain.series import apply
 
-from backstay.domain import adoption, labels, objects, preview, upkeep
+from backstay.domain import adoption, brakes, labels, objects, preview, upkeep
+from backstay.domain.calendar import period_of
+from backstay.domain.carriers import point_of
 from backstay.domain.objects import Obj
 from backstay.domain.points import Rules
+from backstay.domain.retention import judge
+from backstay.domain.their_retention import to_hold
 
 PLACE: Final = "shop"
 CLAIMS: Final = frozenset({"data", "logs"})
@@ -26,7 +31,8 @@ CLAIMS: Final = frozenset({"data", "logs"})
 
 def adopted(snapshots: Sequence[Obj], rules: Rules) -> list[Obj]:
     """The world after adoption, labels and annotations written as the patches say."""
-    seen = adoption.Seen("policy", FOREIGN, CLAIMS, {}, snapshots)
+    held = to_hold(snapshots, FOREIGN, rules, NOW)
+    seen = adoption.Seen("policy", FOREIGN, CLAIMS, {}, snapshots, held)
     done = copy.deepcopy(list(snapshots))
     chosen = {objects.name(s) for s in adoption.plan(seen).adopt}
     for snapshot in done:
@@ -51,28 +57,34 @@ def here(data: bytes) -> tuple[list[Obj], Rules]:
     return [s for s in found if objects.namespace(s) == PLACE], rules
 
 
-@SEARCH
-@given(WORLDS)
-def test_the_pass_after_adoption_does_what_the_preview_said(data: bytes) -> None:
-    snapshots, rules = here(data)
+def pass_does_what_was_said(snapshots: Sequence[Obj], rules: Rules) -> None:
     said = {
         line.name: line
         for line in preview.of_adopted(snapshots, rules, NOW, FOREIGN)
         if line.taken is not None
     }
+    world = of_policy(adopted(snapshots, rules))
+    held = {objects.name(s) for s in world if labels.HOLD in objects.labels(s)}
 
-    items = passed(of_policy(adopted(snapshots, rules)), rules).items
+    items = passed(world, rules).items
 
     assert {item.point.name for item in items} == set(said)
     for item in items:
         line = said[item.point.name]
         changes = dict(item.snapshot.labels) if item.snapshot else {}
+        changes |= {labels.HOLD: "true"} if item.point.name in held else {}
         ours = {k: v for k, v in changes.items() if v is not None}
         assert {adoption.renamed(k, FOREIGN): v for k, v in ours.items()} == line.set_labels
         gone = {adoption.renamed(k, FOREIGN) for k, v in changes.items() if v is None}
         assert gone == set(line.remove_labels)
         assert (item.sweep is not None and item.sweep.step == "DeleteSnapshot") == line.delete
         assert item.reasons == line.reasons
+
+
+@SEARCH
+@given(WORLDS)
+def test_the_pass_after_adoption_does_what_the_preview_said(data: bytes) -> None:
+    pass_does_what_was_said(*here(data))
 
 
 @SEARCH
@@ -84,6 +96,82 @@ def test_adopting_twice_writes_once_and_leaves_their_labels(data: bytes) -> None
     for before, after in zip(snapshots, once, strict=True):
         kept = {k: v for k, v in objects.labels(after).items() if k.startswith(FOREIGN)}
         assert kept == objects.labels(before)
+
+
+BY_HAND: Final = st.lists(
+    st.tuples(
+        st.integers(0, 40 * 24),  # hours ago
+        st.sampled_from(["", "", "own", "other", "odd"]),
+        st.sampled_from(["", "", "own", "long", "other", "odd"]),
+        st.sampled_from(["", "", "own", "other", "odd"]),
+        st.booleans(),
+    ),
+    min_size=2,
+    max_size=12,
+)
+"""Snapshots, and what a person, or the tool, wrote of each tier: its own period, maybe in the long
+form, another one's, or none's. Some are not ready."""
+
+
+def labelled(drawn: Sequence[tuple[int, str, str, str, bool]], zone: ZoneInfo) -> list[Obj]:
+    found = []
+    for i, (hours, *words, ready) in enumerate(drawn):
+        taken = NOW - timedelta(hours=hours, minutes=i)
+        extra = {}
+        for (tier, key), word in zip(FOREIGN_TIERS.items(), words, strict=True):
+            own = period_of(tier, taken, zone)
+            other = period_of(tier, taken - timedelta(days=40), zone)
+            said = {"own": own.value, "long": "".join(own.also), "other": other.value, "odd": "?"}
+            if word:
+                extra[key] = said[word]
+        found.append(foreign(f"p{i}", taken.isoformat(), ready=ready or i % 2 == 0, **extra))
+    return found
+
+
+def kept_by_the_tool(snapshots: Sequence[Obj], rules: Rules) -> set[str]:
+    """By name: what retain.sh leaves a tier label of, and mark-and-delete.sh therefore leaves."""
+    found = set()
+    for claim in CLAIMS:
+        for tier, count in (
+            ("daily", rules.daily),
+            ("weekly", rules.weekly),
+            ("monthly", rules.monthly),
+        ):
+            carriers = [
+                s
+                for s in snapshots
+                if FOREIGN + tier in objects.labels(s)
+                and objects.labels(s).get(FOREIGN + "pvc") == claim
+            ]
+            carriers.sort(key=lambda s: (str(s["status"]["creationTime"]), objects.name(s)))
+            found |= {objects.name(s) for s in carriers[::-1][:count]}
+    return found
+
+
+@SEARCH
+@given(BY_HAND, st.sampled_from(SOME_ZONES))
+def test_the_preview_also_knows_what_is_held(
+    drawn: list[tuple[int, str, str, str, bool]], zone: ZoneInfo
+) -> None:
+    pass_does_what_was_said(labelled(drawn, SOME_ZONES[0]), Rules(zone, daily=2, weekly=2))
+
+
+@settings(SEARCH, max_examples=200)
+@given(BY_HAND, st.sampled_from(SOME_ZONES), st.tuples(*[st.integers(0, 3)] * 3))
+def test_retention_marks_nothing_that_the_tool_would_keep(
+    drawn: list[tuple[int, str, str, str, bool]], zone: ZoneInfo, counts: tuple[int, int, int]
+) -> None:
+    snapshots = labelled(drawn, SOME_ZONES[0])
+    daily, weekly, monthly = counts
+    rules = Rules(zone=zone, daily=daily, weekly=weekly, monthly=monthly)
+    kept = kept_by_the_tool(snapshots, rules)
+    points = [point_of(s) for s in of_policy(adopted(snapshots, rules))]
+    for claim in CLAIMS:
+        series = [p for p in points if p.claim == claim]
+        for days in (0, 1, 40, 400):  # without the brake: none of them is left to it
+            verdicts = judge(series, rules, NOW + timedelta(days=days))
+            assert not {v.point.name for v in verdicts if brakes.marks(v)} & kept
+            series = apply(verdicts)
 
 
 @SEARCH

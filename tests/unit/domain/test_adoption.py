@@ -170,3 +170,18 @@ def test_what_was_adopted_and_what_was_not_is_told() -> None:
         "still makes snapshots with backup-ns.sh: they are adopted as they come; remove it when "
         "this policy makes its own"
     )
+
+
+def test_what_carries_labels_of_ours_by_hand_before_the_move_is_told_by_name() -> None:
+    dated, held = foreign("dated", NIGHT), foreign("held", NIGHT)
+    dated["metadata"]["labels"][labels.DELETE_AFTER] = "2026-12-01"
+    held["metadata"]["labels"][labels.HOLD] = "true"
+    others = foreign("others", NIGHT, claim="logs")
+    others["metadata"]["labels"][labels.RETAIN] = "days"
+    given = seen(dated, held, others)
+    found = plan(given)
+    assert [name(s) for s in found.adopt] == ["held"]
+    assert (
+        "1 not adopted: they carry labels backstay.dev/ of no policy (dated); take those off, all "
+        "but backstay.dev/hold"
+    ) in tell(found, given).message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import pytest
 from tests.unit.cli.running import FOREIGN, foreign
@@ -123,9 +124,9 @@ def test_jobs_that_make_snapshots_in_the_namespace_are_told_while_they_run() -> 
     assert creators(jobs, "shop") == ["CronJob shop/backup", "CronJob shop/mirrored"]
 
 
-def marked(at: datetime, *, created: bool = False, **values: Any) -> Obj:
+def marked(at: datetime, *, created: bool = False, date: str = "2026-11-24", **values: Any) -> Obj:
     """A snapshot whose date was written at that time: in its creation, or by a later write."""
-    found = foreign("old", "2026-11-15T23:32:00Z", delete_after="2026-11-24", **values)
+    found = foreign("old", "2026-11-15T23:32:00Z", delete_after=date, **values)
     fields: Obj = {"f:metadata": {"f:labels": {f"f:{FOREIGN}delete-after": {}}}}
     if created:
         fields["f:spec"] = {"f:source": {}}
@@ -159,6 +160,54 @@ def test_an_old_mark_or_one_that_is_explained_says_nothing(
     found: list[Pruner], snapshot: Obj
 ) -> None:
     assert refusal(found, [snapshot], FOREIGN, NOW) is None
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "2026-11-25",  # renewed for a day
+        "2999-01-01",
+        "2026-11-20",  # marked long ago: a hold or a note was added today
+        "2026-11-22",  # its pruner's day is over for more than 26 hours
+        "never",
+        "",
+        "0001-01-01",
+        "9999-12-31",
+    ],
+)
+def test_a_date_that_no_pruner_would_write_now_is_a_persons(date: str) -> None:
+    for zone in (ZoneInfo("Europe/Vienna"), ZoneInfo("America/New_York"), UTC):
+        assert refusal([], [marked(RAN, date=date)], FOREIGN, NOW, zone) is None
+
+
+@pytest.mark.parametrize("tier", ["daily", "weekly", "monthly"])
+def test_a_date_on_a_snapshot_that_has_a_tier_is_a_persons(tier: str) -> None:
+    values: dict[str, Any] = {tier: "w47"}
+    assert refusal([], [marked(RAN, **values)], FOREIGN, NOW) is None
+
+
+def test_the_day_of_a_mark_is_one_of_the_policys_zone() -> None:
+    # given a mark of noon in Auckland, where it is the next day already
+    at = datetime(2026, 11, 23, 23, 0, tzinfo=UTC)
+    assert refusal([], [marked(at)], FOREIGN, NOW) is None
+    assert refusal([], [marked(at)], FOREIGN, NOW, ZoneInfo("Pacific/Auckland")) is not None
+
+
+def test_a_mark_of_yesterday_stays_one_when_a_person_labels_the_snapshot_today() -> None:
+    # given a hold that was set today: the same writer as the mark, so its time is of today
+    held = marked(RAN, date="2026-11-23")
+    why = refusal([], [held], FOREIGN, NOW)
+    assert why is not None
+    assert "at 2026-11-23 23:59 UTC" in why
+    # and the pruner that wrote it explains it, whenever the person came
+    stopped = Pruner("backup-ns/pruner", True, datetime(2026, 11, 23, 10, 36, tzinfo=UTC))
+    assert refusal([stopped], [held], FOREIGN, NOW) is None
+
+
+def test_the_reason_says_how_a_person_tells_a_date_from_a_mark() -> None:
+    why = refusal([], [marked(RAN)], FOREIGN, NOW)
+    assert why is not None
+    assert f"kubectl label volumesnapshot old -n shop {FOREIGN}delete-after=YYYY-MM-DD" in why
 
 
 def test_a_pruner_that_was_stopped_before_the_mark_does_not_explain_it() -> None:

@@ -161,7 +161,7 @@ def verdict_of(line: Preview) -> str:
         return "mark"
     if "delete-after" in short_removed:
         return "unmark"
-    if short_set == {"hold"}:
+    if "hold" in short_set:
         return "hold"
     return "relabel" if short_set or short_removed else "keep"
 

@@ -92,6 +92,30 @@ def moments_from(snapshot: Obj, prefix: str, zone: tzinfo) -> dict[str, str]:
     return found if taken is None else found | {labels.TAKEN_AT: format_time(taken)}
 
 
+def as_adopted(snapshot: Obj, prefix: str, zone: tzinfo, held: frozenset[str] = frozenset()) -> Obj:
+    """Given a snapshot of the other tool, its prefix, the policy's zone and the uids of those that
+    get a hold, return it as adoption would label it, as if no labels of ours were there but a hold.
+    """
+    ours = labels_from(snapshot, prefix, zone)
+    if objects.uid(snapshot) in held:
+        ours.setdefault(labels.HOLD, "true")
+    # Once: what that tool's labels say of it must not change with what is done to them later.
+    notes = moments_from(snapshot, prefix, zone)
+    notes[labels.ADOPTED] = prefix.removesuffix("/")
+    return {
+        **snapshot,
+        "metadata": {**objects.meta(snapshot), "labels": ours, "annotations": notes},
+    }
+
+
+def is_complete(snapshot: Obj, prefix: str) -> bool:
+    """Given a snapshot and the other tool's prefix, return whether it is the tool's, and there to
+    stay.
+    """
+    going = dig(snapshot, "metadata", "deletionTimestamp")
+    return missing_label(snapshot, prefix) is None and not going
+
+
 def claim_of(snapshot: Obj, prefix: str) -> str:
     """Given a snapshot of the other tool, return the claim that it says it is of."""
     return objects.labels(snapshot).get(renamed(labels.PVC, prefix), "")
@@ -110,6 +134,8 @@ class Seen:
     """By claim: an older policy that adopts the same tool's snapshots of it."""
     snapshots: Sequence[Obj]
     """Of the namespace, with the tool's labels."""
+    held: frozenset[str] = frozenset()
+    """uids of those that the tool keeps and our rules would not: they get a hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +152,9 @@ class Plan:
     """By policy: snapshots of our claims that are or will be its."""
     of_no_claim: Mapping[str, int] = field(default_factory=dict)
     """By claim: snapshots that are nobody's, of claims that are not this policy's."""
+    unowned: Sequence[str] = ()
+    """Names of snapshots of our claims that carry labels of ours, but of no policy: a person wrote
+    them before the move, so adoption leaves the snapshot alone."""
 
     @property
     def is_idle(self) -> bool:
@@ -135,16 +164,18 @@ class Plan:
 
 def plan(seen: Seen) -> Plan:
     """Given what was seen, return what to adopt and what to tell of the rest."""
-    adopt, record, adopted = [], [], 0
+    adopt, record, unowned, adopted = [], [], [], 0
     elsewhere, of_no_claim = Counter[str](), Counter[str]()
     for snapshot in seen.snapshots:
-        if missing_label(snapshot, seen.prefix) or dig(snapshot, "metadata", "deletionTimestamp"):
+        if not is_complete(snapshot, seen.prefix):
             continue
         claim = claim_of(snapshot, seen.prefix)
         if is_ours(snapshot):
             owner = identity(snapshot, labels.POLICY)
             if owner != seen.policy:
-                elsewhere.update([owner] if owner and claim in seen.claims else [])
+                if claim in seen.claims:
+                    elsewhere.update([owner] if owner else [])
+                    unowned += [] if owner else [objects.name(snapshot)]
                 continue
             adopted += 1
             if lacks_record(snapshot):
@@ -156,7 +187,12 @@ def plan(seen: Seen) -> Plan:
         else:
             adopt.append(snapshot)
     return Plan(
-        sorted(adopt, key=_order), sorted(record, key=_order), adopted, elsewhere, of_no_claim
+        sorted(adopt, key=_order),
+        sorted(record, key=_order),
+        adopted,
+        elsewhere,
+        of_no_claim,
+        sorted(unowned),
     )
 
 
@@ -202,10 +238,8 @@ def patch_labels(snapshot: Obj, seen: Seen, zone: tzinfo) -> tuple[dict[str, str
     """Given a snapshot to adopt, return the labels and annotations that make it the policy's."""
     full = {labels.PVC: claim_of(snapshot, seen.prefix), labels.POLICY: seen.policy}
     values, notes = naming.identity_labels(full)
-    notes[labels.ADOPTED] = seen.prefix.removesuffix("/")
-    # Once: what that tool's labels say of it must not change with what is done to them later.
-    notes |= moments_from(snapshot, seen.prefix, zone)
-    return labels_from(snapshot, seen.prefix, zone) | values, notes
+    adopted = as_adopted(snapshot, seen.prefix, zone, seen.held)
+    return objects.labels(adopted) | values, objects.annotations(adopted) | notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +267,16 @@ def tell(plan: Plan, seen: Seen, creators: Sequence[str] = (), skipped: Sequence
             f"{others} not adopted: the claim is none of this policy's; name it in "
             "spec.source.claims.names of a policy"
         )
+    if plan.unowned:
+        said.append(
+            f"{len(plan.unowned)} not adopted: they carry labels {labels.PREFIX} of no policy "
+            f"({_some(plan.unowned)}); take those off, all but {labels.HOLD}"
+        )
+    if held := _held(plan, seen):
+        said.append(
+            f"{len(held)} held, as {tool} keeps them and the rules of this policy would not "
+            f"({_some(held)}): take {labels.HOLD} off those that may go"
+        )
     said += [f"not adopted: {why}" for why in skipped[:_TOLD]]
     if creators:
         said.append(
@@ -244,6 +288,23 @@ def tell(plan: Plan, seen: Seen, creators: Sequence[str] = (), skipped: Sequence
     if plan.elsewhere and not count:
         return Told(False, "AdoptedByAnother", "; ".join(said))
     return Told(True, "Adopted", "; ".join(said))
+
+
+def _held(plan: Plan, seen: Seen) -> list[str]:
+    """The names of those that get a hold here, or got one and still have it."""
+    coming = {objects.uid(s) for s in plan.adopt}
+    found = []
+    for snapshot in seen.snapshots:
+        carried, uid = objects.labels(snapshot), objects.uid(snapshot)
+        hold = carried.get(labels.HOLD, "true" if uid in coming else "false")
+        mine = uid in coming or identity(snapshot, labels.POLICY) == seen.policy
+        if uid in seen.held and mine and hold != "false":
+            found.append(objects.name(snapshot))
+    return sorted(found)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_TOLD]) + (" and more" if names[_TOLD:] else "")
 
 
 def _listed(counts: Mapping[str, int], what: str) -> str:

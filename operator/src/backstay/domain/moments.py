@@ -92,8 +92,9 @@ def _of_labels(obj: Obj, zone: tzinfo, prefix: str, made: datetime) -> datetime 
         value = carried.get(prefix + key.removeprefix(labels.PREFIX))
         if value is None:
             continue
-        # Another tool's days may be those of another zone.
-        if any(period_of(tier, made - n * _DAY, zone).is_named_by(value) for n in (0, 1)):
+        # What was not bound by hand was taken then; another tool's days may be of another zone.
+        days = (0,) if is_bound_by_hand(obj) else (0, 1)
+        if any(period_of(tier, made - n * _DAY, zone).is_named_by(value) for n in days):
             return None
         named[tier] = value
     days = (_first_day(tier, value, local_date(made, zone), zone) for tier, value in named.items())

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, tzinfo
+from datetime import datetime
 
 from backstay.domain import adoption, labels, objects, replaced, rolling_upkeep
 from backstay.domain.brakes import released_plans
@@ -20,6 +20,7 @@ from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Rules, Verdict
 from backstay.domain.shrunk import accepted_sizes
+from backstay.domain.their_retention import to_hold
 from backstay.domain.times import parse_time
 from backstay.domain.until import tiers_of
 from backstay.domain.upkeep import Seen, judged, labels_after
@@ -105,12 +106,21 @@ def of_adopted(snapshots: Sequence[Obj], rules: Rules, now: datetime, prefix: st
 
     Only those with the tool's `retain` and `pvc` labels are judged.
     """
+    snapshots = [_with_uid(snapshot) for snapshot in snapshots]
+    held = to_hold(snapshots, prefix, rules, now)
+    already = {
+        objects.uid(s)
+        for s in snapshots
+        if labels.HOLD in adoption.labels_from(s, prefix, rules.zone)
+    }
 
     def of_verdict(snapshot: Obj, verdict: Verdict) -> Preview:
         line = _of_labels(snapshot, verdict)
+        hold = {labels.HOLD: "true"} if objects.uid(snapshot) in held - already else {}
+        changed = {**line.set_labels, **hold}
         return replace(
             line,
-            set_labels={adoption.renamed(k, prefix): v for k, v in line.set_labels.items()},
+            set_labels={adoption.renamed(k, prefix): v for k, v in changed.items()},
             remove_labels=tuple(adoption.renamed(k, prefix) for k in line.remove_labels),
         )
 
@@ -122,7 +132,7 @@ def of_adopted(snapshots: Sequence[Obj], rules: Rules, now: datetime, prefix: st
             lines.append(_untouched(snapshot, reason, adoption.claim_of(snapshot, prefix)))
         else:
             lines.append(None)
-            taken_over.append(_adopted(snapshot, prefix, rules.zone))
+            taken_over.append(adoption.as_adopted(snapshot, prefix, rules.zone, held))
     seen = Seen(
         now=now,
         rules=rules,
@@ -206,14 +216,3 @@ def _untouched(snapshot: Obj, reason: str, claim: str) -> Preview:
     return Preview(
         objects.namespace(snapshot), objects.name(snapshot), claim=claim, reasons=(reason,)
     )
-
-
-def _adopted(snapshot: Obj, prefix: str, zone: tzinfo) -> Obj:
-    """The snapshot as adoption would label it, as if no labels of ours were there."""
-    ours = adoption.labels_from(snapshot, prefix, zone)
-    notes = adoption.moments_from(snapshot, prefix, zone)
-    notes[labels.ADOPTED] = prefix.removesuffix("/")
-    return {
-        **snapshot,
-        "metadata": {**objects.meta(snapshot), "labels": ours, "annotations": notes},
-    }

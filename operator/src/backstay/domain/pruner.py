@@ -5,9 +5,12 @@ CronJob `pruner` (label app=pruner) of namespace backup-ns; nothing says that an
 those names, so whatever looks like it counts. A pruner that is seen in vain costs a person one
 look at the condition, one that is overlooked deletes snapshots that a policy keeps.
 
-A pruner that is no CronJob of this cluster is known by its marks: it writes delete-after onto a
-calendar snapshot after that was made, which managedFields tell with the time. A mark explains
-itself when a CronJob that is suspended by now has run since then.
+A pruner that is no CronJob of this cluster is known by its marks: on a calendar snapshot without
+a tier label it writes the day of its run as delete-after. So any other date is a person's, and
+the date itself is when the mark was written, to the day. managedFields only bound it from above:
+they tell when the same writer (kubectl, for the pruner and for people) last changed any label, so
+alone they would take a hold or a note that was added today for a mark of today. A mark explains
+itself when a CronJob that is suspended by now has run on its day or since.
 
 Invariant: suspended means stopped only when no Job of it is active.
 """
@@ -17,11 +20,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Final
 
 from backstay.domain import labels, objects
 from backstay.domain.adoption import renamed
+from backstay.domain.calendar import parse_date
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.times import parse_time
@@ -31,11 +35,15 @@ MARK_MEMORY: Final = timedelta(hours=26)
 """A daily pruner has marked something within it, or has nothing to mark."""
 RUN_LENGTH: Final = timedelta(hours=1)
 """activeDeadlineSeconds of its Job: a mark comes at most so long after the Job's start."""
+_FAR: Final = timedelta(days=3)
+"""More than any zone and MARK_MEMORY together."""
 
 _SCRIPTS: Final = re.compile(
     r"(?<![\w.-])(?:retain|mark-and-delete)\.sh\b"
     r"|\b(?:applyRetentionPolicy|deleteAfterMark|deleteAfterSweep)\b"
 )
+_TIERS: Final = (labels.DAILY, labels.WEEKLY, labels.MONTHLY)
+"""A snapshot with one of them is none that it marks."""
 _IMAGE: Final = re.compile(rf"(?:^|/){TOOL}(?:[:@]|$)")
 
 
@@ -77,10 +85,14 @@ def creators(cronjobs: Sequence[Obj], namespace: str) -> list[str]:
 
 
 def refusal(
-    found: Sequence[Pruner], snapshots: Sequence[Obj], prefix: str, now: datetime
+    found: Sequence[Pruner],
+    snapshots: Sequence[Obj],
+    prefix: str,
+    now: datetime,
+    zone: tzinfo = UTC,
 ) -> str | None:
-    """Given the pruners, the tool's snapshots of a namespace, its prefix and now (aware), return
-    why nothing may be adopted, naming the remedy; None if nothing prunes.
+    """Given the pruners, the tool's snapshots of a namespace, its prefix, now (aware) and the zone
+    of its dates, return why nothing may be adopted, naming the remedy; None if nothing prunes.
     """
     running = sorted(p.name for p in found if not p.stopped)
     if running:
@@ -93,15 +105,19 @@ def refusal(
         )
     known = max((p.last_run for p in found if p.last_run is not None), default=None)
     for snapshot in sorted(snapshots, key=objects.name):
-        at = _marked_later(snapshot, prefix)
-        if at is None or now - at > MARK_MEMORY:
+        mark = _mark(snapshot, prefix, zone)
+        if mark is None or now - mark.latest > MARK_MEMORY:
             continue
-        if known is None or at > known + RUN_LENGTH:
-            until = at + MARK_MEMORY
+        if known is None or mark.earliest > known + RUN_LENGTH:
+            at, until = mark.latest, mark.latest + MARK_MEMORY
+            key = renamed(labels.DELETE_AFTER, prefix)
             return (
-                f"a pruner that is no CronJob of this cluster marked snapshot "
+                "a pruner that is no CronJob of this cluster marked snapshot "
                 f"{objects.name(snapshot)} at {at:%Y-%m-%d %H:%M} UTC: stop it; the snapshots are "
-                f"adopted after {until:%Y-%m-%d %H:%M} UTC if nothing is marked until then"
+                f"adopted after {until:%Y-%m-%d %H:%M} UTC if nothing is marked until then. If a "
+                "person wrote that date, write another one: kubectl label volumesnapshot "
+                f"{objects.name(snapshot)} -n {objects.namespace(snapshot)} {key}=YYYY-MM-DD "
+                "--overwrite"
             )
     return None
 
@@ -147,16 +163,38 @@ def _last_run(job: Obj) -> datetime | None:
     return max((t for t in map(_time, times) if t is not None), default=None)
 
 
-def _marked_later(snapshot: Obj, prefix: str) -> datetime | None:
-    """When delete-after was written onto a calendar snapshot by another write than its creation."""
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """When a pruner wrote a mark, as far as that can be known. In UTC."""
+
+    earliest: datetime
+    latest: datetime
+
+
+def _mark(snapshot: Obj, prefix: str, zone: tzinfo) -> _Mark | None:
+    """The mark of a pruner on a snapshot; None if it has none, or its date is a person's."""
     carried = objects.labels(snapshot)
-    if carried.get(renamed(labels.RETAIN, prefix)) != labels.Retain.DAILY_WEEKLY_MONTHLY:
+    day = parse_date(carried.get(renamed(labels.DELETE_AFTER, prefix), ""))
+    written = _last_write(snapshot, renamed(labels.DELETE_AFTER, prefix))
+    calendar = carried.get(renamed(labels.RETAIN, prefix)) == labels.Retain.DAILY_WEEKLY_MONTHLY
+    tiered = any(renamed(key, prefix) in carried for key in _TIERS)
+    if day is None or written is None or not calendar or tiered:
         return None
-    key = f"f:{renamed(labels.DELETE_AFTER, prefix)}"
+    if abs(day - written.date()) > _FAR:
+        return None  # Not of a pruner's run, or of one that is long over.
+    begin = datetime.combine(day, time(), zone).astimezone(UTC)
+    if begin > written:
+        return None  # A day that was still to come.
+    end = datetime.combine(day, time.max, zone).astimezone(UTC)
+    return _Mark(begin, min(written, end))
+
+
+def _last_write(snapshot: Obj, label: str) -> datetime | None:
+    """When the last writer of a label, other than who made the snapshot, last wrote anything."""
     times = [
         _time(entry.get("time"))
         for entry in dig(snapshot, "metadata", "managedFields", default=[])
-        if key in dig(entry, "fieldsV1", "f:metadata", "f:labels", default={})
+        if f"f:{label}" in dig(entry, "fieldsV1", "f:metadata", "f:labels", default={})
         and dig(entry, "fieldsV1", "f:spec") is None
     ]
     return max((t for t in times if t is not None), default=None)

@@ -7,6 +7,7 @@ what is left undone here is raised.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import tzinfo
 
@@ -14,12 +15,14 @@ from backstay.api.common import changed, with_condition
 from backstay.api.policy import ClaimSource, PolicySpec
 from backstay.builders.snapshot import metadata_patch
 from backstay.domain import adoption, labels, naming, objects, pruner, rebuild
+from backstay.domain.carriers import rules_of
 from backstay.domain.clock import Clock
 from backstay.domain.errors import BackstayError, Conflict, DataError, Fatal, Transient, UserError
 from backstay.domain.moments import created
 from backstay.domain.objects import Obj, dig
 from backstay.domain.record import ClaimRecord, Record, build_record
 from backstay.domain.sourcing import selector_text
+from backstay.domain.their_retention import to_hold
 from backstay.kube.client import Client
 from backstay.kube.resources import (
     BACKUP_POLICY,
@@ -57,7 +60,7 @@ class Adopter:
         seen = await self._gather(policy, spec, f"{spec.adopt.label_prefix}/")
         cronjobs = await self._cronjobs(policy)
         found = pruner.pruners(cronjobs)
-        why = pruner.refusal(found, seen.snapshots, seen.prefix, self._clock.now())
+        why = pruner.refusal(found, seen.snapshots, seen.prefix, self._clock.now(), zone)
         if why is not None:
             return await self._tell(policy, adoption.Told(False, "PrunerRunning", why))
         plan = adoption.plan(seen)
@@ -80,12 +83,17 @@ class Adopter:
         snapshots = await self._client.list(VOLUME_SNAPSHOT, namespace, labels=wanted)
         claims = await self._claims(namespace, spec)
         fresh = {adoption.claim_of(s, prefix) for s in snapshots if not adoption.is_ours(s)}
+        # In a thread, as the pass plans: it is pure, and may take long for many years.
+        held = await asyncio.to_thread(
+            to_hold, snapshots, prefix, rules_of(spec), self._clock.now()
+        )
         return adoption.Seen(
             policy=objects.name(policy),
             prefix=prefix,
             claims=claims,
             rivals=await self._rivals(policy, spec) if fresh & claims else {},
             snapshots=snapshots,
+            held=held,
         )
 
     async def _claims(self, namespace: str, spec: PolicySpec) -> frozenset[str]:
