@@ -35,7 +35,7 @@ def test_a_point_is_made_at_the_operators_time_where_the_nodes_cannot_be(
     point = in_memory.point("r1")
     assert began <= point.moment <= now()
     assert point.stamp == point.taken.strftime("%Y-%m-%dT%H%M%SZ")
-    assert point.clock.startswith(f"the clock of the node says {clock[:10]}")
+    assert point.clock.startswith(f"the clock of node worker-1 says {clock[:10]}")
     assert result["point"]["clock"] == point.clock
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,46 @@ def test_a_point_says_which_directory_it_is_of_and_a_claims_what_the_operator_sa
 
     assert in_memory.point("r1").source == identity(in_memory.source)
     assert in_memory.point("r2").source == ("claim:uid-1", "volume:pv-1")
+
+
+def test_files_of_another_disk_are_compared_though_inodes_and_times_are_the_same(
+    tmp_path: Path, in_memory: Place
+) -> None:
+    """As images that are made with fixed times, or cloned, have them."""
+    images = [tmp_path / name for name in ("one.img", "other.img")]
+    at = tmp_path / "at"
+    at.mkdir()
+    subprocess.run(["truncate", "-s", "64M", images[0]], check=True)
+    subprocess.run(["mkfs.ext4", "-q", "-O", "^metadata_csum", images[0]], check=True)
+    place = replace(in_memory, source=at / "data")
+    with mounted(images[0], at):
+        (at / "data").mkdir()
+        (at / "data/same").write_text("x" * 4096)
+        (at / "data/other").write_text("first " * 1000)
+        (at / "data/link").symlink_to("same")
+        place.copy("r1")
+    images[1].write_bytes(images[0].read_bytes().replace(b"first " * 500, b"second" * 500))
+    subprocess.run(["e2fsck", "-fp", images[1]], check=False, capture_output=True)
+    subprocess.run(["tune2fs", "-U", "random", images[1]], check=True, capture_output=True)
+    with mounted(images[1], at):
+        place.copy("r2")
+        stats = place.copy("r3")
+
+    assert place.data("r2").joinpath("other").read_text() == "second" * 1000
+    assert os.path.samefile(place.data("r1") / "same", place.data("r2") / "same")
+    assert place.point("r1").source != place.point("r2").source
+    assert stats["reason"] == "Unchanged"
+
+
+def test_a_source_that_has_shrunk_says_whether_it_is_another_one(in_memory: Place) -> None:
+    for name in "abcdef":
+        (in_memory.source / name).write_text(name)
+    in_memory.copy("r1")
+    in_memory.source.rename(in_memory.source.with_name("away"))
+    in_memory.source.mkdir()
+    (in_memory.source / "a").write_text("a")
+
+    outcome = in_memory.agent("copy", in_memory.copy_task("r2"))
+
+    assert (outcome.code, outcome.reason) == (3, "SourceShrunk")
+    assert "another disk or directory" in outcome.result["message"]

@@ -87,7 +87,7 @@ class _Copy:
 
     def _go_on_from(self, base: Base | None, source: int, destination: int) -> dict[str, Any]:
         difference = self._walk(source, destination, base)
-        check_size(self.task, difference.totals, self.points.newest_of_a_run)
+        self._check_size(difference.totals)
         if base is not None and not difference.scan.changed:
             return self._publish_unchanged(base)
         # Here, because an unchanged source is walked in a second, and imports take time.
@@ -112,15 +112,26 @@ class _Copy:
         if newest is None:
             return None
         try:
-            return Base(newest.tree, Manifest.load(self.folder.manifest(newest.tree)))
+            manifest = Manifest.load(self.folder.manifest(newest.tree))
         except Damaged:
             return None
+        return Base(newest.tree, manifest, self._is_strange(newest))
+
+    def _is_strange(self, point: RollingPoint) -> bool:
+        """Whether a point is known to be of another source than there is now."""
+        ours = self.identity_of_source
+        return bool(ours and point.source) and not {*ours} & {*point.source}
+
+    def _check_size(self, totals: Totals) -> None:
+        newest = self.points.newest_of_a_run
+        strange = newest is not None and self._is_strange(newest)
+        check_size(self.task, totals, newest, strange=strange)
 
     def _walk(self, source: int, destination: int, base: Base | None) -> Difference:
         there = os.fstat(destination)
         walk = Walk(
             source=source,
-            known=base.manifest.digests if base else {},
+            known=base.manifest.digests if base and not base.strange else {},
             excluded=compile_excludes(self.task.exclude),
             forbidden=(there.st_dev, there.st_ino),
         )
@@ -134,12 +145,17 @@ class _Copy:
 
     def _point_of_built(self, totals: Totals) -> RollingPoint:
         # Again: a copy may take hours, in which a source can lose what the walk saw.
-        check_size(self.task, totals, self.points.newest_of_a_run)
+        self._check_size(totals)
         return self._point(self.task.run, totals)
 
     def _point(self, tree: str, totals: Totals) -> RollingPoint:
         before = self.points.newest
-        made = made_at(self.now, self.task.expected, before.moment if before else None)
+        made = made_at(
+            os.environ.get("NODE_NAME", self.task.series.holder),
+            self.now,
+            self.task.expected,
+            before.moment if before else None,
+        )
         taken = made.moment.astimezone(UTC).replace(microsecond=0)
         while (self.folder.points / f"{taken.strftime(STAMP_FORMAT)}.json").exists():
             taken += timedelta(seconds=1)

@@ -47,6 +47,10 @@ HELD_BY_HOOKS: Final = PREFIX + "hooks"
 
 ACCEPT_SIZE: Final = PREFIX + "accept-size"
 """On a policy: CLAIM@TIME, separated by commas: how small dumps are from then on is right."""
+ACCEPT_CLAIM: Final = PREFIX + "accept-claim"
+"""On a policy: CLAIM@UID, separated by commas: the claim of that uid goes on the one before it."""
+ACCEPT_SOURCE: Final = PREFIX + "accept-source"
+"""On a policy: hashes, separated by commas, of directories that go on those before; or `any`."""
 RESTORE_REQUEST: Final = PREFIX + "restore-request"
 """uid of the RestoreRequest that made a claim, or the copy of what was there before."""
 

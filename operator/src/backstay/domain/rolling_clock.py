@@ -38,9 +38,9 @@ class Made:
     clock: str = ""
 
 
-def made_at(said: datetime, expected: Expected | None, newest: datetime | None) -> Made:
-    """Given what a node's clock says, when the operator expects the Job to run (None: nobody says)
-    and when the newest point was made, return when this one is made.
+def made_at(node: str, said: datetime, expected: Expected | None, newest: datetime | None) -> Made:
+    """Given a node's name, what its clock says, when the operator expects the Job to run (None:
+    nobody says) and when the newest point was made, return when this one is made.
 
     The node is believed where it can be right; else the operator, unless the newest point proves
     that its clock is behind, too, while the node's is not.
@@ -48,7 +48,7 @@ def made_at(said: datetime, expected: Expected | None, newest: datetime | None) 
     if expected is None or expected.after - SLACK <= said <= expected.before + SLACK:
         return Made(said)
     told = (
-        f"the clock of the node says {_short(said)}; by the operator's the copy is made between "
+        f"the clock of node {node} says {_short(said)}; by the operator's the copy is made between "
         f"{_short(expected.after)} and {_short(expected.before)}"
     )
     behind = newest is not None and expected.after + SLACK < newest <= said + SLACK

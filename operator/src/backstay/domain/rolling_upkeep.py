@@ -1,6 +1,6 @@
 """The pass over a policy's rolling copies: what is to be changed at their destinations, and when.
 
-Retention is the one of snapshots (`retention.judge` and its brakes) over the points as the Backups
+Retention is the one of snapshots (`rolling_judging`, and the brakes) over the points as the Backups
 mirror them. What it wants is carried out by Jobs, one at a time per series, in which the agent
 compares versions under its lock: a point that is not as it was seen is left alone, and listed.
 
@@ -20,14 +20,23 @@ from backstay.api.backup import BackupStatus
 from backstay.api.common import Condition
 from backstay.api.policy import SHOWN_MAX
 from backstay.api.rolling import CopiesStatus
-from backstay.domain import brakes, labels, objects, records
+from backstay.domain import brakes, labels, objects, records, rolling_incarnations
 from backstay.domain.agent_result import AgentResult
 from backstay.domain.brakes import Brake, Held, brake_marks, with_brake, withhold
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point, Rules, Verdict
 from backstay.domain.records import Run
-from backstay.domain.retention import judge
 from backstay.domain.rolling import RollingPoint
+from backstay.domain.rolling_incarnations import Replaced
+from backstay.domain.rolling_judging import (
+    Copy,
+    Groups,
+    clock_trouble,
+    grouped,
+    hold_back,
+    judge_copies,
+    replaced,
+)
 from backstay.domain.rolling_results import as_gone
 from backstay.domain.rolling_series import Kept, Shown
 from backstay.domain.rolling_tasks import POINTS_MAX, Change
@@ -66,6 +75,10 @@ class Seen:
     looks: Mapping[str, CopiesStatus] = field(default_factory=dict)
     """By series: what the policy's status says of earlier looks."""
     rebuilt_at: datetime | None = None
+    accepted: frozenset[str] = frozenset()
+    """Words of a person: sources that go on the ones before."""
+    named: frozenset[str] = frozenset()
+    """The Backups that RestoreRequests name which have not begun yet."""
 
 
 class Verb(StrEnum):
@@ -128,9 +141,11 @@ def plan(seen: Seen) -> Plan:
     for number, kept in enumerate(seen.kept):
         verdicts, stopped = judged(seen, kept)
         held += [stopped] if stopped else []
+        apart = _grouped(seen, kept).names_without_rules
         for shown, verdict in zip(kept.shown, verdicts, strict=True):
             after = _after(shown.point, verdict)
-            text = until(after, seen.rules, seen.now, last=verdict.last)
+            rules = seen.rules if after.name not in apart else None
+            text = until(after, rules, seen.now, last=verdict.last)
             told[shown.entry.artifact or ""] = after, text
         if seen.policy is not None and number >= SHOWN_MAX:
             continue  # Without a place to note that it was listed, it would be for ever.
@@ -153,14 +168,33 @@ def judged(seen: Seen, kept: Kept) -> tuple[list[Verdict], Held | None]:
     """Given what was read and one series, return a verdict for each of its points, and what a
     brake holds back.
     """
-    points = [_as_it_counts(shown, seen) for shown in kept.shown]
-    verdicts = judge(points, seen.rules, seen.now)
+    copies = _copies(seen, kept)
+    found = judge_copies(_grouped(seen, kept), seen.rules, seen.now)
+    verdicts = [found[c.point.name] for c in copies]
     if (lost := _missing(kept)) is not None:
         why = f"nothing is changed: {lost.marks} of {lost.size} copies were not found"
         return [Verdict(v.point, reasons=(why,), last=v.last) for v in verdicts], None
     if seen.clock is not None:
         verdicts = [withhold(v, seen.clock.message) for v in verdicts]
+    if trouble := clock_trouble(copies, seen.now):
+        verdicts = [hold_back(v, trouble) for v in verdicts]
     return brake_marks(verdicts, seen.released)
+
+
+def _copies(seen: Seen, kept: Kept) -> list[Copy]:
+    return [
+        Copy(
+            point=_as_it_counts(shown, seen),
+            status=shown.copy,
+            good_since=shown.good_since or seen.now,
+            named=shown.run.name in seen.named,
+        )
+        for shown in kept.shown
+    ]
+
+
+def _grouped(seen: Seen, kept: Kept) -> Groups:
+    return grouped(_copies(seen, kept), kept.series, seen.accepted, seen.now)
 
 
 def _give_up(seen: Seen) -> tuple[Seen, dict[str, BackupStatus]]:
@@ -301,13 +335,42 @@ def _conditions(seen: Seen, held: Sequence[Held]) -> tuple[Condition, ...] | Non
     generation = int(dig(seen.policy, "metadata", "generation", default=0))
     told = seen.conditions
     lost = [found for found in map(_missing, seen.kept) if found is not None]
+    other = [r for kept in seen.kept if (r := _replaced(seen, kept)) is not None]
+    stopped = seen.clock or _clock(seen) or brakes.mass_mark(held, *place)
     for kind, brake, otherwise in (
-        (brakes.CONDITION, seen.clock or brakes.mass_mark(held, *place), brakes.NOT_HELD),
+        (brakes.CONDITION, stopped, brakes.NOT_HELD),
         (ROT, _rot(seen), NO_ROT),
         (brakes.MISSING, brakes.missing_copies(lost, *place), brakes.NONE_MISSING),
+        (
+            rolling_incarnations.CLAIM_REPLACED,
+            rolling_incarnations.told(other, seen.accepted, *place, claims=True),
+            rolling_incarnations.AS_BEFORE,
+        ),
+        (
+            rolling_incarnations.SOURCE_REPLACED,
+            rolling_incarnations.told(other, seen.accepted, *place, claims=False),
+            rolling_incarnations.AS_BEFORE,
+        ),
     ):
         told = with_brake(told, kind, brake, otherwise, generation=generation, now=seen.now)
     return told if told != seen.conditions else None
+
+
+def _replaced(seen: Seen, kept: Kept) -> Replaced | None:
+    return replaced(_grouped(seen, kept), kept.series, kept.copy.series, seen.accepted)
+
+
+def _clock(seen: Seen) -> Brake | None:
+    """Which node's clock is off, by what copies say."""
+    found = [(kept, clock_trouble(_copies(seen, kept), seen.now)) for kept in seen.kept]
+    told = [f"{kept.copy.series}: {why}" for kept, why in found if why]
+    if not told:
+        return None
+    return Brake(
+        brakes.CLOCK_SKEW,
+        f"{'; '.join(told)}"[:3072] + "; copies go on being made, and nothing of those directories "
+        "is marked or swept until one is made with the clock right: set the time of that node",
+    )
 
 
 def _rot(seen: Seen) -> Brake | None:
