@@ -149,6 +149,18 @@ def test_a_point_without_its_manifest_is_listed_as_lost(in_memory: Place) -> Non
     assert json.loads(line)["lost"] is True
 
 
+def test_a_run_whose_tree_is_gone_is_made_again(in_memory: Place) -> None:
+    (in_memory.source / "a").write_text("1")
+    in_memory.copy("r1")
+    (in_memory.folder.trees / "r1").rename(in_memory.folder.trees / ".elsewhere")
+
+    first = in_memory.copy("r1")
+    again = in_memory.copy("r1")
+
+    assert (first["reason"], again["reason"]) == ("Copied", "AlreadyPublished")
+    assert again["point"]["stamp"] == first["point"]["stamp"]
+
+
 @pytest.mark.parametrize("field", ["after", "before"])
 def test_an_expected_time_that_is_none_is_named(in_memory: Place, field: str) -> None:
     task = in_memory.copy_task("r1", expected={**expected(), field: "soon"})

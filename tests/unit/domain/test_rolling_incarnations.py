@@ -58,7 +58,10 @@ def test_two_sources_that_share_one_word_are_the_same() -> None:
     other = words_of_claim("uid-2", "pv-2")
     assert current([(1, first), (2, again)]) == [True, True]
     assert current([(1, first), (2, other)]) == [False, True]
-    assert words_of_claim("uid-1", "") == ("claim:uid-1",)
+    restored = words_of_claim("uid-3", "pv-3", continues="uid-1")
+    assert current([(1, first), (2, restored)]) == [True, True]
+    assert words_of_claim("uid-1") == ("claim:uid-1",)
+    assert accepting(CLAIM, restored) == "data@uid-3"
 
 
 @given(histories, st.randoms(use_true_random=False))

@@ -42,7 +42,7 @@ def copy(task: CopyTask, now: datetime) -> dict[str, Any]:
         points = finish(folder)
         reclaim(folder, task.limits.processes)
         done = points.by_run(task.run)
-        if done is not None:
+        if done is not None and (folder.trees / done.tree).exists():
             return answer("AlreadyPublished", f"{done.stamp} is that run's point", point=done)
         return _Copy(task, now, identity, folder, points).run()
 

@@ -35,7 +35,7 @@ class Points:
         return next((p for p in self.found if p.stamp == stamp), None)
 
     def by_run(self, run: str) -> RollingPoint | None:
-        return next((p for p in self.found if p.run == run), None)
+        return next((p for p in reversed(self.found) if p.run == run), None)
 
     @property
     def newest(self) -> RollingPoint | None:

@@ -21,7 +21,8 @@ from backstay.domain.rolling import Series
 
 CLAIM_REPLACED: Final = "ClaimReplaced"
 SOURCE_REPLACED: Final = "SourceReplaced"
-AS_BEFORE: Final = Brake("AsBefore", "every source is the one that was copied before")
+SAME_CLAIMS: Final = Brake("SameClaims", "every claim is the one that its points are of")
+SAME_SOURCES: Final = Brake("SameSources", "every directory is the one that its copies are of")
 ANY: Final = "any"
 """Accepts every directory that was replaced, now and later."""
 _CLAIM: Final = "claim:"
@@ -44,11 +45,13 @@ class Replaced:
     word: str
 
 
-def words_of_claim(uid: str, volume: str) -> Words:
-    """Given a claim's uid and its volume ("" is none), return what copies of it say: a claim that
-    is made anew for the same volume has the same data.
+def words_of_claim(uid: str, volume: str = "", continues: str = "") -> Words:
+    """Given a claim's uid, its volume and the uid of the claim whose data a restore of ours brought
+    into it ("" is none), return what copies of it say: it has the data of the same volume, and of
+    that claim.
     """
-    return (f"{_CLAIM}{uid}", *([f"volume:{volume}"] if volume else []))
+    more = (f"volume:{volume}" if volume else "", f"{_CLAIM}{continues}" if continues else "")
+    return (f"{_CLAIM}{uid}", *filter(None, more))
 
 
 def current(points: Sequence[tuple[Any, Words]], continues: Collection[Words] = ()) -> list[bool]:

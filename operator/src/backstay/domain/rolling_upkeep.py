@@ -17,16 +17,17 @@ from enum import StrEnum
 from typing import Final
 
 from backstay.api.backup import BackupStatus
-from backstay.api.common import Condition
+from backstay.api.common import Condition, changed
 from backstay.api.policy import SHOWN_MAX
 from backstay.api.rolling import CopiesStatus
-from backstay.domain import brakes, labels, objects, records, rolling_incarnations
+from backstay.domain import brakes, labels, records
 from backstay.domain.agent_result import AgentResult
-from backstay.domain.brakes import Brake, Held, brake_marks, with_brake, withhold
-from backstay.domain.objects import Obj, dig
+from backstay.domain.brakes import Brake, Held, brake_marks, withhold
+from backstay.domain.objects import Obj
 from backstay.domain.points import Point, Rules, Verdict
 from backstay.domain.records import Run
 from backstay.domain.rolling import RollingPoint
+from backstay.domain.rolling_conditions import Facts, conditions_of
 from backstay.domain.rolling_incarnations import Replaced
 from backstay.domain.rolling_judging import (
     Copy,
@@ -45,11 +46,9 @@ from backstay.domain.until import until
 
 RHYTHM: Final = timedelta(hours=24)
 """Between two looks at a destination, and between two parts of a scrub."""
-ROT: Final = "Rot"
 _FINDINGS: Final = frozenset({"Rotten", "Changed"})
 NO_MARKER: Final = "DestinationNotInitialised"
 """The agent's word for a destination without a marker."""
-NO_ROT: Final = Brake("NoneFound", "every file of the copies that was read again is unchanged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +167,8 @@ def judged(seen: Seen, kept: Kept) -> tuple[list[Verdict], Held | None]:
     """Given what was read and one series, return a verdict for each of its points, and what a
     brake holds back.
     """
-    copies = _copies(seen, kept)
-    found = judge_copies(_grouped(seen, kept), seen.rules, seen.now)
+    copies, groups = _copies(seen, kept), _grouped(seen, kept)
+    found = judge_copies(groups, seen.rules, seen.now)
     verdicts = [found[c.point.name] for c in copies]
     if (lost := _missing(kept)) is not None:
         why = f"nothing is changed: {lost.marks} of {lost.size} copies were not found"
@@ -178,7 +177,20 @@ def judged(seen: Seen, kept: Kept) -> tuple[list[Verdict], Held | None]:
         verdicts = [withhold(v, seen.clock.message) for v in verdicts]
     if trouble := clock_trouble(copies, seen.now):
         verdicts = [hold_back(v, trouble) for v in verdicts]
-    return brake_marks(verdicts, seen.released)
+    return _braked(verdicts, groups, seen.released)
+
+
+def _braked(
+    verdicts: Sequence[Verdict], groups: Groups, released: frozenset[str]
+) -> tuple[list[Verdict], Held | None]:
+    """What the brakes let through: a third of the copies that count is no larger for those that are
+    set apart.
+    """
+    counted = {c.point.name for c in groups.counted}
+    inside, stopped = brake_marks([v for v in verdicts if v.point.name in counted], released)
+    beside, also = brake_marks([v for v in verdicts if v.point.name not in counted], released)
+    found = {v.point.name: v for v in (*inside, *beside)}
+    return [found[v.point.name] for v in verdicts], stopped or also
 
 
 def _copies(seen: Seen, kept: Kept) -> list[Copy]:
@@ -249,7 +261,7 @@ def _chore(seen: Seen, kept: Kept, verdicts: Sequence[Verdict]) -> Chore | None:
     """What is next for one series; labels before removals, both before what has time."""
     if kept.series.key in seen.copying:
         return None
-    look = seen.looks.get(kept.copy.series, CopiesStatus(series=kept.copy.series))
+    look = _past(seen.looks.get(kept.copy.series), kept, seen.now)
     if seen.policy is not None and (first := _list_first(seen, kept, look)) is not None:
         return first
     pairs = [
@@ -272,6 +284,19 @@ def _chore(seen: Seen, kept: Kept, verdicts: Sequence[Verdict]) -> Chore | None:
     if kept.rolling.scrub.days and _is_due(look.scrubbed_at, seen.now):
         return Chore(kept, Verb.SCRUB, occasion=today)
     return None
+
+
+def _past(look: CopiesStatus | None, kept: Kept, now: datetime) -> CopiesStatus:
+    """What was seen of a series. A look in the future is none: our clock was ahead then, and there
+    would be no other for as long as it was.
+    """
+    look = look or CopiesStatus(series=kept.copy.series)
+    ahead = now + brakes.CLOCK_SLACK
+    if look.listed_at is not None and look.listed_at > ahead:
+        look = changed(look, listed_at=None)
+    if look.scrubbed_at is not None and look.scrubbed_at > ahead:
+        look = changed(look, scrubbed_at=None)
+    return look
 
 
 def _list_first(seen: Seen, kept: Kept, look: CopiesStatus) -> Chore | None:
@@ -297,7 +322,8 @@ def _is_unknown(seen: Seen, look: CopiesStatus) -> bool:
     """Whether the points of a series were never listed, or are to be recorded anew."""
     if look.listed_at is None:
         return True
-    return seen.rebuilt_at is not None and look.listed_at < seen.rebuilt_at
+    # One of the future was asked for while our clock was ahead, and would never be over.
+    return seen.rebuilt_at is not None and look.listed_at < seen.rebuilt_at <= seen.now
 
 
 def _is_due(at: datetime | None, now: datetime) -> bool:
@@ -328,31 +354,18 @@ def _change(shown: Shown, verdict: Verdict) -> Change:
 
 
 def _conditions(seen: Seen, held: Sequence[Held]) -> tuple[Condition, ...] | None:
-    """What the policy is to say of brakes, rot and missing copies; None where it does."""
+    """What the policy is to say; None where it does."""
     if seen.policy is None:
         return None
-    place = objects.namespace(seen.policy), objects.name(seen.policy)
-    generation = int(dig(seen.policy, "metadata", "generation", default=0))
-    told = seen.conditions
-    lost = [found for found in map(_missing, seen.kept) if found is not None]
-    other = [r for kept in seen.kept if (r := _replaced(seen, kept)) is not None]
-    stopped = seen.clock or _clock(seen) or brakes.mass_mark(held, *place)
-    for kind, brake, otherwise in (
-        (brakes.CONDITION, stopped, brakes.NOT_HELD),
-        (ROT, _rot(seen), NO_ROT),
-        (brakes.MISSING, brakes.missing_copies(lost, *place), brakes.NONE_MISSING),
-        (
-            rolling_incarnations.CLAIM_REPLACED,
-            rolling_incarnations.told(other, seen.accepted, *place, claims=True),
-            rolling_incarnations.AS_BEFORE,
-        ),
-        (
-            rolling_incarnations.SOURCE_REPLACED,
-            rolling_incarnations.told(other, seen.accepted, *place, claims=False),
-            rolling_incarnations.AS_BEFORE,
-        ),
-    ):
-        told = with_brake(told, kind, brake, otherwise, generation=generation, now=seen.now)
+    facts = Facts(
+        stopped=seen.clock or _clock(seen),
+        held=held,
+        rotten=[look for look in seen.looks.values() if look.rot],
+        lost=[found for found in map(_missing, seen.kept) if found is not None],
+        replaced=[r for kept in seen.kept if (r := _replaced(seen, kept)) is not None],
+        accepted=seen.accepted,
+    )
+    told = conditions_of(seen.policy, seen.conditions, facts, seen.now)
     return told if told != seen.conditions else None
 
 
@@ -371,11 +384,3 @@ def _clock(seen: Seen) -> Brake | None:
         f"{'; '.join(told)}"[:3072] + "; copies go on being made, and nothing of those directories "
         "is marked or swept until one is made with the clock right: set the time of that node",
     )
-
-
-def _rot(seen: Seen) -> Brake | None:
-    rotten = [look for look in seen.looks.values() if look.rot]
-    if not rotten:
-        return None
-    told = "; ".join(f"{look.series}: {look.rot_message}" for look in rotten)
-    return Brake("RotFound", f"files of the copies are not as they were copied: {told}"[:4096])

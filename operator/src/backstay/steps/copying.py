@@ -28,6 +28,7 @@ from backstay.domain.run_rolling import current
 from backstay.domain.run_status import plan_of
 from backstay.domain.sights import CopySeen
 from backstay.domain.subject import parse_subject
+from backstay.domain.times import parse_time
 from backstay.kube.client import Client
 from backstay.kube.resources import (
     BACKUP,
@@ -230,17 +231,20 @@ class Copying:
             annotations={labels.RUN: objects.uid(backup)},
             record=_record(spec, status, objects.uid(home)),
             rules=await self._rules(objects.namespace(backup), spec.policy),
-            expected=self._expected(status),
+            expected=self._expected(backup, status),
             identity=await self._identity(series),
             allow_shrunken=objects.annotations(backup).get(labels.ALLOW_SHRUNKEN) == "true",
         )
 
-    def _expected(self, status: BackupStatus) -> Expected:
-        """When the copy that is next can run, by the API server's clock."""
+    def _expected(self, backup: Obj, status: BackupStatus) -> Expected:
+        """When the copy that is next can run, by the API server's clock: not before its Backup was
+        created, whatever our own clock said when it was asked for.
+        """
         entry, settings = current(status), _rolling(status)
         if entry is None or entry.requested_at is None:
             raise ValueError("no copy was asked for")
-        asked = self.server_time(entry.requested_at)
+        created = parse_time(str(dig(backup, "metadata", "creationTimestamp")))
+        asked = max(self.server_time(entry.requested_at), created)
         return Expected(asked, asked + settings.start_timeout + settings.max_duration)
 
     def server_time(self, ours: datetime) -> datetime:
@@ -254,7 +258,11 @@ class Copying:
         claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, series.holder, series.namespace)
         if claim is None:
             return ()  # Its Job will not start.
-        return words_of_claim(objects.uid(claim), dig(claim, "spec", "volumeName", default=""))
+        return words_of_claim(
+            objects.uid(claim),
+            str(dig(claim, "spec", "volumeName", default="")),
+            objects.annotations(claim).get(labels.CONTINUES, ""),
+        )
 
     async def _rules(self, namespace: str, policy: str) -> Rules | None:
         """Retention as it stands now; None where the policy cannot be read: the next pass that can
