@@ -19,8 +19,12 @@ def now() -> datetime:
 
 
 def expected() -> dict[str, Any]:
-    after = now()
-    return {"after": after.isoformat(), "before": (after + timedelta(days=1)).isoformat()}
+    return times(now())
+
+
+def times(after: datetime) -> dict[str, Any]:
+    ends = {"after": timedelta(0), "before": timedelta(hours=2), "until": timedelta(days=1)}
+    return {key: (after + late).isoformat() for key, late in ends.items()}
 
 
 @pytest.mark.parametrize("clock", [AHEAD, BEHIND])
@@ -42,9 +46,8 @@ def test_a_point_is_made_at_the_operators_time_where_the_nodes_cannot_be(
 def test_a_clock_that_is_right_is_believed_and_not_named(in_memory: Place) -> None:
     (in_memory.source / "a").write_text("1")
     after = now() - timedelta(hours=1)
-    times = {"after": after.isoformat(), "before": (after + timedelta(days=1)).isoformat()}
 
-    in_memory.copy("r1", expected=times)
+    in_memory.copy("r1", expected=times(after))
 
     point = in_memory.point("r1")
     assert point.moment > after + timedelta(minutes=59)
@@ -161,7 +164,7 @@ def test_a_run_whose_tree_is_gone_is_made_again(in_memory: Place) -> None:
     assert again["point"]["stamp"] == first["point"]["stamp"]
 
 
-@pytest.mark.parametrize("field", ["after", "before"])
+@pytest.mark.parametrize("field", ["after", "before", "until"])
 def test_an_expected_time_that_is_none_is_named(in_memory: Place, field: str) -> None:
     task = in_memory.copy_task("r1", expected={**expected(), field: "soon"})
     outcome = in_memory.agent("copy", task)

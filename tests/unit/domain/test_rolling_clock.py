@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from backstay.domain.rolling_clock import Expected, believed, made_at
 
 ASKED = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-EXPECTED = Expected(ASKED, ASKED + timedelta(hours=24))
+EXPECTED = Expected(ASKED, ASKED + timedelta(hours=4), ASKED + timedelta(hours=24))
 DAY = timedelta(days=1)
 YEAR = timedelta(days=365)
 moments = st.datetimes(min_value=datetime(1971, 1, 1), max_value=datetime(2100, 1, 1)).map(  # noqa: DTZ001
@@ -24,6 +24,7 @@ moments = st.datetimes(min_value=datetime(1971, 1, 1), max_value=datetime(2100, 
     [
         (ASKED + timedelta(hours=3), ASKED - DAY, ASKED + timedelta(hours=3)),
         (ASKED - timedelta(seconds=50), None, ASKED - timedelta(seconds=50)),
+        (ASKED + timedelta(hours=13), ASKED - DAY, ASKED),  # a later Pod, or a clock ahead
         (ASKED + 5 * YEAR, ASKED - DAY, ASKED),  # the node is ahead
         (ASKED - 30 * YEAR, ASKED - DAY, ASKED),  # the node is behind
         (ASKED - 30 * YEAR, None, ASKED),
@@ -46,7 +47,7 @@ def test_a_clock_is_believed_where_the_others_allow_it(
 def test_no_node_alone_makes_a_time_that_nobody_else_knows_of(
     said: datetime, asked: datetime, newest: datetime | None
 ) -> None:
-    expected = Expected(asked, asked + DAY)
+    expected = Expected(asked, asked + DAY / 2, asked + DAY)
     made = made_at("n1", said, expected, newest)
 
     near = asked - timedelta(seconds=60) <= made.moment <= asked + DAY + timedelta(seconds=60)

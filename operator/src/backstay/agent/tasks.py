@@ -181,7 +181,7 @@ def expected(task: Fields) -> Expected | None:
     if not task.has("expected"):
         return None
     times = task.child("expected")
-    return Expected(_time(times, "after"), _time(times, "before"))
+    return Expected(*(_time(times, key) for key in ("after", "before", "until")))
 
 
 def _time(task: Fields, key: str) -> datetime:

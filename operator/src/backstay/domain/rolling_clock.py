@@ -1,9 +1,10 @@
 """When a copy was made: what its node's clock says, against what others know.
 
 A node whose clock is ahead would make a point that stays the newest for years, one whose clock is
-behind a point that looks long outdated. So the operator says with each Job between which times it
-can run, and a clock that says another time is not believed. Invariants: a clock that is not
-believed is named in the point; no copy is refused because of a clock.
+behind a point that looks long outdated. So the operator says with each Job when it asked for it,
+until when its first Pod starts, and until when the last can. A clock is believed only between the
+first two: later Pods are rare, and what they copy is dated a little too early then. Invariants: a
+clock that says what cannot be is named in the point; no copy is refused because of a clock.
 """
 
 from __future__ import annotations
@@ -24,10 +25,14 @@ LONGEST_WAIT: Final = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Between which times a Job can run, by the operator's word. Both aware."""
+    """When a Job runs, by the operator's word. All aware."""
 
     after: datetime
+    """When it was asked for."""
     before: datetime
+    """When its first Pod has started, or is given up."""
+    until: datetime
+    """When all its Pods have ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +52,11 @@ def made_at(node: str, said: datetime, expected: Expected | None, newest: dateti
     """
     if expected is None or expected.after - SLACK <= said <= expected.before + SLACK:
         return Made(said)
+    if expected.before < said <= expected.until + SLACK:
+        return Made(expected.after)
     told = (
         f"the clock of node {node} says {_short(said)}; by the operator's the copy is made between "
-        f"{_short(expected.after)} and {_short(expected.before)}"
+        f"{_short(expected.after)} and {_short(expected.until)}"
     )
     behind = newest is not None and expected.after + SLACK < newest <= said + SLACK
     return Made(said if behind else expected.after, told)

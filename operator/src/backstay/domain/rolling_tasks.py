@@ -172,7 +172,8 @@ def rules_json(rules: Rules) -> dict[str, Any]:
 
 def expected_json(expected: Expected) -> dict[str, str]:
     """Given when a Job is expected to run, return it as the agent reads it."""
-    return {"after": expected.after.isoformat(), "before": expected.before.isoformat()}
+    times = {"after": expected.after, "before": expected.before, "until": expected.until}
+    return {key: at.isoformat() for key, at in times.items()}
 
 
 def in_bytes(text: str | None) -> int:

@@ -237,7 +237,7 @@ class Copying:
         )
 
     def _expected(self, backup: Obj, status: BackupStatus) -> Expected:
-        """When the copy that is next can run, by the API server's clock: not before its Backup was
+        """When the copy that is next runs, by the API server's clock: not before its Backup was
         created, whatever our own clock said when it was asked for.
         """
         entry, settings = current(status), _rolling(status)
@@ -245,7 +245,8 @@ class Copying:
             raise ValueError("no copy was asked for")
         created = parse_time(str(dig(backup, "metadata", "creationTimestamp")))
         asked = max(self.server_time(entry.requested_at), created)
-        return Expected(asked, asked + settings.start_timeout + settings.max_duration)
+        started = asked + settings.start_timeout
+        return Expected(asked, started, started + settings.max_duration)
 
     def server_time(self, ours: datetime) -> datetime:
         """Given a time by our clock, return it by the API server's, as far as that is known."""

@@ -37,6 +37,8 @@ from backstay.steps.status import write_status
 Request: TypeAlias = Subject[RestoreSpec, RestoreStatus]
 
 DEADLINE: Final = timedelta(hours=24)
+STARTS_WITHIN: Final = timedelta(minutes=10)
+"""How late the clock of its node may be believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class CopyRestores:
             return
         days = wanted.in_place.keep_days if wanted.in_place is not None else None
         now = self._copying.server_time(self._clock.now())
-        expected = Expected(now, now + DEADLINE)
+        expected = Expected(now, now + STARTS_WITHIN, now + DEADLINE)
         safety = _safety(request, plan.site, days, expected) if days is not None else None
         step = rolling_tasks.restore(plan.site, plan.point.stamp, plan.target, wanted.paths, safety)
         await self._jobs.start(
