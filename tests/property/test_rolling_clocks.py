@@ -152,6 +152,19 @@ def test_wrong_clocks_other_disks_and_restores_take_nothing_away(history: list[D
 
 
 @settings(deadline=None, max_examples=50)
+@given(st.lists(st.builds(Day, offs), min_size=1), st.integers(1, 12))
+def test_what_was_not_marked_when_the_source_was_replaced_stays(
+    before: list[Day], more: int
+) -> None:
+    disk, _ = lived(before)
+    unmarked = {p.run for p in disk.points if labels.MARKED_AT not in p.annotations}
+
+    disk, _ = lived([*before, *[Day(timedelta(0), source="new")] * more])
+
+    assert unmarked <= disk.runs
+
+
+@settings(deadline=None, max_examples=50)
 @given(days.filter(bool))
 def test_every_copy_is_dated_on_its_own_day_and_the_last_made_is_the_newest(
     history: list[Day],
