@@ -141,6 +141,14 @@ def test_a_copy_of_the_future_counts_in_nothing_and_stays() -> None:
     assert "still to come" in clock_trouble([*copies, ahead], NOW)
 
 
+def test_the_copy_that_was_made_last_stays_also_where_its_date_is_older() -> None:
+    """Or the agent, which goes by the order of making, would be asked again and again."""
+    copies = [copy(n, n * DAY) for n in range(1, 5)]
+    dated = copy(9, 9 * DAY, labels=OLD)
+    assert going(verdicts([*copies, dated])) == {4}
+    assert going(verdicts([*copies, copy(9, 9 * DAY)])) == {4}
+
+
 def test_the_clock_of_the_last_copy_counts_and_is_over_with_the_next() -> None:
     off = copy(2, DAY, clock="the clock of node n1 says 2031")
     assert clock_trouble([copy(1, 2 * DAY), off], NOW) == off.status.clock
