@@ -39,6 +39,11 @@ async def test_the_next_copy_takes_the_tier_over_and_the_dated_one_is_pruned(wor
     old.write_text(json.dumps(edited))
     await world.relist()
 
+    # Whatever its date, it is good for less than a day.
+    assert list(world.points().values()) == [old, new]
+    await world.age(first)
+    await world.relist()
+
     assert list(world.points().values()) == [new]
     assert await world.client.find(BACKUP, objects.name(first), world.namespace) is None
     kept = await world.get(BACKUP, objects.name(second))

@@ -28,6 +28,8 @@ class Node:
         self.name = name
         self.ran: list[Obj] = []
         """Jobs that were run here."""
+        self.clock = ""
+        """What its clock says, in faketime's words; "" is the time."""
         self._client = client
         self._claims = claims
 
@@ -62,15 +64,21 @@ class Node:
         spec = dig(job, "spec", "template", "spec")
         sources = {v["name"]: self._folder(job, v) for v in spec["volumes"]}
         places = {m["mountPath"]: _place(sources, m) for m in container["volumeMounts"]}
-        env = {e["name"]: e["value"] for e in container["env"]}
+        env = {e["name"]: e["value"] for e in container["env"] if "value" in e}
         task: dict[str, Any] = json.loads(env["BACKSTAY_TASK"])
         for part, key in PATHS:
             if part in task:
                 task[part][key] = str(places[task[part][key]])
         process = await asyncio.create_subprocess_exec(
+            *(["faketime", self.clock] if self.clock else []),
             sys.executable,
             *container["command"][1:],
-            env={**os.environ, "BACKSTAY_TASK": json.dumps(task), "PYTHONPATH": "operator/src"},
+            env={
+                **os.environ,
+                "BACKSTAY_TASK": json.dumps(task),
+                "NODE_NAME": self.name,
+                "PYTHONPATH": "operator/src",
+            },
             stdout=asyncio.subprocess.PIPE,
         )
         out, _ = await process.communicate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from datetime import timedelta
@@ -13,7 +14,7 @@ from tests.support.node import Node, NodeClient
 from backstay.api.common import format_time
 from backstay.domain import objects
 from backstay.domain.errors import Conflict, Transient
-from backstay.domain.objects import Obj
+from backstay.domain.objects import Obj, dig
 from backstay.engine.queue import Key
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.events import EventPoster
@@ -137,6 +138,34 @@ class World:
         """The points at the destination, by stamp."""
         found = (self.backup / self.namespace / policy).glob("*/points/[0-9]*.json")
         return {path.stem: path for path in sorted(found)}
+
+    async def age(self, backup: Obj, days: int = 2) -> None:
+        """Let days pass since a copy was made; whoever calls it has the series listed."""
+        name = objects.name(backup)
+        found = await self.get(BACKUP, name)
+        path = self.points()[found["status"]["points"][0]["rolling"]["stamp"]]
+        raw = json.loads(path.read_text())
+        past = SystemClock().now().replace(microsecond=0) - timedelta(days=days)
+        path.write_text(json.dumps(raw | {"taken": past.isoformat()}))
+        body = {
+            "metadata": {"resourceVersion": objects.version(found)},
+            "status": {"completedAt": format_time(past)},
+        }
+        await self.client.patch(BACKUP, name, self.namespace, body, subresource="status")
+
+    async def condition(self, kind: str, name: str = "uploads") -> Obj:
+        """A condition of the policy; where there is none, one that says False."""
+        policy = await self.get(BACKUP_POLICY, name)
+        conditions = dig(policy, "status", "conditions", default=[])
+        none: Obj = {"status": "False", "reason": "", "message": ""}
+        return next((c for c in conditions if c["type"] == kind), none)
+
+    async def annotate(self, key: str, value: str) -> None:
+        """Annotate the policy as kubectl does, and let everything follow."""
+        policy = await self.get(BACKUP_POLICY, "uploads")
+        metadata = {"resourceVersion": objects.version(policy), "annotations": {key: value}}
+        await self.client.patch(BACKUP_POLICY, "uploads", self.namespace, {"metadata": metadata})
+        await self.settle(keys.copies(self.namespace, "uploads"))
 
     async def patch_policy(self, name: str = "uploads", **body: Any) -> None:
         """Change a policy, and let everything follow."""

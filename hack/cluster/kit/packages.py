@@ -53,6 +53,7 @@ ROLLING = (
     Package("xfsprogs", "mkfs.xfs"),
     Package("btrfs-progs", "mkfs.btrfs"),
     Package("mount", "losetup"),
+    Package("faketime", "faketime"),
 )
 VENV = Package("python3-venv", paths=[Path(os.__file__).parent / "ensurepip" / "__main__.py"])
 

@@ -66,10 +66,13 @@ class Place:
         source = {"root": str(self.source.parent), "path": self.source.name}
         return {**self.task(run=run, source=source, labels=KEEP), **more}
 
-    def agent(self, verb: str, task: dict[str, Any]) -> Outcome:
-        """Given a verb and a task, run the command and return what it answered."""
+    def agent(self, verb: str, task: dict[str, Any], clock: str = "") -> Outcome:
+        """Given a verb, a task and what the node's clock says (faketime's words, "" is the time),
+        run the command and return what it answered.
+        """
+        told = ["faketime", clock] if clock else []
         done = subprocess.run(
-            [sys.executable, "-m", "backstay.agent", verb],
+            [*told, sys.executable, "-m", "backstay.agent", verb],
             env={
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": str(ROOT / "operator/src"),
@@ -91,7 +94,11 @@ class Place:
         """Given a run, copy; insist that it works, and that the tree is what rsync and the
         manifest say.
         """
-        outcome = self.agent("copy", self.copy_task(run, **more))
+        return self.copy_at("", run, **more)
+
+    def copy_at(self, clock: str, run: str, **more: Any) -> dict[str, Any]:
+        """Given what the node's clock says, copy as above."""
+        outcome = self.agent("copy", self.copy_task(run, **more), clock)
         assert outcome.code == 0, outcome
         return outcome.result
 

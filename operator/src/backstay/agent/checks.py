@@ -36,14 +36,19 @@ def check_source(task: CopyTask, source: int, destination: int) -> None:
         )
 
 
-def check_size(task: CopyTask, totals: Totals, newest: RollingPoint | None) -> None:
-    """Given what the source has and the newest point, raise UserError if it has lost too much."""
+def check_size(
+    task: CopyTask, totals: Totals, newest: RollingPoint | None, *, strange: bool = False
+) -> None:
+    """Given what the source has, the newest point, and whether that is of another source, raise
+    UserError if it has lost too much.
+    """
+    other = " (another disk or directory than that of the newest point)" if strange else ""
     if task.allow_shrink:
         return
     if totals.entries == 0:
         raise UserError(
             "SourceEmpty",
-            f"spec.source: it is empty, as when its disk is not mounted; {_ALL_THE_SAME}",
+            f"spec.source{other}: it is empty, as when its disk is not mounted; {_ALL_THE_SAME}",
         )
     if newest is None:
         return
@@ -54,7 +59,7 @@ def check_size(task: CopyTask, totals: Totals, newest: RollingPoint | None) -> N
         if is_now * 100 < was * task.shrink_percent:
             raise UserError(
                 "SourceShrunk",
-                f"spec.source: it has {is_now} {word}, the newest point {was}; under"
+                f"spec.source{other}: it has {is_now} {word}, the newest point {was}; under"
                 f" spec.rolling.minimumPercent ({task.shrink_percent}) nothing is copied;"
                 f" {_ALL_THE_SAME}",
             )

@@ -15,18 +15,20 @@ from typing import Any
 from backstay.agent.checks import check_size, check_source
 from backstay.agent.difference import Base, Difference, compare
 from backstay.agent.exclude import compile_excludes
+from backstay.agent.identity import identity_of
 from backstay.agent.layout import Folder, locked, make_folder
 from backstay.agent.listing import Totals
 from backstay.agent.manifest import Damaged, Manifest
 from backstay.agent.paths import DIRECTORY, open_allowed
 from backstay.agent.results import answer
 from backstay.agent.scan import Walk, scan
-from backstay.agent.store import Points, finish, write_point
+from backstay.agent.store import Points, finish, is_whole, write_point
 from backstay.agent.tasks import CopyTask
 from backstay.agent.trash import reclaim
 from backstay.domain import labels
 from backstay.domain.retention import tiers_for_new
 from backstay.domain.rolling import STAMP_FORMAT, RollingPoint, point_of, point_uid
+from backstay.domain.rolling_clock import made_at
 
 
 def copy(task: CopyTask, now: datetime) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def copy(task: CopyTask, now: datetime) -> dict[str, Any]:
         points = finish(folder)
         reclaim(folder, task.limits.processes)
         done = points.by_run(task.run)
-        if done is not None:
+        if done is not None and (folder.trees / done.tree).exists():
             return answer("AlreadyPublished", f"{done.stamp} is that run's point", point=done)
         return _Copy(task, now, identity, folder, points).run()
 
@@ -52,12 +54,16 @@ class _Copy:
     identity: str
     folder: Folder
     points: Points
+    identity_of_source: tuple[str, ...] = ()
 
     def run(self) -> dict[str, Any]:
         source = open_allowed(self.task.root, self.task.path, "spec.source")
         destination = os.open(self.task.where.path, DIRECTORY)
         try:
             check_source(self.task, source, destination)
+            self.identity_of_source = self.task.identity
+            if self.task.series.kind == "hostPath" and not self.task.identity:
+                self.identity_of_source = identity_of(source)
             ways = self._ways()
             while True:
                 try:
@@ -81,7 +87,7 @@ class _Copy:
 
     def _go_on_from(self, base: Base | None, source: int, destination: int) -> dict[str, Any]:
         difference = self._walk(source, destination, base)
-        check_size(self.task, difference.totals, self.points.newest_of_a_run)
+        self._check_size(difference.totals)
         if base is not None and not difference.scan.changed:
             return self._publish_unchanged(base)
         # Here, because an unchanged source is walked in a second, and imports take time.
@@ -98,20 +104,34 @@ class _Copy:
         return told
 
     def _base(self) -> Base | None:
-        """The newest point's tree; None where there is none or its manifest is damaged."""
-        newest = self.points.newest
-        if newest is None or not self.folder.data(newest.tree).is_dir():
+        """The tree of the point that was made last and has one; None where there is none or its
+        manifest is damaged.
+        """
+        whole = (p for p in reversed(self.points.found) if is_whole(self.folder, p))
+        newest = next(whole, None)
+        if newest is None:
             return None
         try:
-            return Base(newest.tree, Manifest.load(self.folder.manifest(newest.tree)))
+            manifest = Manifest.load(self.folder.manifest(newest.tree))
         except Damaged:
             return None
+        return Base(newest.tree, manifest, self._is_strange(newest))
+
+    def _is_strange(self, point: RollingPoint) -> bool:
+        """Whether a point is known to be of another source than there is now."""
+        ours = self.identity_of_source
+        return bool(ours and point.source) and not {*ours} & {*point.source}
+
+    def _check_size(self, totals: Totals) -> None:
+        newest = self.points.newest_of_a_run
+        strange = newest is not None and self._is_strange(newest)
+        check_size(self.task, totals, newest, strange=strange)
 
     def _walk(self, source: int, destination: int, base: Base | None) -> Difference:
         there = os.fstat(destination)
         walk = Walk(
             source=source,
-            known=base.manifest.digests if base else {},
+            known=base.manifest.digests if base and not base.strange else {},
             excluded=compile_excludes(self.task.exclude),
             forbidden=(there.st_dev, there.st_ino),
         )
@@ -125,11 +145,18 @@ class _Copy:
 
     def _point_of_built(self, totals: Totals) -> RollingPoint:
         # Again: a copy may take hours, in which a source can lose what the walk saw.
-        check_size(self.task, totals, self.points.newest_of_a_run)
+        self._check_size(totals)
         return self._point(self.task.run, totals)
 
     def _point(self, tree: str, totals: Totals) -> RollingPoint:
-        taken = self.now.astimezone(UTC).replace(microsecond=0)
+        before = self.points.newest
+        made = made_at(
+            os.environ.get("NODE_NAME", self.task.series.holder),
+            self.now,
+            self.task.expected,
+            before.moment if before else None,
+        )
+        taken = made.moment.astimezone(UTC).replace(microsecond=0)
         while (self.folder.points / f"{taken.strftime(STAMP_FORMAT)}.json").exists():
             taken += timedelta(seconds=1)
         stamp = taken.strftime(STAMP_FORMAT)
@@ -146,9 +173,12 @@ class _Copy:
             files=totals.files,
             size=totals.bytes,
             record=self.task.record,
+            seq=before.seq + 1 if before else 1,
+            source=self.identity_of_source,
+            clock=made.clock,
         )
         # As for snapshots: good and its tiers are one write.
         known = [point_of(p) for p in self.points.found]
-        tiers = tiers_for_new(known, point_of(point), self.task.rules, self.now)
+        tiers = tiers_for_new(known, point_of(point), self.task.rules, made.moment)
         good = {**point.labels, **tiers, labels.RESULT: labels.Result.GOOD.value}
         return replace(point, labels={key: str(value) for key, value in good.items()})

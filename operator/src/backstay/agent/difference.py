@@ -16,6 +16,8 @@ class Base:
 
     run: str
     manifest: Manifest
+    strange: bool = False
+    """It is of another disk or directory, whose inode numbers and times prove nothing here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ LOCK: Final = ".backstay.lock"
 FORMAT: Final = 1
 PARTIAL: Final = ".partial-"
 TRASH: Final = ".trash-"
+FIRST_PART: Final = "0000"
+"""The name of a manifest's first part, which every manifest has."""
 _SPARE: Final = ".spare-"
 
 

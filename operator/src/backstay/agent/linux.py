@@ -21,6 +21,12 @@ _FS_IOC_FSSETXATTR: Final = 0x401C5820
 _BTRFS_SNAP_CREATE: Final = 0x50009401
 _BTRFS_SUBVOL_CREATE: Final = 0x5000940E
 _BTRFS_SNAP_DESTROY: Final = 0x5000940F
+_XFS_IOC_FSGEOMETRY_V1: Final = 0x80705864
+_XFS_GEOMETRY: Final = struct.Struct("64x16s32x")
+_AT_EMPTY_PATH: Final = 0x1000
+_STATX_BTIME: Final = 0x800
+_STATX: Final = struct.Struct("I76xqI164x")
+"""Of 256 bytes: the mask of what was answered, and when the inode was made."""
 _VOLUME_ARGS: Final = struct.Struct("q4088s")
 _XATTR_FLAGS: Final = struct.Struct("IIIII8s")
 _COWEXTSIZE_FLAG: Final = 0x00010000
@@ -89,6 +95,29 @@ def write_small_extents(fd: int) -> None:
     except OSError as error:
         if error.errno not in {*_CANNOT, errno.EPERM}:
             raise
+
+
+def xfs_uuid(fd: int) -> str:
+    """Given anything open on XFS, return its file system's UUID in hex, "" if it does not say."""
+    try:
+        found = fcntl.ioctl(fd, _XFS_IOC_FSGEOMETRY_V1, bytes(_XFS_GEOMETRY.size))
+    except OSError as error:
+        if error.errno in _CANNOT:
+            return ""
+        raise
+    uuid: bytes = _XFS_GEOMETRY.unpack(found)[0]
+    return uuid.hex()
+
+
+def birth_of(fd: int) -> int:
+    """Given anything open, return when its inode was made, in nanoseconds since 1970; 0 where that
+    is not known.
+    """
+    found = ctypes.create_string_buffer(_STATX.size)
+    if _libc.statx(fd, b"", _AT_EMPTY_PATH, _STATX_BTIME, found) != 0:
+        return 0
+    mask, seconds, nanoseconds = _STATX.unpack(found.raw)
+    return seconds * 10**9 + nanoseconds if mask & _STATX_BTIME else 0
 
 
 def make_subvolume(parent: int, name: str) -> bool:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from backstay.agent.layout import FIRST_PART
 from backstay.agent.listing import DIGEST_SIZE, Listing, Totals
 from backstay.domain.errors import DataError
 
@@ -143,7 +144,7 @@ def save(folder: Path, base: Manifest | None, changes: Changes) -> None:
     whole = Changes(
         {**digests, **changes.digests}, {**blocks, **changes.blocks}, (), changes.header
     )
-    _write(folder / "0000", whole)
+    _write(folder / FIRST_PART, whole)
 
 
 def _is_too_long(base: Manifest, changes: Changes) -> bool:

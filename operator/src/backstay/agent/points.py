@@ -19,6 +19,7 @@ from backstay.agent.store import (
     decide_removal,
     finish,
     finish_removals,
+    is_whole,
     read_point,
     read_points,
     write_point,
@@ -73,7 +74,7 @@ def prune(task: PointsTask, tell: Tell) -> None:
     with locked(task.where, exclusive=True):
         points = finish(task.folder)
         before = list(points.found)
-        newest = newest_good(points.found)
+        newest = newest_good([p for p in points.found if is_whole(task.folder, p)])
         outcomes = [_prune_one(task.folder, points, newest, change) for change in task.changes]
         if any(outcome["outcome"] == "done" for outcome in outcomes):
             flush(task.folder.points)
@@ -153,7 +154,9 @@ def list_points(where: Where, series: Series | None) -> Iterator[dict[str, Any]]
                     damaged.append(f"{folder.path}/{point.stamp}: it is of another series")
                     continue
                 count += 1
-                yield point_json(point, record=True)
+                # Without its tree it is no backup, but a person must hear of it.
+                lost = {} if is_whole(folder, point) else {"lost": True}
+                yield {**point_json(point, record=True), **lost}
     if damaged:
         shown = "; ".join(damaged[:5])
         raise DataError(f"{len(damaged)} points cannot be read, {count} can: {shown}")

@@ -76,6 +76,7 @@ class RestoreTask:
             annotations=task.child("safety").labels("annotations"),
             allow_shrink=True,
             limits=found.limits,
+            expected=tasks.expected(task.child("safety")),
         )
         return replace(found, safety=safety)
 

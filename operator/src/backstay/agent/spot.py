@@ -31,6 +31,8 @@ class Plan:
     """Directories to be linked as they are, and how many entries they have; none `onto`."""
     spare: frozenset[bytes] = frozenset()
     """Directories that `new` has from a pruned tree; none where it is made anew, or `onto`."""
+    strange: bool = False
+    """`old` is of another source: what is linked from it has been compared."""
     processes: int = 2
 
     def now(self, path: bytes) -> Listing:
@@ -53,6 +55,7 @@ class Spot:
     reused: bool
     """`new` may have entries of a pruned tree, and what it hands down to new ones."""
     pace: Pace
+    strange: bool = False
 
     @property
     def source(self) -> int:
@@ -68,7 +71,9 @@ class Spot:
         at = self.before.find(name)
         if at is None:
             return None
-        return self.before.known(at)
+        one, extra, note = self.before.known(at)
+        # No inode has this ctime: it is taken for one that was moved, and compared by content.
+        return (one._replace(ctime=-1) if self.strange else one), extra, note
 
 
 @contextmanager
@@ -80,8 +85,18 @@ def at_work(plan: Plan, path: bytes, source: Descent) -> Iterator[Spot]:
     try:
         if plan.old is not None and before is not None:
             old = _opened(plan.old, path)
-        reused = bool(plan.spare)
-        yield Spot(path, source, new, old, plan.now(path), before, plan.onto, reused, plan.pace)
+        yield Spot(
+            path=path,
+            descent=source,
+            new=new,
+            old=old,
+            now=plan.now(path),
+            before=before,
+            onto=plan.onto,
+            reused=bool(plan.spare),
+            pace=plan.pace,
+            strange=plan.strange,
+        )
     finally:
         os.close(new)
         if old is not None:

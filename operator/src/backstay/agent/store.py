@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 from bisect import insort
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from backstay.agent.layout import PARTIAL, TRASH, Folder, flush, write_durably
-from backstay.domain import labels
+from backstay.agent.layout import FIRST_PART, PARTIAL, TRASH, Folder, flush, write_durably
 from backstay.domain.errors import DataError
 from backstay.domain.rolling import RUN, STAMP, RollingPoint
 
@@ -27,7 +27,7 @@ class Points:
     """What the points folder has."""
 
     found: list[RollingPoint] = field(default_factory=list)
-    """Ordered by stamp."""
+    """In the order of making."""
     damaged: list[str] = field(default_factory=list)
     """Files that should be points and cannot be read, with why."""
 
@@ -35,7 +35,7 @@ class Points:
         return next((p for p in self.found if p.stamp == stamp), None)
 
     def by_run(self, run: str) -> RollingPoint | None:
-        return next((p for p in self.found if p.run == run), None)
+        return next((p for p in reversed(self.found) if p.run == run), None)
 
     @property
     def newest(self) -> RollingPoint | None:
@@ -44,8 +44,7 @@ class Points:
     @property
     def newest_of_a_run(self) -> RollingPoint | None:
         """What a restore in place kept has what the policy excludes as well."""
-        runs = (p for p in reversed(self.found) if labels.RESTORE_REQUEST not in p.annotations)
-        return next(runs, None)
+        return next((p for p in reversed(self.found) if p.is_real), None)
 
 
 def read_points(folder: Folder) -> Points:
@@ -60,7 +59,18 @@ def read_points(folder: Folder) -> Points:
             points.found.append(_read(path))
         except (DataError, OSError) as error:
             points.damaged.append(f"{path.name}: {error}")
+    points.found.sort(key=_order)
     return points
+
+
+def _order(point: RollingPoint) -> tuple[int, datetime, str]:
+    return point.order
+
+
+def is_whole(folder: Folder, point: RollingPoint) -> bool:
+    """Given a series' folder and a point, return whether its tree and its manifest are there."""
+    tree = point.tree
+    return folder.data(tree).is_dir() and (folder.manifest(tree) / FIRST_PART).is_file()
 
 
 def read_point(folder: Folder, stamp: str) -> RollingPoint | None:
@@ -189,7 +199,7 @@ def _publish_lost(folder: Folder, points: Points) -> None:
         point = staged_point(tree)
         if points.by_stamp(point.stamp) is None:
             write_point(folder, point)
-            insort(points.found, point, key=lambda p: p.stamp)
+            insort(points.found, point, key=_order)
 
 
 def _unlink_lost(folder: Folder, points: Points) -> None:

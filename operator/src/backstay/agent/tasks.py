@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from backstay.domain.calendar import load_zone
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.points import Rules
 from backstay.domain.rolling import RUN, STAMP, Series
+from backstay.domain.rolling_clock import Expected
+from backstay.domain.times import parse_time
 
 T = TypeVar("T")
 RECORD_LIMIT = 8 * 1024
@@ -139,6 +141,10 @@ class CopyTask:
     keep_bytes: int = 0
     keep_inodes: int = 0
     limits: Limits = Limits()
+    expected: Expected | None = None
+    """When the operator expects it to run; None: nobody says."""
+    identity: tuple[str, ...] = ()
+    """What the source is. () of a node's directory: the agent looks; of a claim: unknown."""
 
     @classmethod
     def read(cls, task: Fields) -> CopyTask:
@@ -163,7 +169,26 @@ class CopyTask:
             keep_bytes=free.number("bytes", 0),
             keep_inodes=free.number("inodes", 0),
             limits=limits_of(task),
+            expected=expected(task),
+            identity=source.texts("identity"),
         )
+
+
+def expected(task: Fields) -> Expected | None:
+    """Given a task, return when it is expected to run, None if it does not say. Raise DataError
+    naming the field that is no time.
+    """
+    if not task.has("expected"):
+        return None
+    times = task.child("expected")
+    return Expected(*(_time(times, key) for key in ("after", "before", "until")))
+
+
+def _time(task: Fields, key: str) -> datetime:
+    try:
+        return parse_time(task.text(key))
+    except DataError as error:
+        raise task.fail(key, error.message) from error
 
 
 def series_of(task: Fields) -> Series:

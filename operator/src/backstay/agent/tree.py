@@ -120,6 +120,7 @@ def _plan(
         before=before,
         unchanged=unchanged,
         spare=spare,
+        strange=base is not None and base.strange,
         pace=Pace(task.limits.bandwidth),
         processes=_processes(task, new),
     )

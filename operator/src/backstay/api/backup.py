@@ -105,6 +105,7 @@ class BackupSpec(Model):
 TierName = Annotated[str, Field(max_length=16)]
 PoolName = Annotated[str, Field(max_length=NAME_MAX + 16)]
 LabelText = Annotated[str, Field(max_length=253)]
+SourceText = Annotated[str, Field(max_length=200)]
 NoteText = Annotated[str, Field(max_length=1024)]
 POSITION_MAX: Final = 1024
 """Characters of a dump's position. A longer one is left out, and stands beside the dump only."""
@@ -278,6 +279,20 @@ class CopyStatus(Model):
         max_length=128,
     )
     tree: str = Field(default="", description="The tree that it names.", max_length=256)
+    seq: int = Field(
+        default=0, ge=0, description="Its number in the order of making at its destination."
+    )
+    source: tuple[SourceText, ...] = Field(
+        default=(),
+        description="What its source was. A copy that shares none of these with the one before "
+        "is of another disk, directory or claim.",
+        max_length=8,
+    )
+    clock: str | None = Field(
+        default=None,
+        description="What was wrong with the clock of the node that made it.",
+        max_length=512,
+    )
     labels: dict[str, LabelText] = Field(
         default_factory=dict, description="Its labels as they were seen last.", max_length=64
     )

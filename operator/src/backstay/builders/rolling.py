@@ -125,7 +125,10 @@ def _container(step: Step, image: str, pull_policy: str, mounts: Sequence[Mount]
         "image": image,
         "imagePullPolicy": pull_policy,
         "command": ["python3", "-m", "backstay.agent", step.verb],
-        "env": [{"name": "BACKSTAY_TASK", "value": step.task}],
+        "env": [
+            {"name": "BACKSTAY_TASK", "value": step.task},
+            {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+        ],
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

@@ -93,8 +93,8 @@ def _of_labels(obj: Obj, zone: tzinfo, prefix: str, made: datetime) -> datetime 
         if value is None:
             continue
         # What was not bound by hand was taken then; another tool's days may be of another zone.
-        days = (0,) if is_bound_by_hand(obj) else (0, 1)
-        if any(period_of(tier, made - n * _DAY, zone).is_named_by(value) for n in days):
+        slack = 0 if is_bound_by_hand(obj) else 1
+        if any(period_of(tier, made - n * _DAY, zone).is_named_by(value) for n in range(slack + 1)):
             return None
         named[tier] = value
     days = (_first_day(tier, value, local_date(made, zone), zone) for tier, value in named.items())

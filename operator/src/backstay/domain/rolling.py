@@ -2,7 +2,8 @@
 
 Invariants: a series has one folder for ever, and no two series share one; `points/STAMP.json` is
 the only copy of a point's labels, and its version is a digest of what it says, so that an edit by
-hand makes every older version fail. Nothing here looks at a file's time.
+hand makes every older version fail. Nothing here looks at a file's time, and which of two points
+was made later is said by their number, not by a clock.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from backstay.domain import labels
 from backstay.domain.errors import DataError
 from backstay.domain.naming import shorten
 from backstay.domain.points import Point
+from backstay.domain.rolling_clock import believed
 from backstay.domain.times import parse_time
 
 KINDS: Final = ("hostPath", "claim")
@@ -26,6 +28,9 @@ RUN: Final = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,199}", re.ASCII)
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
 _HOLDER_LIMIT: Final = 200
 _UID_MAX: Final = 64
+_SOURCE_MAX: Final = 8
+_WORD_MAX: Final = 200
+_CLOCK_MAX: Final = 512
 _TEXTS_MAX: Final = {"labels": (64, 253), "annotations": (32, 1024)}
 """How many there may be, and how long each: what is over that, no Backup could show."""
 
@@ -82,7 +87,7 @@ class RollingPoint:
     tree: str
     """The run that made the tree; an unchanged source makes points on an older tree."""
     taken: datetime
-    """When the walk of the source began. Aware, UTC."""
+    """When the walk of the source began, as far as the node's clock was believed. Aware, UTC."""
     series: Series
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
@@ -91,6 +96,31 @@ class RollingPoint:
     size: int
     """Bytes of its regular files."""
     record: Mapping[str, Any] = field(default_factory=dict)
+    seq: int = 0
+    """Its number in the order of making, from 1; 0 for points that were made before there was one,
+    before all others.
+    """
+    source: tuple[str, ...] = ()
+    """What the source was: two points that share one of these are of the same. () where unknown."""
+    clock: str = ""
+    """What was wrong with the node's clock, "" if nothing was known to be."""
+    lost: bool = False
+    """A list found that its tree or its manifest is gone. Not in its file."""
+
+    @property
+    def moment(self) -> datetime:
+        """When it was made, as far as anybody can know. Aware, UTC."""
+        return self.taken if self.seq else believed(self.taken, self.record)
+
+    @property
+    def order(self) -> tuple[int, datetime, str]:
+        """Its place in the order of making."""
+        return self.seq, self.moment, self.stamp
+
+    @property
+    def is_real(self) -> bool:
+        """Whether it is a backup, and not what a restore in place kept of what was there."""
+        return labels.RESTORE_REQUEST not in self.annotations
 
     @classmethod
     def parse(cls, text: str | bytes) -> "RollingPoint":
@@ -134,11 +164,19 @@ class RollingPoint:
             files=_number(raw, "files"),
             size=_number(raw, "bytes"),
             record=record,
+            seq=_number(raw, "seq") if "seq" in raw else 0,
+            source=_source(raw),
+            clock=_text(raw, "clock", "point")[:_CLOCK_MAX] if "clock" in raw else "",
+            lost=raw.get("lost") is True,
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the point as JSON has it, without its version."""
+        """Return the point as JSON has it, without its version. What came later is only there where
+        it says something: the versions of older points stay as they were.
+        """
+        newer = {"seq": self.seq, "source": list(self.source), "clock": self.clock}
         return {
+            **{key: value for key, value in newer.items() if value},
             "uid": self.uid,
             "stamp": self.stamp,
             "run": self.run,
@@ -172,7 +210,7 @@ def point_of(point: RollingPoint) -> Point:
         uid=point.uid,
         resource_version=point.version,
         claim=point.series.key,
-        taken=point.taken,
+        taken=point.moment,
         ready=True,
         labels=point.labels,
         marked_at=point.annotations.get(labels.MARKED_AT),
@@ -190,9 +228,12 @@ def point_uid(destination: str, series: Series, run: str, stamp: str) -> str:
 
 
 def newest_good(series: Sequence[RollingPoint]) -> str | None:
-    """Given all points of a series, return the uid of the newest good one, None without one."""
-    good = [p for p in map(point_of, series) if p.result is labels.Result.GOOD]
-    return max(good, key=lambda p: p.order).uid if good else None
+    """Given all points of a series, return the uid of the newest good one, None without one. What
+    a restore kept of what was there before is none, unless there is nothing else.
+    """
+    good = [p for p in series if p.labels.get(labels.RESULT) == labels.Result.GOOD]
+    real = [p for p in good if p.is_real] or good
+    return max(real, key=lambda p: p.order).uid if real else None
 
 
 def why_kept(point: RollingPoint, newest: str | None) -> str | None:
@@ -219,6 +260,15 @@ def _number(raw: Mapping[str, Any], key: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
         raise DataError(f"point.{key}: expected a number from 0, of 63 bits")
     return value
+
+
+def _source(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    value = raw.get("source", [])
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        raise DataError("point.source: expected a list of texts")
+    if len(value) > _SOURCE_MAX or any(len(v) > _WORD_MAX for v in value):
+        raise DataError(f"point.source: expected at most {_SOURCE_MAX} of {_WORD_MAX} characters")
+    return tuple(value)
 
 
 def _texts(raw: Mapping[str, Any], key: str) -> dict[str, str]:

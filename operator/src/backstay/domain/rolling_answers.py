@@ -89,18 +89,22 @@ def after_list(kept: Kept, points: Sequence[RollingPoint]) -> tuple[Answered, li
     for point in points:
         if point.series != kept.series:
             raise DataError(f"the list of {kept.series.key} has a point of {point.series.key}")
-    there = {p.stamp: p for p in points}
+    there = {p.stamp: p for p in points if not p.lost}
+    hollow = {p.stamp for p in points if p.lost}
     final = [shown for shown in kept.shown if shown.run.status.phase.final]
     lost = sum(1 for shown in final if shown.point.name not in there)
     without = as_missing if brakes.looks_lost(lost, len(final)) else as_gone
     found = []
     for shown in final:
-        now = there.get(shown.point.name)
-        entry = mirrored(now, shown.entry) if now is not None else without(shown.entry)
+        name = shown.point.name
+        now = there.get(name)
+        # One that has lost its tree is missed whatever the number: nobody removed it.
+        lacking = as_missing if name in hollow else without
+        entry = mirrored(now, shown.entry) if now is not None else lacking(shown.entry)
         if entry != shown.entry:
             found.append(_with(shown, entry))
     known = {shown.point.name for shown in kept.shown}
-    return Answered(found), [p for p in points if p.stamp not in known]
+    return Answered(found), [p for p in there.values() if p.stamp not in known]
 
 
 def look_after(
@@ -181,9 +185,9 @@ def _status(kept: Kept, point: RollingPoint) -> BackupStatus:
         phase=BackupPhase.COMPLETED,
         message="made from its artifacts",
         attempt=1,
-        started_at=point.taken,
-        completed_at=point.taken,
-        taken=point.taken,
+        started_at=point.moment,
+        completed_at=point.moment,
+        taken=point.moment,
         size=format_size(point.size),
         plan=RunPlan(
             zone=str(point.record.get("zone", "UTC")),

@@ -55,7 +55,7 @@ def _shown(result: AgentResult, point: RollingPoint) -> PointStatus:
             version=result.version or point.version,
             new_bytes=result.number("stats", "copiedBytes"),
             seconds=result.number("seconds"),
-            note=_note(result.raw),
+            note=short("; ".join(filter(None, (point.clock, _note(result.raw))))) or None,
         ),
     )
 
@@ -69,7 +69,7 @@ def mirrored(point: RollingPoint, old: PointStatus | None = None) -> PointStatus
     return changed(
         base,
         result=PointResult.GOOD,
-        cut_at=point.taken,
+        cut_at=point.moment,
         bytes=point.size,
         message=None,
         rolling=CopyStatus(
@@ -77,6 +77,9 @@ def mirrored(point: RollingPoint, old: PointStatus | None = None) -> PointStatus
             uid=point.uid,
             version=point.version,
             tree=point.tree,
+            seq=point.seq,
+            source=point.source,
+            clock=point.clock or None,
             labels=dict(point.labels),
             annotations=dict(point.annotations),
             files=point.entries,
@@ -122,12 +125,12 @@ def _copy(shown: PointStatus) -> CopyStatus:
     return copy
 
 
-def _note(raw: Mapping[str, object]) -> str | None:
-    """What was not as usual, in words."""
+def _note(raw: Mapping[str, object]) -> str:
+    """What was not as usual, in words, "" if all was."""
     notes = raw.get("notes")
     told = []
     for key, words in _NOTES:
         found = notes.get(key) if isinstance(notes, Mapping) else None
         if isinstance(found, Mapping) and found.get("count"):
             told.append(words.format(found["count"]))
-    return short("; ".join(told)) or None
+    return "; ".join(told)

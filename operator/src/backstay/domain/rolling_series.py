@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TypeAlias
 
-from backstay.api.backup import BackupPhase, PointResult, PointStatus
+from backstay.api.backup import BackupPhase, CopyStatus, PointResult, PointStatus, Trigger
 from backstay.api.policy import SHOWN_MAX, PolicyStatus
 from backstay.api.rolling import CopiesStatus, PlannedCopy, Rolling
 from backstay.domain.points import Point
@@ -29,6 +30,21 @@ class Shown:
     run: Run
     entry: PointStatus
     point: Point
+
+    @property
+    def copy(self) -> CopyStatus:
+        """What the Backup shows of it as a copy."""
+        assert self.entry.rolling is not None  # noqa: S101 - only rolling copies are shown so
+        return self.entry.rolling
+
+    @property
+    def good_since(self) -> datetime | None:
+        """When it became good, by the operator's clock; None while its run is not over. A record
+        that was made anew says only when the copy was made.
+        """
+        if self.run.spec.trigger is Trigger.IMPORTED:
+            return self.point.taken
+        return self.run.status.completed_at
 
 
 @dataclass(frozen=True, slots=True)

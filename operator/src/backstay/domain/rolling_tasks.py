@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from backstay.api.rolling import Rolling
 from backstay.domain.points import Rules
+from backstay.domain.rolling_clock import Expected
 from backstay.domain.rolling_sites import Opened, Site
 
 POINTS_MAX: Final = 40
@@ -54,6 +55,9 @@ class CopyWish:
     annotations: Mapping[str, str]
     record: Mapping[str, Any]
     rules: Rules | None
+    expected: Expected
+    identity: Sequence[str] = ()
+    """What a claim is; of a directory the agent finds out."""
     allow_shrunken: bool = False
 
 
@@ -75,7 +79,9 @@ def copy(site: Site, source: Opened, rolling: Rolling, wish: CopyWish) -> Step:
             "path": source.path,
             "requireMount": rolling.require_mount,
             "exclude": list(rolling.exclude),
+            "identity": list(wish.identity),
         },
+        "expected": expected_json(wish.expected),
         "labels": dict(wish.labels),
         "annotations": dict(wish.annotations),
         "record": dict(wish.record),
@@ -162,6 +168,12 @@ def rules_json(rules: Rules) -> dict[str, Any]:
         "adhocDays": rules.adhoc_days,
         "failed": rules.failed,
     }
+
+
+def expected_json(expected: Expected) -> dict[str, str]:
+    """Given when a Job is expected to run, return it as the agent reads it."""
+    times = {"after": expected.after, "before": expected.before, "until": expected.until}
+    return {key: at.isoformat() for key, at in times.items()}
 
 
 def in_bytes(text: str | None) -> int:

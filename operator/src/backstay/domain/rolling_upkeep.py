@@ -1,6 +1,6 @@
 """The pass over a policy's rolling copies: what is to be changed at their destinations, and when.
 
-Retention is the one of snapshots (`retention.judge` and its brakes) over the points as the Backups
+Retention is the one of snapshots (`rolling_judging`, and the brakes) over the points as the Backups
 mirror them. What it wants is carried out by Jobs, one at a time per series, in which the agent
 compares versions under its lock: a point that is not as it was seen is left alone, and listed.
 
@@ -17,17 +17,27 @@ from enum import StrEnum
 from typing import Final
 
 from backstay.api.backup import BackupStatus
-from backstay.api.common import Condition
+from backstay.api.common import Condition, changed
 from backstay.api.policy import SHOWN_MAX
 from backstay.api.rolling import CopiesStatus
-from backstay.domain import brakes, labels, objects, records
+from backstay.domain import brakes, labels, records
 from backstay.domain.agent_result import AgentResult
-from backstay.domain.brakes import Brake, Held, brake_marks, with_brake, withhold
-from backstay.domain.objects import Obj, dig
+from backstay.domain.brakes import Brake, Held, brake_marks, withhold
+from backstay.domain.objects import Obj
 from backstay.domain.points import Point, Rules, Verdict
 from backstay.domain.records import Run
-from backstay.domain.retention import judge
 from backstay.domain.rolling import RollingPoint
+from backstay.domain.rolling_conditions import Facts, conditions_of
+from backstay.domain.rolling_incarnations import Replaced
+from backstay.domain.rolling_judging import (
+    Copy,
+    Groups,
+    clock_trouble,
+    grouped,
+    hold_back,
+    judge_copies,
+    replaced,
+)
 from backstay.domain.rolling_results import as_gone
 from backstay.domain.rolling_series import Kept, Shown
 from backstay.domain.rolling_tasks import POINTS_MAX, Change
@@ -36,11 +46,9 @@ from backstay.domain.until import until
 
 RHYTHM: Final = timedelta(hours=24)
 """Between two looks at a destination, and between two parts of a scrub."""
-ROT: Final = "Rot"
 _FINDINGS: Final = frozenset({"Rotten", "Changed"})
 NO_MARKER: Final = "DestinationNotInitialised"
 """The agent's word for a destination without a marker."""
-NO_ROT: Final = Brake("NoneFound", "every file of the copies that was read again is unchanged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,10 @@ class Seen:
     looks: Mapping[str, CopiesStatus] = field(default_factory=dict)
     """By series: what the policy's status says of earlier looks."""
     rebuilt_at: datetime | None = None
+    accepted: frozenset[str] = frozenset()
+    """Words of a person: sources that go on the ones before."""
+    named: frozenset[str] = frozenset()
+    """The Backups that RestoreRequests name which have not begun yet."""
 
 
 class Verb(StrEnum):
@@ -128,9 +140,11 @@ def plan(seen: Seen) -> Plan:
     for number, kept in enumerate(seen.kept):
         verdicts, stopped = judged(seen, kept)
         held += [stopped] if stopped else []
+        apart = _grouped(seen, kept).names_without_rules
         for shown, verdict in zip(kept.shown, verdicts, strict=True):
             after = _after(shown.point, verdict)
-            text = until(after, seen.rules, seen.now, last=verdict.last)
+            rules = seen.rules if after.name not in apart else None
+            text = until(after, rules, seen.now, last=verdict.last)
             told[shown.entry.artifact or ""] = after, text
         if seen.policy is not None and number >= SHOWN_MAX:
             continue  # Without a place to note that it was listed, it would be for ever.
@@ -153,14 +167,46 @@ def judged(seen: Seen, kept: Kept) -> tuple[list[Verdict], Held | None]:
     """Given what was read and one series, return a verdict for each of its points, and what a
     brake holds back.
     """
-    points = [_as_it_counts(shown, seen) for shown in kept.shown]
-    verdicts = judge(points, seen.rules, seen.now)
+    copies, groups = _copies(seen, kept), _grouped(seen, kept)
+    found = judge_copies(groups, seen.rules, seen.now)
+    verdicts = [found[c.point.name] for c in copies]
     if (lost := _missing(kept)) is not None:
         why = f"nothing is changed: {lost.marks} of {lost.size} copies were not found"
         return [Verdict(v.point, reasons=(why,), last=v.last) for v in verdicts], None
     if seen.clock is not None:
         verdicts = [withhold(v, seen.clock.message) for v in verdicts]
-    return brake_marks(verdicts, seen.released)
+    if trouble := clock_trouble(copies, seen.now):
+        verdicts = [hold_back(v, trouble) for v in verdicts]
+    return _braked(verdicts, groups, seen.released)
+
+
+def _braked(
+    verdicts: Sequence[Verdict], groups: Groups, released: frozenset[str]
+) -> tuple[list[Verdict], Held | None]:
+    """What the brakes let through: a third of the copies that count is no larger for those that are
+    set apart.
+    """
+    counted = {c.point.name for c in groups.counted}
+    inside, stopped = brake_marks([v for v in verdicts if v.point.name in counted], released)
+    beside, also = brake_marks([v for v in verdicts if v.point.name not in counted], released)
+    found = {v.point.name: v for v in (*inside, *beside)}
+    return [found[v.point.name] for v in verdicts], stopped or also
+
+
+def _copies(seen: Seen, kept: Kept) -> list[Copy]:
+    return [
+        Copy(
+            point=_as_it_counts(shown, seen),
+            status=shown.copy,
+            good_since=shown.good_since or seen.now,
+            named=shown.run.name in seen.named,
+        )
+        for shown in kept.shown
+    ]
+
+
+def _grouped(seen: Seen, kept: Kept) -> Groups:
+    return grouped(_copies(seen, kept), kept.series, seen.accepted, seen.now)
 
 
 def _give_up(seen: Seen) -> tuple[Seen, dict[str, BackupStatus]]:
@@ -215,7 +261,7 @@ def _chore(seen: Seen, kept: Kept, verdicts: Sequence[Verdict]) -> Chore | None:
     """What is next for one series; labels before removals, both before what has time."""
     if kept.series.key in seen.copying:
         return None
-    look = seen.looks.get(kept.copy.series, CopiesStatus(series=kept.copy.series))
+    look = _past(seen.looks.get(kept.copy.series), kept, seen.now)
     if seen.policy is not None and (first := _list_first(seen, kept, look)) is not None:
         return first
     pairs = [
@@ -238,6 +284,19 @@ def _chore(seen: Seen, kept: Kept, verdicts: Sequence[Verdict]) -> Chore | None:
     if kept.rolling.scrub.days and _is_due(look.scrubbed_at, seen.now):
         return Chore(kept, Verb.SCRUB, occasion=today)
     return None
+
+
+def _past(look: CopiesStatus | None, kept: Kept, now: datetime) -> CopiesStatus:
+    """What was seen of a series. A look in the future is none: our clock was ahead then, and there
+    would be no other for as long as it was.
+    """
+    look = look or CopiesStatus(series=kept.copy.series)
+    ahead = now + brakes.CLOCK_SLACK
+    if look.listed_at is not None and look.listed_at > ahead:
+        look = changed(look, listed_at=None)
+    if look.scrubbed_at is not None and look.scrubbed_at > ahead:
+        look = changed(look, scrubbed_at=None)
+    return look
 
 
 def _list_first(seen: Seen, kept: Kept, look: CopiesStatus) -> Chore | None:
@@ -263,7 +322,8 @@ def _is_unknown(seen: Seen, look: CopiesStatus) -> bool:
     """Whether the points of a series were never listed, or are to be recorded anew."""
     if look.listed_at is None:
         return True
-    return seen.rebuilt_at is not None and look.listed_at < seen.rebuilt_at
+    # One of the future was asked for while our clock was ahead, and would never be over.
+    return seen.rebuilt_at is not None and look.listed_at < seen.rebuilt_at <= seen.now
 
 
 def _is_due(at: datetime | None, now: datetime) -> bool:
@@ -294,25 +354,33 @@ def _change(shown: Shown, verdict: Verdict) -> Change:
 
 
 def _conditions(seen: Seen, held: Sequence[Held]) -> tuple[Condition, ...] | None:
-    """What the policy is to say of brakes, rot and missing copies; None where it does."""
+    """What the policy is to say; None where it does."""
     if seen.policy is None:
         return None
-    place = objects.namespace(seen.policy), objects.name(seen.policy)
-    generation = int(dig(seen.policy, "metadata", "generation", default=0))
-    told = seen.conditions
-    lost = [found for found in map(_missing, seen.kept) if found is not None]
-    for kind, brake, otherwise in (
-        (brakes.CONDITION, seen.clock or brakes.mass_mark(held, *place), brakes.NOT_HELD),
-        (ROT, _rot(seen), NO_ROT),
-        (brakes.MISSING, brakes.missing_copies(lost, *place), brakes.NONE_MISSING),
-    ):
-        told = with_brake(told, kind, brake, otherwise, generation=generation, now=seen.now)
+    facts = Facts(
+        stopped=seen.clock or _clock(seen),
+        held=held,
+        rotten=[look for look in seen.looks.values() if look.rot],
+        lost=[found for found in map(_missing, seen.kept) if found is not None],
+        replaced=[r for kept in seen.kept if (r := _replaced(seen, kept)) is not None],
+        accepted=seen.accepted,
+    )
+    told = conditions_of(seen.policy, seen.conditions, facts, seen.now)
     return told if told != seen.conditions else None
 
 
-def _rot(seen: Seen) -> Brake | None:
-    rotten = [look for look in seen.looks.values() if look.rot]
-    if not rotten:
+def _replaced(seen: Seen, kept: Kept) -> Replaced | None:
+    return replaced(_grouped(seen, kept), kept.series, kept.copy.series, seen.accepted)
+
+
+def _clock(seen: Seen) -> Brake | None:
+    """Which node's clock is off, by what copies say."""
+    found = [(kept, clock_trouble(_copies(seen, kept), seen.now)) for kept in seen.kept]
+    told = [f"{kept.copy.series}: {why}" for kept, why in found if why]
+    if not told:
         return None
-    told = "; ".join(f"{look.series}: {look.rot_message}" for look in rotten)
-    return Brake("RotFound", f"files of the copies are not as they were copied: {told}"[:4096])
+    return Brake(
+        brakes.CLOCK_SKEW,
+        f"{'; '.join(told)}"[:3072] + "; copies go on being made, and nothing of those directories "
+        "is marked or swept until one is made with the clock right: set the time of that node",
+    )

@@ -32,6 +32,7 @@ from backstay.domain.errors import AlreadyExists, Transient, UserError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.rolling import RollingPoint
 from backstay.domain.rolling_answers import Answered
+from backstay.domain.rolling_incarnations import accepted_words
 from backstay.domain.rolling_series import kept_of, looks_of
 from backstay.domain.rolling_upkeep import Answer, Chore, Seen, Verb
 from backstay.engine.queue import Key
@@ -277,12 +278,20 @@ def copies_seen(
         conditions=status.conditions if status else (),
         looks=looks_of(status, kept) if status else {},
         rebuilt_at=status.rebuilt_at if status else None,
+        accepted=accepted_words(notes.get(labels.ACCEPT_CLAIM), notes.get(labels.ACCEPT_SOURCE)),
+        named=_named(requests),
     )
 
 
 def _told(policy: Obj) -> dict[str, CopiesStatus]:
     """What the policy's status says of looks at its copies, by series."""
     return {look.series: look for look in policy_status(policy).copies}
+
+
+def _named(requests: Sequence[Obj]) -> frozenset[str]:
+    """The Backups that requests name which have not looked at them yet."""
+    waiting = (r for r in requests if dig(r, "status", "directory") is None)
+    return frozenset(str(dig(r, "spec", "from", "backup", default="")) for r in waiting)
 
 
 def _wanted(requests: Sequence[Obj]) -> dict[tuple[str, str], frozenset[str]]:

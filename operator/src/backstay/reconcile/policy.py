@@ -303,11 +303,15 @@ def _resumed(obj: Obj) -> datetime | None:
 
 
 def _copies(obj: Obj) -> list[policy.GoodPoint]:
-    """The rolling copies that a Backup shows as good and there."""
+    """The rolling copies that a Backup shows as good and there. What a restore kept of what was
+    there before it is no backup.
+    """
     return [
         policy.GoodPoint(p.claim, p.cut_at, objects.name(obj))
         for p in parse(obj).status.points
-        if p.result is PointResult.GOOD and p.cut_at and p.rolling and not p.rolling.gone
+        if p.result is PointResult.GOOD and p.cut_at and p.rolling
+        if not (p.rolling.gone or p.rolling.missing)
+        if labels.RESTORE_REQUEST not in p.rolling.annotations
     ]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from backstay.api.backup import BackupSpec, BackupStatus, PlannedClaim, RunPlan, Trigger
@@ -18,6 +19,8 @@ from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Rules
 from backstay.domain.records import Run
 from backstay.domain.rolling import Series
+from backstay.domain.rolling_clock import Expected
+from backstay.domain.rolling_incarnations import words_of_claim
 from backstay.domain.rolling_results import made_point
 from backstay.domain.rolling_series import kept_of
 from backstay.domain.rolling_sites import Site, node_of_claims, node_trouble, site_of, source_of
@@ -27,6 +30,7 @@ from backstay.domain.run_rolling import current
 from backstay.domain.run_status import plan_of
 from backstay.domain.sights import CopySeen
 from backstay.domain.subject import parse_subject
+from backstay.domain.times import parse_time
 from backstay.kube.client import Client
 from backstay.kube.resources import (
     BACKUP,
@@ -157,7 +161,7 @@ class Copying:
         rolling = _rolling(status)
         site = self._site_of_run(backup, spec, status, series)
         source = source_of(site.series, self._roots)
-        wish = await self._wish(backup, spec, status)
+        wish = await self._wish(backup, spec, status, site.series)
         before = []
         if site.makes_marker and await self._is_first(site, rolling):
             before = [rolling_tasks.init(site.destination.at, site.marker)]
@@ -219,7 +223,9 @@ class Copying:
         copy = next(c for c in plan.copies if c.series == series)
         return self.site(copy, plan.settings, objects.namespace(backup), spec.policy)
 
-    async def _wish(self, backup: Obj, spec: BackupSpec, status: BackupStatus) -> CopyWish:
+    async def _wish(
+        self, backup: Obj, spec: BackupSpec, status: BackupStatus, series: Series
+    ) -> CopyWish:
         plan, name = plan_of(status), objects.name(backup)
         adhoc = spec.trigger is Trigger.AD_HOC
         carried = {
@@ -238,7 +244,38 @@ class Copying:
             annotations={labels.RUN: objects.uid(backup)},
             record=_record(spec, status, objects.uid(home)),
             rules=await self._rules(objects.namespace(backup), spec.policy),
+            expected=self._expected(backup, status),
+            identity=await self._identity(series),
             allow_shrunken=objects.annotations(backup).get(labels.ALLOW_SHRUNKEN) == "true",
+        )
+
+    def _expected(self, backup: Obj, status: BackupStatus) -> Expected:
+        """When the copy that is next runs, by the API server's clock: not before its Backup was
+        created, whatever our own clock said when it was asked for.
+        """
+        entry, settings = current(status), _rolling(status)
+        if entry is None or entry.requested_at is None:
+            raise ValueError("no copy was asked for")
+        created = parse_time(str(dig(backup, "metadata", "creationTimestamp")))
+        asked = max(self.server_time(entry.requested_at), created)
+        started = asked + settings.start_timeout
+        return Expected(asked, started, started + settings.max_duration)
+
+    def server_time(self, ours: datetime) -> datetime:
+        """Given a time by our clock, return it by the API server's, as far as that is known."""
+        return ours - (self._client.skew or timedelta(0))
+
+    async def _identity(self, series: Series) -> Sequence[str]:
+        """What the claim of a series is now; () of a directory, which the agent looks at."""
+        if series.kind != "claim":
+            return ()
+        claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, series.holder, series.namespace)
+        if claim is None:
+            return ()  # Its Job will not start.
+        return words_of_claim(
+            objects.uid(claim),
+            str(dig(claim, "spec", "volumeName", default="")),
+            objects.annotations(claim).get(labels.CONTINUES, ""),
         )
 
     async def _rules(self, namespace: str, policy: str) -> Rules | None:

@@ -20,6 +20,7 @@ from backstay.domain.clock import Clock
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.rolling import Series
+from backstay.domain.rolling_clock import Expected
 from backstay.domain.rolling_restore import Seen, too_late
 from backstay.domain.rolling_roots import below, source_root
 from backstay.domain.rolling_series import copying
@@ -36,6 +37,8 @@ from backstay.steps.status import write_status
 Request: TypeAlias = Subject[RestoreSpec, RestoreStatus]
 
 DEADLINE: Final = timedelta(hours=24)
+STARTS_WITHIN: Final = timedelta(minutes=10)
+"""How late the clock of its node may be believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,9 @@ class CopyRestores:
         if await self._agents_in(request, plan.target):
             return
         days = wanted.in_place.keep_days if wanted.in_place is not None else None
-        safety = _safety(request, plan.site, days) if days is not None else None
+        now = self._copying.server_time(self._clock.now())
+        expected = Expected(now, now + STARTS_WITHIN, now + DEADLINE)
+        safety = _safety(request, plan.site, days, expected) if days is not None else None
         step = rolling_tasks.restore(plan.site, plan.point.stamp, plan.target, wanted.paths, safety)
         await self._jobs.start(
             Work(
@@ -270,6 +275,12 @@ def _choose(
             f"spec.directory.source: Backup {name} has no good copy of {series}, only of "
             f"{', '.join(sorted(good))}",
         )
+    if good[series][1].missing:
+        raise UserError(
+            "CopyMissing",
+            f"spec.from.backup: the copy of {series} was not found at its destination: see the "
+            "condition CopiesMissing of the policy, or restore from another Backup",
+        )
     return (*good[series], copy)
 
 
@@ -297,7 +308,7 @@ def _wanted(request: Request) -> DirectoryRestore:
     return wanted
 
 
-def _safety(request: Request, site: Site, days: int) -> Mapping[str, Any]:
+def _safety(request: Request, site: Site, days: int, expected: Expected) -> Mapping[str, Any]:
     """What the copy of what is there now is to carry."""
     name = f"before-{objects.name(request.obj)}"
     return {
@@ -310,6 +321,7 @@ def _safety(request: Request, site: Site, days: int) -> Mapping[str, Any]:
             labels.RETAIN_DAYS: str(days),
         },
         "annotations": {labels.RESTORE_REQUEST: request.uid},
+        "expected": rolling_tasks.expected_json(expected),
     }
 
 
