@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Final
 
 from backstay.api.backup import BackupPhase, BackupStatus, RunPlan
+from backstay.domain.run_status import retry_left
 
 HOLDING: Final = frozenset({BackupPhase.DUMPING, BackupPhase.SNAPSHOTTING, BackupPhase.COPYING})
 """Phases that hold the run's claims, targets and slots; Uploading only waits for the driver."""
@@ -107,8 +108,7 @@ def admit(runs: Iterable[Run], limits: Limits, now: datetime) -> Mapping[tuple[s
 
 
 def _is_due(run: Run, now: datetime) -> bool:
-    retry_at = run.status.retry_at
-    return run.status.phase is BackupPhase.QUEUED and (retry_at is None or retry_at <= now)
+    return run.status.phase is BackupPhase.QUEUED and not retry_left(run.status, now)
 
 
 def _things(run: Run) -> list[Hashable]:

@@ -45,6 +45,8 @@ from backstay.domain.run_status import (
     format_size,
     ignored,
     plan_of,
+    retry_left,
+    retry_wait,
     short,
 )
 from backstay.domain.run_values import (
@@ -64,7 +66,6 @@ POLICY_WAIT: Final = timedelta(seconds=30)
 """`kubectl apply -f FOLDER` may create a Backup some moments before its policy."""
 _WAITS: Final = {POLICY_NOT_FOUND: POLICY_WAIT, TARGET_NOT_RUNNING: run_dumps.TARGET_WAIT}
 """How long problems may be of the moment only, from the creation of the Backup."""
-RETRY_BASE: Final = timedelta(seconds=30)
 
 
 def decide(seen: Seen) -> Decision:
@@ -128,8 +129,8 @@ def _freeze(seen: Seen) -> Decision:
 
 def _admit(seen: Seen) -> Decision:
     status = seen.status
-    if status.retry_at is not None and status.retry_at > seen.now:
-        return Decision(status, after=status.retry_at - seen.now)
+    if wait := retry_left(status, seen.now):
+        return Decision(status, after=wait)
     if seen.waits_for:
         return Decision(changed(status, message=short(seen.waits_for)))
     begun = changed(
@@ -226,7 +227,7 @@ def _end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = (
     left = claims_left(status)
     why = short("; ".join(failures(status))) or None
     if left and status.attempt <= plan.retries:
-        wait = RETRY_BASE * 2 ** (status.attempt - 1)
+        wait = retry_wait(status)
         again = changed(
             status,
             phase=BackupPhase.QUEUED,
