@@ -66,3 +66,18 @@ def test_backup_names_are_injective_and_sort_by_time(
     assert (first < second) == (early < late)
     assert (first == naming.backup_name(two, early, UTC)) == (one == two)
     assert naming.backup_name_alternative(one, early, UTC) not in {first, second}
+
+
+@given(names, names, slots, slots)
+def test_no_run_of_a_slot_takes_the_name_of_another(
+    one: str, two: str, early: datetime, late: datetime
+) -> None:
+    runs = {(policy, slot) for policy in (one, two) for slot in (early, late)}
+    found = [
+        name
+        for policy, slot in runs
+        for names_of in (naming.backup_names, naming.backup_names_again)
+        for name in names_of(policy, slot, UTC)
+    ]
+    assert len(set(found)) == len(found)
+    assert all(len(name) <= 200 and SUBDOMAIN.fullmatch(name) for name in found)

@@ -19,7 +19,7 @@ from tests.support.run_world import REFUSAL, World
 from backstay.api.backup import BackupPhase, ClaimGroup, PointResult, RunPlan
 from backstay.api.common import changed
 from backstay.api.hooks import PlannedHook, Stage
-from backstay.domain import run, run_deadlines, run_hooks
+from backstay.domain import run, run_deadlines, run_hooks, run_status
 from backstay.domain.admission import HOLDING
 from backstay.domain.errors import BackstayError, Conflict
 from backstay.domain.run_dumps import DEADLINE_SLACK, PROGRESS, TARGET_WAIT
@@ -89,7 +89,9 @@ class Story:
     def longest(self) -> timedelta:
         """A bound for the run: every deadline is met to the end, in every attempt."""
         dump = TARGET_WAIT + DEADLINE + DEADLINE_SLACK
-        attempt = len(self.homes) * dump + 3 * DEADLINE + run.RETRY_BASE * (1 << self.retries)
+        attempt = (
+            len(self.homes) * dump + 3 * DEADLINE + run_status.RETRY_BASE * (1 << self.retries)
+        )
         one = planned_hook()
         hook = 2 * TARGET_WAIT + SLACK + 2 * (one.timeout + one.undo_timeout)
         attempt += (len(self.before) + len(self.after)) * hook

@@ -134,7 +134,7 @@ def test_every_slot_runs_once_or_is_missed_once(
 
 
 @given(st.sampled_from(NIGHTS), specs, stories(wrongs | steps))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_once_all_clocks_are_right_no_slot_is_passed_over_in_silence(
     start: datetime, spec: PolicySpec, story: list[tuple[Step, Step]]
 ) -> None:

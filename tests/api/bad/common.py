@@ -60,6 +60,7 @@ GOOD: Final[dict[str, dict[str, Any]]] = {
 
 FIVE_FIELDS: Final = "must have five fields (minute hour day-of-month month day-of-week)"
 DURATION: Final = "must be a duration such as 90s, 10m, 1h30m or 2d, longer than 0"
+TIME: Final = "must be a time such as 2026-11-22T00:32:00Z"
 OBJECT: Final = "must be the name of a Kubernetes object"
 PREFIX: Final = "must be the prefix of labels, without its slash, such as backup-ns.sh"
 SCHEDULE: Final = "spec.schedule"

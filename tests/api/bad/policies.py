@@ -16,6 +16,7 @@ from tests.api.bad.common import (
     PREFIX,
     SCHEDULE,
     STRICT,
+    TIME,
     WINDOW,
     backup,
     policy,
@@ -112,7 +113,24 @@ BAD: Final = [
         "spec",
         "scheduledFor is set by the operator, for trigger Scheduled or Imported only",
     ),
-    backup({"spec.scheduledFor": "tomorrow"}, "spec.scheduledFor", "must be of type date-time"),
+    backup({"spec.scheduledFor": "tomorrow"}, "spec.scheduledFor", TIME),
+    *(
+        restore({"spec.notAfter": text}, "spec.notAfter", TIME)
+        for text in (
+            "2030-12-31t23:59:59z",
+            "2030-12-31t23:59:59Z",
+            "2030-12-31 23:59:59Z",
+            "2030-12-31T23:59:59",
+            "2030-12-31T23:59:60Z",
+            "2030-12-31T24:00:00Z",
+            "2030-12-31",
+            "",
+        )
+    ),
+    *(
+        restore({"spec.notAfter": text}, "spec.notAfter", "must be a date that the calendar has")
+        for text in ("2030-02-30T00:00:00Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00")
+    ),
     *(
         backup(
             {"spec.trigger": "Scheduled", "spec.scheduledFor": slot},

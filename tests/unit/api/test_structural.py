@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 from pydantic import Field
 
-from backstay.api.common import Duration, Model, Time
+from backstay.api.common import TIME_MAX, TIME_RULES, Duration, Model, Time
 from backstay.api.shapes import LabelKey, LabelName, LabelValue
 from backstay.api.structural import NotStructuralError, structural
 
@@ -102,8 +102,17 @@ def test_rules_on_the_keys_of_a_map_are_rules_of_the_map() -> None:
     assert labels["maxProperties"] == 8
 
 
-def test_time_is_a_date_time() -> None:
+def test_a_time_that_people_write_is_a_text_whose_form_rules_can_read() -> None:
     assert properties(Outer)["at"] == {
+        "description": "A moment.",
+        "type": "string",
+        "maxLength": TIME_MAX,
+        "x-kubernetes-validations": list(TIME_RULES),
+    }
+
+
+def test_a_time_of_a_status_is_a_date_time() -> None:
+    assert properties(Outer, authored=False)["at"] == {
         "description": "A moment.",
         "type": "string",
         "format": "date-time",

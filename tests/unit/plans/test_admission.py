@@ -108,6 +108,10 @@ def test_a_run_that_waits_for_its_retry_keeps_nobody_waiting() -> None:
     assert verdicts(resting, queued("a", claim="data", due=5)) == {"a": ""}
 
 
+def test_a_retry_that_a_clock_that_was_ahead_has_put_off_is_due() -> None:
+    assert verdicts(queued("rests", claim="data", retry_at=NOW + minutes(480))) == {"rests": ""}
+
+
 def test_a_permit_that_the_oldest_waits_for_is_kept_for_it_in_every_pool_it_needs() -> None:
     limits = Limits(everywhere=10, node=2, driver=10)
     busy = [

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from tests.support.builders import NOW
 
-from backstay.api.restore import RestoredDirectory, RestorePhase, RestoreStatus
+from backstay.api.restore import RestoredDirectory, RestorePhase, RestoreSpec, RestoreStatus
 from backstay.domain.errors import UserError
 from backstay.domain.job_sights import JobSeen
-from backstay.domain.rolling_restore import HOLD_WAIT, Decision, Seen, decide
+from backstay.domain.rolling_restore import HOLD_WAIT, Decision, Seen, decide, too_late
 
 IN_USE = UserError("ClaimInUse", "spec.directory.inPlace: claim data is in use by Pod app; stop it")
 RUNNING = JobSeen(name="restore", exists=True, started=True)
@@ -80,3 +80,28 @@ def test_waiting_for_a_copy_writes_no_status_at_each_look() -> None:
 
 def test_no_job_is_made_beside_a_copy_as_it_would_only_find_the_destination_locked() -> None:
     assert not restoring(held=True, copying="shop-1").start
+
+
+@pytest.mark.parametrize(
+    ("ours", "skew", "late"),
+    [
+        (-1, None, False),
+        (1, None, True),
+        (-1, 0, False),
+        (1, 0, True),
+        (-1, -3, True),
+        (2, 3, True),
+    ],
+)
+def test_a_request_is_too_late_by_whichever_clock_says_so(
+    ours: int, skew: int | None, late: bool
+) -> None:
+    asked = {"from": {"backup": "b"}, "directory": {"inPlace": {}}, "notAfter": NOW.isoformat()}
+    ahead = None if skew is None else timedelta(hours=skew)
+    refusal = too_late(
+        RestoreSpec.model_validate({**asked, "claims": [CLAIM]}), NOW + timedelta(hours=ours), ahead
+    )
+    assert (refusal is not None) is late
+
+
+CLAIM = {"claim": "data", "to": {"newClaim": {"name": "r"}}}

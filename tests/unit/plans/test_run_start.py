@@ -69,6 +69,14 @@ def test_a_retry_waits_for_its_time() -> None:
     assert decision == Decision(waiting, (), minutes(1))
 
 
+def test_a_retry_that_a_clock_that_was_ahead_has_put_off_is_due() -> None:
+    waiting = changed(QUEUED, attempt=1, retry_at=NOW + minutes(8 * 60))
+
+    decision = run.decide(seen(waiting))
+
+    assert (decision.status.attempt, decision.status.retry_at) == (2, None)
+
+
 def test_a_blocked_run_tells_for_whom_it_waits() -> None:
     decision = run.decide(seen(QUEUED, waits_for="waiting for a, b, c"))
 

@@ -87,3 +87,21 @@ def test_series_without_room_in_the_status_are_left_alone() -> None:
         looks={look.series: look for look in looks},
     )
     assert not [c for c in rolling_upkeep.plan(later).chores if c.verb is Verb.LIST]
+
+
+def test_a_list_dated_by_a_clock_that_was_ahead_is_due_and_a_rebuild_is_not_ignored() -> None:
+    found = kept([run("data", 1)], "data")
+    ahead = NOW + timedelta(days=365)
+    look = CopiesStatus(series=copy("data").series, listed_at=ahead, scrubbed_at=ahead)
+    seen = Seen(
+        now=NOW,
+        rules=None,
+        kept=found,
+        policy={"metadata": {"name": "shop"}},
+        looks={look.series: look},
+        rebuilt_at=NOW,
+    )
+
+    (chore,) = rolling_upkeep.plan(seen).chores
+
+    assert (chore.verb, chore.imports) == (Verb.LIST, True)

@@ -71,8 +71,8 @@ class BackupSpec(Model):
             # Far enough from both ends of what a date can be for any zone, wait or retention. A
             # record that was Imported shows what its artifacts say, and is never executed.
             "self.trigger != 'Scheduled' || !has(self.scheduledFor) || "
-            "(self.scheduledFor >= timestamp('2000-01-01T00:00:00Z') && "
-            "self.scheduledFor < timestamp('9000-01-01T00:00:00Z'))",
+            "(timestamp(self.scheduledFor) >= timestamp('2000-01-01T00:00:00Z') && "
+            "timestamp(self.scheduledFor) < timestamp('9000-01-01T00:00:00Z'))",
             "scheduledFor must be a slot from the year 2000 on and before 9000",
         ),
         (

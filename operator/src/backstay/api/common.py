@@ -95,6 +95,24 @@ def format_time(value: datetime) -> str:
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+TIME_RULES: Final = (
+    cel(
+        "self.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+        "([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$')",
+        "must be a time such as 2026-11-22T00:32:00Z or 2026-11-22T01:32:00+01:00, with a "
+        "capital T and Z",
+    ),
+    cel(
+        "!self.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2})$') || "
+        "(timestamp(self) > timestamp('0001-01-02T00:00:00Z') && "
+        "timestamp(self) < timestamp('9999-12-31T00:00:00Z'))",
+        "must be a date that the calendar has, of the years 1 to 9999",
+    ),
+)
+"""What people may write for a time: less than the schema's date-time, which lets pass what rules
+cannot read, as t and z in lower case."""
+TIME_MAX: Final = 40
+
 Time = Annotated[AwareDatetime, PlainSerializer(format_time, return_type=str)]
 """An instant, aware, RFC 3339 on the wire."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from backstay.api.common import API_VERSION
+from backstay.api.common import API_VERSION, TIME_RULES
 from backstay.api.crdgen import root, write
 from backstay.api.kinds import KINDS, Kind
 from backstay.api.shapes import RULES
@@ -121,7 +121,7 @@ def _type(node: Schema) -> str:
         return f"list{_bounds(node)} of {_type(node['items'])}"
     if "additionalProperties" in node:
         return f"map{_bounds(node)} to {_type(node['additionalProperties'])}"
-    if node.get("format") == "date-time":
+    if node.get("format") == "date-time" or node.get(RULES) == list(TIME_RULES):
         return "time"
     return f"{node['type']}{_bounds(node)}"
 

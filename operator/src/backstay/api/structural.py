@@ -19,7 +19,7 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from backstay.api.common import Model
+from backstay.api.common import TIME_MAX, TIME_RULES, Model
 from backstay.api.shapes import RULES, cel
 from backstay.durations import format_duration
 
@@ -91,6 +91,11 @@ class _Pass:
         """Given a raw node, return the structural one. Raise NotStructuralError if none exists."""
         raw, above = self._inline(raw, path=path, above=above)
         raw.pop("title", None)
+        if self._authored and raw.get("format") == "date-time":
+            # As text: what the format admits and rules cannot read would be stored, and then no
+            # write of the status would be accepted any more.
+            del raw["format"]
+            raw |= {"maxLength": TIME_MAX, RULES: list(TIME_RULES)}
         self._defaults_and_rules(raw)
         if "const" in raw:
             raw["enum"] = [raw.pop("const")]

@@ -26,6 +26,7 @@ from typing import Final
 
 from backstay.api.backup import BackupPhase, BackupStatus, RunPlan
 from backstay.api.common import format_time
+from backstay.domain.run_status import retry_left
 
 HOLDING: Final = frozenset({BackupPhase.DUMPING, BackupPhase.SNAPSHOTTING, BackupPhase.COPYING})
 """Phases that hold the run's claims, targets and permits; Uploading only waits for the driver."""
@@ -256,8 +257,7 @@ class _Permits:
 
 
 def _is_due(run: Run, now: datetime) -> bool:
-    retry_at = run.status.retry_at
-    return run.status.phase is BackupPhase.QUEUED and (retry_at is None or retry_at <= now)
+    return run.status.phase is BackupPhase.QUEUED and not retry_left(run.status, now)
 
 
 def _things(run: Run) -> list[Hashable]:

@@ -205,21 +205,18 @@ def _begin(
     """
     suspended = seen.spec is not None and seen.spec.suspend
     meaning = timing.schedule.meaning if timing else None
-    old = Schedule.of_meaning(status.schedule) if status.schedule else None
-    since = begun = status.resumed_at
     before = _beginning(seen, status)
     # Not now: what was due between the edit and this look, while nobody ran, is caught up.
     edited = max(min(seen.edited or seen.now, seen.now), before)
-    other = status.schedule != meaning and not (
-        old is not None and timing is not None and same_slots(old, timing.schedule, seen.now)
-    )
-    if (status.suspended and not suspended) or other:
-        since = edited
+    since = status.resumed_at
+    ends = suspended and not status.suspended
+    if (status.suspended and not suspended) or _is_other(seen, status, timing):
+        since, ends = edited, True
     elif not suspended and seen.resumed is not None and before < seen.resumed <= seen.now:
         # It was suspended and resumed while nobody looked: what passed meanwhile is not caught up.
-        since = edited = seen.resumed
+        since, edited, ends = seen.resumed, seen.resumed, True
     lost: tuple[MissedSlots, ...] = ()
-    if old is not None and not status.suspended and (suspended or since != begun):
+    if ends and not status.suspended and (old := Schedule.of_meaning(status.schedule or "")):
         known = _known(seen, status, old)
         lost = dropped(old, known, edited=edited, timing=timing)
     status = changed(status, suspended=suspended, schedule=meaning, resumed_at=since)
@@ -230,6 +227,14 @@ def _begin(
             last_slot=lost[-1].last,
         )
     return status, lost
+
+
+def _is_other(seen: Seen, status: PolicyStatus, timing: Timing | None) -> bool:
+    """Whether the schedule names other slots than the one that was seen last."""
+    if status.schedule == (timing.schedule.meaning if timing else None):
+        return False
+    old = Schedule.of_meaning(status.schedule or "")
+    return old is None or timing is None or not same_slots(old, timing.schedule, seen.now)
 
 
 def _carry_out(

@@ -18,6 +18,7 @@ from typing import Final
 from backstay.api.common import changed
 from backstay.api.restore import RestoredDirectory, RestorePhase, RestoreSpec, RestoreStatus
 from backstay.domain.agent_result import AgentResult
+from backstay.domain.brakes import slots_now
 from backstay.domain.errors import UserError
 from backstay.domain.job_sights import JobSeen
 from backstay.domain.restore import AT_ONCE, POLL, said
@@ -87,9 +88,11 @@ def decide(seen: Seen) -> Decision:
     return _start(seen, entry)
 
 
-def too_late(spec: RestoreSpec, now: datetime) -> UserError | None:
-    """Given a request and now, return why it comes too late, None if it does not."""
-    if spec.not_after is None or now <= spec.not_after:
+def too_late(spec: RestoreSpec, now: datetime, skew: timedelta | None) -> UserError | None:
+    """Given a request, now, and how far our clock is ahead of the API server's, return why it comes
+    too late, None if it does not: by neither clock, for in place it overwrites newer data.
+    """
+    if spec.not_after is None or max(now, slots_now(now, skew)) <= spec.not_after:
         return None
     return UserError(
         "TooLate",

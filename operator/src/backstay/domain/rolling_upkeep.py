@@ -23,6 +23,7 @@ from backstay.api.rolling import CopiesStatus
 from backstay.domain import brakes, labels, records
 from backstay.domain.agent_result import AgentResult
 from backstay.domain.brakes import Brake, Held, brake_marks, withhold
+from backstay.domain.early import is_ahead
 from backstay.domain.objects import Obj
 from backstay.domain.points import Point, Rules, Verdict
 from backstay.domain.records import Run
@@ -320,14 +321,15 @@ def _list(kept: Kept, occasion: str, *, imports: bool = False) -> Chore:
 
 def _is_unknown(seen: Seen, look: CopiesStatus) -> bool:
     """Whether the points of a series were never listed, or are to be recorded anew."""
-    if look.listed_at is None:
+    if look.listed_at is None or is_ahead(look.listed_at, seen.now):
         return True
     # One of the future was asked for while our clock was ahead, and would never be over.
     return seen.rebuilt_at is not None and look.listed_at < seen.rebuilt_at <= seen.now
 
 
 def _is_due(at: datetime | None, now: datetime) -> bool:
-    return at is None or now - at >= RHYTHM
+    """Also where a clock that was ahead has written when it was: else nothing for so long."""
+    return at is None or is_ahead(at, now) or now - at >= RHYTHM
 
 
 def _with(kept: Kept, verb: Verb, found: Sequence[tuple[Change, Verdict]]) -> Chore:

@@ -45,6 +45,8 @@ from backstay.domain.run_status import (
     format_size,
     ignored,
     plan_of,
+    retry_left,
+    retry_wait,
     short,
     spread_of,
 )
@@ -75,7 +77,6 @@ _WAITS: Final = {
     TARGET_NOT_RUNNING: run_dumps.TARGET_WAIT,
 }
 """How long problems may be of the moment only, from the creation of the Backup."""
-RETRY_BASE: Final = timedelta(seconds=30)
 
 
 def decide(seen: Seen) -> Decision:
@@ -152,8 +153,8 @@ def _freeze(seen: Seen) -> Decision:
 
 def _admit(seen: Seen) -> Decision:
     status = seen.status
-    if status.retry_at is not None and status.retry_at > seen.now:
-        return Decision(status, after=status.retry_at - seen.now)
+    if wait := retry_left(status, seen.now):
+        return Decision(status, after=wait)
     if seen.waits_for:
         return Decision(changed(status, message=short(seen.waits_for)))
     begun = changed(
@@ -252,7 +253,7 @@ def _end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = (
     left = claims_left(status)
     why = short("; ".join(failures(status))) or None
     if left and status.attempt <= plan.retries:
-        wait = RETRY_BASE * 2 ** (status.attempt - 1)
+        wait = retry_wait(status)
         again = changed(
             status,
             phase=BackupPhase.QUEUED,

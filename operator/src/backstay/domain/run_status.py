@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from backstay.api.backup import (
@@ -22,11 +23,25 @@ from backstay.api.backup import (
 from backstay.api.common import changed
 from backstay.api.hooks import HookState, HookStatus, Stage
 from backstay.domain.errors import DataError
+from backstay.domain.times import left
 
 E = TypeVar("E")
 
 MESSAGE_MAX: Final = 1024
 LARGEST: Final = 2**63 - 1
+
+
+RETRY_BASE: Final = timedelta(seconds=30)
+
+
+def retry_wait(status: BackupStatus) -> timedelta:
+    """Given the status of a run whose attempt failed, return how long the next one waits."""
+    return RETRY_BASE * (1 << max(0, status.attempt - 1))
+
+
+def retry_left(status: BackupStatus, now: datetime) -> timedelta:
+    """Given the status of a run and now, return how long it still waits for its next attempt."""
+    return left(status.retry_at, now, 2 * retry_wait(status))
 
 
 def current_dump(status: BackupStatus) -> PlannedDump | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from backstay.domain.errors import DataError
 
@@ -19,3 +19,14 @@ def parse_time(text: str) -> datetime:
     except OverflowError as error:
         # The first and the last day of all that there can be may be none in UTC.
         raise DataError(f"{text!r} is too far") from error
+
+
+def left(until: datetime | None, now: datetime, longest: timedelta) -> timedelta:
+    """Given until when something waits, now, and how long such a wait is at most, return how long
+    it goes on, 0 if it is over.
+
+    A moment that is further away than a wait can be was written by a clock that was ahead: what
+    waits for it would wait for as long as that clock was wrong.
+    """
+    wait = until - now if until is not None else timedelta(0)
+    return wait if timedelta(0) < wait <= longest else timedelta(0)

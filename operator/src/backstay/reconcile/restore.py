@@ -115,7 +115,8 @@ class RestoreReconciler:
             claims = {c.claim: await self._see_claim(subject, c) for c in status.claims}
             return replace(seen, claims=claims)
         try:
-            if (late := rolling_restore.too_late(subject.spec, seen.now)) is not None:
+            skew = self._client.skew
+            if (late := rolling_restore.too_late(subject.spec, seen.now, skew)) is not None:
                 raise late
             sources = await self._sources(subject)
         except UserError as error:

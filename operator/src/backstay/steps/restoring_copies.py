@@ -80,7 +80,8 @@ class CopyRestores:
             seen = await self._see_job(request, seen)
         agents: list[str] = []
         try:
-            if not seen.job.exists and (late := too_late(request.spec, now)) is not None:
+            late = too_late(request.spec, now, self._client.skew)
+            if not seen.job.exists and late is not None:
                 raise late
             plan = await self._plan(request)
             if not seen.job.exists:
