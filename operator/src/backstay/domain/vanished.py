@@ -82,10 +82,12 @@ def is_watched(entry: PointStatus) -> bool:
 def missing(runs: Iterable[Run]) -> dict[str, list[PointStatus]]:
     """Given finished Backups, return the points that are missing, as they say, by claim."""
     found: dict[str, list[PointStatus]] = {}
-    for run in sorted(runs, key=lambda r: r.name):
+    for run in runs:
         for entry in run.status.points:
             if entry.gone is PointGone.MISSING:
                 found.setdefault(entry.claim, []).append(entry)
+    for entries in found.values():
+        entries.sort(key=lambda entry: entry.snapshot or "")
     return found
 
 
@@ -93,13 +95,14 @@ def held(runs: Sequence[Run]) -> list[tuple[Held, str]]:
     """Given finished Backups, return by claim what is missing as they say and the plan that accepts
     it, with the first one and why it is missing.
     """
-    plans = _plans(runs)
+    found = missing(runs)
+    plans = _plans(runs) if found else {}
     return [
         (
             Held(claim, marks=len(entries), size=len(entries), plan=plans[claim]),
             f"{entries[0].snapshot}: {entries[0].message}",
         )
-        for claim, entries in sorted(missing(runs).items())
+        for claim, entries in sorted(found.items())
     ]
 
 
@@ -107,6 +110,8 @@ def accepted(runs: Sequence[Run], released: Collection[str]) -> frozenset[tuple[
     """Given finished Backups and the plans that a person released, return claim and snapshot of
     the points that he takes for gone.
     """
+    if not released:
+        return frozenset()
     plans = _plans(runs)
     return frozenset(
         (claim, entry.snapshot or "")
@@ -123,13 +128,14 @@ def unsettled(statuses: Iterable[tuple[Run, BackupStatus]]) -> set[str]:
     """
     kept, accepted, accepting = set[str](), set[str](), False
     for run, status in statuses:
-        before = {p.claim: p.gone for p in run.status.points}
-        for entry in filter(is_watched, status.points):
-            if entry.gone not in (PointGone.SWEPT, PointGone.ACCEPTED):
-                kept.add(run.uid)
-            elif entry.gone is PointGone.ACCEPTED:
+        for before, entry in zip(run.status.points, status.points, strict=True):
+            if not is_watched(entry):
+                continue
+            if entry.gone is PointGone.ACCEPTED:
                 accepted.add(run.uid)
-                accepting = accepting or before.get(entry.claim) is not PointGone.ACCEPTED
+                accepting = accepting or before.gone is not PointGone.ACCEPTED
+            elif entry.gone is not PointGone.SWEPT:
+                kept.add(run.uid)
     return kept | accepted if accepting else kept
 
 
@@ -225,8 +231,9 @@ def _known(entry: PointStatus, snapshot: Obj, content: Obj | None) -> PointStatu
     """
     if content is None or not _is_pair(snapshot, content):
         return entry
-    name, handle = objects.name(content), entry.handle or _handle(content)
-    if (name, handle) == (entry.content, entry.handle):
+    name = objects.name(content)
+    handle = entry.handle or _handle(content)
+    if name == entry.content and handle == entry.handle:
         return entry
     return changed(entry, content=name, handle=handle)
 
