@@ -8,7 +8,8 @@ Invariants:
 - A sweep of ours is announced before it deletes anything: the status says `Swept` before the
   snapshot is deleted. So whatever is not there without that word was removed by somebody else.
 - An announcement is believed as long as the artifacts do not contradict it: a content that stayed
-  without an intent says that the snapshot was not deleted by a sweep.
+  and has no date, or is held, says that its snapshot was not due. One that stayed and was due may
+  be what a sweep left that died in between: it is an orphan (`domain.orphans`), and no loss.
 - A point that is there is there: whatever its record said before, it says nothing then.
 - What is told is what the records say, not what a pass sees: a pass that lost a race tells nothing.
 - `Missing` ends only with the point's return or a person's word. A plan that a person accepts keeps
@@ -30,12 +31,10 @@ from backstay.api.backup import (
     Trigger,
 )
 from backstay.api.common import changed, format_time
-from backstay.domain import brakes, objects
+from backstay.domain import brakes, labels, objects
 from backstay.domain.brakes import Held
-from backstay.domain.mirror import content_of
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records import Run
-from backstay.domain.sweep import Step, plan_sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +217,8 @@ def _went_as_due(run: Run, entry: PointStatus, content: Obj | None) -> bool:
     if entry.gone is PointGone.SWEPT:
         if content is None or dig(content, "metadata", "deletionTimestamp"):
             return True
-        return plan_sweep(None, content_of(content), ()).step is not Step.FROZEN
+        carried = objects.labels(content)
+        return labels.DELETE_AFTER in carried and carried.get(labels.HOLD, "false") == "false"
     # A record that is made anew may come too late for a point that a sweep takes meanwhile, and
     # nobody could announce that to it. A pass that has seen the point says so in `until`.
     never_seen = run.spec.trigger is Trigger.IMPORTED and entry.until is None
