@@ -204,6 +204,7 @@ def test_a_sweep_is_announced_before_it_deletes_and_never_told() -> None:
         replace(gone, contents=contents_of(intent)),
         replace(gone, contents=contents_of(mirrored(old, policy="Delete", sweep="uid-lost"))),
         replace(gone, contents=contents_of(deleting(intent))),
+        replace(gone, contents=contents_of(mirrored(old))),
         replace(gone, contents=contents_of()),
     ):
         assert entry(later).gone is PointGone.SWEPT
@@ -220,9 +221,10 @@ def test_an_announcement_is_taken_back_when_the_point_is_not_due_any_more() -> N
     assert (entry(world).gone, entry(world).gone_at) == (None, None)
 
 
-def test_an_announcement_that_the_content_contradicts_is_no_excuse() -> None:
-    """It stayed without an intent: whoever deleted its snapshot, no sweep did."""
-    left = mirrored(LOST)
+@pytest.mark.parametrize("extra", [{}, {**OVERDUE, "hold": "true"}], ids=["no date", "held"])
+def test_an_announcement_that_the_content_contradicts_is_no_excuse(extra: dict[str, str]) -> None:
+    """It stayed, and does not say that it was due: whoever deleted its snapshot, no sweep did."""
+    left = mirrored(snapshot("lost", OLD, extra=extra))
     world = world_with(lost(gone=PointGone.SWEPT, gone_at=NOW), contents=[left])
 
     assert entry(world).gone is PointGone.MISSING

@@ -159,7 +159,7 @@ def plan(seen: Seen) -> Plan:
     points |= {objects.name(s): (point_of(s), "kept") for s in seen.unlabelled}
     noted = _noted(seen, found, items)
     statuses = [
-        (record, records.shown(replace(record, status=status), points))
+        (record, records.shown(_with_status(record, status), points))
         for record, status in zip(seen.finished, noted, strict=True)
     ]
     moved = any(_moves(record.status, status) for record, status in statuses)
@@ -280,6 +280,10 @@ def _noted(
     accepted = vanished.accepted(seen.finished, seen.released)
     artifacts = vanished.Artifacts(seen.now, sights, seen.contents, accepted)
     return [vanished.noted(run, artifacts) for run in seen.finished]
+
+
+def _with_status(record: Run, status: BackupStatus) -> Run:
+    return record if status is record.status else replace(record, status=status)
 
 
 def _moves(before: BackupStatus, after: BackupStatus) -> bool:

@@ -8,7 +8,8 @@ Invariants:
 - A sweep of ours is announced before it deletes anything: the status says `Swept` before the
   snapshot is deleted. So whatever is not there without that word was removed by somebody else.
 - An announcement is believed as long as the artifacts do not contradict it: a content that stayed
-  without an intent says that the snapshot was not deleted by a sweep.
+  and has no date, or is held, says that its snapshot was not due. One that stayed and was due may
+  be what a sweep left that died in between: it is an orphan (`domain.orphans`), and no loss.
 - A point that is there is there: whatever its record said before, it says nothing then.
 - What is told is what the records say, not what a pass sees: a pass that lost a race tells nothing.
 - `Missing` ends only with the point's return or a person's word. A plan that a person accepts keeps
@@ -30,12 +31,10 @@ from backstay.api.backup import (
     Trigger,
 )
 from backstay.api.common import changed, format_time
-from backstay.domain import brakes, objects
+from backstay.domain import brakes, labels, objects
 from backstay.domain.brakes import Held
-from backstay.domain.mirror import content_of
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records import Run
-from backstay.domain.sweep import Step, plan_sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +81,12 @@ def is_watched(entry: PointStatus) -> bool:
 def missing(runs: Iterable[Run]) -> dict[str, list[PointStatus]]:
     """Given finished Backups, return the points that are missing, as they say, by claim."""
     found: dict[str, list[PointStatus]] = {}
-    for run in sorted(runs, key=lambda r: r.name):
+    for run in runs:
         for entry in run.status.points:
             if entry.gone is PointGone.MISSING:
                 found.setdefault(entry.claim, []).append(entry)
+    for entries in found.values():
+        entries.sort(key=lambda entry: entry.snapshot or "")
     return found
 
 
@@ -93,13 +94,14 @@ def held(runs: Sequence[Run]) -> list[tuple[Held, str]]:
     """Given finished Backups, return by claim what is missing as they say and the plan that accepts
     it, with the first one and why it is missing.
     """
-    plans = _plans(runs)
+    found = missing(runs)
+    plans = _plans(runs) if found else {}
     return [
         (
             Held(claim, marks=len(entries), size=len(entries), plan=plans[claim]),
             f"{entries[0].snapshot}: {entries[0].message}",
         )
-        for claim, entries in sorted(missing(runs).items())
+        for claim, entries in sorted(found.items())
     ]
 
 
@@ -107,6 +109,8 @@ def accepted(runs: Sequence[Run], released: Collection[str]) -> frozenset[tuple[
     """Given finished Backups and the plans that a person released, return claim and snapshot of
     the points that he takes for gone.
     """
+    if not released:
+        return frozenset()
     plans = _plans(runs)
     return frozenset(
         (claim, entry.snapshot or "")
@@ -123,13 +127,14 @@ def unsettled(statuses: Iterable[tuple[Run, BackupStatus]]) -> set[str]:
     """
     kept, accepted, accepting = set[str](), set[str](), False
     for run, status in statuses:
-        before = {p.claim: p.gone for p in run.status.points}
-        for entry in filter(is_watched, status.points):
-            if entry.gone not in (PointGone.SWEPT, PointGone.ACCEPTED):
-                kept.add(run.uid)
-            elif entry.gone is PointGone.ACCEPTED:
+        for before, entry in zip(run.status.points, status.points, strict=True):
+            if not is_watched(entry):
+                continue
+            if entry.gone is PointGone.ACCEPTED:
                 accepted.add(run.uid)
-                accepting = accepting or before.get(entry.claim) is not PointGone.ACCEPTED
+                accepting = accepting or before.gone is not PointGone.ACCEPTED
+            elif entry.gone is not PointGone.SWEPT:
+                kept.add(run.uid)
     return kept | accepted if accepting else kept
 
 
@@ -212,7 +217,8 @@ def _went_as_due(run: Run, entry: PointStatus, content: Obj | None) -> bool:
     if entry.gone is PointGone.SWEPT:
         if content is None or dig(content, "metadata", "deletionTimestamp"):
             return True
-        return plan_sweep(None, content_of(content), ()).step is not Step.FROZEN
+        carried = objects.labels(content)
+        return labels.DELETE_AFTER in carried and carried.get(labels.HOLD, "false") == "false"
     # A record that is made anew may come too late for a point that a sweep takes meanwhile, and
     # nobody could announce that to it. A pass that has seen the point says so in `until`.
     never_seen = run.spec.trigger is Trigger.IMPORTED and entry.until is None
@@ -225,8 +231,9 @@ def _known(entry: PointStatus, snapshot: Obj, content: Obj | None) -> PointStatu
     """
     if content is None or not _is_pair(snapshot, content):
         return entry
-    name, handle = objects.name(content), entry.handle or _handle(content)
-    if (name, handle) == (entry.content, entry.handle):
+    name = objects.name(content)
+    handle = entry.handle or _handle(content)
+    if name == entry.content and handle == entry.handle:
         return entry
     return changed(entry, content=name, handle=handle)
 
