@@ -122,6 +122,8 @@ def test_long_names_of_policies_and_claims_are_accepted(kubectl: Kubectl, length
         {"spec.hooks.after": GONE},
         {"spec.hooks.before.0.command": ["sh", "-c", "line 1\nline 2", "", "'\"$(id)", "-x"]},
         {"spec.hooks.maxFreeze": GONE},
+        {"spec.hooks.before.0.freezes": True, "spec.hooks.before.1.freezes": True},
+        {"spec.snapshot.consistency": "PerClaim"},
     ],
     ids=lambda changes: f"{changes!r:.60}",
 )

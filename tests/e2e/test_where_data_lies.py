@@ -24,7 +24,7 @@ done
 """
 TARGET = {"kind": "StatefulSet", "name": "pg", "container": "postgres"}
 FROZEN = {
-    "maxFreeze": "50s",
+    "maxFreeze": "120s",
     "before": [
         {
             "name": "stop",

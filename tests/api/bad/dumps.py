@@ -21,6 +21,7 @@ DATABASE: Final = "must be the name of a database, without control characters"
 DUMPS: Final = "spec.dumps[0]"
 BEFORE: Final = "spec.hooks.before"
 AFTER: Final = "spec.hooks.after"
+DUMP_HOOK: Final = {"target": DUMP["target"], "command": ["echo"]}
 
 BAD: Final = [
     policy("spec.dumps", [DUMP, DUMP], "spec.dumps[1]", "Duplicate value"),
@@ -73,6 +74,21 @@ BAD: Final = [
     policy("spec.hooks.after.0.target", DUMP["target"], "spec.hooks", "but none when it has the"),
     policy("spec.hooks.after.1.target", GONE, "spec.hooks", "an after hook needs a target"),
     policy("spec.hooks.after.1.command", GONE, f"{AFTER}[1].command", "Required value"),
+    policy("spec.hooks.before.0.freezes", "yes", f"{BEFORE}[0].freezes", "of type boolean"),
+    Row(
+        "BackupPolicy",
+        {"spec.hooks.before.0.freezes": True, "spec.hooks.before.0.onError": "Continue"},
+        f"{BEFORE}[0]",
+        "a hook with freezes must have onError Fail",
+    ),
+    Row(
+        "BackupPolicy",
+        {"spec.hooks.before.0.freezes": True, "spec.hooks.before.0.name": "alone"}
+        | {"spec.hooks.after.0": {**DUMP_HOOK, "name": "other"}},
+        "spec.hooks",
+        "a hook with freezes has to hold over the cut",
+    ),
+    policy("spec.snapshot.consistency", "PerNode", "spec.snapshot.consistency", '"PerPod"'),
     Row(
         "BackupPolicy",
         {"spec.hooks.after.1.name": "session", "spec.hooks.after.1.target": GONE},

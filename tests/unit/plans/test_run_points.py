@@ -411,6 +411,17 @@ def test_points_that_nothing_froze_together_fail(hooks: tuple[HookStatus, ...]) 
     assert "no hook froze data, wal together" in (decision.status.points[0].message or "")
 
 
+def test_claims_that_a_pod_writes_to_since_the_plan_was_made_fail_at_their_cut() -> None:
+    two = changed(
+        CUTTING, plan=plan("data", "wal"), points=(point_status("data"), point_status("wal"))
+    )
+    cut = {"data": CUT_POINT, "wal": CUT_POINT}
+    decision = run.decide(seen(two, points=cut, torn="pod pg-0 writes to both"))
+
+    assert results(decision) == [PointResult.FAILED] * 2
+    assert decision.status.points[1].message == "pod pg-0 writes to both"
+
+
 def test_a_claim_whose_dump_failed_leaves_the_other_uncut() -> None:
     dumps = (dump_status("a", DumpState.FAILED, at=place("wal")),)
     of = frozen(BackupPhase.DUMPING, plan=changed(PAIR, dumps=(planned_dump("a"),)), dumps=dumps)

@@ -42,6 +42,7 @@ from backstay.domain.run_status import (
     with_point,
 )
 from backstay.domain.run_values import (
+    AT_ONCE,
     POLL,
     Action,
     CreateSnapshot,
@@ -83,6 +84,8 @@ def snapshot_name(seen: Seen, status: BackupStatus, claim: str) -> str:
 
 def cut(seen: Seen) -> Decision:
     """Given a run that takes snapshots, return it with each point a step further."""
+    if seen.torn:
+        return Decision(without_pending(seen.status, seen.torn), after=AT_ONCE)
     status, actions = seen.status, list[Action]()
     for entry in status.points:
         if not entry.pending or entry.cut_at is not None:

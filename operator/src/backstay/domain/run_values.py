@@ -158,6 +158,8 @@ class Seen:
     """The hook whose turn it is."""
     points: Mapping[str, PointSeen] = field(default_factory=dict)
     """By claim: the snapshot of the current attempt."""
+    torn: str = ""
+    """Why claims that are being cut belong together, though the plan did not see that."""
     rechecks: Mapping[str, DumpSeen] = field(default_factory=dict)
     """By dump name: what its file says after the cut."""
     copy: CopySeen | None = None

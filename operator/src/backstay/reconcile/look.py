@@ -38,7 +38,7 @@ from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM
 from backstay.reconcile.runs import is_leaving, parse_policy_spec, sighted
 from backstay.steps import places, snapshots
-from backstay.steps.consistency import Probe
+from backstay.steps.consistency import Probe, torn
 from backstay.steps.copying import Copying, make_plan
 from backstay.steps.dumping import Dumping
 from backstay.steps.hooking import Hooking
@@ -208,7 +208,10 @@ class Looker:
             points[entry.claim] = point
             if recheck and point.cut and entry.cut_at is None:
                 rechecks |= await self._recheck(subject, entry.claim)
-        return with_seen(seen, points=points, rechecks=rechecks)
+        plan, why = subject.status.plan, ""
+        if recheck and plan is not None and any(p.cut for p in points.values()):
+            why = await torn(self._client, subject.namespace, plan)
+        return with_seen(seen, points=points, rechecks=rechecks, torn=why)
 
     def _is_first(self, subject: Run, entry: PointStatus, now: datetime) -> bool:
         """Whether a snapshot was written down just now, so there can be none but by a process

@@ -6,11 +6,13 @@ here may use what another look read moments ago.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, TypeAlias
 
-from backstay.api.backup import PlannedDump
+from backstay.api.backup import PlannedDump, RunPlan
+from backstay.api.policy import Consistency
 from backstay.domain import objects, sourcing, together
 from backstay.domain.errors import UserError
 from backstay.domain.mounts import Mount
@@ -20,6 +22,7 @@ from backstay.domain.together import Writer
 from backstay.dumps.layout import Layout
 from backstay.kube import resources
 from backstay.kube.client import Client
+from backstay.steps import places
 
 PODS: Final = timedelta(seconds=10)
 """How long a look at a namespace's pods serves others."""
@@ -59,6 +62,27 @@ async def claims_together(
             if writer.claims & set(claims) and (writer.pod_uid, writer.container) not in asked:
                 await _look(by_uid[writer.pod_uid], writer, claims, groups, probe)
     return groups
+
+
+async def torn(client: Client, namespace: str, plan: RunPlan) -> str:
+    """Given the plan of a run whose snapshots are being cut, return why its claims belong together
+    now though the plan did not see it, "" if they do not: a pod may have been started since.
+    """
+    claims = [c.name for c in plan.claims]
+    if plan.consistency is Consistency.PER_CLAIM or len(claims) < 2:
+        return ""
+    found = together.writers(await client.list(resources.POD, namespace))
+    pods: dict[str, Sequence[Obj]] = {}
+    for dump in plan.dumps:
+        field = places.dump_field(dump.name)
+        with contextlib.suppress(UserError):  # it is gone: then it writes to nothing either
+            pods[dump.name] = await places.target_pods(client, namespace, dump.target, field=field)
+    asked = asked_containers((d for d in plan.dumps if d.name in pods), pods)
+    try:
+        together.groups(found, claims, [g.claims for g in plan.together], asked)
+    except UserError as error:
+        return error.message
+    return ""
 
 
 async def _look(

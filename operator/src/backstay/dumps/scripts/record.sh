@@ -16,6 +16,13 @@ flush() { # PATH: to the disk. An old sync takes no operand: then everything is 
 }
 
 json_string() { # TEXT: prints it as a JSON string of ASCII characters; bytes not UTF-8 as U+FFFD.
+    case $1 in
+        *[!A-Za-z0-9' '._/:=@%+,-]*) ;;
+        *) # most paths and names: no process is needed
+            printf '"%s"' "$1"
+            return
+            ;;
+    esac
     text=$(printf '%s' "$1" | od -An -v -tu1 | awk '
         { for (i = 1; i <= NF; i++) b[n++] = $i + 0 }
         END {
