@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from backstay.engine.queue import Key, Queue
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
-from backstay.kube.resources import BACKUP, VOLUME_SNAPSHOT
+from backstay.kube.resources import BACKUP, NAMESPACE, VOLUME_SNAPSHOT
 from backstay.main import Router
 from backstay.reconcile import keys
 from backstay.reconcile.admission import Admitter
@@ -209,6 +210,60 @@ async def test_a_run_that_can_never_start_ends_and_the_others_start(
     assert (failed.message or "").startswith(told)
     assert failed.completed_at is not None
     assert {keys.backup(namespace, "b-good"), keys.policy(namespace, "shop")} <= set(woken)
+
+
+async def make_queued(client: Client, namespace: str, name: str, pool: str) -> None:
+    made = backup_of(namespace, "shop")
+    made["metadata"]["name"] = name
+    stored = await client.create(BACKUP, made)
+    await write_status(client, BACKUP, stored, queued(name, pools=(pool,)))
+
+
+async def test_two_runs_that_never_end_leave_a_permit_to_another_namespace_and_are_named(
+    client: Client, namespace: str
+) -> None:
+    pool, other = f"node/{namespace}", f"{namespace}-other"
+    await client.create(NAMESPACE, {"metadata": {"name": other}})
+    for name in ("hog-1", "hog-2"):
+        await make_queued(client, namespace, name, pool)
+    clock = Ahead()
+    admitter = Admitter(
+        client, EventPoster(client, clock), clock, Limits(1000, 2, 1000), lambda _: None
+    )
+    await admitter.reconcile(keys.ADMISSION)
+    await make_queued(client, other, "victim", pool)
+    await make_queued(client, other, "next", pool)
+    clock.by = timedelta(minutes=5)
+
+    await admitter.reconcile(keys.ADMISSION)
+
+    found = {
+        objects.name(b): BackupStatus.model_validate(b["status"])
+        for place in (namespace, other)
+        for b in await client.list(BACKUP, place)
+    }
+    assert {name: s.phase.value for name, s in found.items()} == {
+        "hog-1": "Snapshotting",
+        "hog-2": "Queued",
+        "next": "Snapshotting",
+        "victim": "Queued",
+    }
+    assert f"{namespace}/hog-1 since " in (found["hog-2"].message or "")
+    told = found["victim"].message or ""
+    assert "a run of other namespaces since " in told
+    assert "hog" not in told, "names of other namespaces are not told"
+
+
+class Ahead(SystemClock):
+    """A clock that the test puts forward."""
+
+    by = timedelta(0)
+
+    def now(self) -> datetime:
+        return super().now() + self.by
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.by.total_seconds()
 
 
 def queued(claim: str, **values: Any) -> BackupStatus:

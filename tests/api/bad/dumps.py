@@ -97,6 +97,7 @@ BAD: Final = [
     ),
     policy("spec.hooks.around", [], STRICT, 'unknown field "spec.hooks.around"'),
     policy("spec.dumps.0.mysql", {}, DUMPS, "a dump needs exactly one of postgres, mysql"),
+    policy("spec.dumps.0.minFree", -1, f"{DUMPS}.minFree", "must be a size such as 0, 64Mi"),
     policy("spec.dumps.0.minFree", "64 MB", f"{DUMPS}.minFree", "must be a size such as 0, 64Mi"),
     policy(
         "spec.dumps.0.postgres",

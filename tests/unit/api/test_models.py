@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus
 from backstay.api.common import (
     Condition,
+    Size,
     format_time,
     with_condition,
 )
 from backstay.api.policy import PolicySpec, Retention, Snapshot
 from backstay.api.restore import RestorePhase, RestoreSpec
+from backstay.api.shapes import Bytes
 from backstay.durations import format_duration, parse_duration
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -114,3 +117,26 @@ def test_the_transition_time_moves_with_the_status_and_others_stay() -> None:
     assert after[0].status == "False"
     assert after[0].last_transition_time == NOON + timedelta(hours=1)
     assert after[1] is other
+
+
+@pytest.mark.parametrize(
+    ("form", "value", "read"),
+    [
+        (Size, 0, 0),
+        (Size, "0", 0),
+        (Size, 67108864, 1 << 26),
+        (Size, "64Mi", 1 << 26),
+        (Bytes, 20000000, "20000000"),
+        (Bytes, "20M", "20M"),
+    ],
+)
+def test_a_quantity_may_be_written_as_a_number(form: Any, value: object, read: object) -> None:
+    assert TypeAdapter(form).validate_python(value) == read
+
+
+@pytest.mark.parametrize(
+    ("form", "value"), [(Size, -1), (Bytes, 0), (Bytes, True), (Bytes, 10**12)]
+)
+def test_a_number_that_is_no_quantity_is_refused(form: Any, value: object) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(form).validate_python(value)

@@ -107,7 +107,7 @@ async def test_as_many_keys_are_processed_at_once_as_there_are_workers(
 ) -> None:
     script.gate = asyncio.Event()
     queue = Queue(script, clock, workers=2)
-    keys = [Key("Backup", "shop", str(number)) for number in range(5)]
+    keys = [Key("Backup", str(number), "a") for number in range(5)]
     async with running(queue):
         for key in keys:
             queue.add(key)
@@ -367,4 +367,49 @@ async def test_a_key_whose_time_has_come_waits_for_one_of_many_that_were_added_b
         [many[0], many[1], A, many[2], B],
     )
     assert sorted(order) == sorted([*many, *timely])
+    assert len(queue) == 0
+
+
+async def test_keys_of_one_namespace_that_take_long_leave_workers_to_others(
+    clock: VirtualClock, script: Script
+) -> None:
+    script.gate = asyncio.Event()
+    slow = [Key("Backup", "slow", f"{n:03}") for n in range(100)]
+    others = [Key("Backup", f"other-{n}", "a") for n in range(2)]
+    queue = Queue(script, clock, workers=4)
+    async with running(queue):
+        for key in (*slow, *others, Key("Sweeps", "", "all")):
+            queue.add(key)
+        await settle()
+        begun = [key for _, key in script.runs]
+        assert begun == [*slow[:2], *others], "half of the workers, and the rest for others"
+
+        script.gate.set()
+        await settle()
+        await clock.advance(1)
+
+    ran = [key for _, key in script.runs]
+    assert [key for key in ran if key in slow] == slow, "each once, in order"
+    assert len(ran) == 103
+    assert len(queue) == 0
+
+
+async def test_a_key_that_was_put_aside_is_not_lost_nor_run_twice_when_its_time_comes(
+    clock: VirtualClock, script: Script
+) -> None:
+    queue = Queue(script, clock, workers=2)
+    script.gate = asyncio.Event()
+    async with running(queue):
+        queue.add(A)
+        await settle()
+        queue.add(B)
+        queue.add_after(B, timedelta(seconds=1))
+        await clock.advance(2)
+        assert script.times(B) == [], "its namespace has its share"
+
+        script.gate.set()
+        await settle()
+        await clock.advance(1)
+
+    assert len(script.times(B)) == 1
     assert len(queue) == 0

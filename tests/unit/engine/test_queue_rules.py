@@ -14,7 +14,7 @@ from tests.support.clock import VirtualClock, settle
 from backstay.domain.errors import Conflict, Transient
 from backstay.engine.queue import Key, Queue
 
-KEYS = [Key("Backup", "shop", name) for name in "abc"]
+KEYS = [Key("Backup", of, name) for of, name in (("shop", "a"), ("shop", "b"), ("wiki", "c"))]
 
 keys = st.sampled_from(KEYS)
 moves = st.one_of(

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from backstay.api.shapes import RULES, cel
+from backstay.api.shapes import INT_OR_STRING, RULES, cel
 from backstay.durations import format_duration, parse_duration
 
 GROUP: Final = "backstay.dev"
@@ -76,18 +76,20 @@ Size = Annotated[
     Field(ge=0),
     WithJsonSchema(
         {
-            "type": "string",
+            INT_OR_STRING: True,
             "maxLength": 14,
             RULES: [
                 cel(
-                    "self.matches('^[0-9]{1,5}(Ki|Mi|Gi|Ti)?$')",
-                    "must be a size such as 0, 64Mi or 1Gi: up to five digits and Ki, Mi, Gi or Ti",
+                    f"type(self) == int ? self >= 0 && self < {10**12} : "
+                    "self.matches('^([0-9]{1,12}|[0-9]{1,5}(Ki|Mi|Gi|Ti))$')",
+                    "must be a size such as 0, 64Mi or 1Gi: up to five digits and Ki, Mi, Gi or "
+                    "Ti, or a number of bytes",
                 )
             ],
         }
     ),
 ]
-"""A number of bytes, written `64Mi` or `1Gi`."""
+"""A number of bytes, written `64Mi`, `1Gi` or as the number."""
 
 
 def format_time(value: datetime) -> str:

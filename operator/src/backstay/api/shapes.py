@@ -11,7 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
 from pydantic_core import CoreSchema, core_schema
 
 NAME_MAX: Final = 253
@@ -21,6 +27,10 @@ LABEL_MAX: Final = 63
 """Length of a DNS-1123 label and of a label's value."""
 
 RULES: Final = "x-kubernetes-validations"
+INT_OR_STRING: Final = "x-kubernetes-int-or-string"
+"""Of a quantity: YAML makes a number of one that is written without a unit, as Kubernetes' own
+fields allow.
+"""
 
 
 def cel(rule: str, message: str) -> dict[str, str]:
@@ -169,12 +179,34 @@ RelativePath = Annotated[
 ]
 """A path below something that is named beside it, in one way of writing it only."""
 
+_BYTES: Final = Shape(
+    "[1-9][0-9]{0,11}(k|M|G|T|Ki|Mi|Gi|Ti)?",
+    "must be a number of bytes above 0, such as 500M or 20Mi",
+)
+
+
+def _digits(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 Bytes = Annotated[
     str,
     Field(min_length=1, max_length=16),
-    Shape(
-        "[1-9][0-9]{0,11}(k|M|G|T|Ki|Mi|Gi|Ti)?",
-        "must be a number of bytes above 0, such as 500M or 20Mi",
+    _BYTES,
+    BeforeValidator(_digits),
+    WithJsonSchema(
+        {
+            INT_OR_STRING: True,
+            "minLength": 1,
+            "maxLength": 16,
+            RULES: [
+                cel(
+                    f"type(self) == int ? self > 0 && self < {10**12} : "
+                    f"self.matches(r'^{_BYTES.pattern}$')",
+                    _BYTES.message,
+                )
+            ],
+        }
     ),
 ]
 """A number of bytes with or without a unit, decimal or binary."""

@@ -20,7 +20,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from backstay.api.common import TIME_MAX, TIME_RULES, Model
-from backstay.api.shapes import RULES, cel
+from backstay.api.shapes import INT_OR_STRING, RULES, cel
 from backstay.durations import format_duration
 
 Schema = dict[str, Any]
@@ -28,6 +28,7 @@ Schema = dict[str, Any]
 _ORDER: Final = (
     "description",
     "type",
+    INT_OR_STRING,
     "format",
     "enum",
     "default",
@@ -159,6 +160,10 @@ def _check(node: Schema, *, path: str) -> None:
     left = set(node) - set(_ORDER)
     if left:
         raise NotStructuralError(f"{path}: {', '.join(sorted(left))} cannot be said in a CRD")
+    if node.get(INT_OR_STRING):
+        if "type" in node or "maxLength" not in node:
+            raise NotStructuralError(f"{path}: an int or string needs max_length, and no type")
+        return
     if node.get("type") not in {"string", "integer", "boolean", "array", "object"}:
         raise NotStructuralError(f"{path}: needs one type, has {node.get('type')!r}")
     if node.get("format", "int64") not in _FORMATS:

@@ -9,6 +9,7 @@ Invariants:
   stays when the key runs before (an idle look is cheap, a missed one is not).
 - A key whose time has come does not wait behind all that a resync added at once, nor the other
   way round: workers take from both in turn.
+- A namespace has at most half of the workers, rounded up, at its keys; in their order.
 - A key that fails waits longer each time, whatever other keys do; success forgets its failures. It
   waits no longer than its kind may, nor than its error says (`within`): that is a deadline, and a
   deadline is looked at when it is over, not when the next retry happens to come.
@@ -23,7 +24,7 @@ import asyncio
 import heapq
 import itertools
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from enum import StrEnum
@@ -108,6 +109,10 @@ class Queue:
         self._turn = False
         self._queued: set[Key] = set()
         self._running: set[Key] = set()
+        self._busy: Counter[str] = Counter()
+        """By namespace: workers that are at its keys."""
+        self._aside: dict[str, dict[Key, None]] = {}
+        """By namespace: keys whose turn came while it had its share of the workers."""
         self._again: set[Key] = set()
         self._due: dict[Key, float] = {}
         self._heap: list[tuple[float, int, Key]] = []
@@ -178,10 +183,12 @@ class Queue:
                 await self._work.wait()
                 continue
             self._running.add(key)
+            self._busy[key.namespace] += 1
             try:
                 await self._process(key)
             finally:
                 self._running.discard(key)
+                self._leave(key.namespace)
                 if key in self._again:
                     self._again.discard(key)
                     self.add(key)
@@ -193,10 +200,36 @@ class Queue:
         for line in lines if self._turn else reversed(lines):
             while line:
                 key = line.popleft()
-                if key in self._queued:  # else the other line had it too
-                    self._queued.discard(key)
-                    return key
+                if key not in self._queued:  # the other line had it too
+                    continue
+                if self._has_its_share(key.namespace):
+                    self._aside.setdefault(key.namespace, {})[key] = None
+                    continue
+                self._queued.discard(key)
+                return key
         return None
+
+    def _has_its_share(self, namespace: str) -> bool:
+        """Whether a namespace has half of the workers: the others are for other namespaces, however
+        long the containers of this one take to answer.
+        """
+        return bool(namespace) and self._busy[namespace] >= (self._workers + 1) // 2
+
+    def _leave(self, namespace: str) -> None:
+        """A worker is done with a key of a namespace: the next one that was put aside is ready."""
+        self._busy[namespace] -= 1
+        if not self._busy[namespace]:
+            del self._busy[namespace]
+        aside = self._aside.get(namespace, {})
+        while aside:
+            key = next(iter(aside))
+            del aside[key]
+            if key in self._queued:  # else it was taken from the other line
+                self._ready.appendleft(key)
+                self._work.set()
+                break
+        if not aside:
+            self._aside.pop(namespace, None)
 
     async def _process(self, key: Key) -> None:
         started = self._clock.monotonic()

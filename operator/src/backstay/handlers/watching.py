@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from backstay.domain.clock import Clock
 from backstay.domain.errors import BackstayError, Fatal
 from backstay.handlers import Host
+from backstay.observe import metrics
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class Watching:
         await self._stop()
         self._ended = ""
         if gone:
+            metrics.WATCHING.set(0)
             self.blind = f"CustomResourceDefinition {', '.join(gone)} is missing or not served"
             if not self._gap:
                 self._gap = True
@@ -120,6 +122,7 @@ class Watching:
         self._host = host = self._make(ended)
         self._known, self.blind, self._ended = found, None, ""
         host.start()
+        metrics.WATCHING.set(1)
         if self._gap:
             self._gap = False
             log.warning("watching again: the definitions are all there")

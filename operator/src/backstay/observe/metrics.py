@@ -67,6 +67,9 @@ MISSING: Final = Gauge(
     ("namespace", "policy"),
     registry=REGISTRY,
 )
+WATCHING: Final = Gauge(
+    "backstay_watching", "1 while this process watches for changes.", registry=REGISTRY
+)
 LEADER: Final = Gauge("backstay_leader", "1 while this process holds the Lease.", registry=REGISTRY)
 
 ROT: Final = Gauge(
