@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstay.domain.errors import DataError
+from backstay.domain.labels import IN_USE, MARKED_AT, PREFIX, RESTORE_REQUEST, RUN
 from backstay.domain.rolling import RollingPoint, Series, newest_good, point_of, point_uid, why_kept
-from backstay.domain.rolling_results import mirrored
+from backstay.domain.rolling_results import judged_point, mirrored
 
 SERIES = Series("shop", "uploads", "hostPath", "worker-1", "/srv/uploads")
 names = st.from_regex(r"\A[a-z0-9]([-a-z0-9.]{0,40}[a-z0-9])?\Z")
@@ -117,3 +118,11 @@ def test_the_newest_good_point_stays_whatever_a_caller_says() -> None:
 def test_a_uid_is_the_same_for_the_same_run_and_for_no_other() -> None:
     assert point_uid("d", SERIES, "r1", "s") == point_uid("d", SERIES, "r1", "s")
     assert len({point_uid(d, SERIES, r, s) for d in "ab" for r in "cd" for s in "ef"}) == 8
+
+
+def test_a_backup_shows_all_that_retention_looks_at() -> None:
+    """What a file and its mirror would not say alike, a pass would ask for again and again."""
+    keys = (RUN, IN_USE, MARKED_AT, f"{PREFIX}sweep-released", RESTORE_REQUEST)
+    carried = dict.fromkeys(keys, "2026-11-22T01:00:00+00:00")
+    dated = point(22, annotations=carried, labels={f"{PREFIX}delete-after": "2026-11-22"}, seq=3)
+    assert judged_point(SERIES, mirrored(dated)) == point_of(dated)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from backstay.domain import labels
 from backstay.domain.errors import DataError
@@ -202,15 +202,40 @@ class RollingPoint:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+class Carried(Protocol):
+    """What a point says, as its file or a Backup has it."""
+
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+    @property
+    def annotations(self) -> Mapping[str, str]: ...
+
+
 def point_of(point: RollingPoint) -> Point:
-    """Given a rolling point, return it as retention judges it: a published tree is ready."""
-    return Point(
-        namespace=point.series.namespace,
+    """Given a rolling point, return it as retention judges it."""
+    return judged(
+        point,
+        point.series,
         name=point.stamp,
         uid=point.uid,
-        resource_version=point.version,
-        claim=point.series.key,
+        version=point.version,
         taken=point.moment,
+    )
+
+
+def judged(
+    point: Carried, series: Series, *, name: str, uid: str, version: str, taken: datetime
+) -> Point:
+    """Given what a point says and what it is, return it as retention judges it: a published tree
+    is ready.
+    """
+    return Point(
+        namespace=series.namespace,
+        name=name,
+        uid=uid,
+        resource_version=version,
+        claim=series.key,
+        taken=taken,
         ready=True,
         labels=point.labels,
         marked_at=point.annotations.get(labels.MARKED_AT),
@@ -240,12 +265,12 @@ def why_kept(point: RollingPoint, newest: str | None) -> str | None:
     """Given a point and the newest good one of its series, return why it must not be removed
     whatever a caller decided; None where it may go.
     """
-    judged = point_of(point)
-    if judged.is_held:
+    seen = point_of(point)
+    if seen.is_held:
         return "held"
-    if judged.in_use is not None:
+    if seen.in_use is not None:
         return "in use"
-    return "newest good" if judged.uid == newest else None
+    return "newest good" if seen.uid == newest else None
 
 
 def _text(raw: Mapping[str, Any], key: str, where: str) -> str:

@@ -15,7 +15,7 @@ from backstay.domain import labels
 from backstay.domain.agent_result import AgentResult
 from backstay.domain.errors import DataError
 from backstay.domain.points import Point
-from backstay.domain.rolling import RollingPoint, Series
+from backstay.domain.rolling import RollingPoint, Series, judged
 from backstay.domain.run_status import short
 
 _NOTES = (
@@ -105,18 +105,7 @@ def judged_point(series: Series, shown: PointStatus) -> Point | None:
     copy, taken = shown.rolling, shown.cut_at
     if copy is None or taken is None:
         return None
-    return Point(
-        namespace=series.namespace,
-        name=copy.stamp,
-        uid=copy.uid,
-        resource_version=copy.version,
-        claim=series.key,
-        taken=taken,
-        ready=True,
-        labels=copy.labels,
-        marked_at=copy.annotations.get(labels.MARKED_AT),
-        in_use=copy.annotations.get(labels.IN_USE),
-    )
+    return judged(copy, series, name=copy.stamp, uid=copy.uid, version=copy.version, taken=taken)
 
 
 def _copy(shown: PointStatus) -> CopyStatus:
