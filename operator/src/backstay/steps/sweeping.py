@@ -14,7 +14,7 @@ from typing import Final
 from backstay.domain import labels
 from backstay.domain.carriers import point_of
 from backstay.domain.clock import Clock
-from backstay.domain.errors import Conflict, Transient
+from backstay.domain.errors import Conflict, NotFound, Transient
 from backstay.domain.mirror import content_of
 from backstay.domain.objects import Obj
 from backstay.domain.points import Point
@@ -103,7 +103,7 @@ async def _prove(client: Client, clock: Clock, point: Point, content: Content) -
     """Write the proof onto the content, whatever else was written to that since it was read."""
     going = Carrier(point.name, point.uid, point.resource_version, deleting=True)
     mine = content
-    failed: Conflict | Transient | None = None
+    failed: Conflict | NotFound | Transient | None = None
     for _ in range(PROOF_TRIES):
         action = plan_sweep(going, mine, ())
         if mine.held or mine.proof != content.proof or action.step in IDLE_STEPS:
@@ -111,12 +111,12 @@ async def _prove(client: Client, clock: Clock, point: Point, content: Content) -
         stored: Obj | None
         try:
             stored = await write_step(client, action, None)
-        except (Conflict, Transient) as error:
+        except (Conflict, NotFound, Transient) as error:
             failed = error
             if isinstance(error, Transient):
                 await clock.sleep(clock.jitter(_PAUSE, 0.5))
             stored = await client.find(VOLUME_SNAPSHOT_CONTENT, content.name)
         if stored is None:
-            return
+            return  # Another process has finished the sweep.
         mine = content_of(stored)
     raise failed or Conflict(f"content {content.name} does not stay as it is written")
