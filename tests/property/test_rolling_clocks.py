@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstay.domain import labels
+from backstay.domain.brakes import freeze
 from backstay.domain.points import Rules, Verdict
 from backstay.domain.retention import GRACE, tiers_for_new
 from backstay.domain.rolling import STAMP_FORMAT, RollingPoint, Series, newest_good, point_of
@@ -21,7 +22,6 @@ from backstay.domain.rolling_judging import (
     Copy,
     clock_trouble,
     grouped,
-    hold_back,
     judge_copies,
 )
 from backstay.domain.rolling_results import mirrored
@@ -94,7 +94,7 @@ class Disk:
             copies.append(Copy(point_of(point), status, self.since[point.uid]))
         found = judge_copies(grouped(copies, SERIES, (), now), RULES, now)
         if trouble := clock_trouble(copies, now):
-            found = {name: hold_back(v, trouble) for name, v in found.items()}
+            found = {name: freeze(v, trouble) for name, v in found.items()}
         newest = newest_good(self.points)
         self.points = [
             _after(point, found[point.stamp])

@@ -20,7 +20,7 @@ from typing import Final
 
 from backstay.api.backup import CopyStatus
 from backstay.domain import labels
-from backstay.domain.brakes import withhold
+from backstay.domain.brakes import freeze
 from backstay.domain.labels import Result
 from backstay.domain.points import Point, Rules, Verdict
 from backstay.domain.retention import GRACE, judge
@@ -126,7 +126,7 @@ def judge_copies(groups: Groups, rules: Rules | None, now: datetime) -> dict[str
     kept = {v.point.name: _not_yet(v, by_name[v.point.name], now) for v in found}
     if last := max([c for c in copies if c.is_real] or copies, key=lambda c: c.order, default=None):
         # The agent never removes it; where dates say that another is newer, both stay.
-        kept[last.point.name] = hold_back(kept[last.point.name], "it was made last")
+        kept[last.point.name] = freeze(kept[last.point.name], "it was made last")
     return kept
 
 
@@ -161,23 +161,11 @@ def _to_come(copy: Copy) -> str:
 
 def _not_yet(verdict: Verdict, copy: Copy, now: datetime) -> Verdict:
     """The verdict without a sweep that would come too early."""
-    if now - max(copy.good_since, copy.point.taken) <= GRACE:
-        return _without_sweep(verdict, f"it became good less than {_hours(GRACE)} hours ago")
-    if copy.named:
-        return _without_sweep(verdict, "a RestoreRequest names its Backup")
-    return verdict
-
-
-def hold_back(verdict: Verdict, why: str) -> Verdict:
-    """Given a verdict and why nothing is to go, return it without its mark and its sweep."""
-    return _without_sweep(withhold(verdict, why), why)
-
-
-def _without_sweep(verdict: Verdict, why: str) -> Verdict:
     if not verdict.sweep:
         return verdict
-    due = verdict.reasons[-1].removeprefix("swept: ")
-    return replace(verdict, sweep=False, reasons=(*verdict.reasons[:-1], f"{due}, but {why}"))
+    if now - max(copy.good_since, copy.point.taken) <= GRACE:
+        return freeze(verdict, f"it became good less than {_hours(GRACE)} hours ago")
+    return freeze(verdict, "a RestoreRequest names its Backup") if copy.named else verdict
 
 
 def clock_trouble(copies: Sequence[Copy], now: datetime) -> str:

@@ -22,7 +22,7 @@ from backstay.api.policy import SHOWN_MAX
 from backstay.api.rolling import CopiesStatus
 from backstay.domain import brakes, labels, records
 from backstay.domain.agent_result import AgentResult
-from backstay.domain.brakes import Brake, Held, brake_marks, withhold
+from backstay.domain.brakes import Brake, Held, brake_marks, freeze, withhold
 from backstay.domain.early import is_ahead
 from backstay.domain.objects import Obj
 from backstay.domain.points import Point, Rules, Verdict
@@ -35,7 +35,6 @@ from backstay.domain.rolling_judging import (
     Groups,
     clock_trouble,
     grouped,
-    hold_back,
     judge_copies,
     replaced,
 )
@@ -177,7 +176,7 @@ def judged(seen: Seen, kept: Kept) -> tuple[list[Verdict], Held | None]:
     if seen.clock is not None:
         verdicts = [withhold(v, seen.clock.message) for v in verdicts]
     if trouble := clock_trouble(copies, seen.now):
-        verdicts = [hold_back(v, trouble) for v in verdicts]
+        verdicts = [freeze(v, trouble) for v in verdicts]
     return _braked(verdicts, groups, seen.released)
 
 
