@@ -238,7 +238,7 @@ class World:
             old = schedule.Schedule.of_meaning(self.status.schedule or "")
             assert old is not None
             self._count(self._slots_of(group, old))
-        if status.last_slot is None or status.last_slot <= counted:
+        if status.suspended or status.last_slot is None or status.last_slot <= counted:
             assert ours == []
             return
         passed = slots_in(parsed, counted, status.last_slot)
