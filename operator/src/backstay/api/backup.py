@@ -39,8 +39,7 @@ class BackupPhase(StrEnum):
     PARTIALLY_FAILED = "PartiallyFailed"
     FAILED = "Failed"
     GONE = "Gone"
-    """It was Completed or PartiallyFailed, and none of its good points can be found any more. It
-    becomes again what it was when one comes back."""
+    """None of its good points can be found any more. Once one is back it is again what it was."""
 
     @property
     def final(self) -> bool:
@@ -354,10 +353,9 @@ class PointStatus(Model):
     )
     gone: PointGone | None = Field(
         default=None,
-        description="Set for a good point of a snapshot that is not there or goes: Swept "
-        "(retention removes it), Missing (it cannot be restored from, and nothing of Backstay's "
-        "removed it: see the policy's condition PointsMissing) or Accepted (it was Missing, and a "
-        "person takes it for gone).",
+        description="Why a good point is not there, or goes: Swept (retention removes it), Missing "
+        "(nothing of Backstay's removed it: see the policy's condition PointsMissing) or Accepted "
+        "(it was Missing, and a person takes it for gone).",
     )
     gone_at: Time | None = Field(
         default=None, description="When that was decided, or first seen to be missing."
