@@ -62,6 +62,9 @@ class Stage:
             raise self.error
         return self.found
 
+    async def glance(self) -> tuple[str, str]:
+        return "backups", (await self.look())["backups"]
+
     async def unserved(self) -> list[str]:
         return self.not_served
 

@@ -2,8 +2,8 @@
 
 Invariants: kopf runs only while every definition of a watched kind is there and served, as it ends
 where one is not; a definition that was deleted and made again gets a new watch, and a look at
-everything, within two LOOKs; while nothing is watched, `blind` says why, and one line of the log
-does. What ends kopf for any other reason ends the process.
+everything, when its turn to be looked at comes, or when kopf ends by it. While nothing is watched,
+`blind` says why, and so does one line of the log. What ends kopf otherwise ends the process.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ class Definitions(Protocol):
 
     async def look(self) -> Mapping[str, str]:
         """Return the uid of each by name, "" for one that is missing."""
+
+    async def glance(self) -> tuple[str, str]:
+        """Return name and uid of one of them, of each in turn."""
 
     async def unserved(self) -> list[str]:
         """Return those whose kind cannot be listed yet."""
@@ -74,6 +77,10 @@ class Watching:
 
     async def _look(self) -> None:
         try:
+            if self._known and self._host is not None and not self._ended:
+                name, uid = await self._definitions.glance()
+                if self._known.get(name) == uid:
+                    return
             found = await self._definitions.look()
             if found == self._known and self._host is not None and not self._ended:
                 return

@@ -6,6 +6,7 @@ server ends it only when its time is over. The definition's uid is what tells.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Final
 
@@ -32,18 +33,27 @@ class Definitions:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._turns = itertools.cycle(WATCHED)
 
     async def look(self) -> Mapping[str, str]:
         """Return the uid of each definition by its name, "" for one that is missing or leaves.
 
         Raise what the reads raise.
         """
-        found = {}
-        for name in WATCHED:
-            obj = await self._client.find_metadata(DEFINITION, name)
-            leaves = objects.dig(obj, "metadata", "deletionTimestamp")
-            found[name] = objects.uid(obj) if obj is not None and not leaves else ""
-        return found
+        return {name: await self._uid(name) for name in WATCHED}
+
+    async def glance(self) -> tuple[str, str]:
+        """Return name and uid of one definition, each time of the next one: a quarter of the cost.
+
+        Raise what the read raises.
+        """
+        name = next(self._turns)
+        return name, await self._uid(name)
+
+    async def _uid(self, name: str) -> str:
+        obj = await self._client.find_metadata(DEFINITION, name)
+        leaves = objects.dig(obj, "metadata", "deletionTimestamp")
+        return objects.uid(obj) if obj is not None and not leaves else ""
 
     async def unserved(self) -> list[str]:
         """Return the definitions whose kind cannot be listed yet; raise what the reads raise."""
