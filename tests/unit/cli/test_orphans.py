@@ -180,7 +180,8 @@ def test_what_lost_its_snapshot_before_it_was_labelled_is_found_by_the_name_of_t
 
 def test_a_content_that_is_about_to_be_lost_is_told_while_its_snapshot_is_there() -> None:
     there = (snapshot("one", TODAY),)
-    going, exposed, swept = mine(), mine(), mine(sweep="uid-one")
+    going, exposed, swept = mine(), mine(), mine(swept="uid-one 2026-11-20")
+    swept["metadata"]["labels"] = {**swept["metadata"]["labels"], labels.DELETE_AFTER: "2026-11-20"}
     going["metadata"]["deletionTimestamp"] = TODAY
     exposed["spec"]["deletionPolicy"] = "Delete"
     swept["spec"]["deletionPolicy"] = "Delete"

@@ -99,10 +99,13 @@ def test_labels_tell_the_period_of_what_was_bound_again_without_a_record(
 
 
 def test_labels_of_another_tool_are_read_under_its_prefix() -> None:
-    theirs = snapshot()
+    theirs = snapshot(by_hand=True)
     theirs["metadata"]["labels"] = {"backup-ns.sh/monthly": "2026-01"}
     assert moment_of(theirs, VIENNA, prefix="backup-ns.sh/") == at("2026-01-01T11:00:00Z")
     assert moment_of(theirs, VIENNA) == at(MADE)
+    # a person may have labelled what that tool took just now
+    theirs["spec"]["source"] = {"persistentVolumeClaimName": "data"}
+    assert moment_of(theirs, VIENNA, prefix="backup-ns.sh/") == at(MADE)
 
 
 def test_a_slot_of_the_future_is_not_believed() -> None:

@@ -58,7 +58,8 @@ def moment_of(obj: Obj, zone: tzinfo = UTC, *, prefix: str = labels.PREFIX) -> d
     if made is None:
         return slot or _time(dig(obj, "status", "creationTime"))
     found = slot if is_bound_by_hand(obj) else None
-    if labels.RECORD not in notes:
+    # A person may have put another tool's label where it does not belong; ours are written by us.
+    if labels.RECORD not in notes and (prefix == labels.PREFIX or is_bound_by_hand(obj)):
         found = _of_labels(obj, zone, prefix, made)
     return made if found is None else min(found, made)
 

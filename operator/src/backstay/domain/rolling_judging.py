@@ -124,9 +124,10 @@ def judge_copies(groups: Groups, rules: Rules | None, now: datetime) -> dict[str
     copies = (*groups.counted, *groups.future, *groups.before, *groups.aside)
     by_name = {c.point.name: c for c in copies}
     kept = {v.point.name: _not_yet(v, by_name[v.point.name], now) for v in found}
-    if last := max([c for c in copies if c.is_real] or copies, key=lambda c: c.order, default=None):
-        # The agent never removes it; where dates say that another is newer, both stay.
-        kept[last.point.name] = freeze(kept[last.point.name], "it was made last")
+    for made in (groups.counted, [c for c in copies if c.is_real] or copies):
+        if last := max(made, key=lambda c: c.order, default=None):
+            # The agent never removes it; where dates say that another is newer, both stay.
+            kept[last.point.name] = freeze(kept[last.point.name], "it was made last")
     return kept
 
 
