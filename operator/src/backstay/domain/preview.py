@@ -1,6 +1,6 @@
 """What a retention pass would do with each snapshot, in words: nothing is written.
 
-Invariants: verdicts come from `upkeep.judged`, which the operator's pass acts on; every snapshot
+Invariants: verdicts come from `judging.judged`, which the operator's pass acts on; every snapshot
 that is handed in gets exactly one line, in the order given; one that cannot be judged gets a line
 without a change that says why.
 
