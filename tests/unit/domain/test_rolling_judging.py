@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backstay.api.backup import CopyStatus
+from backstay.api.rolling import CopyStatus
 from backstay.domain import labels
 from backstay.domain.brakes import freeze
 from backstay.domain.points import Point, Rules, Verdict

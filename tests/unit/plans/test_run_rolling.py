@@ -11,12 +11,17 @@ from tests.support.builders import NOW, minutes, plan, seen, status
 from backstay.api.backup import (
     BackupPhase,
     BackupStatus,
-    CopyStatus,
     PointResult,
     PointStatus,
     RunPlan,
 )
-from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling, RollingDestination
+from backstay.api.rolling import (
+    CopyStatus,
+    PlannedCopy,
+    PlannedRolling,
+    Rolling,
+    RollingDestination,
+)
 from backstay.domain.admission import claimed
 from backstay.domain.job_sights import JobSeen
 from backstay.domain.run import decide, fail

@@ -6,11 +6,12 @@ from datetime import timedelta
 
 from tests.support.builders import NOW, minutes, plan, spec, status
 
-from backstay.api.backup import BackupPhase, CopyStatus, PointResult, PointStatus
+from backstay.api.backup import BackupPhase, PointResult, PointStatus
 from backstay.api.common import changed
 from backstay.api.policy import SHOWN_MAX, PolicyStatus
 from backstay.api.rolling import (
     CopiesStatus,
+    CopyStatus,
     PlannedCopy,
     PlannedRolling,
     Rolling,

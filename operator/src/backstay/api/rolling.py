@@ -266,3 +266,57 @@ class PlannedRolling(Model):
 
     copies: tuple[PlannedCopy, ...] = Field(description="Directories to copy.", max_length=256)
     settings: Rolling = Field(description="How and whereto, as the policy had it.")
+
+
+LabelText = Annotated[str, Field(max_length=253)]
+SourceText = Annotated[str, Field(max_length=200)]
+NoteText = Annotated[str, Field(max_length=1024)]
+
+
+class CopyStatus(Model):
+    """What a point has that is a rolling copy. The point itself carries it, at its destination."""
+
+    stamp: str = Field(description="Name of the point at its destination.", max_length=64)
+    uid: str = Field(description="Its uid.", max_length=64)
+    version: str = Field(
+        description="Digest of the point as it was seen last: it is changed only if it is still "
+        "that.",
+        max_length=128,
+    )
+    tree: str = Field(default="", description="The tree that it names.", max_length=256)
+    seq: int = Field(
+        default=0, ge=0, description="Its number in the order of making at its destination."
+    )
+    source: tuple[SourceText, ...] = Field(
+        default=(),
+        description="What its source was. A copy that shares none of these with the one before "
+        "is of another disk, directory or claim.",
+        max_length=8,
+    )
+    clock: str | None = Field(
+        default=None,
+        description="What was wrong with the clock of the node that made it.",
+        max_length=512,
+    )
+    labels: dict[str, LabelText] = Field(
+        default_factory=dict, description="Its labels as they were seen last.", max_length=64
+    )
+    annotations: dict[str, NoteText] = Field(
+        default_factory=dict, description="Its annotations as they were seen last.", max_length=32
+    )
+    files: int | None = Field(default=None, ge=0, description="Entries of the copy.")
+    new_bytes: int | None = Field(
+        default=None, ge=0, description="Bytes that were copied because they had changed."
+    )
+    seconds: int | None = Field(default=None, ge=0, description="How long the copy took.")
+    gone: bool = Field(default=False, description="Whether it was removed from its destination.")
+    missing: bool = Field(
+        default=False,
+        description="Whether the last list did not find it, with so many others that it is not "
+        "taken for gone: the condition CopiesMissing of the policy says what to do.",
+    )
+    note: str | None = Field(
+        default=None,
+        description="What was not as usual, such as files that vanished meanwhile.",
+        max_length=1024,
+    )

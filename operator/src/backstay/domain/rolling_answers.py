@@ -15,13 +15,12 @@ from typing import Final
 from backstay.api.backup import (
     BackupPhase,
     BackupStatus,
-    CopyStatus,
     PointStatus,
     RunPlan,
     Trigger,
 )
 from backstay.api.common import changed, format_time
-from backstay.api.rolling import CopiesStatus, PlannedRolling
+from backstay.api.rolling import CopiesStatus, CopyStatus, PlannedRolling
 from backstay.domain import brakes, labels, naming
 from backstay.domain.agent_result import AgentResult, Outcome
 from backstay.domain.errors import DataError

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import CopyStatus
+from backstay.api.rolling import CopyStatus
 from backstay.domain import labels
 from backstay.domain.brakes import freeze
 from backstay.domain.labels import Result

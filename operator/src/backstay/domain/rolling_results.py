@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from backstay.api.backup import CopyStatus, PointResult, PointStatus
+from backstay.api.backup import PointResult, PointStatus
 from backstay.api.common import changed
+from backstay.api.rolling import CopyStatus
 from backstay.domain import labels
 from backstay.domain.agent_result import AgentResult
 from backstay.domain.errors import DataError

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
 
-from backstay.api.backup import BackupPhase, CopyStatus, PointResult, PointStatus, Trigger
+from backstay.api.backup import BackupPhase, PointResult, PointStatus, Trigger
 from backstay.api.policy import SHOWN_MAX, PolicyStatus
-from backstay.api.rolling import CopiesStatus, PlannedCopy, Rolling
+from backstay.api.rolling import CopiesStatus, CopyStatus, PlannedCopy, Rolling
 from backstay.domain.points import Point
 from backstay.domain.records import Run
 from backstay.domain.rolling import Series

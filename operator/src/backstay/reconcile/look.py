@@ -39,9 +39,10 @@ from backstay.kube.resources import BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM
 from backstay.reconcile.runs import is_leaving, parse_policy_spec, sighted
 from backstay.steps import places, snapshots
 from backstay.steps.consistency import Probe, torn
-from backstay.steps.copying import Copying, make_plan
+from backstay.steps.copying import Copying
 from backstay.steps.dumping import Dumping
 from backstay.steps.hooking import Hooking
+from backstay.steps.planning import make_plan
 from backstay.steps.snapshots import Pair
 
 JUST_NOW: Final = timedelta(seconds=10)

@@ -35,8 +35,9 @@ from backstay.kube.resources import BACKUP, BACKUP_POLICY
 from backstay.observe import metrics
 from backstay.reconcile import keys
 from backstay.reconcile.runs import parse, parse_policy_spec
-from backstay.steps.copying import Copying, make_plan
+from backstay.steps.copying import Copying
 from backstay.steps.held import policy_status
+from backstay.steps.planning import make_plan
 from backstay.steps.series import policy_snapshots
 from backstay.steps.status import tell_trouble, write_status
 

@@ -12,8 +12,7 @@ from backstay.api.policy import CLAIMS_MAX, ClaimSource, PolicySpec
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling
 from backstay.domain import admission, labels, naming, objects, rolling_tasks
 from backstay.domain.carriers import rules_of
-from backstay.domain.ceilings import limited_plan
-from backstay.domain.errors import DataError, Refused, Transient, UserError
+from backstay.domain.errors import DataError, Transient, UserError
 from backstay.domain.job_sights import JobSeen
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Rules
@@ -25,7 +24,6 @@ from backstay.domain.rolling_results import made_point
 from backstay.domain.rolling_series import kept_of
 from backstay.domain.rolling_sites import Site, node_of_claims, node_trouble, site_of, source_of
 from backstay.domain.rolling_tasks import CopyWish
-from backstay.domain.run import FORBIDDEN
 from backstay.domain.run_rolling import current
 from backstay.domain.run_status import plan_of
 from backstay.domain.sights import CopySeen
@@ -41,10 +39,8 @@ from backstay.kube.resources import (
     POD,
 )
 from backstay.settings import Ceilings, RollingRoots
-from backstay.steps import access, resolve
+from backstay.steps import resolve
 from backstay.steps.agent_jobs import OURS, AgentJobs, Work
-from backstay.steps.consistency import Probe
-from backstay.steps.places import Ask
 
 DEFAULT_CEILINGS: Final = Ceilings()
 
@@ -350,34 +346,6 @@ class Copying:
             if (claim := await self._client.find(PERSISTENT_VOLUME_CLAIM, name, namespace))
         ]
         return node_of_claims(claims, await self._client.list(POD, namespace))
-
-
-async def make_plan(
-    client: Client,
-    copying: Copying,
-    address: tuple[str, str],
-    spec: PolicySpec,
-    *,
-    ask: Ask | None = None,
-    probe: Probe | None = None,
-) -> RunPlan:
-    """Given a policy's address and spec, and ways to ask databases for their role and containers
-    for what they keep where, return the plan of a run started now.
-
-    Raise UserError, naming the field and the remedy, if the policy cannot be run as it stands, or
-    if the operator lacks a right that it takes.
-    """
-    namespace, policy = address
-    jobs_in = copying.home if spec.source.host_path is not None else namespace
-    try:
-        if spec.rolling is not None:
-            plan = await copying.make_plan(namespace, policy, spec)
-        else:
-            plan = await resolve.make_plan(client, namespace, spec, ask=ask, probe=probe)
-        await access.require(client, namespace, plan, jobs_in=jobs_in)
-    except Refused as error:
-        raise UserError(FORBIDDEN, f"the operator may not look: {error.message}") from error
-    return limited_plan(plan, copying.ceilings)
 
 
 def job_labels(series: Series) -> Mapping[str, str]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, TypeAlias
 
-from backstay.api.backup import BackupSpec, BackupStatus, CopyStatus, PointResult, PointStatus
+from backstay.api.backup import BackupSpec, BackupStatus, PointResult, PointStatus
 from backstay.api.common import changed
 from backstay.api.restore import DirectoryRestore, RestoredDirectory, RestoreSpec, RestoreStatus
-from backstay.api.rolling import PlannedCopy, PlannedRolling
+from backstay.api.rolling import CopyStatus, PlannedCopy, PlannedRolling
 from backstay.domain import labels, naming, objects, rolling_tasks
 from backstay.domain.clock import Clock
 from backstay.domain.errors import UserError
