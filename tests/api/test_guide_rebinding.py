@@ -17,6 +17,7 @@ from tests.support.builders import snapshot
 from tests.support.kubectl import Kubectl
 from tests.support.operator_process import running_operator
 from tests.support.rebinding import (
+    SAMPLE,
     Rebind,
     Rebinding,
     ago,
@@ -79,8 +80,11 @@ async def test_the_page_brings_back_a_namespace_that_is_empty_and_its_records(
             kubectl = Kubectl(kubeconfig, namespace)
             assert kubectl("delete", "backups.backstay.dev", "b-p1").ok
             await page.step("backstay.dev/rebuild=true", {"-n shop": f"-n {namespace}"})
-            page.page.finish()
             await until(lambda: recorded(client, namespace, 3), log)
+            unwanted = await make_orphan(client, namespace, "p4", 4)
+            await page.step('"deletionPolicy":"Delete"', {SAMPLE: unwanted})
+            page.page.finish()
+            assert await client.find(VOLUME_SNAPSHOT_CONTENT, unwanted) is None
             await until(lambda: mirrored(client, namespace, 3), log)
     assert set(await backups(client, namespace)) == set(found) == {"b-p1", "b-p2", "b-p3"}
     after = await snapshots(client, namespace)
