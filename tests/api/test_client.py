@@ -8,7 +8,14 @@ from datetime import timedelta
 import pytest
 
 from backstay.domain import objects
-from backstay.domain.errors import AlreadyExists, Conflict, NotFound, Transient, UserError
+from backstay.domain.errors import (
+    AlreadyExists,
+    Conflict,
+    NotFound,
+    NotServed,
+    Transient,
+    UserError,
+)
 from backstay.domain.objects import Obj
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
@@ -115,9 +122,9 @@ async def test_what_is_not_there_is_not_found(client: Client, namespace: str) ->
         await client.patch(CONFIG_MAP, "none", namespace, patch)
 
 
-async def test_a_kind_that_is_not_served_is_not_found(client: Client) -> None:
+async def test_a_kind_that_is_not_served_says_nothing_of_its_objects(client: Client) -> None:
     nothing = Resource("backstay.dev", "v9", "nothings", "Nothing", namespaced=False)
-    with pytest.raises(NotFound, match="list Nothing"):
+    with pytest.raises(NotServed, match="list Nothing"):
         await client.list(nothing)
 
 

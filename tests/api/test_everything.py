@@ -88,7 +88,8 @@ async def test_what_is_amiss_in_one_place_keeps_no_other_from_being_looked_at(
         metadata = {"name": name, "namespace": namespace, "annotations": mine}
         await client.create(BACKUP_POLICY, {"metadata": metadata, "spec": spec})
         when = taken if name == "a-bad" else TAKEN
-        await store(client, namespace, snapshot(f"of-{name}", when, extra={"policy": name}))
+        made = snapshot(f"of-{name}", when, extra={"policy": name}, bound=f"{namespace}-of-{name}")
+        await bind(client, await store(client, namespace, made))
     woken: list[Key] = []
 
     await Everything(client, SystemClock(), woken.append).look()

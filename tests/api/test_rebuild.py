@@ -11,6 +11,7 @@ from tests.support.builders import SHA, record, snapshot
 from tests.support.killing import Killed, killing
 from tests.support.kubectl import Kubectl
 from tests.support.passes import copying_nothing, retention_of, until_idle
+from tests.support.schedules import MovedClock
 from tests.support.stored import bind, store
 
 from backstay.api.common import format_time
@@ -207,7 +208,8 @@ async def test_a_slot_that_a_rebuilt_record_names_is_done(client: Client, namesp
         namespace,
         {"metadata": {**version, "annotations": {labels.RECORD: None}}},
     )
-    clock = SystemClock()
+    clock = MovedClock()
+    clock.move_to(slot + timedelta(minutes=1))
     events = EventPoster(client, clock, "test")
     policies = PolicyReconciler(
         client, events, clock, lambda _: None, copying=copying_nothing(client)
