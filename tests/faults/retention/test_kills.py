@@ -60,6 +60,7 @@ async def test_an_undisturbed_pass_does_all_that_a_pass_can_do(stage: Stage) -> 
         "adhoc-4",
         "adhoc-5",
         "adhoc-13",
+        "adhoc-14",
         "malformed",
     }
     assert carried["orphaned"][labels.RESULT] == "failed"

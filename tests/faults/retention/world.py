@@ -114,7 +114,7 @@ class World:
             # So many that what goes by one pass is no more than a third.
             *(
                 Made(f"adhoc-{age}", age, labels={**adhoc, "delete-after": self.day(-2)})
-                for age in (4, 5, 13)
+                for age in (4, 5, 13, 14)
             ),
             Made(
                 "adhoc-over",
