@@ -169,3 +169,20 @@ def test_a_claim_that_waits_for_a_snapshot_and_a_request_that_names_it_keep_it()
     assert told["waited-for"].endswith("in use by claim restored, which waits for it")
     assert told["of-night"].endswith("in use by RestoreRequest r1")
     assert told["asked"].endswith("in use by RestoreRequest r2")
+
+
+def test_a_content_that_a_sweep_takes_keeps_its_point_due_for_who_read_the_snapshot_before() -> (
+    None
+):
+    due = made("due", 9, **{"delete-after": "2026-01-01"})
+    snapshots = [due, made("new", 0)]
+    contents = [content(s, policy="Delete") for s in snapshots]
+    contents[0]["metadata"]["deletionTimestamp"] = format_time(NOW)
+    contents[0]["metadata"]["labels"] = {"backstay.dev/delete-after": "2026-01-01"}
+
+    others, _ = upkeep.judged(seen(snapshots, contents))
+    assert [v.point.ready for _, v in others if v.point.name == "due"] == [False]
+    contents[0]["metadata"]["annotations"] = {"backstay.dev/swept": "uid-due 2026-01-01"}
+    ours, _ = upkeep.judged(seen(snapshots, contents))
+    (verdict,) = [v for _, v in ours if v.point.name == "due"]
+    assert (verdict.point.ready, verdict.sweep) == (True, True)

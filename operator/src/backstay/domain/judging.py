@@ -15,6 +15,7 @@ from backstay.api.common import Condition
 from backstay.domain import brakes, labels, objects, replaced, shrunk
 from backstay.domain.brakes import Ahead, Brake, Held, brake_marks, withhold
 from backstay.domain.carriers import point_of
+from backstay.domain.mirror import content_of
 from backstay.domain.objects import Obj, dig
 from backstay.domain.points import Point, Rules, Verdict
 from backstay.domain.records import Run
@@ -169,8 +170,11 @@ def _is_there(snapshot: Obj, contents: Mapping[str, Obj]) -> bool:
     if bound is None:
         return True  # Nobody says so but a snapshot that is being bound.
     content = contents.get(bound)
-    if content is None or dig(content, "metadata", "deletionTimestamp"):
+    if content is None:
         return False
+    if dig(content, "metadata", "deletionTimestamp"):
+        # One that a sweep of ours takes says that the snapshot was judged, and is gone by now.
+        return content_of(content).leaves_with(objects.uid(snapshot))
     ready = dig(content, "status", "readyToUse", default=True)
     return bool(ready) and dig(content, "spec", "volumeSnapshotRef", "uid") in (
         None,
