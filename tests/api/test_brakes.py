@@ -201,8 +201,8 @@ async def make_lost_content(client: Client, namespace: str) -> str:
                 labels.POLICY: "shop",
                 labels.PVC: "data",
                 labels.DELETE_AFTER: "2020-01-01",
+                labels.SWEPT: "uid-gone.2020-01-01",
             },
-            "annotations": {labels.SWEPT: "uid-gone 2020-01-01"},
         },
         "spec": {
             "driver": "csi.example",

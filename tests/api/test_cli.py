@@ -88,13 +88,15 @@ async def keep(client: Client, stored: Obj, name: str, **notes: str) -> Obj:
     dump = DumpRecord("shop", "postgres", "/data/shop.dump", "shop.dump", SHA, 2048, 999, 998)
     namespace = objects.namespace(stored)
     made = content(stored, policy="Retain")
+    swept = notes.pop("swept", None)
+    proof = {labels.SWEPT: swept.format(uid=objects.uid(stored))} if swept else {}
     made["metadata"] = {
         "name": f"{namespace}-{name}",
-        "labels": objects.labels(stored),
+        "labels": objects.labels(stored) | proof,
         "annotations": {
             labels.RECORD: record(namespace=namespace, dumps=(dump,)),
             labels.TAKEN_AT: objects.annotations(stored)[labels.TAKEN_AT],
-            **{P + k: v.format(uid=objects.uid(stored)) for k, v in notes.items()},
+            **{P + k: v for k, v in notes.items()},
         },
     }
     made["spec"]["source"] = {"volumeHandle": "disk"}
@@ -255,7 +257,7 @@ async def test_contents_that_lost_their_snapshot_are_told_with_what_is_inside(
     # given one with its snapshot, one that a sweep is removing, and one that was lost
     there = await store(client, namespace, snapshot("there", TODAY))
     await keep(client, there, "there")
-    await lose(client, namespace, "swept", "2026-11-20", swept="{uid} 2026-11-20")
+    await lose(client, namespace, "swept", "2026-11-20", swept="{uid}.2026-11-20")
     await lose(client, namespace, "lost")
     # when
     found = (await run("orphans", "-n", namespace, "-o", "json")).by_name

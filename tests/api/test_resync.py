@@ -92,10 +92,11 @@ async def bind(client: Client, namespace: str, snapshot: str) -> str:
 async def make_content(
     client: Client, name: str, ref: dict[str, str], *, handle: str, **notes: str
 ) -> None:
+    swept = {labels.SWEPT: notes.pop("swept")} if "swept" in notes else {}
     body = {
         "metadata": {
             "name": name,
-            "labels": {labels.DELETE_AFTER: DATE},
+            "labels": {labels.DELETE_AFTER: DATE, **swept},
             "annotations": {labels.PREFIX + k: v for k, v in notes.items()},
         },
         "spec": {
@@ -317,15 +318,15 @@ async def test_only_a_content_with_its_own_proof_and_no_snapshot_is_finished(
     mine = {"namespace": namespace, "name": "day-0", "uid": objects.uid(there)}
     await make_content(client, f"none-{namespace}", gone, handle="none")
     others = {
-        "other": f"uid-other {DATE}",
-        "another-date": "uid-gone 2020-01-02",
+        "other": f"uid-other.{DATE}",
+        "another-date": "uid-gone.2020-01-02",
         "no-date": "uid-gone",
     }
     for name, swept in others.items():
         await make_content(client, f"{name}-{namespace}", gone, handle=name, swept=swept)
     await make_content(client, f"meant-{namespace}", gone, handle="meant", sweep="uid-gone")
     await make_content(
-        client, f"there-{namespace}", mine, handle="there", swept=f"{mine['uid']} {DATE}"
+        client, f"there-{namespace}", mine, handle="there", swept=f"{mine['uid']}.{DATE}"
     )
 
     await SweepReconciler(client, CLOCK).reconcile(keys.sweeps())
@@ -341,7 +342,7 @@ async def test_a_disk_that_another_content_has_stays(
     gone = {"namespace": namespace, "name": "gone", "uid": "uid-gone"}
     twin = {"namespace": namespace, "name": "twin", "uid": "uid-twin"}
     swept, kept = f"swept-{namespace}", f"kept-{namespace}"
-    await make_content(client, swept, gone, handle=namespace, swept=f"uid-gone {DATE}")
+    await make_content(client, swept, gone, handle=namespace, swept=f"uid-gone.{DATE}")
     await make_content(client, kept, twin, handle=namespace)
 
     await SweepReconciler(counted, CLOCK).reconcile(keys.sweeps())

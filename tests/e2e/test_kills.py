@@ -132,7 +132,7 @@ def test_killed_while_restoring(shop: Shop) -> None:
 def _stands(shop: Shop, content: Obj, step: str) -> bool:
     """Whether the sweep of this content has come to the write that this step refuses."""
     found = shop.kubectl.get("volumesnapshotcontent", content["metadata"]["name"])
-    proven = "backstay.dev/swept" in found["metadata"].get("annotations", {})
+    proven = "backstay.dev/swept" in found["metadata"].get("labels", {})
     ref = content["spec"]["volumeSnapshotRef"]
     gone = not shop.kubectl.find("volumesnapshot", ref["name"])
     if step == "before the snapshot goes":

@@ -329,6 +329,7 @@ def content(of: Obj, *, policy: str = "Delete", **notes: str) -> Obj:
             "name": of["status"]["boundVolumeSnapshotContentName"],
             "uid": f"uid-content-{name}",
             "resourceVersion": "1",
+            "labels": {labels.SWEPT: notes.pop("swept")} if "swept" in notes else {},
             "annotations": {labels.PREFIX + k: v for k, v in notes.items()},
         },
         "spec": {

@@ -136,7 +136,7 @@ def unproven(world: World, life: FaultProxy) -> set[str]:
 async def check_orphan(stage: Stage, world: World, name: str) -> None:
     """Given a content whose snapshot is gone without a proof, see that nothing touched it."""
     content = await stage.client.get(VOLUME_SNAPSHOT_CONTENT, world.content_name(name))
-    assert labels.SWEPT not in objects.annotations(content), f"{name}: proven by nobody"
+    assert labels.SWEPT not in objects.labels(content), f"{name}: proven by nobody"
     assert dig(content, "spec", "deletionPolicy") == "Retain", f"{name}: not Retain"
     assert not dig(content, "metadata", "deletionTimestamp"), f"{name}: it is going"
     census = Census()

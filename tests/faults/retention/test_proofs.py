@@ -210,7 +210,7 @@ async def test_a_delete_without_an_answer_proves_what_is_seen_going_while_it_is_
         with contextlib.suppress(BackstayError):
             await reconciler.reconcile(keys.retention(world.namespace, world.policy))
         content = await stage.client.get(VOLUME_SNAPSHOT_CONTENT, world.content_name("expired"))
-        assert (labels.SWEPT in objects.annotations(content)) is (check is check_swept)
+        assert (labels.SWEPT in objects.labels(content)) is (check is check_swept)
         if lingers:
             going = await stage.client.get(*where)
             assert dig(going, "metadata", "deletionTimestamp")

@@ -125,7 +125,7 @@ async def _check_held(stage: Stage, world: World, name: str, expected: Undisturb
     assert MINE.items() <= objects.labels(snapshot).items()
     assert labels.MARKED_AT not in objects.annotations(snapshot)
     content = await stage.client.get(VOLUME_SNAPSHOT_CONTENT, world.content_name(name))
-    assert labels.SWEPT not in objects.annotations(content)
+    assert labels.SWEPT not in objects.labels(content)
     assert objects.labels(content)[labels.HOLD] == "true"
     await expected.check(world, name)
 

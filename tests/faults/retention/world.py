@@ -270,8 +270,10 @@ class World:
         body = self._content(self.content_name(name), uid, name)
         carried = {"pvc": "data", "policy": self.policy, "result": "good", "delete-after": date}
         body["metadata"]["labels"] |= ours(carried)
-        note = {labels.SWEPT: f"{uid} {date}"} if swept else {labels.SWEEP: uid}
-        body["metadata"]["annotations"] = note
+        if swept:
+            body["metadata"]["labels"][labels.SWEPT] = f"{uid}.{date}"
+        else:
+            body["metadata"]["annotations"] = {labels.SWEEP: uid}
         body["spec"]["deletionPolicy"] = "Retain"
         await self._create(VOLUME_SNAPSHOT_CONTENT, body)
 

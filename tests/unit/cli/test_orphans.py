@@ -23,7 +23,7 @@ def mine(name: str = "one", **notes: str) -> Obj:
     """A content of ours as it stays behind."""
     of = snapshot(name, TODAY)
     made = content(of, policy="Retain", **{"record": record(dumps=(DUMP,)), **notes})
-    made["metadata"]["labels"] = of["metadata"]["labels"]
+    made["metadata"]["labels"] |= of["metadata"]["labels"]
     made["status"]["creationTime"] = 1_795_307_520_123_456_789
     return made
 
@@ -61,7 +61,7 @@ def test_a_namespace_that_is_gone_or_new_is_told() -> None:
 
 
 DATE = "2026-11-20"
-SWEPT = {"swept": f"uid-one {DATE}"}
+SWEPT = {"swept": f"uid-one.{DATE}"}
 
 
 def dated(*, date: str | None = DATE, hold: str | None = None, **notes: str) -> Obj:
@@ -80,7 +80,7 @@ def test_what_a_sweep_is_removing_is_none() -> None:
     ("content", "why"),
     [
         (dated(), f"; it was to go after {DATE}, but nothing proves that a sweep took it"),
-        (dated(swept=f"uid-other {DATE}"), f"; it was to go after {DATE}, but nothing proves"),
+        (dated(swept=f"uid-other.{DATE}"), f"; it was to go after {DATE}, but nothing proves"),
         (dated(sweep="uid-one", hold="true"), f"; it was to go after {DATE}, but nothing proves"),
         (mine(sweep="uid-one"), "; a sweep was about to begin, but nothing proves that"),
         (dated(hold="yes", **SWEPT), "; a sweep took the snapshot, but the content is held since"),
@@ -180,7 +180,7 @@ def test_what_lost_its_snapshot_before_it_was_labelled_is_found_by_the_name_of_t
 
 def test_a_content_that_is_about_to_be_lost_is_told_while_its_snapshot_is_there() -> None:
     there = (snapshot("one", TODAY),)
-    going, exposed, swept = mine(), mine(), mine(swept="uid-one 2026-11-20")
+    going, exposed, swept = mine(), mine(), mine(swept="uid-one.2026-11-20")
     swept["metadata"]["labels"] = {**swept["metadata"]["labels"], labels.DELETE_AFTER: "2026-11-20"}
     going["metadata"]["deletionTimestamp"] = TODAY
     exposed["spec"]["deletionPolicy"] = "Delete"

@@ -17,7 +17,7 @@ TAKEN = "2026-11-22T00:32:00Z"
 def mine(name: str, **notes: str) -> Obj:
     of = snapshot(name, TAKEN)
     made = content(of, **notes)
-    made["metadata"]["labels"] = of["metadata"]["labels"]
+    made["metadata"]["labels"] |= of["metadata"]["labels"]
     return made
 
 
@@ -38,7 +38,7 @@ def test_contents_without_their_snapshot_are_suspects_in_any_order(order: list[s
 
 def test_what_a_sweep_removes_or_nobody_labelled_or_is_not_bound_yet_is_none() -> None:
     census = Census()
-    swept = mine("swept", swept="uid-swept 2026-11-20")
+    swept = mine("swept", swept="uid-swept.2026-11-20")
     swept["metadata"]["labels"] |= {labels.DELETE_AFTER: "2026-11-20"}
     census.see_content(swept)
     bare, unbound = mine("bare"), mine("unbound")

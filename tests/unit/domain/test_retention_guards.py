@@ -182,7 +182,7 @@ def test_a_content_that_a_sweep_takes_keeps_its_point_due_for_who_read_the_snaps
 
     others, _ = upkeep.judged(seen(snapshots, contents))
     assert [v.point.ready for _, v in others if v.point.name == "due"] == [False]
-    contents[0]["metadata"]["annotations"] = {"backstay.dev/swept": "uid-due 2026-01-01"}
+    contents[0]["metadata"]["labels"]["backstay.dev/swept"] = "uid-due.2026-01-01"
     ours, _ = upkeep.judged(seen(snapshots, contents))
     (verdict,) = [v for _, v in ours if v.point.name == "due"]
     assert (verdict.point.ready, verdict.sweep) == (True, True)

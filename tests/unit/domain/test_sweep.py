@@ -1,9 +1,12 @@
 """Every state of a sweep has one next write."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
+from backstay.domain import labels
+from backstay.domain.mirror import content_of
 from backstay.domain.sweep import Action, Carrier, Content, DeletionPolicy, Step, plan_sweep
 
 RETAIN, DELETE = DeletionPolicy.RETAIN, DeletionPolicy.DELETE
@@ -11,7 +14,7 @@ SNAPSHOT = Carrier("snap", "S", "11")
 GOING = replace(SNAPSHOT, deleting=True)
 CONTENT = Content("content", "C", "22", "driver", "disk-1", RETAIN, "S", "2026-11-20")
 TWIN = replace(CONTENT, name="twin", uid="T", ref_uid="other")
-PROOF = "S 2026-11-20"
+PROOF = "S.2026-11-20"
 
 
 def content(swept: str | None, policy: DeletionPolicy = RETAIN) -> Content:
@@ -26,26 +29,26 @@ TABLE: list[tuple[Carrier | None, Content | None, list[Content], Step]] = [
     (SNAPSHOT, content(None), [], Step.DELETE_SNAPSHOT),
     (SNAPSHOT, content(None), [TWIN], Step.DELETE_SNAPSHOT),
     (SNAPSHOT, content(None, DELETE), [], Step.SET_RETAIN),
-    (SNAPSHOT, content("X 2026-11-20"), [], Step.DELETE_SNAPSHOT),
+    (SNAPSHOT, content("X.2026-11-20"), [], Step.DELETE_SNAPSHOT),
     (SNAPSHOT, content(PROOF), [], Step.DELETE_SNAPSHOT),
     (SNAPSHOT, UNDATED, [], Step.NOTHING),
     (SNAPSHOT, LEAVING, [], Step.DELETE_SNAPSHOT),
     (SNAPSHOT, replace(LEAVING, delete_after=None), [], Step.DELETE_SNAPSHOT),
     (GOING, LEAVING, [], Step.NOTHING),
-    (SNAPSHOT, replace(LEAVING, swept="X 2026-11-20"), [], Step.SET_RETAIN),
+    (SNAPSHOT, replace(LEAVING, swept="X.2026-11-20"), [], Step.SET_RETAIN),
     (SNAPSHOT, replace(content(PROOF), ref_uid="X"), [], Step.FROZEN),
     (SNAPSHOT, replace(content(None), ref_uid=None), [], Step.FROZEN),
     (SNAPSHOT, None, [], Step.DELETE_SNAPSHOT),
     (GOING, content(None), [], Step.WRITE_PROOF),
     (GOING, content(None, DELETE), [], Step.SET_RETAIN),
-    (GOING, content("S 2026-11-19"), [], Step.WRITE_PROOF),
+    (GOING, content("S.2026-11-19"), [], Step.WRITE_PROOF),
     (GOING, UNDATED, [], Step.NOTHING),
     (GOING, content(PROOF), [], Step.NOTHING),
     (GOING, None, [], Step.NOTHING),
     (None, content(None), [], Step.FROZEN),
     (None, content(None, DELETE), [], Step.FROZEN),
     (None, content("S"), [], Step.FROZEN),
-    (None, content("X 2026-11-20"), [], Step.FROZEN),
+    (None, content("X.2026-11-20"), [], Step.FROZEN),
     (None, replace(content(PROOF), ref_uid=None), [], Step.FROZEN),
     (None, content(PROOF), [], Step.SET_DELETE),
     (None, content(PROOF, DELETE), [], Step.DELETE_CONTENT),
@@ -113,3 +116,24 @@ def test_only_another_content_of_the_same_driver_and_handle_shares_a_disk(other:
 def test_contents_without_a_handle_share_nothing() -> None:
     one = replace(content(PROOF), handle=None)
     assert plan_sweep(None, one, [replace(TWIN, handle=None)]).step is Step.SET_DELETE
+
+
+def test_the_proof_is_a_label_that_the_snapshot_controller_does_not_replace() -> None:
+    """It writes all annotations of a content from its cache when a snapshot begins to go."""
+    uid = "6b1f2c9e-4f0e-4f6e-9d0a-0c7a35f6f0aa"
+    proof = f"{uid}.2026-11-20"
+    read = content_of(
+        {
+            "metadata": {
+                "name": "c",
+                "labels": {labels.SWEPT: proof, labels.DELETE_AFTER: "2026-11-20"},
+                "annotations": {},
+            },
+            "spec": {
+                "deletionPolicy": "Retain",
+                "volumeSnapshotRef": {"uid": uid},
+            },
+        }
+    )
+    assert read.is_proven
+    assert re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", proof)

@@ -51,7 +51,7 @@ def mirrored(of: Obj, *, policy: str = "Retain", **notes: str) -> Obj:
     if labels.MARKED_AT in objects.annotations(of):
         carried[labels.MARKED_AT] = objects.annotations(of)[labels.MARKED_AT]
     made["metadata"]["annotations"] |= carried
-    made["metadata"]["labels"] = objects.labels(of)
+    made["metadata"]["labels"] |= objects.labels(of)
     return made
 
 
@@ -226,7 +226,7 @@ def test_a_due_snapshot_without_content_is_deleted_with_preconditions() -> None:
 def test_a_due_snapshot_that_is_going_is_only_waited_for() -> None:
     old = snapshot("old", OLD, extra=OVERDUE, deletionTimestamp=TODAY)
     new = snapshot("new", TODAY, extra={"daily": "2026-11-22"})
-    proven = mirrored(old, swept="uid-old 2026-11-20")
+    proven = mirrored(old, swept="uid-old.2026-11-20")
 
     assert writes(seen(old, new, contents=[proven, mirrored(new)])) == []
 
@@ -239,7 +239,7 @@ def test_a_due_snapshot_that_goes_without_a_proof_gets_it() -> None:
     sweep = planned(seen(old, new, contents=[mirrored(old), mirrored(new)]))["old"].sweep
 
     assert sweep is not None
-    assert (sweep.step, sweep.proof) == (Step.WRITE_PROOF, "uid-old 2026-11-20")
+    assert (sweep.step, sweep.proof) == (Step.WRITE_PROOF, "uid-old.2026-11-20")
 
 
 def test_a_marked_snapshot_that_a_hand_deletes_while_a_rule_keeps_it_again_is_not_due() -> None:
@@ -248,7 +248,7 @@ def test_a_marked_snapshot_that_a_hand_deletes_while_a_rule_keeps_it_again_is_no
     old = snapshot("old", OLD, extra=OVERDUE, notes=mark, deletionTimestamp=TODAY)
     new = snapshot("new", TODAY, extra={"daily": "2026-11-22"})
     newer = snapshot("newer", "2026-11-21T00:32:00Z", extra={"daily": "2026-11-21"})
-    contents = [mirrored(old, swept="uid-old 2026-11-20"), mirrored(newer), mirrored(new)]
+    contents = [mirrored(old, swept="uid-old.2026-11-20"), mirrored(newer), mirrored(new)]
     world = seen(old, newer, new, contents=contents)
 
     assert planned(world)["old"].due
@@ -256,14 +256,14 @@ def test_a_marked_snapshot_that_a_hand_deletes_while_a_rule_keeps_it_again_is_no
 
     assert not raised.due
     assert raised.content is not None
-    assert raised.content.annotations == {labels.SWEPT: None}
+    assert raised.content.labels == {labels.SWEPT: None}
 
 
 def test_a_content_that_goes_by_the_sweep_of_a_snapshot_seen_before_is_left_alone() -> None:
     """Retain, written now, would leave its disk behind."""
     old = snapshot("old", OLD, extra=OVERDUE)
     new = snapshot("new", TODAY, extra={"daily": "2026-11-22"})
-    going = mirrored(old, policy="Delete", swept="uid-old 2026-11-20")
+    going = mirrored(old, policy="Delete", swept="uid-old.2026-11-20")
     going["metadata"]["deletionTimestamp"] = TODAY
     del going["metadata"]["labels"][labels.DELETE_AFTER]
 
@@ -284,15 +284,16 @@ def test_what_a_sweep_wrote_goes_in_the_first_write_after_a_person_held_the_poin
     extra = {**OVERDUE, "hold": "true", "daily": "2026-11-18"}
     old = snapshot("old", OLD, extra=extra, deletionTimestamp=TODAY if going else None)
     new = snapshot("new", TODAY, extra={"daily": "2026-11-22"})
-    proven = mirrored(old, policy=policy, swept="uid-old 2026-11-20", sweep="uid-old")
+    proven = mirrored(old, policy=policy, swept="uid-old.2026-11-20", sweep="uid-old")
     if not known:
         del proven["metadata"]["labels"][labels.HOLD]
 
     item = planned(seen(old, new, contents=[proven, mirrored(new)]))["old"]
 
     assert item.content is not None
-    assert item.content.labels == ({} if known else {labels.HOLD: "true"})
-    assert item.content.annotations == {labels.SWEPT: None, labels.SWEEP: None}
+    held = {} if known else {labels.HOLD: "true"}
+    assert item.content.labels == {labels.SWEPT: None, **held}
+    assert item.content.annotations == {labels.SWEEP: None}
     assert item.content.spec == ({} if policy == "Retain" else {"deletionPolicy": "Retain"})
     assert (item.snapshot, item.sweep) == (None, None)
 
@@ -420,7 +421,7 @@ def test_while_our_clock_is_off_nothing_is_marked_or_swept_and_tiers_go_on() -> 
         snapshot("unkept", "2026-11-19T00:32:00Z"),
         *(snapshot(str(day), f"2026-11-{day}T00:32:00Z") for day in (21, 22)),
     ]
-    proven = mirrored(points[0], swept="uid-overdue 2026-11-20")
+    proven = mirrored(points[0], swept="uid-overdue.2026-11-20")
     world = seen(*points, contents=[proven, *(mirrored(p) for p in points[1:])])
     off = replace(world, clock=Brake("ClockSkew", "the clock is off"))
 

@@ -128,7 +128,7 @@ def test_what_is_on_its_way_out_is_waited_for_ever_more_patiently() -> None:
 
 def test_a_content_that_a_sweep_left_is_waited_for_and_an_orphan_is_not() -> None:
     gone = snapshot("gone", OLD, extra=OVERDUE)
-    swept, intended = mirrored(gone, swept="uid-gone 2026-11-20"), mirrored(gone, sweep="uid-gone")
+    swept, intended = mirrored(gone, swept="uid-gone.2026-11-20"), mirrored(gone, sweep="uid-gone")
 
     assert upkeep.plan(seen(contents=[swept])).wait == upkeep.POLL
     assert upkeep.plan(seen(contents=[intended])).wait is None
@@ -168,13 +168,13 @@ def test_a_proof_is_taken_back_when_its_series_freezes() -> None:
         "overdue", OLD, extra=OVERDUE, notes={"record": dumped(1000)}, deletionTimestamp=TODAY
     )
     shrank = labelled("shrank", 22, record=dumped(1))
-    proven = mirrored(overdue, swept="uid-overdue 2026-11-20")
+    proven = mirrored(overdue, swept="uid-overdue.2026-11-20")
     world = seen(overdue, shrank, contents=[proven, mirrored(shrank)])
 
     item = next(i for i in upkeep.plan(world).items if i.point.name == "overdue")
 
     assert item.content is not None
-    assert item.content.annotations == {labels.SWEPT: None}
+    assert item.content.labels == {labels.SWEPT: None}
 
 
 def test_conditions_of_others_stay_and_a_told_one_is_not_told_again() -> None:

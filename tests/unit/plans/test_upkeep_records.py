@@ -13,13 +13,13 @@ TODAY = "2026-11-22T00:32:00Z"
 
 
 def test_the_handle_of_a_content_is_read_also_where_it_was_given() -> None:
-    given = content(snapshot("a", TODAY), swept="uid-a 2026-11-20")
+    given = content(snapshot("a", TODAY), swept="uid-a.2026-11-20")
     del given["status"]
     given["spec"]["source"] = {"snapshotHandle": "h1"}
 
     read = mirror.content_of(given)
 
-    assert (read.handle, read.swept, read.ref_uid) == ("h1", "uid-a 2026-11-20", "uid-a")
+    assert (read.handle, read.swept, read.ref_uid) == ("h1", "uid-a.2026-11-20", "uid-a")
 
 
 def finished(name: str, hour: int, *, promised: bool, artifacts: bool) -> RecordSeen:

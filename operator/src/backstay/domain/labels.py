@@ -28,14 +28,15 @@ YEARLY: Final = PREFIX + "yearly"
 
 DELETE_AFTER: Final = PREFIX + "delete-after"
 HOLD: Final = PREFIX + "hold"
+SWEPT: Final = PREFIX + "swept"
+"""On a content: UID.DATE of the snapshot that a sweep deleted, and what it was deleted under. No
+annotation: the snapshot controller replaces all of them from its cache while a snapshot goes."""
 
 # Annotations.
 RECORD: Final = PREFIX + "record"
 IN_USE: Final = PREFIX + "in-use"
 SWEEP: Final = PREFIX + "sweep"
 """On a content, by earlier versions: that a sweep was about to begin. It proves nothing."""
-SWEPT: Final = PREFIX + "swept"
-"""On a content: uid of the snapshot that a sweep deleted, and the date it was deleted under."""
 MARKED_AT: Final = PREFIX + "marked-at"
 TAKEN_AT: Final = PREFIX + "taken-at"
 """When the data was cut, as the run saw it; a person may correct it by hand."""

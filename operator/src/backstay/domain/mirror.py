@@ -22,7 +22,6 @@ MIRRORED_NOTES = (
     labels.GOOD_SINCE,
 )
 """Annotations of a snapshot that its content carries too, to rebuild everything from it."""
-_OF_A_SWEEP = (labels.SWEEP, labels.SWEPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +50,11 @@ def mirror(
     """
     if due and content_of(content).leaves_with(objects.uid(snapshot)):
         return Patch(content)
-    wanted = {k: v for k, v in after.items() if k.startswith(labels.PREFIX)}
-    found = {k: v for k, v in objects.labels(content).items() if k.startswith(labels.PREFIX)}
+    carried = objects.labels(content)
+    wanted = {k: v for k, v in after.items() if k.startswith(labels.PREFIX) and k != labels.SWEPT}
+    found = {k: v for k, v in carried.items() if k.startswith(labels.PREFIX)}
+    if due and labels.SWEPT in found:
+        wanted[labels.SWEPT] = found[labels.SWEPT]
     theirs, ours = objects.annotations(content), objects.annotations(snapshot)
     notes: dict[str, str | None] = {
         k: ours[k] for k in MIRRORED_NOTES if k in ours and theirs.get(k) != ours[k]
@@ -60,8 +62,9 @@ def mirror(
     if point.marked_at != theirs.get(labels.MARKED_AT):
         notes[labels.MARKED_AT] = point.marked_at
     # What a sweep wrote that is not meant any more, or what says nothing.
-    stale = [k for k in _OF_A_SWEEP if k in theirs and not (due and k == labels.SWEPT)]
-    notes |= dict.fromkeys(stale)
+    stale = labels.SWEEP in theirs or (labels.SWEPT in found and not due)
+    if labels.SWEEP in theirs:
+        notes[labels.SWEEP] = None
     retained = dig(content, "spec", "deletionPolicy") == DeletionPolicy.RETAIN.value
     spec = {}
     kept = point.result is labels.Result.GOOD or labels.DELETE_AFTER in after
@@ -107,7 +110,7 @@ def content_of(content: Obj) -> Content:
         deletion_policy=deletion_policy,
         ref_uid=dig(content, "spec", "volumeSnapshotRef", "uid"),
         delete_after=objects.labels(content).get(labels.DELETE_AFTER),
-        swept=objects.annotations(content).get(labels.SWEPT),
+        swept=objects.labels(content).get(labels.SWEPT),
         held=is_held(objects.labels(content)),
         deleting=bool(dig(content, "metadata", "deletionTimestamp")),
     )

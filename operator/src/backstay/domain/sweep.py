@@ -2,7 +2,7 @@
 
 plan_sweep() looks at what is there and names the next write. It is repeated until it says
 Nothing or Frozen; any process may die after any write and the next one goes on from what it
-sees. S = a VolumeSnapshot that is due, C = its VolumeSnapshotContent, proof = annotation `swept`
+sees. S = a VolumeSnapshot that is due, C = its VolumeSnapshotContent, proof = label `swept`
 on C with S's uid and the date under which S was deleted:
 
 | S | C | next |
@@ -49,7 +49,7 @@ class Step(StrEnum):
     DELETE_SNAPSHOT = "DeleteSnapshot"
     """DELETE S with uid and resourceVersion as preconditions."""
     WRITE_PROOF = "WriteProof"
-    """Patch C (resourceVersion): annotation swept = `proof`."""
+    """Patch C (resourceVersion): label swept = `proof`."""
     SET_DELETE = "SetDelete"
     """Patch C (resourceVersion): deletionPolicy Delete."""
     DELETE_CONTENT = "DeleteContent"
@@ -92,7 +92,7 @@ class Content:
     delete_after: str | None
     """The label as it stands: while the snapshot is there, the snapshot's own."""
     swept: str | None = None
-    """The annotation as it stands."""
+    """The label as it stands."""
     held: bool = False
     deleting: bool = False
     """metadata.deletionTimestamp is set."""
@@ -100,7 +100,7 @@ class Content:
     @property
     def proof(self) -> str | None:
         """What `swept` has to say; None where there is no date to be swept under."""
-        return f"{self.ref_uid} {self.delete_after}" if self.delete_after else None
+        return f"{self.ref_uid}.{self.delete_after}" if self.delete_after else None
 
     @property
     def is_proven(self) -> bool:
@@ -109,7 +109,7 @@ class Content:
 
     def names_swept(self, snapshot_uid: str) -> bool:
         """Whether a sweep took that snapshot, whatever the date says now."""
-        return self.swept is not None and self.swept.partition(" ")[0] == snapshot_uid
+        return self.swept is not None and self.swept.partition(".")[0] == snapshot_uid
 
     def leaves_with(self, snapshot_uid: str) -> bool:
         """Whether a sweep of that snapshot has had it deleted."""

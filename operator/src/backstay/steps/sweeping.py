@@ -55,7 +55,7 @@ async def write_step(client: Client, action: Action, namespace: str | None) -> O
         return None
     patch: Obj = {"metadata": {"resourceVersion": action.resource_version}}
     if action.step is Step.WRITE_PROOF:
-        patch["metadata"]["annotations"] = {labels.SWEPT: action.proof}
+        patch["metadata"]["labels"] = {labels.SWEPT: action.proof}
     else:
         policy = DeletionPolicy.DELETE if action.step is Step.SET_DELETE else DeletionPolicy.RETAIN
         patch["spec"] = {"deletionPolicy": policy.value}
