@@ -137,12 +137,19 @@ def test_a_dated_copy_is_pruned_and_the_other_restored(uploads: Uploads) -> None
     path = folder / "points" / f"{stamp}.json"
     point = json.loads(path.read_text())
     point["labels"][PREFIX + "delete-after"] = "2020-01-01"
+    # No date is followed within a day of becoming good: the copy is made old.
+    point["taken"] = "2020-01-01T00:00:00+00:00"
     path.write_text(json.dumps(point))
+    gone = old["metadata"]["name"]
+    ended = json.dumps({"status": {"completedAt": "2020-01-01T00:00:00Z"}})
+    uploads.kubectl.run(
+        *("patch", "backups.backstay.dev", gone, "--subresource", "status"),
+        *("--type", "merge", "--patch", ended),
+    )
 
     uploads.kubectl.patch(
         "backuppolicy", "uploads", {"metadata": {"annotations": {PREFIX + "rebuild": "now"}}}
     )
-    gone = old["metadata"]["name"]
     uploads.kubectl.until(
         "the copy and its record to go",
         lambda: not path.exists() and not uploads.kubectl.find("backups.backstay.dev", gone),
