@@ -146,7 +146,7 @@ class Settings(BaseSettings):
     bind_address: str = Field(default="0.0.0.0", description="Address of both ports.")  # noqa: S104
     probe_port: int = Field(default=8080, description="Port of /healthz and /readyz.")
     metrics_port: int = Field(default=9090, description="Port of /metrics.")
-    workers: int = Field(default=16, ge=1, le=64, description="Keys worked on at a time.")
+    workers: int = Field(default=8, ge=1, le=64, description="Keys worked on at a time.")
     pool_global: int = Field(
         default=40,
         ge=1,
