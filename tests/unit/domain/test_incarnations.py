@@ -147,7 +147,8 @@ def test_the_report_names_the_command_and_keeps_what_was_accepted_before() -> No
             "annotations": {"backstay.dev/accept-claim": "logs@uid-l, broken,@x,data@uid-a"},
         }
     }
-    assert accepted(policy) == {"logs": {"uid-l"}, "data": {"uid-a"}}
+    text = policy["metadata"]["annotations"]["backstay.dev/accept-claim"]
+    assert accepted(text) == {"logs": {"uid-l"}, "data": {"uid-a"}}
     points = [point_of(taken(0, "uid-a")), point_of(taken(1, "uid-b"))]
     found = replaced(split(points, ()))
     assert found is not None

@@ -102,7 +102,7 @@ async def _by_file(
         rules=file.rules,
         released=released_plans(notes.get(labels.RELEASE_RETENTION)),
         accepted=accepted_sizes(notes.get(labels.ACCEPT_SIZE)),
-        same=replaced.accepted({"metadata": {"annotations": notes}}),
+        same=replaced.accepted(notes.get(labels.ACCEPT_CLAIM)),
     )
     return _shown(file.name, seen, moment)
 

@@ -83,9 +83,9 @@ def brake_marks(
     """
     new = [v for v in verdicts if marks(v) or _is_dated(v)]
     size = sum(1 for v in verdicts if _may_leave(v))
-    plan = _hash(verdicts)
     if len(new) <= max(MARKS_ALWAYS, size / 3):
         return list(verdicts), None
+    plan = _hash(verdicts)
     if plan in released:
         return [_release(v) for v in verdicts], None
     how = "marked" if all(map(marks, new)) else "marked or swept"
@@ -193,11 +193,12 @@ def ahead(points: Sequence[Point], now: datetime) -> Ahead | None:
     """Given the points of one claim and now, return the newest one of which a time lies in the
     future, None if there is none.
     """
+    latest = now + CLOCK_SLACK
     found = [
         (at, point)
         for point in points
         for at in (point.taken, point.good_since, point.marked)
-        if at is not None and at > now + CLOCK_SLACK and not point.deleting
+        if at is not None and at > latest and not point.deleting
     ]
     if not found:
         return None

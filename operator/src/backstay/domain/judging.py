@@ -150,7 +150,9 @@ def _as_it_counts(snapshot: Obj, seen: Seen) -> Point:
     content as not ready, without users that are gone.
     """
     zone = seen.rules.zone if seen.rules is not None else UTC
-    point = replace(point_of(snapshot, zone), named_by=seen.named.get(objects.name(snapshot)))
+    point = point_of(snapshot, zone)
+    if (user := seen.named.get(point.name)) is not None:
+        point = replace(point, named_by=user)
     if point.ready and seen.looked and not _is_there(snapshot, seen.contents):
         point = replace(point, ready=False)
     if point.result is labels.Result.PENDING:

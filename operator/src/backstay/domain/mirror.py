@@ -50,9 +50,8 @@ def mirror(
     """
     if due and content_of(content).leaves_with(objects.uid(snapshot)):
         return Patch(content)
-    carried = objects.labels(content)
     wanted = {k: v for k, v in after.items() if k.startswith(labels.PREFIX) and k != labels.SWEPT}
-    found = {k: v for k, v in carried.items() if k.startswith(labels.PREFIX)}
+    found = {k: v for k, v in objects.labels(content).items() if k.startswith(labels.PREFIX)}
     if due and labels.SWEPT in found:
         wanted[labels.SWEPT] = found[labels.SWEPT]
     theirs, ours = objects.annotations(content), objects.annotations(snapshot)
@@ -100,6 +99,7 @@ def content_of(content: Obj) -> Content:
         deletion_policy = DeletionPolicy(dig(content, "spec", "deletionPolicy"))
     except ValueError as error:
         raise DataError(f"content {objects.name(content)}: {error}") from error
+    carried = objects.labels(content)
     return Content(
         name=objects.name(content),
         uid=objects.uid(content),
@@ -109,8 +109,8 @@ def content_of(content: Obj) -> Content:
         or dig(content, "spec", "source", "snapshotHandle"),
         deletion_policy=deletion_policy,
         ref_uid=dig(content, "spec", "volumeSnapshotRef", "uid"),
-        delete_after=objects.labels(content).get(labels.DELETE_AFTER),
-        swept=objects.labels(content).get(labels.SWEPT),
-        held=is_held(objects.labels(content)),
+        delete_after=carried.get(labels.DELETE_AFTER),
+        swept=carried.get(labels.SWEPT),
+        held=is_held(carried),
         deleting=bool(dig(content, "metadata", "deletionTimestamp")),
     )

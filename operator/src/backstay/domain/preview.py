@@ -94,7 +94,7 @@ def of_unwatched(
             ),
             released=released_plans(let_pass.get(labels.RELEASE_RETENTION)),
             accepted=accepted_sizes(let_pass.get(labels.ACCEPT_SIZE)),
-            same=replaced.accepted({"metadata": {"annotations": dict(let_pass)}}),
+            same=replaced.accepted(let_pass.get(labels.ACCEPT_CLAIM)),
             looked=False,
         )
     )

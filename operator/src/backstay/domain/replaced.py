@@ -69,16 +69,16 @@ def replaced(parts: Sequence[Sequence[Point]]) -> Replaced | None:
 
 def accepted_ids(policy: Obj | None, claim: str) -> frozenset[str]:
     """Given a policy and a claim, return the ids that a person accepts as going on with it."""
-    return accepted(policy).get(claim, frozenset())
+    text = objects.annotations(policy or {}).get(labels.ACCEPT_CLAIM)
+    return accepted(text).get(claim, frozenset())
 
 
-def accepted(policy: Obj | None) -> dict[str, frozenset[str]]:
-    """Given a policy, return what its annotation accepts, by claim. What cannot be read accepts
-    nothing.
+def accepted(annotation: str | None) -> dict[str, frozenset[str]]:
+    """Given the text of the annotation that accepts (CLAIM@ID, separated by commas), return the
+    ids by claim. What cannot be read accepts nothing.
     """
     found: dict[str, frozenset[str]] = {}
-    text = objects.annotations(policy or {}).get(labels.ACCEPT_CLAIM, "")
-    for entry in text.split(","):
+    for entry in (annotation or "").split(","):
         claim, _, value = entry.strip().partition("@")
         if claim and value:
             found[claim] = found.get(claim, frozenset()) | {value}
@@ -97,7 +97,8 @@ def report(found: Sequence[Replaced], policy: Obj) -> Brake | None:
     if len(found) > _NAMED:
         named.append(f"and {len(found) - _NAMED} more claims")
     # What was accepted of other claims before must not be lost with the new annotation.
-    entries = [f"{c}@{i}" for c, ids in accepted(policy).items() for i in sorted(ids)]
+    before = accepted(objects.annotations(policy).get(labels.ACCEPT_CLAIM))
+    entries = [f"{c}@{i}" for c, ids in before.items() for i in sorted(ids)]
     entries += [f"{r.claim}@{r.id}" for r in found if r.id]
     value = ",".join(entries[-_COMMAND_IDS:])
     return Brake(

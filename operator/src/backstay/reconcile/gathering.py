@@ -196,7 +196,7 @@ class World:
             ),
             released=brakes.released_plans(notes.get(labels.RELEASE_RETENTION)),
             accepted=accepted_sizes(notes.get(labels.ACCEPT_SIZE)),
-            same=replaced.accepted(policy),
+            same=replaced.accepted(notes.get(labels.ACCEPT_CLAIM)),
             named=named_by_requests(self._snapshots.get(place, ()), self.requests),
             clock=brake,
             # Of a policy of rolling copies their own pass tells, which has the same conditions.

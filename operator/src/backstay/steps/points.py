@@ -12,10 +12,11 @@ from backstay.api.common import format_time
 from backstay.api.policy import PolicySpec
 from backstay.builders.snapshot import volume_snapshot
 from backstay.domain import labels, naming, objects
+from backstay.domain.brakes import slots_now
 from backstay.domain.calendar import load_zone
 from backstay.domain.carriers import point_of, record_of, rules_of
 from backstay.domain.errors import Conflict, DataError, UserError
-from backstay.domain.moments import SLACK, created
+from backstay.domain.moments import created
 from backstay.domain.objects import Obj, dig, with_annotations
 from backstay.domain.points import Rules
 from backstay.domain.record import ClaimRecord, DumpRecord, Record, build_record
@@ -119,9 +120,7 @@ class PointWriter:
             together=next((g.claims for g in frozen if claim in g.claims), ()),
             spread=spread_of(status),
         )
-        skew = self._client.skew or timedelta(0)
-        if abs(skew) <= SLACK:  # The server tells whole seconds: only what is off is corrected.
-            skew = timedelta(0)
+        skew = now - slots_now(now, self._client.skew)
         verdict = {
             labels.TAKEN_AT: format_time(_taken(pair.snapshot, status, now, skew)),
             # Rounded up: the grace must not lose a part of a second.
