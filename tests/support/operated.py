@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tests.support.schedules import MovedClock
 
 from backstay.engine.queue import Key
@@ -10,6 +12,8 @@ from backstay.kube.events import EventPoster
 from backstay.kube.exec import Exec
 from backstay.kube.login import Login
 from backstay.main import Router
+from backstay.reconcile import keys
+from backstay.reconcile.admission import LONGEST_PAUSE, SHARE
 from backstay.settings import Settings
 from backstay.steps.streams import Streams
 
@@ -25,7 +29,14 @@ class Operated:
         events = EventPoster(client, clock, "test")
         self._router = Router(Settings(), clock, client, events, Streams(Exec(access)))
         self._router.wire(self.asked.append)
+        self._admits_from = 0.0
 
     async def reconcile(self, key: Key) -> None:
-        """Look at one key."""
+        """Look at one key; a pass of admission waits for the pause after the one before it."""
+        if key == keys.ADMISSION:
+            await asyncio.sleep(self._admits_from - self.clock.monotonic())
+        began = self.clock.monotonic()
         await self._router.reconcile(key)
+        if key == keys.ADMISSION:
+            ended = self.clock.monotonic()
+            self._admits_from = ended + min(LONGEST_PAUSE, SHARE * (ended - began))
