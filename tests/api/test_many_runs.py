@@ -22,6 +22,7 @@ from backstay.engine.queue import Key, Queue
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
+from backstay.kube.login import Login
 from backstay.kube.resources import BACKUP, NAMESPACE, VOLUME_SNAPSHOT
 from backstay.main import Router
 from backstay.reconcile import keys
@@ -252,6 +253,42 @@ async def test_two_runs_that_never_end_leave_a_permit_to_another_namespace_and_a
     told = found["victim"].message or ""
     assert "a run of other namespaces since " in told
     assert "hog" not in told, "names of other namespaces are not told"
+
+
+class Still(SystemClock):
+    """A clock on which only what a test says takes time."""
+
+    at = 1.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+class Slow(Client):
+    """Its writes take a minute each."""
+
+    still: Still
+
+    async def patch(self, *args: Any, **more: Any) -> Obj:
+        self.still.at += 60
+        return await super().patch(*args, **more)
+
+
+async def test_runs_start_at_the_same_pace_however_long_an_api_server_takes_to_write(
+    client: Client, credentials: Login, namespace: str
+) -> None:
+    clock = Still()
+    async with Slow(credentials, SystemClock()) as slow:
+        slow.still = clock
+        limits = Limits(1000, 2, 1000)
+        admitter = Admitter(slow, EventPoster(client, clock), clock, limits, lambda _: None)
+        for name in ("first", "second"):
+            await make_queued(client, namespace, name, f"node/{name}-{namespace}")
+
+            await admitter.reconcile(keys.ADMISSION)
+
+            found = await client.get(BACKUP, name, namespace)
+            assert found["status"]["phase"] == BackupPhase.SNAPSHOTTING
 
 
 class Ahead(SystemClock):

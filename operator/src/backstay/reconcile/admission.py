@@ -42,7 +42,7 @@ from backstay.steps.work import Work
 log = logging.getLogger(__name__)
 
 SHARE: Final = 4
-"""A pass is followed by a pause of so many times its length: lists of thousands cost seconds."""
+"""A list is followed by a pause of so many times its length: those of thousands cost seconds."""
 LONGEST_PAUSE: Final = 10.0
 
 
@@ -82,6 +82,8 @@ class Admitter:
         if began < self._not_before:
             return timedelta(seconds=self._not_before - began)
         subjects = await self._unfinished()
+        # Not by the whole pass: a slow API server would let the fewer start the more there wait.
+        pause = min(LONGEST_PAUSE, SHARE * (self._clock.monotonic() - began))
         now = self._clock.now()
         runs = [
             admission.Run(s.namespace, s.name, run.due_order(s.spec, s.created, s.name), s.status)
@@ -99,7 +101,6 @@ class Admitter:
                 for namespace, name in (at,)
             )
         )
-        pause = min(LONGEST_PAUSE, SHARE * (self._clock.monotonic() - began))
         self._not_before = self._clock.monotonic() + pause
         work.raise_failures(keys.ADMISSION)
         return admission.next_look(runs, verdicts, now)
