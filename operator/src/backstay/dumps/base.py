@@ -105,6 +105,8 @@ class DumpState:
     """Done: where the server keeps its data, as it said; None if it did not say."""
     server: str | None = None
     """Done: what the server says that it is, if it says anything that stays."""
+    notes: tuple[str, ...] = ()
+    """Done: what the server has and the dump has not, in words."""
     uid: int | None = None
     gid: int | None = None
     finished_at: Annotated[AwareDatetime | None, Field(alias="finishedAt")] = None
