@@ -26,7 +26,7 @@ from datetime import timedelta
 from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
@@ -190,13 +190,29 @@ def _login(server: Server) -> Words:
     )
 
 
+# What an engine asks its server, where that is long.
+_ASKED: Final[Mapping[str, tuple[str, ...]]] = {
+    "mysql": ("mysql_server",),
+    "postgres": ("postgres_server",),
+}
+
+
 @cache
 def script(engine: str) -> bytes:
     """Given the name of an engine's script (without `.sh`), return the whole program for a POSIX
     shell's standard input but its last line, `LAST_LINE`. Nothing runs before that has arrived.
     """
     folder = resources.files(__package__) / "scripts"
-    parts = ("common", "process", "record", "supply", "where", engine)
+    parts = (
+        "common",
+        "process",
+        "record",
+        "supply",
+        "where",
+        "contents",
+        *_ASKED.get(engine, ()),
+        engine,
+    )
     return b"".join((folder / f"{name}.sh").read_bytes() for name in parts)
 
 
