@@ -78,7 +78,7 @@ def test_what_the_server_has_and_the_dump_lacks_fails_it(
     cut = tool(pod, f'for word in "$@"; do shift; {rewritten}; done')
     state = dump(cut, shop, "shop")
     assert (state.state, state.exit) == (State.FAILED, 1), state
-    assert (state.message or "").startswith("the server has what the dump lacks: ")
+    assert (state.message or "").startswith("the database has what the dump lacks: ")
     assert words in (state.message or "")
 
 
@@ -289,9 +289,6 @@ def test_rows_that_are_elsewhere_or_of_another_moment_are_notes(
     }
 
 
-LARGE = 9 * 1024 * 1024
-
-
 def test_large_binary_rows_can_be_loaded_by_a_server_like_theirs(
     pod: Container, shop: Server
 ) -> None:
@@ -300,7 +297,7 @@ def test_large_binary_rows_can_be_loaded_by_a_server_like_theirs(
         "(id int PRIMARY KEY, d longblob, b varbinary(256), n bit(64), t longtext);"
         "INSERT INTO large SELECT seq, NULL, NULL, seq, NULL FROM seq_1_to_256;"
         "UPDATE large SET b = repeat(unhex(lpad(hex(id - 1), 2, '0')), 256), n = (id - 1) << 56;"
-        f"SET @n = {LARGE};"
+        "SET @n = 9 * 1024 * 1024;"
         "UPDATE large SET d = repeat(unhex('ff'), @n) WHERE id = 1;"
         "UPDATE large SET t = repeat('ü', @n / 2) WHERE id = 2;"
         "UPDATE large SET d = repeat('\\0', @n / 2) WHERE id = 3",

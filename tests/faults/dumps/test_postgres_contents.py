@@ -89,7 +89,7 @@ def test_what_the_server_has_and_the_dump_lacks_fails_it(
     (folder / "pg_dump").write_text(f'#!/bin/sh\nexec {shop.bin}/pg_dump "$@" {omitted}\n')
     (folder / "pg_dump").chmod(0o755)
     state = dump(replace(dash_pod, programs=f"{folder}:{shop.bin}"), format=format)
-    assert state.message == f"the server has what the dump lacks: {words}", state
+    assert state.message == f"the database has what the dump lacks: {words}", state
 
 
 GRANTS = {

@@ -55,7 +55,7 @@ compare_contents() {
         report_lacking note
         [ -z "$lacks" ] || note "not in the dump: $lacks"
         report_lacking fail
-        [ -z "$lacks" ] || fail 1 "the server has what the dump lacks: $lacks"
+        [ -z "$lacks" ] || fail 1 "the database has what the dump lacks: $lacks"
     fi
     rm -f "$lock/before" "$lock/both" "$lock/lacking" "$lock/found"
 }
