@@ -255,6 +255,7 @@ def look_done(sha256: str = SHA) -> DumpSeen:
         compression="zstd",
         position="binlog.7 at 42",
         server="7301",
+        notes=("rows are missing",),
         uid=999,
         gid=998,
     )

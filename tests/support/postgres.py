@@ -21,6 +21,7 @@ _ROOM = 512 * 1024 * 1024  # bytes that a cluster and a test's data may take in 
 _HBA = """
 local all guarded scram-sha-256
 local all all trust
+local replication all trust
 """
 
 
@@ -137,5 +138,27 @@ def running(before: Sequence[str] = (), room: int = _ROOM) -> Iterator[Server]:
             else:
                 process.send_signal(signal.SIGQUIT)
             process.wait(timeout=20)
+    finally:
+        shutil.rmtree(home)
+
+
+@contextmanager
+def standby_of(server: Server) -> Iterator[Server]:
+    """Start a standby of a server, with all that it has until now; it is stopped at the end."""
+    home = debian.home(_ROOM, "postgres")
+    try:
+        copy = [str(server.bin / "pg_basebackup"), "-D", str(home / "data"), "-R", "-X", "stream"]
+        subprocess.run(
+            [*debian.unprivileged("postgres"), *copy, "--checkpoint=fast"],
+            env={**os.environ, **server.environment},
+            cwd=home,
+            check=True,
+        )
+        argv = [*debian.unprivileged("postgres"), *server_command(home), "-c", "hot_standby=on"]
+        with debian.process(argv, home) as process:
+            found = Server(home=home, bin=server.bin, pid=process.pid)
+            ready = "ready to accept read-only connections"
+            eventually(lambda: ready in found.log.replace("read only", "read-only"), "the standby")
+            yield found
     finally:
         shutil.rmtree(home)

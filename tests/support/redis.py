@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,15 +35,17 @@ class Server:
 
 
 @contextmanager
-def running(rdb: bytes = b"") -> Iterator[Server]:
-    """Given the RDB file that it starts with, start a server; it ends with the block."""
+def running(rdb: bytes = b"", settings: Sequence[str] = ()) -> Iterator[Server]:
+    """Given the RDB file that it starts with and further settings, start a server; it ends with the
+    block.
+    """
     debian.require({"redis-server": "redis-server", "redis-cli": "redis-tools"})
     home = debian.home(_ROOM)
     try:
         if rdb:
             (home / "dump.rdb").write_bytes(rdb)
             (home / "dump.rdb").chmod(0o644)
-        settings = ("--port", "0", "--unixsocket", str(home / "socket"), "--save", "")
+        settings = (*settings, "--port", "0", "--unixsocket", str(home / "socket"), "--save", "")
         # By default it waits five seconds for more replicas.
         argv = ["redis-server", *settings, "--repl-diskless-sync-delay", "0"]
         argv += ["--dir", str(home), "--requirepass", PASSWORD]

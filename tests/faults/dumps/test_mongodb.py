@@ -58,6 +58,29 @@ def test_a_dump_restores_to_the_same_documents(pod: Container, server: mongo.Ser
         assert copy.documents() == server.documents()
 
 
+def test_a_dump_of_all_that_lacks_users_and_roles_says_so(
+    dash: Container, server: mongo.Server
+) -> None:
+    """FerretDB has no database admin of its own: as if the user might not see it."""
+    pod = replace(dash, programs=str(mongo.tools()["mongodump"].parent))
+    (note,) = dump(pod, Mongodb(port=server.port)).notes
+    assert note.startswith("the dump has no database admin, so users and roles are not in it")
+    with mongo.running() as other:
+        other.insert("admin", "one", [{"_id": 1}])
+        other.insert("shop", "c", [{"_id": 1}])
+        state = dump(pod, Mongodb(port=other.port), pod.task("other"))
+        assert (state.state, state.notes) == (State.DONE, ()), state
+
+
+def test_documents_of_nearly_the_largest_size_are_restored(pod: Container) -> None:
+    large = [{"_id": n, "t": "ü'\\" * (15 * 256 * 1024)} for n in range(2)]
+    with mongo.running() as source, mongo.running() as copy:
+        source.insert("shop", "large", large)
+        assert dump(pod, Mongodb(port=source.port)).state == State.DONE
+        copy.restore(pod.file.read_bytes())
+        assert copy.documents() == source.documents()
+
+
 def test_one_database_alone_may_be_dumped(dash: Container, server: mongo.Server) -> None:
     pod = replace(dash, programs=str(mongo.tools()["mongodump"].parent))
     assert dump(pod, Mongodb(port=server.port, database="other")).state == State.DONE

@@ -153,16 +153,23 @@ def test_the_position_in_the_binary_log_is_on_record(dash_pod: Container, shop: 
     assert "SET GLOBAL gtid_slave_pos='0-1-" in state.position
 
 
-# The words of MySQL 8.4's tool that the script looks for, and what it would print.
+# The words of MySQL 8.4's tool that the script looks for; the dump itself is mariadb-dump's.
 MYSQLDUMP = """#!/bin/sh
-case $1 in
+case $* in
     --version) echo 'mysqldump  Ver 8.4.3 for Linux on x86_64 (MySQL Community Server - GPL)' ;;
-    --help) echo '--init-command=name --source-data[=#] --set-gtid-purged[=name] ON, COMMENTED' ;;
+    *--help*) echo '--init-command=name --source-data[=#] --set-gtid-purged[=name] ON, COMMENTED' ;;
+    *--print-defaults*) exec /usr/bin/mariadb-dump --print-defaults ;;
     *)
         printf '%s\\n' "$@" >"$TOLD"
+        for word in "$@"; do
+            shift
+            case $word in
+                --init-command* | --source-data* | --set-gtid*) ;;
+                *) set -- "$@" "$word" ;;
+            esac
+        done
         echo "-- CHANGE REPLICATION SOURCE TO SOURCE_LOG_FILE='binlog.2', SOURCE_LOG_POS=157;"
-        echo '-- Dump completed on 2026-11-24  1:02:03'
-        ;;
+        exec /usr/bin/mariadb-dump "$@" ;;
 esac
 """
 

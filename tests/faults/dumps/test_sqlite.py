@@ -61,6 +61,33 @@ def test_a_dump_is_the_same_database(pod: Container) -> None:
     assert contents(pod.file) == contents(source)
 
 
+def test_what_the_database_has_and_the_dump_lacks_fails_it(pod: Container) -> None:
+    source = pod.folder / "it's $(a) db"
+    folder = pod.folder / "bin"
+    folder.mkdir()
+    (folder / "sqlite3").write_text(
+        '#!/bin/sh\n/usr/bin/sqlite3 "$@" || exit\ncase $* in *VACUUM*)\n'
+        f'/usr/bin/sqlite3 {pod.file}.partial "DROP VIEW v; PRAGMA user_version = 41" ;;\nesac\n'
+    )
+    (folder / "sqlite3").chmod(0o755)
+    state = dump(replace(pod, programs=f"{folder}:{pod.programs}"), source)
+    assert state.message == "the database has what the dump lacks: view v, user_version 42", state
+
+
+def test_a_value_of_9_mb_and_an_applications_numbers_are_in_the_dump(pod: Container) -> None:
+    source = pod.folder / "it's $(a) db"
+    with sqlite3.connect(source) as database:
+        database.execute("CREATE TABLE large AS SELECT zeroblob(9 * 1024 * 1024) AS d, 'x' AS t")
+        database.execute("CREATE TABLE word (w TEXT PRIMARY KEY) WITHOUT ROWID")
+        database.execute("PRAGMA application_id = 7")
+    database.close()
+    assert dump(pod, source).state == State.DONE
+    assert contents(pod.file) == contents(source)
+    copy = sqlite3.connect(pod.file)
+    assert copy.execute("PRAGMA application_id").fetchone() == (7,)
+    copy.close()
+
+
 def test_a_writer_in_the_middle_disturbs_nothing(pod: Container) -> None:
     source = pod.folder / "it's $(a) db"
     before = contents(source)

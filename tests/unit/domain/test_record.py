@@ -31,6 +31,7 @@ DUMP = DumpRecord(
     compression="zstd",
     position="binlog.7 at 42",
     server="7301",
+    notes=("the rows of 1 unlogged table are not in it: public.sessions",),
 )
 CLAIM = ClaimRecord(
     name="data-pg-0",
@@ -90,13 +91,23 @@ def test_positions_go_after_the_versions() -> None:
     assert found.dropped == ("claim.labels", "dumps.versions", "dumps.position")
 
 
-def test_the_servers_identities_are_the_last_to_go() -> None:
-    wordy = replace(DUMP, server="x" * 128)
+def test_the_servers_identities_go_after_the_positions() -> None:
+    wordy = replace(DUMP, server="x" * 128, notes=())
     text = build_record(replace(RECORD, dumps=(wordy,) * 20))
     assert len(text.encode()) <= SIZE_LIMIT
     found = parse_record(text)
-    assert found.dumps == (replace(DUMP, versions={}, position=None, server=None),) * 20
+    assert found.dumps == (replace(wordy, versions={}, position=None, server=None),) * 20
     assert found.dropped[-1] == "dumps.server"
+
+
+def test_notes_are_the_last_to_go_and_how_many_there_were_stays() -> None:
+    wordy = replace(DUMP, notes=("ü" * 512,) * 16)
+    text = build_record(replace(RECORD, dumps=(wordy, replace(DUMP, notes=()))))
+    assert len(text.encode()) <= SIZE_LIMIT
+    first, second = parse_record(text).dumps
+    assert first.notes == ("16 notes: see backstay/shop.dump.json",)
+    assert second.notes == ()
+    assert parse_record(text).dropped[-1] == "dumps.notes"
 
 
 def test_a_record_that_cannot_be_made_small_is_refused_with_the_remedy() -> None:
@@ -114,11 +125,11 @@ def test_unknown_fields_are_ignored() -> None:
 
 def test_optional_fields_may_be_absent() -> None:
     raw: dict[str, Any] = json.loads(build_record(RECORD))
-    for name in ("format", "compression", "position", "server", "versions"):
+    for name in ("format", "compression", "position", "server", "versions", "notes"):
         del raw["dumps"][0][name]
     (dump,) = parse_record(json.dumps(raw)).dumps
     bare = replace(DUMP, format=None, compression=None, position=None, server=None, versions={})
-    assert dump == bare
+    assert dump == replace(bare, notes=())
     del raw["dumps"], raw["dropped"], raw["claim"]["class"], raw["claim"]["labels"]
     found = parse_record(json.dumps(raw))
     assert (found.dumps, found.claim.storage_class, found.claim.labels) == ((), None, {})

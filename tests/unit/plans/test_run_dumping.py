@@ -24,6 +24,8 @@ from tests.support.builders import (
 )
 
 from backstay.api.backup import (
+    NOTE_MAX,
+    NOTES_MAX,
     POSITION_MAX,
     SERVER_MAX,
     VERSION_MAX,
@@ -137,6 +139,7 @@ def test_a_dump_that_is_done_is_written_down_with_all_that_is_known_of_it() -> N
         compression="zstd",
         position="binlog.7 at 42",
         server="7301",
+        notes=("rows are missing",),
         uid=999,
         gid=998,
     )
@@ -150,6 +153,14 @@ def test_a_position_that_is_too_long_for_the_status_is_left_out_and_never_cut() 
         decision = run.decide(seen(STARTED, dump=replace(look_done(), position=position)))
 
         assert the_dump(decision).position == kept
+
+
+def test_only_so_many_notes_of_such_a_length_reach_the_status() -> None:
+    wordy = replace(look_done(), notes=("x" * (NOTE_MAX + 1),) * (NOTES_MAX + 1))
+
+    decision = run.decide(seen(STARTED, dump=wordy))
+
+    assert the_dump(decision).notes == ("x" * NOTE_MAX,) * NOTES_MAX
 
 
 def test_a_servers_identity_that_is_too_long_is_left_out_and_never_cut() -> None:

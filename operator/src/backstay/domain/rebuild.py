@@ -31,6 +31,7 @@ from backstay.domain.moments import moment_of
 from backstay.domain.objects import Obj, dig
 from backstay.domain.record import DumpRecord, Record
 from backstay.domain.run import size_of
+from backstay.domain.run_dumps import bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +204,7 @@ def _dump(dump: DumpRecord, record: Record, point: PointStatus) -> DumpStatus:
         compression=dump.compression,
         position=dump.position,
         server=dump.server,
+        notes=bounded(dump.notes),
         uid=dump.uid,
         gid=dump.gid,
     )

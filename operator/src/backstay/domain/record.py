@@ -1,8 +1,9 @@
 """The `record` annotation: what is needed to restore a point and to rebuild its Backup.
 
 Invariants: it is at most SIZE_LIMIT bytes of UTF-8; what does not fit is left out in a fixed
-order (the claim's labels, the tools' versions, positions, the servers' identities) and named in
-`dropped`; a reader ignores fields that it does not know, and refuses what it cannot understand.
+order (the claim's labels, the tools' versions, positions, the servers' identities, the dumps'
+notes) and named in `dropped`; a reader ignores fields that it does not know, and refuses what it
+cannot understand.
 """
 
 import json
@@ -44,6 +45,8 @@ class DumpRecord:
     """What the server says that it is, if it says anything that stays: another server on the same
     claim has another one.
     """
+    notes: tuple[str, ...] = ()
+    """What the server has and the dump has not, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class Record:
     """
     dropped: tuple[str, ...] = ()
     """What was left out for want of room: `claim.labels`, `dumps.versions`, `dumps.position`,
-    `dumps.server`.
+    `dumps.server`, `dumps.notes`.
     """
 
 
@@ -96,7 +99,7 @@ def build_record(record: Record) -> str:
     Raise DataError if it is too large even without all that may be left out.
     """
     smaller = record
-    for shrink in (None, _without_labels, _without_versions, _without_positions, _without_servers):
+    for shrink in (None, *_SHRINKS):
         smaller = shrink(smaller) if shrink else record
         text = json.dumps(_to_json(smaller), ensure_ascii=False, separators=(",", ":"))
         if len(text.encode()) <= SIZE_LIMIT:
@@ -185,6 +188,26 @@ def _without_servers(record: Record) -> Record:
     return replace(record, dumps=dumps, dropped=(*record.dropped, "dumps.server"))
 
 
+def _without_notes(record: Record) -> Record:
+    """Where they stand is kept: a point with notes is never taken for one without."""
+    dumps = tuple(
+        replace(dump, notes=(f"{len(dump.notes)} notes: see {dump.path_in_claim}.json",))
+        if dump.notes
+        else dump
+        for dump in record.dumps
+    )
+    return replace(record, dumps=dumps, dropped=(*record.dropped, "dumps.notes"))
+
+
+_SHRINKS: Final = (
+    _without_labels,
+    _without_versions,
+    _without_positions,
+    _without_servers,
+    _without_notes,
+)
+
+
 def _to_json(record: Record) -> dict[str, object]:
     claim = record.claim
     return {
@@ -221,6 +244,7 @@ def _to_json(record: Record) -> dict[str, object]:
                 "compression": dump.compression,
                 "position": dump.position,
                 "server": dump.server,
+                "notes": list(dump.notes),
             }
             for dump in record.dumps
         ],
@@ -259,6 +283,7 @@ def _dump(reader: "_Reader") -> DumpRecord:
         compression=reader.optional("compression"),
         position=reader.optional("position"),
         server=reader.optional("server"),
+        notes=reader.texts("notes"),
     )
 
 

@@ -9,10 +9,13 @@ Invariants:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from backstay.api.backup import (
+    NOTE_MAX,
+    NOTES_MAX,
     POSITION_MAX,
     SERVER_MAX,
     VERSION_MAX,
@@ -141,6 +144,7 @@ def _done(
         compression=look.compression,
         position=_whole(look.position),
         server=_identity(look.server),
+        notes=bounded(look.notes),
         path=look.path or entry.path,
         uid=look.uid,
         gid=look.gid,
@@ -168,6 +172,11 @@ def _identity(server: str | None) -> str | None:
     another's.
     """
     return server if server and len(server) <= SERVER_MAX else None
+
+
+def bounded(notes: Sequence[str]) -> tuple[str, ...]:
+    """Return as many notes, and as much of each, as a status may hold."""
+    return tuple(note[:NOTE_MAX] for note in notes[:NOTES_MAX])
 
 
 def _progress(seen: Seen, entry: DumpStatus, look: DumpSeen) -> Decision:

@@ -56,6 +56,8 @@ class DumpSeen:
     compression: str | None = None
     position: str | None = None
     server: str | None = None
+    notes: tuple[str, ...] = ()
+    """Done: what the server has and the dump has not, in words."""
     data: tuple[DataDirectory, ...] | None = None
     """Done: where the server keeps its data; None: it did not say."""
     points: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ from datetime import timedelta
 from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
@@ -105,6 +105,8 @@ class DumpState:
     """Done: where the server keeps its data, as it said; None if it did not say."""
     server: str | None = None
     """Done: what the server says that it is, if it says anything that stays."""
+    notes: tuple[str, ...] = ()
+    """Done: what the server has and the dump has not, in words."""
     uid: int | None = None
     gid: int | None = None
     finished_at: Annotated[AwareDatetime | None, Field(alias="finishedAt")] = None
@@ -188,13 +190,29 @@ def _login(server: Server) -> Words:
     )
 
 
+# What an engine asks its server, where that is long.
+_ASKED: Final[Mapping[str, tuple[str, ...]]] = {
+    "mysql": ("mysql_server",),
+    "postgres": ("postgres_server",),
+}
+
+
 @cache
 def script(engine: str) -> bytes:
     """Given the name of an engine's script (without `.sh`), return the whole program for a POSIX
     shell's standard input but its last line, `LAST_LINE`. Nothing runs before that has arrived.
     """
     folder = resources.files(__package__) / "scripts"
-    parts = ("common", "process", "record", "supply", "where", engine)
+    parts = (
+        "common",
+        "process",
+        "record",
+        "supply",
+        "where",
+        "contents",
+        *_ASKED.get(engine, ()),
+        engine,
+    )
     return b"".join((folder / f"{name}.sh").read_bytes() for name in parts)
 
 

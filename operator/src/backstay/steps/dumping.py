@@ -128,6 +128,7 @@ class Dumping:
             compression=found.compression,
             position=found.position,
             server=found.server,
+            notes=found.notes,
             path=path,
             data=found.data,
             points=found.mounts,

@@ -217,6 +217,7 @@ def _recorded_dump(dump: DumpStatus) -> DumpRecord:
         compression=dump.compression,
         position=dump.position,
         server=dump.server,
+        notes=dump.notes,
         uid=dump.uid or 0,
         gid=dump.gid or 0,
     )

@@ -209,6 +209,7 @@ publish() { # FILE.partial has passed: makes it FILE.
     [ -z "$position" ] || facts="$facts,\"position\":$(json_string "$position")"
     [ -z "$data" ] || facts="$facts,\"data\":[${data#,}]"
     [ -z "$server" ] || facts="$facts,\"server\":$(json_string "$server")"
+    [ -z "$notes" ] || facts="$facts,\"notes\":[${notes#,}]"
     facts="$facts,\"versions\":$versions,\"uid\":$(id -u),\"gid\":$(id -g)"
     must write "$lock/json" "{$facts,\"finishedAt\":\"$(date -u +%Y-%m-%dT%H:%M:%SZ)\"}"
     must flush "$lock/json"
@@ -323,7 +324,8 @@ main() {
     read -r main_pid rest </proc/self/stat
     identify "$main_pid" || refuse 'cannot read /proc/self/stat: is /proc mounted?'
     main_born=$born
-    guard_pid='' digest_pid='' gentle='' engine_threads=${engine_threads:-4} sha256='' position='' server='' data='' verb=${1:-}
+    guard_pid='' digest_pid='' gentle='' engine_threads=${engine_threads:-4}
+    sha256='' position='' server='' data='' notes='' note_count=0 verb=${1:-}
     set_seconds='' set_minfree=0 set_host='' set_port='' set_user=''
     set_password_env='' set_password_file='' set_password_stdin='' set_database='' set_auth=''
     case $verb:$# in

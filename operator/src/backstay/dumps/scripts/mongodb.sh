@@ -29,7 +29,8 @@ engine_dump() {
     tool_version=$(mongodump --version) || tool_version=
     tool_version=${tool_version%%[[:cntrl:]]*}
     if [ -z "$set_database" ]; then
-        try archive --oplog && position='oplog included: restore with --oplogReplay' && return
+        try archive --oplog && position='oplog included: restore with --oplogReplay' &&
+            note_warnings && return
         case $words in
             # oplog.$main is where it looks on a server that is in no replica set.
             *"getting oplog start"*"no documents in result"* | *"oplog.\$main"* | *"from a mongos"*) ;;
@@ -39,6 +40,7 @@ engine_dump() {
     else
         step mongodump archive --db="$set_database"
     fi
+    note_warnings
 }
 
 archive() { # OPTIONS...
@@ -55,6 +57,17 @@ engine_verify() { # Reads it back: gzip has a checksum. The archive's head names
     step gzip child gzip -t "$file.partial"
     server_version=$(gzip -dc "$file.partial" 2>/dev/null | head -c 512 | tr -cs ' -~' '\n' |
         sed -n '/^server_version$/{n;p;q;}')
+    note_what_is_hidden
+}
+
+note_what_is_hidden() { # The archive begins with a list of its collections.
+    # A server lists the databases that the user may see, and a dump of all is of those. The database
+    # admin, with users and roles, is on every server. The list is of some hundred bytes a collection.
+    [ -z "$set_database" ] || return 0
+    gzip -dc "$file.partial" 2>/dev/null | head -c 4194304 | tr -cs ' -~' '\n' |
+        awk 'was == "db" && $0 == "admin" { found = 1 } { was = $0 } END { exit !found }' ||
+        note "the dump has no database admin, so users and roles are not in it, and other databases \
+may be hidden from the user as well: grant it the role backup"
 }
 
 engine_server() { # mongod's command line says where its data is; no shell of MongoDB's is needed.

@@ -4,7 +4,7 @@
 # Settings: host, port, user, the password's; ARGS are databases, none means all. The user is root
 # by default, with the password of MARIADB_ROOT_PASSWORD or MYSQL_ROOT_PASSWORD (or NAME_FILE); that
 # of MARIADB_USER or MYSQL_USER is found alike. User and password go to the tools as an option file
-# on standard input, so that they are neither arguments nor in the environment.
+# on standard input, so that they are neither arguments nor in the environment; see mysql_server.sh.
 #
 # InnoDB is read in one snapshot and nothing is locked. Where the server writes a binary log, the
 # dump says at which position the snapshot stands, if that costs no lock (MariaDB) or only one that
@@ -25,37 +25,6 @@ engine_check() { # DATABASES...
     engine_tools="$dumper $client"
 }
 
-login() { # Sets $options, an option file.
-    user=${set_user:-root}
-    if [ "$user" = root ]; then
-        find_password MARIADB_ROOT_PASSWORD MYSQL_ROOT_PASSWORD
-    elif [ "$user" = "${MARIADB_USER:-${MYSQL_USER:-}}" ]; then
-        find_password MARIADB_PASSWORD MYSQL_PASSWORD
-    else
-        find_password
-    fi
-    quote "$user"
-    options="[client]${newline}user=$quoted$newline"
-    quote "$value"
-    [ -z "$value" ] || options="${options}password=$quoted$newline"
-}
-
-connected() { # COMMAND OPTIONS...
-    tool=$1
-    shift
-    case $set_host in
-        '') ;;
-        /*) set -- --socket="$set_host" "$@" ;;
-        *) set -- --host="$set_host" "$@" ;;
-    esac
-    [ -z "$set_port" ] || set -- --port="$set_port" "$@"
-    printf '%s' "$options" | child "$tool" --defaults-extra-file=/dev/stdin "$@"
-}
-
-asked() { # SQL: prints the answer, columns parted by tabs.
-    connected "$client" --batch --skip-column-names --execute="$1"
-}
-
 offers() { # TEXT: does the tool's help speak of it?
     case $help in *"$1"*) ;; *) return 1 ;; esac
 }
@@ -64,9 +33,18 @@ engine_dump() { # DATABASES...: writes FILE.partial.
     login
     format=sql
     tool_version=$("$dumper" --version) || tool_version=
-    help=$("$dumper" --help 2>/dev/null)
-    step "$client" asked 'SELECT @@version, @@log_bin'
-    read -r server_version log_bin <"$lock/out"
+    help=$("$dumper" --no-defaults --help 2>/dev/null)
+    try asked 'SELECT @@version, @@log_bin, CURRENT_USER()' || refused "$client"
+    read -r server_version log_bin current_user <"$lock/out"
+    require_rights "$@"
+    choose "$@"
+    look_at_server "$client"
+    # Doubled, a large value that the server took would be more than it takes again.
+    binary=''
+    grep -q '^LARGE' "$lock/before" || binary=--hex-blob
+    history=''
+    keep_history
+    note_looseness
     case $# in
         0) set -- --all-databases --flush-privileges ;;
         1) set -- -- "$1" ;;
@@ -74,16 +52,60 @@ engine_dump() { # DATABASES...: writes FILE.partial.
     esac
     unlocked='' waiting=''
     ! offers --init-command || waiting='--init-command=SET SESSION lock_wait_timeout=60'
+    without_limit
     ! offers --set-gtid-purged || unlocked=--set-gtid-purged=OFF
     if [ "$log_bin" = 1 ] && positioned; then
-        try squeezed dumped "$@" && return
+        try squeezed dumped "$@" && note_warnings && return
         case $words in
             *"Access denied; you need"*) located='' ;; # of the position only: said before any data
-            *) broken "$dumper" ;;
+            *) refused "$dumper" ;;
         esac
     fi
     located=$unlocked
-    step "$dumper" squeezed dumped "$@"
+    try squeezed dumped "$@" || refused "$dumper"
+    note_warnings
+}
+
+refused() { # TOOL: ends the attempt for what the last try said, with the remedy where it is known.
+    case $words in
+        *"insufficient privileges to SHOW CREATE"*) words="$words GRANT $routines TO $account;" ;;
+        *"Access denied for user"*)
+            [ -z "$other_login" ] || words="$words (user and password of option files are not used: \
+name them in the policy)"
+            ;;
+    esac
+    broken "$1"
+}
+
+without_limit() { # A server may cut every SELECT short, which the tools do not know of.
+    step "$client" asked_as_others 'SELECT @@sql_select_limit'
+    select_limit=0 # which cuts the answer, too
+    read -r select_limit <"$lock/out"
+    case ${select_limit:=0} in 18446744073709551615) return 0 ;; esac
+    [ -n "$waiting" ] || fail 1 "sql_select_limit of the server (or its init_connect) is \
+$select_limit: no more rows of a table would be dumped. SET GLOBAL sql_select_limit = DEFAULT;"
+    waiting="$waiting, SESSION sql_select_limit=18446744073709551615"
+}
+
+keep_history() { # Sets $history, the option for that of system-versioned tables.
+    told VERSIONED || return 0
+    versioned=$found
+    if ! offers --dump-history; then
+        note "the history of $versioned is not in the dump: $dumper before 10.11 cannot dump it"
+        return 0
+    fi
+    step "$client" asked "SELECT 'EXACT', concat(TABLE_SCHEMA, '.', TABLE_NAME)
+        FROM information_schema.COLUMNS WHERE DATA_TYPE = 'bigint'
+        AND GENERATION_EXPRESSION = 'ROW START' AND $(of_chosen TABLE_SCHEMA)"
+    history=--dump-history
+    told EXACT "$lock/out" || return 0
+    history=''
+    note "the history of $versioned is not in the dump: $dumper cannot dump one that is kept by \
+transaction, as that of $found"
+}
+
+note_looseness() {
+    ! told LOOSE || note "not of the same moment as the rest, for want of transactions: $found"
 }
 
 positioned() { # Can the position be had without harm? Sets $located, the options for it.
@@ -135,18 +157,14 @@ engine_server() { # MySQL's server_uuid stays with its data directory; MariaDB h
 dumped() { # DATABASES and options for them
     [ -z "$waiting" ] || set -- "$waiting" "$@"
     # shellcheck disable=SC2086 # a list of words
-    connected "$dumper" $located --single-transaction --quick --skip-lock-tables --routines \
-        --events --triggers --hex-blob --no-tablespaces --default-character-set=utf8mb4 \
+    connected "$dumper" $located $history $binary --single-transaction --quick --skip-lock-tables \
+        --routines --events --triggers --no-tablespaces --default-character-set=utf8mb4 \
         --max-allowed-packet=1G "$@"
 }
 
 engine_verify() { # Sets $position from the dump itself.
-    ends_with '-- Dump completed'
-    [ -n "$located" ] || return 0
-    # At the head, and MariaDB's GTID at the end.
-    position=$({
-        expand "$file.partial" 2>/dev/null | sed -n 's/^-- \(CHANGE .*_LOG_FILE=.*\);/\1/p; 200q'
-        sed -n 's/^-- \(SET GLOBAL gtid_slave_pos=.*\);/\1/p' "$lock/out"
-    } | tr '\n' ' ')
-    position=${position% }
+    read_back "$in_dump" '-- Dump completed'
+    position=$(sed -n "s/^POSITION$tab//p" "$lock/found")
+    [ -n "$located" ] || position=''
+    compare_contents
 }

@@ -38,6 +38,12 @@ login() { # Sets $user and $password.
     fi
     find_password PGPASSWORD POSTGRES_PASSWORD
     password=$value
+    # They say how to speak to a server, not where it is: a dump would change with them.
+    for name in PGOPTIONS PGCLIENTENCODING PGDATESTYLE PGTZ; do
+        eval "value=\${$name:-}"
+        [ -z "$value" ] || note "not used, though the container's environment has it: $name"
+    done
+    unset PGOPTIONS PGCLIENTENCODING PGDATESTYLE PGTZ PGGEQO PGDATABASE PG_COLOR
 }
 
 connected() { # COMMAND...
@@ -68,13 +74,17 @@ engine_dump() { # DATABASES...: writes FILE.partial.
     tool_version=$(pg_dump --version) || tool_version=
     tool_version=${tool_version#*"(PostgreSQL) "}
     format=$set_format
+    everything=no
     if [ "$format" = custom ]; then
+        look_at_databases "$1"
         custom "$1"
+        note_warnings
         return
     fi
     alone=no
     [ "$set_globals:$#" != omit:1 ] || alone=yes
     if [ $# -eq 0 ] && [ "$set_globals" != only ]; then
+        everything=yes
         step psql databases
         # Each line is one name, as printf's %b reads it.
         while read -r line; do
@@ -82,7 +92,9 @@ engine_dump() { # DATABASES...: writes FILE.partial.
             set -- "$@" "${name%.}"
         done <"$lock/out"
     fi
+    look_at_databases "$@"
     step pg_dump squeezed plain "$@"
+    note_warnings
 }
 
 custom() { # DATABASE
@@ -138,52 +150,20 @@ plain() { # DATABASES...: prints SQL.
     done
 }
 
-engine_verify() { # Sets $server_version and $tool_version from the dump itself.
+engine_verify() { # Sets $server_version from the dump itself.
     if [ "$format" = custom ]; then
         step 'pg_restore -l' listing
-        server_version=$(sed -n 's/^; *Dumped from database version: //p' "$lock/out")
-        return
+        must mv -f "$lock/out" "$lock/list"
+        server_version=$(sed -n 's/^; *Dumped from database version: //p' "$lock/list")
+        step awk awk "$in_archive" "$lock/list"
+        must mv -f "$lock/out" "$lock/found"
+    else
+        wanted='-- PostgreSQL database dump complete'
+        [ "$set_globals" != only ] || wanted='-- PostgreSQL database cluster dump complete'
+        read_back "$in_sql" "$wanted"
+        server_version=$(sed -n "s/^VERSION$tab//p" "$lock/found")
     fi
-    wanted='-- PostgreSQL database dump complete'
-    [ "$set_globals" != only ] || wanted='-- PostgreSQL database cluster dump complete'
-    ends_with "$wanted"
-    server_version=$(expand "$file.partial" 2>/dev/null |
-        sed -n '/^-- Dumped from database version /{s///p;q;}')
-}
-
-engine_server() { # The system identifier stays until initdb. Without psql neither is known.
-    command -v psql >/dev/null 2>&1 || return 0
-    for database in "$named" postgres template1; do
-        connect_to "$database"
-        try asked 'SELECT system_identifier FROM pg_control_system()' || continue
-        read -r server <"$lock/out"
-        break
-    done
-    for database in "$named" postgres template1; do
-        connect_to "$database"
-        try asked "SELECT 'data_directory', setting FROM pg_settings WHERE name = 'data_directory'
-            UNION ALL SELECT 'tablespace', pg_tablespace_location(oid) FROM pg_tablespace
-            WHERE pg_tablespace_location(oid) <> ''" || continue
-        data_directory=''
-        while read -r name value; do
-            [ "$name" != data_directory ] || data_directory=$value
-            [ "$name" = data_directory ] || holds "$name" "$value"
-        done <"$lock/out"
-        # Only some may see it. Where the server is not in this container, this names nothing.
-        data_directory=${data_directory:-${PGDATA:-}}
-        if [ -z "$data_directory" ]; then
-            data=''
-            return 0
-        fi
-        holds data_directory "$data_directory"
-        holds pg_wal "$data_directory/pg_wal"
-        holds_links "$data_directory"
-        return 0
-    done
-}
-
-asked() { # SQL
-    connected psql -XAtq -F ' ' -v ON_ERROR_STOP=1 -c "$1"
+    [ ! -e "$lock/before" ] || compare_contents
 }
 
 listing() {

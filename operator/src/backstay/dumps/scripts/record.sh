@@ -51,6 +51,29 @@ json_string() { # TEXT: prints it as a JSON string of ASCII characters; bytes no
     printf '%s' "${text:-\"(no words: the container lacks od or awk)\"}"
 }
 
+note() { # TEXT: the dump is good, but who restores it has to know this. In the main shell only.
+    # So that a status can hold them: 16 at most, of 500 bytes.
+    [ "$note_count" -lt 16 ] || return 0
+    note_count=$((note_count + 1))
+    text=$(printf '%s' "$1" | head -c 500 | tr -s '[:cntrl:]' ' ')
+    notes="$notes,$(json_string "${text% }")"
+}
+
+note_warnings() { # A note for each line with a warning of what the last try said.
+    left=$words
+    while [ -n "$left" ]; do
+        line=${left%%"$newline"*}
+        case $left in
+            *"$newline"*) left=${left#*"$newline"} ;;
+            *) left='' ;;
+        esac
+        case $line in
+            *assword*) ;; # how it was handed over
+            *[Ww]arning:* | *"[Warning]"* | *WARNING:*) note "$line" ;;
+        esac
+    done
+}
+
 parse() { # PATH: reads a record of ours into $line, $r_run and $r_attempt.
     line='' r_run='' r_attempt=0
     { read -r line <"$1"; } 2>/dev/null

@@ -22,11 +22,22 @@ queried() { # DATABASE SQL
     child sqlite3 -batch -bail -readonly -init /dev/null -cmd '.timeout 60000' "$1" "$2"
 }
 
+catalogue() { # What has a name in the database, and the two numbers that applications set.
+    queried "${1:-$set_database}" "SELECT hex(type || ' ' || name) || char(9) || type || ' ' ||
+        replace(replace(name, char(9), ' '), char(10), ' ') || char(9) || 'fail'
+        FROM sqlite_master WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!'
+        UNION ALL SELECT 'user_version ' || user_version || char(9) || 'user_version ' ||
+        user_version || char(9) || 'fail' FROM pragma_user_version
+        UNION ALL SELECT 'application_id ' || application_id || char(9) || 'application_id ' ||
+        application_id || char(9) || 'fail' FROM pragma_application_id"
+}
+
 engine_dump() {
     format=sqlite compression=none
     [ -f "$set_database" ] || fail 1 "there is no database $set_database"
     tool_version=$(sqlite3 --version) || tool_version=
     tool_version=${tool_version%% *} server_version=${tool_version%% *}
+    look_at_server sqlite3
     quoted='' tail=$file.partial
     while :; do
         case $tail in *\'*) ;; *) break ;; esac
@@ -39,4 +50,7 @@ engine_dump() {
 engine_verify() {
     step sqlite3 queried "$file.partial" 'PRAGMA integrity_check'
     [ "$(cat "$lock/out")" = ok ] || fail 1 "integrity_check of the dump: $(head -n 3 "$lock/out")"
+    step sqlite3 catalogue "$file.partial"
+    must mv -f "$lock/out" "$lock/found"
+    compare_contents
 }

@@ -160,18 +160,3 @@ expand() { # PATH: prints what was compressed.
         *) child "$compression" -dc "$1" ;;
     esac
 }
-
-ends_with() { # TEXT: reads FILE.partial back; its last lines must have one that begins like this.
-    step "$compression -dc" ending
-    grep -q "^$1" "$lock/out" || fail 1 "the dump does not end with \"$1\""
-}
-
-ending() {
-    { expand "$file.partial" || printf '\n%s\n' "$unreadable"; } | child tail -c 1024 | {
-        last=$(cat)
-        printf '%s\n' "$last"
-        case $last in *"$unreadable"*) return 1 ;; esac
-    }
-}
-
-unreadable='the dump cannot be decompressed'

@@ -1,0 +1,94 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # the parts share their variables
+# What is in a dump, against what the server has. See common.sh.
+#
+# Both are lists with one object a line: a key, which the dump shows as well, and, parted by tabs,
+# words for it and what becomes of the dump if it is missing: `fail` or `note` (a line with `none` is
+# no object, but tells something of the server). Where a dump shows no
+# name the key is the kind alone, and the numbers are compared.
+#
+# Invariant: an object counts as missing only if the server had it before the dump and has it after
+# it. What came or went in the meantime is nobody's mistake. The second look is taken only where the
+# first says that something is missing, so a good dump pays for one.
+#
+# An engine provides `catalogue`, which prints the server's list, and calls
+#   look_at_server    before the dump
+#   read_back PROGRAM TEXT    after it: an awk program that prints the dump's list
+#   compare_contents  last; what is missing ends the attempt, or is a note
+
+tab='	'
+
+look_at_server() { # NAME OF THE CLIENT
+    asks=$1
+    step "$asks" catalogue
+    must mv -f "$lock/out" "$lock/before"
+}
+
+read_back() { # AWK PROGRAM, TEXT: reads FILE.partial once; a line near its end must begin with TEXT.
+    # A line that begins so may also be in a view or a function: only the end counts.
+    step "$compression -dc" printed_contents "$1 $at_the_end" "$2"
+    grep -q '^ended$' "$lock/out" || fail 1 "the dump does not end with \"$2\""
+    must mv -f "$lock/out" "$lock/found"
+}
+
+printed_contents() { # AWK PROGRAM, TEXT
+    { expand "$file.partial" || printf '\n%s\n' "$unreadable"; } |
+        child awk -v "trailer=$2" -v "unreadable=$unreadable" "$1"
+}
+
+# shellcheck disable=SC2016 # awk's
+at_the_end='
+    /^-- / && index($0, trailer) == 1 { trailer_at = NR }
+    END {
+        if ($0 == unreadable) { print unreadable | "cat >&2"; exit 1 }
+        if (trailer_at && NR - trailer_at < 16) print "ended"
+    }'
+unreadable='the dump cannot be decompressed'
+
+compare_contents() {
+    lacking_lines "$lock/before"
+    if [ -s "$lock/lacking" ]; then
+        step "$asks" catalogue
+        # shellcheck disable=SC2016 # awk's
+        awk 'FILENAME == ARGV[1] { n[$0]++; next } n[$0]-- > 0' "$lock/out" "$lock/before" \
+            >"$lock/both" || fail 1 "awk failed over the server's lists"
+        lacking_lines "$lock/both"
+        report_lacking note
+        [ -z "$lacks" ] || note "not in the dump: $lacks"
+        report_lacking fail
+        [ -z "$lacks" ] || fail 1 "the database has what the dump lacks: $lacks"
+    fi
+    rm -f "$lock/before" "$lock/both" "$lock/lacking" "$lock/found"
+}
+
+lacking_lines() { # LIST: makes $lock/lacking, its lines that the dump's list has fewer of.
+    # shellcheck disable=SC2016 # awk's
+    awk -F '\t' '
+        FILENAME == ARGV[1] { n[$1]++; next }
+        $3 != "none" && n[$1]-- <= 0' \
+        "$lock/found" "$1" >"$lock/lacking" || fail 1 "awk failed over the dump's list"
+}
+
+report_lacking() { # SEVERITY: sets $lacks, how many such lines there are and the first of them.
+    # shellcheck disable=SC2016 # awk's
+    lacks=$(awk -F '\t' -v "severity=$1" "$adding"'
+        $3 == severity { add($2) }
+        END { print names }' "$lock/lacking") || fail 1 'awk failed over what the dump lacks'
+}
+
+# An awk function: collects what a message can hold.
+# shellcheck disable=SC2016 # awk's
+adding='
+    function add(name) {
+        count++
+        if (count > 5) { names = kept " and " (count - 5) " more"; return }
+        kept = names = names (count > 1 ? ", " : "") name
+    }'
+
+told() { # KEY: sets $found, how many lines of the server's list have it, and the first of them.
+    # shellcheck disable=SC2016 # awk's
+    found=$(awk -F '\t' -v "key=$1" "$adding"'
+        $1 == key && !seen[$2]++ { add($2) }
+        END { if (count) print count " (" names ")" }' "${2:-$lock/before}") ||
+        fail 1 "awk failed over the server's list"
+    [ -n "$found" ]
+}

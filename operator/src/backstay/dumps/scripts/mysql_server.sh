@@ -1,0 +1,320 @@
+# shellcheck shell=sh disable=SC2034,SC2154 # the parts share their variables
+# MySQL and MariaDB: how to reach the server, what it lets us see, and what it has. See mysql.sh.
+#
+# The tools' option files say where a server is; they may as well say what a dump leaves out. So no
+# tool reads them: what they say of the connection is handed over, the rest is a note. User and
+# password are never taken from them.
+
+login() { # Sets $options, the only option file that the tools read.
+    user=${set_user:-root}
+    if [ "$user" = root ]; then
+        find_password MARIADB_ROOT_PASSWORD MYSQL_ROOT_PASSWORD
+    elif [ "$user" = "${MARIADB_USER:-${MYSQL_USER:-}}" ]; then
+        find_password MARIADB_PASSWORD MYSQL_PASSWORD
+    else
+        find_password
+    fi
+    options="[client]$newline"
+    # Only the client reads MYSQL_HOST: it would speak to another server than the dump's tool. MySQL's
+    # tools read a login path whatever other files they are told to read.
+    unset MYSQL_HOST
+    MYSQL_TEST_LOGIN_FILE=$lock/none
+    export MYSQL_TEST_LOGIN_FILE
+    read_option_files
+    quote "$user"
+    options="${options}user=$quoted$newline"
+    quote "$value"
+    [ -z "$value" ] || options="${options}password=$quoted$newline"
+}
+
+read_option_files() { # Adds to $options what the files say of the connection, notes the rest.
+    # It has passwords in it: never to the disk. Lines are ` --NAME=VALUE --NAME`.
+    other_login=''
+    from_files=$("$dumper" --print-defaults 2>/dev/null) || return 0
+    case $from_files in *"$newline"*) ;; *) return 0 ;; esac
+    secret=$value ignored='' left=" ${from_files#*"$newline"}"
+    while :; do
+        case $left in *' --'*) left=${left#*' --'} ;; *) break ;; esac
+        option=${left%%' --'*}
+        value=${option#*=}
+        name=${option%%=*}
+        name=${name%%' '*}
+        name=$(printf '%s' "${name#loose[-_]}" | tr _ -)
+        case $name in
+            host | port | socket | protocol | bind-address)
+                # A policy that names the host means that host.
+                [ -z "$set_host" ] || continue
+                ;;
+            ssl | ssl-* | skip-ssl* | tls-* | plugin-dir | default-auth | enable-cleartext-plugin | \
+                get-server-public-key | server-public-key-path | compress | compression-*) ;;
+            user | password)
+                other_login=yes
+                continue
+                ;;
+            '' | quick | quote-names | max-allowed-packet | net-buffer-length | \
+                default-character-set | single-transaction | routines | events | triggers | opt | \
+                hex-blob | no-tablespaces)
+                continue # ours anyway, or without effect on what is dumped
+                ;;
+            *)
+                ignored="$ignored, $name"
+                continue
+                ;;
+        esac
+        case $option in
+            *=*)
+                quote "${value%"${value##*[! ]}"}"
+                options="$options$name=$quoted$newline"
+                ;;
+            *) options="$options$name$newline" ;;
+        esac
+    done
+    value=$secret
+    [ -z "$ignored" ] ||
+        note "not used, though option files of the container have it: ${ignored#, }"
+}
+
+connected() { # COMMAND OPTIONS...
+    tool=$1
+    shift
+    case $set_host in
+        '') ;;
+        /*) set -- --socket="$set_host" "$@" ;;
+        *) set -- --host="$set_host" "$@" ;;
+    esac
+    [ -z "$set_port" ] || set -- --port="$set_port" "$@"
+    printf '%s' "$options" | child "$tool" --defaults-file=/dev/stdin "$@"
+}
+
+asked() { # SQL: prints the answer, columns parted by tabs.
+    # A limit that the server has for everybody would cut our answers as well.
+    asked_as_others "SET SESSION sql_select_limit = 18446744073709551615; $1"
+}
+
+asked_as_others() { # SQL: in the session that the server gives everybody.
+    connected "$client" --batch --raw --skip-column-names --default-character-set=utf8mb4 \
+        --execute="$1"
+}
+
+# ---- what we may see ---------------------------------------------------------------------------
+
+# What a user may not see is nowhere: SHOW TRIGGERS is empty without TRIGGER, and a routine exists
+# only for who has a right to it. So it is the rights that are looked at.
+require_rights() { # DATABASES...
+    step "$client" asked 'SHOW GRANTS'
+    must mv -f "$lock/out" "$lock/grants"
+    case $server_version in
+        *MariaDB*) ;; # it shows those of active roles as well
+        *)
+            if try asked 'SELECT CURRENT_ROLE()' && read -r roles <"$lock/out" &&
+                [ "$roles" != NONE ]; then
+                step "$client" asked "SHOW GRANTS FOR CURRENT_USER() USING $roles"
+                must mv -f "$lock/out" "$lock/grants"
+            fi
+            ;;
+    esac
+    account="'${current_user%@*}'@'${current_user##*@}'" routines='SELECT ON mysql.proc' wanted=''
+    case $server_version in
+        *MariaDB* | 5.*) ;;
+        *) routines='SHOW_ROUTINE ON *.*' ;;
+    esac
+    [ $# -gt 0 ] || set -- '*'
+    for database in "$@"; do
+        lacks=$(database=$database account=$account routines=$routines \
+            awk "$missing_rights" "$lock/grants")
+        [ -z "$lacks" ] || wanted="$wanted $lacks"
+    done
+    rm -f "$lock/grants"
+    [ -z "$wanted" ] || fail 1 "user $current_user may not see all that was asked for, and what is \
+not seen would be missing without a word:$(printf '%s' "$wanted" | head -c 700)"
+}
+
+# An awk program: reads SHOW GRANTS, prints what is not granted for $database (* for all).
+# shellcheck disable=SC2016 # awk's
+missing_rights='
+    function like(text, pattern,   c) { # % any, _ one, a backslash before either: itself
+        while (pattern != "") {
+            c = substr(pattern, 1, 1)
+            if (c == "%") {
+                for (; ; text = substr(text, 2)) {
+                    if (like(text, substr(pattern, 2))) return 1
+                    if (text == "") return 0
+                }
+            }
+            if (c == "\\" && pattern != "\\") { pattern = substr(pattern, 2); c = substr(pattern, 1, 1) }
+            else if (c == "_" && text != "") c = substr(text, 1, 1)
+            if (substr(text, 1, 1) != c || text == "") return 0
+            text = substr(text, 2); pattern = substr(pattern, 2)
+        }
+        return text == ""
+    }
+    function unquoted(text,   name, i) { # `a``b`.REST: returns the name, sets rest
+        for (i = 2; i <= length(text); i++) {
+            if (substr(text, i, 1) == "`") {
+                if (substr(text, i + 1, 1) != "`") break
+                i++
+            }
+            name = name substr(text, i, 1)
+        }
+        rest = substr(text, i + 1)
+        return name
+    }
+    function has(list, right) {
+        return index(list, ",ALL PRIVILEGES,") || index(list, "," right ",")
+    }
+    function granted(right) {
+        return (has(global, right) && !has(revoked, right)) || has(here, right)
+    }
+    function need(right) { if (!granted(right)) lacks = lacks (lacks == "" ? "" : ", ") right }
+    BEGIN { database = ENVIRON["database"]; global = here = revoked = proc = "," }
+    /^(GRANT|REVOKE) .* ON / {
+        at = index($0, " ON "); object = substr($0, at + 4)
+        list = substr($0, index($0, " ") + 1, at - index($0, " ") - 1)
+        gsub(/, */, ",", list)
+        list = list ","
+        if (substr(object, 1, 4) == "*.* ") { global = global list; next }
+        if (substr(object, 1, 1) != "`") next
+        name = unquoted(object)
+        if (name == "mysql" && (substr(rest, 1, 3) == ".* " || substr(rest, 1, 8) == ".`proc` ")) \
+            proc = proc list
+        if (substr(rest, 1, 3) != ".* ") next
+        if (/^REVOKE/ && (database == "*" || name == database)) revoked = revoked list
+        else if (!/^REVOKE/ && database != "*" && like(database, name)) here = here list
+    }
+    END {
+        need("SELECT"); need("SHOW VIEW"); need("TRIGGER"); need("EVENT")
+        shown = database
+        gsub(/`/, "``", shown)
+        shown = database == "*" ? "*.*" : "`" shown "`.*"
+        if (lacks != "") text = "GRANT " lacks " ON " shown " TO " ENVIRON["account"] ";"
+        # With a right to execute or alter, it is listed; a body that is hidden makes the tool fail.
+        if (!(has(global, "SELECT") || has(global, "SHOW_ROUTINE") || has(proc, "SELECT") ||
+            granted("SHOW CREATE ROUTINE") || granted("EXECUTE") || granted("ALTER ROUTINE") ||
+            granted("CREATE ROUTINE")))
+            text = text (text == "" ? "" : " ") "GRANT " ENVIRON["routines"] " TO " \
+                ENVIRON["account"] ";"
+        print text
+    }'
+
+# ---- what it has -------------------------------------------------------------------------------
+
+choose() { # DATABASES...: sets $chosen, their names for SQL; none: all.
+    chosen=''
+    for database in "$@"; do
+        # Bytes: no mode of the server and no collation reads them in another way.
+        chosen="$chosen,_utf8mb4 x'$(printf '%s' "$database" | od -An -v -tx1 | tr -d ' \n')'"
+    done
+    chosen=${chosen#,}
+}
+
+of_chosen() { # COLUMN: prints a condition.
+    # The tools leave these out, or dump some of their tables only.
+    printf "%s NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys', 'ndbinfo')" "$1"
+    [ -z "$chosen" ] || printf \
+        ' AND %s IN (%s) AND (@@lower_case_table_names > 0 OR CAST(%s AS BINARY) IN (%s))' \
+        "$1" "$chosen" "$1" "$chosen"
+}
+
+objects() { # Prints kind, database, name, type and engine of all that a dump should have.
+    asked "SELECT 'TABLE', TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, coalesce(ENGINE, '')
+        FROM information_schema.TABLES WHERE $(of_chosen TABLE_SCHEMA)
+        UNION ALL SELECT 'ROUTINE', ROUTINE_SCHEMA, ROUTINE_NAME, lower(ROUTINE_TYPE), ''
+        FROM information_schema.ROUTINES WHERE $(of_chosen ROUTINE_SCHEMA)
+        UNION ALL SELECT 'TRIGGER', TRIGGER_SCHEMA, TRIGGER_NAME, 'trigger', ''
+        FROM information_schema.TRIGGERS WHERE $(of_chosen TRIGGER_SCHEMA)
+        UNION ALL SELECT 'EVENT', EVENT_SCHEMA, EVENT_NAME, 'event', ''
+        FROM information_schema.EVENTS WHERE $(of_chosen EVENT_SCHEMA)
+        UNION ALL SELECT DISTINCT 'LARGE', '', '', '', '' FROM information_schema.COLUMNS
+        WHERE (DATA_TYPE IN ('mediumblob', 'longblob') OR DATA_TYPE LIKE '%geom%'
+            OR DATA_TYPE LIKE '%polygon' OR DATA_TYPE LIKE '%point' OR DATA_TYPE LIKE '%linestring')
+        AND $(of_chosen TABLE_SCHEMA)"
+}
+
+catalogue() {
+    objects >"$lock/objects" || return
+    # shellcheck disable=SC2016 # awk's
+    awk -F '\t' '
+        function tell(key, words, severity) { print key "\t" words "\t" severity }
+        NF != 5 { next } # a name with a tab or newline in it
+        {
+            name = $3
+            gsub(/`/, "``", name)
+            name = "`" name "`"
+            shown = $2 "." $3
+        }
+        $1 == "LARGE" { print "LARGE\t\tnone"; next }
+        $1 != "TABLE" { tell($1, ($4 == "event" ? "an " : "a ") $4 " of " $2, "fail"); next }
+        $4 == "VIEW" { tell("VIEW " name, "view " shown, "fail"); next }
+        $4 == "SEQUENCE" { tell("SEQUENCE " name, "sequence " shown, "fail"); next }
+        {
+            # Tools leave out the rows of engines that have them elsewhere, and such tables of S3.
+            tell("TABLE " name, "table " shown, $5 == "S3" ? "note" : "fail")
+            elsewhere = $5 ~ /^(MRG_MyISAM|MRG_ISAM|FEDERATED|CONNECT|SPIDER|OQGRAPH|VP|S3)$/
+            tell("DATA " name, "the rows of " shown " (" $5 ")", elsewhere ? "note" : "fail")
+            if ($5 !~ /^(InnoDB|ROCKSDB|TokuDB|ndbcluster|BLACKHOLE|)$/ && !elsewhere)
+                print "LOOSE\t" shown "\tnone"
+            if ($4 == "SYSTEM VERSIONED") print "VERSIONED\t" shown "\tnone"
+        }' "$lock/objects"
+    rm -f "$lock/objects"
+}
+
+# An awk program: what the dump says that it has, and at which position it stands.
+# shellcheck disable=SC2016 # awk's
+in_dump='
+    /^(-- |CREATE DEFINER=|\/\*!50)/ {
+        name = substr($0, index($0, "`"))
+        if (/^-- Table structure for table `/) print "TABLE " name
+        else if (/^-- Dumping data for table `/) print "DATA " name
+        else if (/^-- Sequence structure for `/) print "SEQUENCE " name
+        else if (/^-- Sequence structure for table `/) print "SEQUENCE " name
+        else if (/^-- Final view structure for view `/) print "VIEW " name
+        else if (/^CREATE DEFINER=/ || /^\/\*!50003 CREATE\*\/ \/\*!50020 /) print "ROUTINE"
+        else if (/^\/\*!50003 CREATE\*\//) print "TRIGGER"
+        else if (/^\/\*!50106 CREATE\*\//) print "EVENT"
+        else if (NR <= 200 && /^-- CHANGE .*_LOG_FILE=/) head_says = substr($0, 4, length($0) - 4)
+        else if (/^-- SET GLOBAL gtid_slave_pos=/) { end_says = substr($0, 4, length($0) - 4); end_at = NR }
+    }
+    END {
+        if (NR - end_at > 40) end_says = ""
+        position = head_says (head_says != "" && end_says != "" ? " " : "") end_says
+        if (position != "") print "POSITION\t" position
+    }'
+
+# ---- who and where it is -----------------------------------------------------------------------
+
+engine_server() { # MySQL's server_uuid stays with its data directory; MariaDB has none.
+    if try asked 'SELECT @@server_uuid'; then read -r server <"$lock/out"; fi
+    try asked "SHOW GLOBAL VARIABLES WHERE Value <> '' AND Variable_name IN ('datadir',
+        'innodb_data_home_dir', 'innodb_log_group_home_dir', 'innodb_undo_directory',
+        'innodb_doublewrite_dir', 'aria_log_dir_path', 'rocksdb_datadir', 'rocksdb_wal_dir',
+        'log_bin_basename')" || return 0
+    home=$(sed -n 's/^datadir[[:space:]]*//p' "$lock/out")
+    [ -n "$home" ] || return 0
+    holds datadir "$home"
+    while read -r name value; do
+        case $name in
+            datadir) continue ;;
+            log_bin_basename) value=${value%/*} ;;
+        esac
+        case $value in /*) ;; *) value=$home/$value ;; esac
+        holds "$name" "$value"
+    done <"$lock/out"
+    holds_links "${home%/}"
+    # Tables with a DATA DIRECTORY: MariaDB keeps a file with the path, MySQL 8 a table.
+    for link in "${home%/}"/*/*.isl; do
+        value=''
+        read -r value <"$link"
+        if [ -n "$value" ]; then holds "${link##*/}" "${value%/*}"; fi
+    done 2>/dev/null
+    if try asked "SELECT DISTINCT left(PATH, length(PATH) - locate('/', reverse(PATH)))
+        FROM information_schema.INNODB_DATAFILES WHERE PATH LIKE '/%'"; then
+        while read -r value; do
+            holds 'DATA DIRECTORY' "$value"
+        done <"$lock/out"
+    else
+        case $words in
+            *PROCESS*) note "it was not looked where tables with a DATA DIRECTORY of their own lie: \
+GRANT PROCESS ON *.* TO $account;" ;;
+        esac
+    fi
+}
