@@ -95,7 +95,7 @@ def build(plan: Plan) -> Built:
             path in found
             or one is None
             or one.how.copied
-            or (one.stat, one.extra, one.note) != plan.now(path).known(at)
+            or (one.stat, one.extra, one.note, one.record) != plan.now(path).known(at)
         ):
             entries(path).odd[at] = one
     for path, those in found.items():
@@ -203,10 +203,10 @@ def _place_range(spot: Spot, places: Iterable[int], part: Part) -> list[How]:
     names, stats = spot.now.names, spot.now.stats
     for at in places:
         seen = stats[at]
-        extra = b"\0" if seen.is_directory else None
+        extra = b"" if seen.is_directory else None
         if not _is_for_later(seen):
             one = place(spot, names[at], seen)
-            if one is None or one.stat != seen or one.note or one.moved:
+            if one is None or one.stat != seen or one.note or one.record or one.moved:
                 part.odd[at] = one
             else:
                 extra = one.extra
@@ -257,7 +257,7 @@ def _assembled(path: bytes, now: Listing, found: _Entries, built: Built) -> List
     """Return the listing of a directory as it came to be, and note what happened in it."""
     extras = [extra for extra in found.extras if extra is not None]
     if len(extras) == len(now.names) and not found.odd:
-        return Listing(now.names, now.stats, extras, now.notes)
+        return Listing(now.names, now.stats, extras, now.notes, now.records)
     result = Listing([], [])
     for at, (name, one, extra) in enumerate(zip(now.names, now.stats, found.extras, strict=True)):
         full = path + b"/" + name if path else name
@@ -265,6 +265,7 @@ def _assembled(path: bytes, now: Listing, found: _Entries, built: Built) -> List
         if placed is not None:
             _note(full, placed, built)
             result.notes |= {name: placed.note} if placed.note else {}
+            result.records |= {name: placed.record} if placed.record else {}
             result.stats.append(placed.stat)
             result.extras.append(placed.extra)
         elif at in found.odd or (extra is None and not one.is_directory):
@@ -272,8 +273,9 @@ def _assembled(path: bytes, now: Listing, found: _Entries, built: Built) -> List
             continue
         else:
             result.stats.append(one)
-            result.extras.append(b"\0" if extra is None else extra)
+            result.extras.append(b"" if extra is None else extra)
             result.notes |= {name: now.notes[name]} if name in now.notes else {}
+            result.records |= {name: now.records[name]} if name in now.records else {}
         result.names.append(name)
     return result
 

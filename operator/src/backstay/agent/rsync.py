@@ -19,8 +19,9 @@ from typing import Final
 from backstay.agent.linux import die_with_parent
 from backstay.domain.errors import DataError
 
-# Everything that -a has but recursion, and what it leaves out; times to the nanosecond.
-_EVERYTHING: Final = ("-lptgoD", "-HAXS", "--numeric-ids", "--modify-window=-1")
+# Content, symlinks and hard links. What else an entry has is set from the manifest (target.py): the
+# copy's file system may not have it, or have what is its own. Until then nobody else reads a file.
+_CONTENT: Final = ("-lHS", "--chmod=D700,F600")
 _FROM: Final = ("--from0", "--files-from=-")
 _VANISHED_STATUS: Final = 24
 _CONFIGURATION: Final = """use chroot = yes
@@ -50,7 +51,7 @@ def push(source: int, target: int, names: Sequence[bytes], *, onto: bool, bandwi
     with _module(target) as module:
         ends = (f"/proc/self/fd/{source}/", "rsync://localhost/module/")
         done = subprocess.run(
-            ["rsync", *_EVERYTHING, *options, *ends],
+            ["rsync", *_CONTENT, *options, *ends],
             # A name that begins with `#` or `;` would be a comment.
             input=b"".join(b"./" + name + b"\0" for name in names),
             # Makes it talk to a program instead of to a host (rsync(1)).

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from backstay.agent.abilities import EVERYTHING, Abilities
 from backstay.agent.listing import Encoded, Known, Listing
 from backstay.agent.manifest import Damaged
 from backstay.agent.pace import Pace
@@ -34,6 +35,10 @@ class Plan:
     strange: bool = False
     """`old` is of another source: what is linked from it has been compared."""
     processes: int = 2
+    able: Abilities = EVERYTHING
+    """What the destination keeps."""
+    renewed: bool = False
+    """It kept something else when `old` was made, so what directories lack is found anew."""
 
     def now(self, path: bytes) -> Listing:
         """Given a directory, return what the source has there."""
@@ -56,6 +61,7 @@ class Spot:
     """`new` may have entries of a pruned tree, and what it hands down to new ones."""
     pace: Pace
     strange: bool = False
+    able: Abilities = EVERYTHING
 
     @property
     def source(self) -> int:
@@ -71,9 +77,9 @@ class Spot:
         at = self.before.find(name)
         if at is None:
             return None
-        one, extra, note = self.before.known(at)
+        known = self.before.known(at)
         # No inode has this ctime: it is taken for one that was moved, and compared by content.
-        return (one._replace(ctime=-1) if self.strange else one), extra, note
+        return known._replace(stat=known.stat._replace(ctime=-1)) if self.strange else known
 
 
 @contextmanager
@@ -96,6 +102,7 @@ def at_work(plan: Plan, path: bytes, source: Descent) -> Iterator[Spot]:
             reused=bool(plan.spare),
             pace=plan.pace,
             strange=plan.strange,
+            able=plan.able,
         )
     finally:
         os.close(new)
