@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,3 +94,15 @@ def test_what_the_copy_lacks_is_counted_once_an_entry_and_kind() -> None:
     counted = attributes.count_lacks([{**refused, "owner": "!"}, {"time": "!"}, {}])
 
     assert counted == {"attributes": 1, "owner": 1, "time": 1}
+
+
+@pytest.mark.parametrize(
+    ("mode", "contradicts"), [(0o770, False), (0o4770, False), (0o700, True), (0o774, True)]
+)
+def test_an_acl_that_says_something_else_than_the_mode_is_noticed(
+    mode: int, contradicts: bool
+) -> None:
+    entries = ((1, 7, 0), (2, 7, 1111), (4, 5, 0), (16, 7, 0), (32, 0, 0))
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    name = "system.posix_acl_access"
+    assert attributes.contradicted({name: acl}, mode) == ({name} if contradicts else set())

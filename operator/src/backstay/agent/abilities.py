@@ -12,7 +12,9 @@ import os
 import shutil
 import stat
 import struct
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +26,9 @@ from backstay.agent.listing import FIRST_TIME, LAST_TIME
 from backstay.agent.paths import DIRECTORY, mount_of
 from backstay.domain.errors import UserError
 
+_PROBE: Final = ".backstay-probe-"
+_LEFT: Final = 3600
+"""Seconds, after which a probe is what a killed command left."""
 P = ParamSpec("P")
 _SECOND: Final = 10**9
 _GRAINS: Final = (1, 100, 1000, 10**6, _SECOND, 2 * _SECOND)
@@ -31,7 +36,7 @@ _PAST: Final = (0, -_SECOND, FIRST_TIME)
 _LAST_SECOND: Final = LAST_TIME - LAST_TIME % _SECOND
 _FUTURE: Final = (
     *(2**31 * _SECOND - _SECOND, 2**31 * _SECOND, 2**32 * _SECOND, 4_354_819_200 * _SECOND),
-    *(9_223_372_037 * _SECOND, (2**34 - 2**31 - 1) * _SECOND, _LAST_SECOND, LAST_TIME),
+    *(9_223_372_036 * _SECOND, (2**34 - 2**31 - 1) * _SECOND, _LAST_SECOND, LAST_TIME),
 )
 """Where the known ways to store a time end: 32 bits, DOS, nanoseconds in 64 bits, ext4, XFS."""
 _NO_ID: Final = 0xFFFFFFFF
@@ -141,6 +146,32 @@ def insist(found: Abilities, field: str) -> None:
             f"{field}: its file system does not keep {', '.join(missing)}, which copies need; use"
             " one that does, as ext4, XFS, btrfs or NFS",
         )
+
+
+def examine(destination: Path) -> Abilities:
+    """Given a directory that is to become a destination, return what its file system keeps; remove
+    what a killed one left. Others may do the same at that time.
+
+    Raise UserError if copies cannot be kept there, or nothing can be written.
+    """
+    try:
+        ours = Path(tempfile.mkdtemp(prefix=_PROBE, dir=destination))
+        try:
+            # By its own clock, not ours.
+            before = ours.stat().st_mtime - _LEFT
+            for path in destination.glob(f"{_PROBE}*"):
+                with suppress(FileNotFoundError):
+                    if path.stat().st_mtime < before:
+                        shutil.rmtree(path)
+            found = probe(ours, "probe")
+        finally:
+            shutil.rmtree(ours)
+    except OSError as error:
+        raise UserError(
+            "DestinationUnfit", f"destination: cannot be written to ({error.strerror})"
+        ) from error
+    insist(found, "destination")
+    return found
 
 
 def probe(parent: Path, name: str) -> Abilities:

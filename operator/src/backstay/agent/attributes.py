@@ -11,6 +11,7 @@ import base64
 import errno
 import hashlib
 import os
+import struct
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final, TypeAlias
@@ -51,6 +52,10 @@ _NOT_DATA: Final = (
 )
 """Inside those namespaces: what mergerfs, CIFS, overlayfs, XFS, GlusterFS and Lustre keep there.
 user.DOSATTRIB is data: Samba writes it as people set it."""
+
+_ACL_HEADER: Final = 4
+_ACL_ENTRY: Final = struct.Struct("<HHI")
+_ACL_OWNER, _ACL_GROUP, _ACL_MASK, _ACL_OTHER = 1, 4, 16, 32
 
 _NONE: Final = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 REFUSED: Final = {
@@ -173,6 +178,20 @@ def values_of(record: Record, copy: Values) -> tuple[dict[str, bytes], set[str]]
 def lacks(record: Record) -> set[str]:
     """Given a record, return what the copy lacks: OWNER, MODE, TIME, names of attributes."""
     return {name for name, word in record.items() if word[0] in "!?"}
+
+
+def contradicted(values: Values, mode: int) -> set[str]:
+    """Given attributes and a mode, return the name of an ACL that says something else of owner,
+    mask and others than the mode does: they are one thing, but not to every file system in user
+    space, and no other can have both.
+    """
+    acl = values.get(f"{ACL}access")
+    if acl is None or len(acl) % _ACL_ENTRY.size != _ACL_HEADER:
+        return set()
+    found = {tag: bits for tag, bits, _ in _ACL_ENTRY.iter_unpack(acl[_ACL_HEADER:])}
+    group = found.get(_ACL_MASK, found.get(_ACL_GROUP, 0))
+    said = found.get(_ACL_OWNER, 0) << 6 | group << 3 | found.get(_ACL_OTHER, 0)
+    return {f"{ACL}access"} if said != mode & 0o777 else set()
 
 
 def count_lacks(records: Iterable[Record]) -> Counter[str]:

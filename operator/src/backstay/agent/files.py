@@ -310,6 +310,8 @@ def dress(
         lacking.append(attributes.TIME)
     if not values and not lacking:
         return _NOTHING
+    if not link:
+        refused = {*refused, *attributes.contradicted(values, mode)}
     record = attributes.recorded(values, refused, whole=stat.S_ISDIR(wanted.mode))
     return {**record, **dict.fromkeys(lacking, attributes.LACKS)}
 

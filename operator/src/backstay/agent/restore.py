@@ -230,7 +230,7 @@ def _fill(
     try:
         if onto:
             _drop_logs(source, target, chosen)
-        push(source, target, task.paths, onto=onto, bandwidth=task.limits.bandwidth)
+        said = push(source, target, task.paths, onto=onto, bandwidth=task.limits.bandwidth)
         arrived = arrive(target, source, chosen.wanted(made), task.limits.processes)
     finally:
         os.close(source)
@@ -238,6 +238,7 @@ def _fill(
         shown = ", ".join(examples(arrived.failures)["examples"])
         raise DataError(
             f"{len(arrived.failures)} entries are not as recorded after the restore: {shown}"
+            + (f"; rsync says: {said}" if said else "")
         )
     return arrived
 

@@ -2,8 +2,8 @@
 
 Invariants: the side that a tenant can write to is served by an rsync daemon for one connection, on
 a socket pair, in a chroot of that directory (so what is swapped for a symlink meanwhile leads
-nowhere else); the other side is ours. Whatever rsync complains of is a failure, but files that
-vanish: what is there afterwards is compared with the manifest.
+nowhere else); the other side is ours. Whatever rsync ends for is a failure. What single entries it
+complains of is up to the caller, who compares what is there afterwards with the manifest.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from backstay.domain.errors import DataError
 _CONTENT: Final = ("-lHS", "--chmod=D700,F600")
 _FROM: Final = ("--from0", "--files-from=-")
 _VANISHED_STATUS: Final = 24
+_PARTIAL_STATUS: Final = 23
+_SAID: Final = 300
 _CONFIGURATION: Final = """use chroot = yes
 uid = 0
 gid = 0
@@ -38,9 +40,10 @@ read only = no
 """
 
 
-def push(source: int, target: int, names: Sequence[bytes], *, onto: bool, bandwidth: int) -> None:
+def push(source: int, target: int, names: Sequence[bytes], *, onto: bool, bandwidth: int) -> str:
     """Given a tree of ours, a tenant's directory, and paths below both (none: everything), make
     the second what the first is there; `onto`: it has files already, and times prove nothing.
+    Return what rsync says of entries that it could not make, "" if there are none.
 
     Raise DataError if rsync fails.
     """
@@ -64,9 +67,10 @@ def push(source: int, target: int, names: Sequence[bytes], *, onto: bool, bandwi
             check=False,
             preexec_fn=die_with_parent,
         )
-    if done.returncode not in {0, _VANISHED_STATUS}:
-        said = done.stderr.decode(errors="replace").strip()[-500:]
-        raise DataError(f"rsync ended with status {done.returncode}: {said}")
+    said = done.stderr.decode(errors="replace").strip()
+    if done.returncode not in {0, _VANISHED_STATUS, _PARTIAL_STATUS}:
+        raise DataError(f"rsync ended with status {done.returncode}: {said[-500:]}")
+    return said[:_SAID] if done.returncode == _PARTIAL_STATUS else ""
 
 
 @contextmanager

@@ -9,6 +9,7 @@ whatever else differs is a failure.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -28,6 +29,8 @@ from backstay.agent.results import examples
 
 _BATCH: Final = 512
 _OPENED: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NOT_THERE: Final = {*VANISHED, errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG}
+"""What a file system says of a name that is not there, or that it cannot have."""
 SPECIAL: Final = "special"
 """The kind of fault of a pipe, socket or device that the target cannot have."""
 _WORDS: Final = {
@@ -83,7 +86,7 @@ def missing(target: int, paths: Iterable[bytes]) -> set[bytes]:
         try:
             descent(path)
         except OSError as error:
-            if error.errno not in VANISHED:
+            if error.errno not in _NOT_THERE:
                 raise
             found.add(path)
     descent.close()
@@ -159,12 +162,16 @@ def _make_specials(target: int, wanted: Wanted) -> set[bytes]:
     for path, known in _specials(wanted):
         parent, _, name = path.rpartition(b"/")
         first = made.get(known.stat.inode) if known.stat.links > 1 else None
-        directory = descent(parent)
-        if not _is_there(directory, name, known, target, first):
-            _clear(directory, name)
-            if not _make_special(directory, name, known, target, first):
-                refused.add(path)
-                continue
+        try:
+            directory = descent(parent)
+            if not _is_there(directory, name, known, target, first):
+                _clear(directory, name)
+                _make_special(directory, name, known, target, first)
+        except OSError as error:
+            if error.errno not in {*_NOT_THERE, *attributes.REFUSED}:
+                raise
+            refused.add(path)
+            continue
         made.setdefault(known.stat.inode, path)
     descent.close()
     return refused
@@ -207,19 +214,12 @@ def _clear(directory: int, name: bytes) -> None:
 
 def _make_special(
     directory: int, name: bytes, known: Known, target: int, first: bytes | None
-) -> bool:
-    kind = stat.S_IFMT(known.stat.mode)
-    try:
-        if first is not None:
-            os.link(first, name, src_dir_fd=target, dst_dir_fd=directory, follow_symlinks=False)
-            return True
-        device = DEVICE.unpack(known.extra)[0] if known.extra else 0
-        os.mknod(name, kind | 0o600, device, dir_fd=directory)
-    except OSError as error:
-        if error.errno not in attributes.REFUSED:
-            raise
-        return False
-    return True
+) -> None:
+    if first is not None:
+        os.link(first, name, src_dir_fd=target, dst_dir_fd=directory, follow_symlinks=False)
+        return
+    device = DEVICE.unpack(known.extra)[0] if known.extra else 0
+    os.mknod(name, stat.S_IFMT(known.stat.mode) | 0o600, device, dir_fd=directory)
 
 
 def _dress_some(
@@ -234,7 +234,7 @@ def _dress_some(
             try:
                 _dress_one(new(path), name, known, old, path)
             except OSError as error:
-                if error.errno not in VANISHED:
+                if error.errno not in _NOT_THERE:
                     raise
                 # It is not there, or something else by now: the comparison says so.
     new.close()
