@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import socket
 import stat
 import struct
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -48,10 +50,15 @@ ATTRIBUTES = {
 
 
 @pytest.fixture(scope="module")
-def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disks]:
+def disk() -> Iterator[Disks]:
+    """File systems in memory, so that flushing costs little."""
     ensure(FILE_SYSTEMS)
-    with disks(tmp_path_factory.mktemp("kinds")) as found:
-        yield found
+    folder = Path(tempfile.mkdtemp(prefix="backstay-", dir="/dev/shm"))
+    try:
+        with disks(folder) as found:
+            yield found
+    finally:
+        shutil.rmtree(folder)
 
 
 def neighbours(name: str) -> tuple[str, str]:
