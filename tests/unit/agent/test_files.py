@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from backstay.agent.files import open_file
+import pytest
+
+from backstay.agent.abilities import EVERYTHING
+from backstay.agent.files import copy_file, open_file
 from backstay.agent.listing import Listing, stat_of
 from backstay.agent.pace import Pace
 from backstay.agent.paths import DIRECTORY, Descent
@@ -58,3 +62,22 @@ def test_a_symlink_that_became_a_file_after_the_walk_counts_as_vanished(tmp_path
     finally:
         os.close(source)
         os.close(new)
+
+
+@pytest.mark.parametrize("syncs", [True, False])
+def test_where_a_whole_file_system_is_not_flushed_each_file_is(
+    syncs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("source", "new"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "source/a").write_bytes(b"content")
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    source, new = (os.open(tmp_path / name, DIRECTORY) for name in ("source", "new"))
+    able = replace(EVERYTHING, syncs=syncs)
+
+    copy_file(b"a", source, new, None, Pace(0), onto=False, able=able)
+
+    assert len(flushed) == (not syncs)
+    os.close(source)
+    os.close(new)

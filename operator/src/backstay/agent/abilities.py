@@ -176,14 +176,23 @@ def examine(destination: Path) -> Abilities:
 
 def probe(parent: Path, name: str) -> Abilities:
     """Given a directory and the name of a folder that is not in it, return what its file system
-    keeps. Raise OSError if nothing can be written there.
+    keeps. Raise UserError if it is full, OSError if nothing can be written there.
     """
     folder = parent / name
-    folder.mkdir(mode=0o700)
     try:
-        return _look(folder)
-    finally:
-        shutil.rmtree(folder)
+        folder.mkdir(mode=0o700)
+        try:
+            return _look(folder)
+        finally:
+            shutil.rmtree(folder)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise UserError(
+            "TooLittleSpace",
+            f"spec.rolling.destination: it is full ({error.strerror}); make room or keep fewer"
+            " points",
+        ) from error
 
 
 def _look(folder: Path) -> Abilities:

@@ -18,7 +18,7 @@ from backstay.agent.linked import place_linked
 from backstay.agent.listing import Listing, Stat
 from backstay.agent.parallel import batches, spread
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent, printable
-from backstay.agent.place import NOTHING, UNLINKABLE, How, Placed, link, place
+from backstay.agent.place import NOTHING, UNFIT, UNLINKABLE, How, Placed, link, place, unfit
 from backstay.agent.spare import Intact, clear_changed, intact, reuse
 from backstay.agent.spot import Plan, Spot, at_work
 from backstay.domain.errors import DataError
@@ -175,6 +175,8 @@ def _do(plan: Plan, linked: Set[bytes], unit: list[Item]) -> _Done:
             with at_work(plan, path, source) as spot:
                 done += work(spot, range(start, stop), part)
         except OSError as error:
+            if error.errno in UNFIT:
+                raise unfit(path, error) from error
             if error.errno not in VANISHED:
                 raise DataError(f"{printable(path) or '.'}: {error}") from error
             stats = plan.now(path).stats
@@ -257,7 +259,7 @@ def _assembled(path: bytes, now: Listing, found: _Entries, built: Built) -> List
     """Return the listing of a directory as it came to be, and note what happened in it."""
     extras = [extra for extra in found.extras if extra is not None]
     if len(extras) == len(now.names) and not found.odd:
-        return Listing(now.names, now.stats, extras, now.notes, now.records)
+        return Listing(now.names, now.stats, extras, now.notes, dict(now.records))
     result = Listing([], [])
     for at, (name, one, extra) in enumerate(zip(now.names, now.stats, found.extras, strict=True)):
         full = path + b"/" + name if path else name

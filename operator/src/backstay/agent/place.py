@@ -52,7 +52,7 @@ class How(NamedTuple):
 NOTHING: Final = How()
 _NO_NOTE: Final[dict[str, Any]] = {}
 _NO_RECORD: Final[Record] = {}
-_UNFIT: Final = {errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG, errno.EFBIG}
+UNFIT: Final = {errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG, errno.EFBIG}
 """What a file system says of a name or a size that it cannot hold."""
 
 
@@ -80,13 +80,14 @@ def place(spot: Spot, name: bytes, one: Stat) -> Placed | None:
         if error.errno in VANISHED:
             discard(name, spot.new)
             return None
-        if error.errno in _UNFIT:
-            raise _unfit(spot, name, error) from error
+        if error.errno in UNFIT:
+            raise unfit(os.path.join(spot.path, name), error) from error
         raise
 
 
-def _unfit(spot: Spot, name: bytes, error: OSError) -> UserError:
-    shown = printable(os.path.join(spot.path, name))
+def unfit(path: bytes, error: OSError) -> UserError:
+    """Given an entry that the destination cannot hold and what it said, return that in words."""
+    shown = printable(path)
     return UserError(
         "EntryUnfit",
         f"spec.rolling.destination: its file system cannot hold an entry ({error.strerror});"

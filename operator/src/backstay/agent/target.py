@@ -15,19 +15,21 @@ import shutil
 import stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from backstay.agent import attributes
 from backstay.agent.check import Fault, faults, faults_below
-from backstay.agent.files import dress
+from backstay.agent.files import dress, hash_file
 from backstay.agent.listing import ROOT, Known, Listing
 from backstay.agent.parallel import batches, spread
-from backstay.agent.paths import DIRECTORY, VANISHED, Descent
-from backstay.agent.place import DEVICE
+from backstay.agent.paths import DIRECTORY, VANISHED, Descent, open_beneath
+from backstay.agent.place import DEVICE, link
 from backstay.agent.results import examples
 
 _BATCH: Final = 512
+_SET_ID: Final = stat.S_ISUID | stat.S_ISGID
 _OPENED: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NOT_THERE: Final = {*VANISHED, errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG}
 """What a file system says of a name that is not there, or that it cannot have."""
@@ -198,9 +200,21 @@ def _is_there(directory: int, name: bytes, known: Known, target: int, first: byt
     except FileNotFoundError:
         return False
     if first is not None:
-        return os.path.samestat(now, os.stat(first, dir_fd=target, follow_symlinks=False))
+        with _parent(target, first) as (above, other):
+            return os.path.samestat(now, os.stat(other, dir_fd=above, follow_symlinks=False))
     same = stat.S_IFMT(now.st_mode) == stat.S_IFMT(known.stat.mode)
     return same and (not known.extra or DEVICE.pack(now.st_rdev) == known.extra)
+
+
+@contextmanager
+def _parent(root: int, path: bytes) -> Iterator[tuple[int, bytes]]:
+    """A path's directory, opened through no link, and its name there."""
+    parent, _, name = path.rpartition(b"/")
+    fd = open_beneath(root, parent)
+    try:
+        yield fd, name
+    finally:
+        os.close(fd)
 
 
 def _clear(directory: int, name: bytes) -> None:
@@ -216,7 +230,8 @@ def _make_special(
     directory: int, name: bytes, known: Known, target: int, first: bytes | None
 ) -> None:
     if first is not None:
-        os.link(first, name, src_dir_fd=target, dst_dir_fd=directory, follow_symlinks=False)
+        with _parent(target, first) as (above, other):
+            link(other, above, name, directory)
         return
     device = DEVICE.unpack(known.extra)[0] if known.extra else 0
     os.mknod(name, stat.S_IFMT(known.stat.mode) | 0o600, device, dir_fd=directory)
@@ -255,10 +270,21 @@ def _dress_one(directory: int, name: bytes, known: Known, old: Descent, path: by
         return
     fd = os.open(name, DIRECTORY if one.is_directory else _OPENED, dir_fd=directory)
     try:
-        if stat.S_IFMT(os.fstat(fd).st_mode) == stat.S_IFMT(one.mode):
-            dress(fd, one, values, fresh=False)
+        if stat.S_IFMT(os.fstat(fd).st_mode) != stat.S_IFMT(one.mode):
+            return
+        # What gives rights to who runs it gets them only with the content that had them. A later
+        # write takes them away again, unless root's.
+        if _gives_rights(known) and hash_file(fd)[0] != known.extra:
+            return
+        dress(fd, one, values, fresh=False)
     finally:
         os.close(fd)
+
+
+def _gives_rights(known: Known) -> bool:
+    if not known.stat.is_regular:
+        return False
+    return bool(known.stat.mode & _SET_ID) or "security.capability" in known.record
 
 
 def _compared(target: int, wanted: Wanted, refused: set[bytes], processes: int) -> Arrived:

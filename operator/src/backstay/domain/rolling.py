@@ -325,8 +325,8 @@ def lacks_in_words(lacks: Mapping[str, int]) -> str:
     if not found:
         return ""
     return (
-        f"the copy's file system does not keep {', '.join(found)} entries;"
-        " the manifest does, and restores set them"
+        f"the copy's file system does not have {', '.join(found)} entries as they were; restores"
+        " set them from the manifest"
     )
 
 
