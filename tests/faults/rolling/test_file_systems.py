@@ -400,6 +400,25 @@ def test_a_time_that_no_manifest_holds_is_reported_and_comes_back_as_the_nearest
     assert years == {"later": 2486, "now": 1970}
 
 
+def test_a_disk_that_is_too_full_to_be_tried_is_refused_as_any_full_one(tmp_path: Path) -> None:
+    with mounted(tmp_path, "mount", "-t", "tmpfs", "-o", "size=4M", "none") as mount:
+        place = place_on(mount, tmp_path / "source")
+        (place.source / "file").write_bytes(b"1")
+        place.copy("r1")
+        (place.source / "file").write_bytes(b"22")
+        with suppress(OSError), (mount / "filler").open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+
+        outcome = place.agent("copy", place.copy_task("r2"))
+
+        assert (outcome.code, outcome.reason) == (3, "TooLittleSpace"), outcome
+        assert "make room" in outcome.result["message"]
+        (mount / "filler").unlink()
+        place.copy("r2")
+        place.assert_settled()
+
+
 def test_a_probe_that_was_killed_leaves_nothing(in_memory: Place) -> None:
     place = in_memory
     (place.source / "file").write_bytes(b"1")

@@ -296,10 +296,10 @@ def _text(raw: Mapping[str, Any], key: str, where: str) -> str:
     return value
 
 
-def _number(raw: Mapping[str, Any], key: str) -> int:
+def _number(raw: Mapping[str, Any], key: str, where: str = "point") -> int:
     value = raw.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
-        raise DataError(f"point.{key}: expected a number from 0, of 63 bits")
+        raise DataError(f"{where}.{key}: expected a number from 0, of 63 bits")
     return value
 
 
@@ -316,7 +316,7 @@ def _lacks(raw: Mapping[str, Any]) -> dict[str, int]:
     value = raw.get("lacks", {})
     if not isinstance(value, dict):
         raise DataError("point.lacks: expected an object of numbers")
-    return {key: _number(value, key) for key in LACKS if key in value}
+    return {key: _number(value, key, "point.lacks") for key in LACKS if key in value}
 
 
 def lacks_in_words(lacks: Mapping[str, int]) -> str:
