@@ -28,6 +28,11 @@ from tests.faults.rolling.conftest import place_on
 from tests.faults.rolling.harness import ROOT, Place, link_groups, tree_differences, walk
 from tests.faults.rolling.kinds import KINDS, Disks, disks, mounted, on_loop, run, unmount
 
+from backstay.agent.files import copy_file
+from backstay.agent.listing import stat_of
+from backstay.agent.pace import Pace
+from backstay.agent.paths import DIRECTORY
+
 pytestmark = pytest.mark.usefixtures("tools")
 
 GUIDE = ROOT / "docs/how-to/rolling-copies.md"
@@ -417,6 +422,29 @@ def test_a_disk_that_is_too_full_to_be_tried_is_refused_as_any_full_one(tmp_path
         (mount / "filler").unlink()
         place.copy("r2")
         place.assert_settled()
+
+
+@pytest.mark.parametrize("name", ["ext4 with small inodes", "fuse2fs"])
+def test_a_change_within_the_second_of_the_last_one_is_copied(
+    name: str, disk: Disks, tmp_path: Path
+) -> None:
+    """Its source has no finer times, and the size is the same: nothing else tells."""
+    place = place_on(disk("tmpfs"), disk(name) / "source")
+    path = place.source / "file"
+    while True:
+        path.write_bytes(b"one")
+        fd, new = os.open(place.source, DIRECTORY), os.open(tmp_path, DIRECTORY)
+        try:
+            copied = copy_file(b"file", fd, new, None, Pace(0), onto=False)
+        finally:
+            os.close(fd)
+            os.close(new)
+            (tmp_path / "file").unlink()
+        path.write_bytes(b"two")
+        now = stat_of(path.stat())
+        if now.mtime == copied.stat.mtime:
+            break  # else a second began in between
+    assert now != copied.stat
 
 
 def test_a_probe_that_was_killed_leaves_nothing(in_memory: Place) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from backstay.agent.abilities import EVERYTHING
-from backstay.agent.files import copy_file, open_file
+from backstay.agent.files import copy_file, is_fresh, open_file
 from backstay.agent.listing import Listing, stat_of
 from backstay.agent.pace import Pace
 from backstay.agent.paths import DIRECTORY, Descent
@@ -81,3 +81,19 @@ def test_where_a_whole_file_system_is_not_flushed_each_file_is(
     assert len(flushed) == (not syncs)
     os.close(source)
     os.close(new)
+
+
+@pytest.mark.parametrize(
+    ("changed", "later", "fresh"),
+    [
+        (1_700_000_000_000_000_000, 1_900_000_000, True),  # whole seconds: FAT, small inodes
+        (1_700_000_000_000_000_000, 2_100_000_000, False),
+        (1_700_000_000_123_456_789, 10_000_000, True),  # within a tick
+        (1_700_000_000_123_456_789, 30_000_000, False),
+        (1_700_000_000_123_456_789, -10_000_000, True),
+    ],
+)
+def test_a_file_is_fresh_while_another_change_may_get_the_same_time(
+    changed: int, later: int, fresh: bool
+) -> None:
+    assert is_fresh(changed, changed + later) is fresh

@@ -2,8 +2,9 @@
 
 Invariants: the source is opened without following a symlink and without blocking on a pipe; the
 hash is of the bytes that were read; a file that moved while it was read is read again, and if it
-never stands still, that is reported and its record is such that the next run reads it anew; what is
-written to is always an inode that no older tree has.
+never stands still, that is reported and its record is such that the next run reads it anew, as that
+of one which was changed just before: a later change may leave no other time; what is written to is
+always an inode that no older tree has.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ _TRIES: Final = 3
 _LEASE: Final = 60
 """Seconds; after 45 the kernel takes a lease away (/proc/sys/fs/lease-break-time)."""
 _HEAD: Final = 16
+_UNSETTLED: Final = 0
+"""No inode has this ctime: the next run takes the file for changed."""
+_COARSE: Final = 2 * 10**9
+_TICK: Final = 20 * 10**6
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _UMASK: Final = os.umask(0)
@@ -160,17 +165,32 @@ def _copy_still(
         after = os.fstat(read)
         seen = stat_of(before)
         if seen[4:7] == stat_of(after)[4:7]:
-            return Copied(seen, digest, delta=delta, copied=copied, head=head)
+            return Copied(settled(seen), digest, delta=delta, copied=copied, head=head)
         if last == _TRIES:
-            # No inode has this ctime: the next run takes the file for changed.
             size = os.fstat(write).st_size
-            unsettled = seen._replace(ctime=0, size=size)
+            unsettled = seen._replace(ctime=_UNSETTLED, size=size)
             return Copied(unsettled, digest, moved=True, delta=delta, copied=copied, head=head)
         if not delta:
             os.ftruncate(write, 0)
         os.lseek(read, 0, os.SEEK_SET)
         before = after
     raise AssertionError("unreachable")
+
+
+def settled(one: Stat) -> Stat:
+    """Given a file as it was before its content was read, return what a manifest says of it: where
+    a later change may leave no other time, that is such that the next run reads it again.
+    """
+    # Not our clock, but that which the kernel stamps files with.
+    return one._replace(ctime=_UNSETTLED) if is_fresh(one.ctime, time.time_ns()) else one
+
+
+def is_fresh(changed: int, now: int) -> bool:
+    """Given when an inode was changed and now, in nanoseconds, return whether another change may
+    get the same time. Some file systems store seconds (FAT two of them); a kernel stamps with the
+    time of its last tick.
+    """
+    return abs(now - changed) < (_COARSE if changed % 10**9 == 0 else _TICK)
 
 
 def _copy(

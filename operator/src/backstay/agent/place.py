@@ -24,7 +24,7 @@ from backstay.agent.database import (
     has_log,
     is_database,
 )
-from backstay.agent.files import copy_file, dress, hash_file, open_file
+from backstay.agent.files import copy_file, dress, hash_file, open_file, settled
 from backstay.agent.linux import clean_pages
 from backstay.agent.listing import NO_HASH, Known, Stat, stat_of
 from backstay.agent.paths import VANISHED, printable
@@ -108,14 +108,17 @@ def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
         return Placed(NO_HASH, one, {"omitted": True})
     known = spot.old_entry(name)
     refused = 0
-    if known is not None and (
-        _is_unchanged(spot, name, one, known, live=family is not None)
-        or (family is None and _is_the_same(spot, name, one, known))
-    ):
-        kept = _keep(spot, name, one, known)
-        if kept is not None:
-            return kept
-        refused = 1
+    if known is not None:
+        same: Stat | None = None
+        if _is_unchanged(spot, name, one, known, live=family is not None):
+            same = one
+        elif family is None and _is_the_same(spot, name, one, known):
+            same = settled(one)
+        if same is not None:
+            kept = _keep(spot, name, same, known)
+            if kept is not None:
+                return kept
+            refused = 1
     if family is not None:
         return _place_database(spot, name, one)
     base = spot.old if known else None
@@ -220,7 +223,7 @@ def _place_database(spot: Spot, name: bytes, one: Stat) -> Placed:
         os.close(fd)
     spot.pace(size)  # afterwards: it is read in one go, or it would be of no one moment
     note = {"size": size, "database": True}
-    return Placed(digest, one, note, How(copied=1, copied_bytes=size), record=record)
+    return Placed(digest, settled(one), note, How(copied=1, copied_bytes=size), record=record)
 
 
 def _place_special(spot: Spot, name: bytes, one: Stat) -> Placed:
