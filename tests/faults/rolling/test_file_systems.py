@@ -459,3 +459,33 @@ def test_a_probe_that_was_killed_leaves_nothing(in_memory: Place) -> None:
     place.copy("r2")
 
     place.assert_settled()
+
+
+def test_special_files_are_restored_in_place_too(in_memory: Place) -> None:
+    """rsync leaves them alone: what is there as it was stays, whatever else is replaced."""
+    place = in_memory
+    furnish(place.source)
+    place.copy("r1")
+    before = look(place.source)
+    inode = (place.source / "pipe").lstat().st_ino
+    (place.source / "null").unlink()
+    (place.source / "null").mkdir()
+    (place.source / "null/file").write_bytes(b"in the way")
+    (place.source / "socket").unlink()
+    os.mkfifo(place.source / "extra")
+    (place.source / "plain").unlink()
+    os.mkfifo(place.source / "plain")
+    os.chown(place.source / "pipe", 9, 9)
+    safety = {"run": "before", "labels": {}, "annotations": {"backstay.dev/restore-request": "u"}}
+    task = place.task(
+        stamp=place.point("r1").stamp,
+        target={"root": str(place.source.parent), "path": place.source.name},
+        inPlace=True,
+        safety=safety,
+    )
+
+    outcome = place.agent("restore", task)
+
+    assert (outcome.code, outcome.result["notes"]) == (0, {}), outcome
+    assert unlike(before, look(place.source)) == set()
+    assert (place.source / "pipe").lstat().st_ino == inode
