@@ -26,7 +26,16 @@ import pytest
 from hack.cluster.kit.packages import FILE_SYSTEMS, ensure
 from tests.faults.rolling.conftest import place_on
 from tests.faults.rolling.harness import ROOT, Place, link_groups, tree_differences, walk
-from tests.faults.rolling.kinds import KINDS, Disks, disks, mounted, on_loop, run, unmount
+from tests.faults.rolling.kinds import (
+    KINDS,
+    Disks,
+    disks,
+    mounted,
+    ntfs,
+    on_loop,
+    run,
+    unmount,
+)
 
 from backstay.agent.files import copy_file
 from backstay.agent.listing import stat_of
@@ -388,6 +397,30 @@ def test_a_copy_that_lost_its_attributes_is_found_and_its_restore_has_them(
     assert unlike(look(place.source), look(back)) == set()
 
 
+def test_a_long_attribute_that_only_the_copy_had_is_copied_anew_when_it_is_lost(
+    disk: Disks, tmp_path: Path
+) -> None:
+    place = place_on(disk("XFS"), disk("XFS") / "source")
+    long = b"long" * 2000
+    for name in ("stays/one", "stays/other", "changes"):
+        path = place.source / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+        os.setxattr(path, "user.long", long)
+    place.copy("r1")
+    for name in ("stays/one", "changes"):
+        os.removexattr(place.data("r1") / name, "user.long")
+    (place.source / "new").write_bytes(b"1")
+
+    stats = place.copy("r2")["stats"]
+
+    assert (stats["copied"], stats["notLinked"]) == (3, 2)  # the new one, and both anew
+    assert tree_differences(place.folder.trees / "r2") == []
+    _, back = restored(place, "r2", tmp_path)
+    assert os.getxattr(place.data("r2") / "stays/one", "user.long") == long
+    assert b"stays/one" in look(back)["content"]
+
+
 def test_a_time_that_no_manifest_holds_is_reported_and_comes_back_as_the_nearest(
     disk: Disks,
 ) -> None:
@@ -422,6 +455,28 @@ def test_a_disk_that_is_too_full_to_be_tried_is_refused_as_any_full_one(tmp_path
         (mount / "filler").unlink()
         place.copy("r2")
         place.assert_settled()
+
+
+@pytest.mark.parametrize("name", ["a:b", "folder?/file"])
+def test_a_name_that_the_disk_cannot_have_is_named_with_the_remedy(
+    name: str, tmp_path: Path
+) -> None:
+    with ntfs("-o", "permissions,windows_names")(tmp_path) as mount:
+        place = place_on(mount, tmp_path / "source")
+        (place.source / name).parent.mkdir(exist_ok=True)
+        (place.source / name).write_bytes(b"1")
+
+        outcome = place.agent("copy", place.copy_task("r1"))
+
+        assert (outcome.code, outcome.reason) == (3, "EntryUnfit")
+        assert outcome.result["message"].startswith(
+            "spec.rolling.destination: its file system cannot hold an entry (Invalid argument);"
+            f" exclude it, or use another file system: {name.partition('/')[0]}"
+        )
+        copied = place.copy_task("r2")
+        copied["source"]["exclude"] = [name.partition("/")[0]]
+        (place.source / "file").write_bytes(b"1")
+        assert place.agent("copy", copied).code == 0
 
 
 @pytest.mark.parametrize("name", ["ext4 with small inodes", "fuse2fs"])

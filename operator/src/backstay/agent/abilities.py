@@ -59,6 +59,7 @@ _WORDS: Final = {
     "symlinks": "symlinks",
     "cases": "names that differ by case or by the form of an accent",
     "raw_names": "names that are no UTF-8",
+    "odd_names": "names that Windows forbids",
     "pipes": "pipes and sockets",
     "devices": "devices",
     "holes": "holes in files",
@@ -77,6 +78,7 @@ class Abilities:
     symlinks: bool = True
     cases: bool = True
     raw_names: bool = True
+    odd_names: bool = True
     pipes: bool = True
     devices: bool = True
     holes: bool = True
@@ -211,6 +213,7 @@ def _look(folder: Path) -> Abilities:
         symlinks=symlinks,
         cases=_is_apart(folder, "Case", "cASE") and _is_apart(folder, "\u00e9", "e\u0301"),
         raw_names=_does(_is_made, os.fsencode(folder) + b"/\xff"),
+        odd_names=_does(_is_made, os.fsencode(folder) + b'/\\:*?"<>|'),
         pipes=all(_does(_is_node, folder, k) for k in (stat.S_IFIFO, stat.S_IFSOCK)),
         devices=_does(_is_node, folder, stat.S_IFCHR),
         holes=_has_holes(folder / "sparse"),
@@ -260,7 +263,10 @@ def _is_apart(folder: Path, one: str, other: str) -> bool:
 
 
 def _is_made(path: bytes) -> bool:
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileNotFoundError:  # as SMB and exFAT say it of a name
+        return False
     return True
 
 

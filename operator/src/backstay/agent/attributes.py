@@ -175,6 +175,11 @@ def values_of(record: Record, copy: Values) -> tuple[dict[str, bytes], set[str]]
     return found, lost
 
 
+def needs_copy(record: Record) -> bool:
+    """Whether a record has a value by digest alone, so that only the copy has it."""
+    return any(word[0] == "#" for word in record.values())
+
+
 def lacks(record: Record) -> set[str]:
     """Given a record, return what the copy lacks: OWNER, MODE, TIME, names of attributes."""
     return {name for name, word in record.items() if word[0] in "!?"}

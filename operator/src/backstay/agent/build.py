@@ -13,6 +13,7 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from backstay.agent.attributes import needs_copy
 from backstay.agent.files import BIG, inherit_nothing
 from backstay.agent.linked import place_linked
 from backstay.agent.listing import Listing, Stat
@@ -245,6 +246,8 @@ def _linked_at_once(spot: Spot, at: int) -> bool:
     """Link an entry of an unchanged directory; False if that needs a closer look."""
     name = spot.now.names[at]
     if name in spot.now.notes or spot.old is None:
+        return False
+    if needs_copy(spot.now.records.get(name, {})):
         return False
     try:
         link(name, spot.old, name, spot.new)

@@ -6,6 +6,7 @@ file system in user space may hand on the numbers of several disks as those of o
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import defaultdict
 from collections.abc import Iterator
@@ -84,8 +85,8 @@ def _follow(plan: Plan, spot: Spot, name: bytes, leader: _Leader, seen: Stat) ->
         discard(name, spot.new)
         link(path, plan.new, name, spot.new)
     except OSError as error:
-        if error.errno in UNLINKABLE:
-            return None
+        if error.errno in {*UNLINKABLE, errno.ENOENT}:
+            return None  # or it is gone, or a name that the destination cannot have: place() tells
         raise
     return first._replace(how=How(linked=1))
 

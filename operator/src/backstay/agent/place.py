@@ -77,11 +77,23 @@ def place(spot: Spot, name: bytes, one: Stat) -> Placed | None:
             return _place_special(spot, name, one)
         return _place_regular(spot, name, one)
     except OSError as error:
-        if error.errno in VANISHED:
+        if error.errno in VANISHED and not _is_as_seen(spot, name, one):
             discard(name, spot.new)
             return None
-        if error.errno in UNFIT:
+        if error.errno in UNFIT | VANISHED:
             raise unfit(os.path.join(spot.path, name), error) from error
+        raise
+
+
+def _is_as_seen(spot: Spot, name: bytes, one: Stat) -> bool:
+    """Whether the source has an entry as the walk saw it, so that it was the destination which says
+    that there is no such thing: as SMB and exFAT do of a name that they cannot have.
+    """
+    try:
+        return stat_of(os.stat(name, dir_fd=spot.source, follow_symlinks=False)) == one
+    except OSError as error:
+        if error.errno in VANISHED:
+            return False
         raise
 
 
@@ -192,6 +204,10 @@ def _keep(spot: Spot, name: bytes, one: Stat, known: Known) -> Placed | None:
         if spot.old is None:
             return None
         try:
+            if attributes.needs_copy(known.record):
+                there = attributes.read(f"/proc/self/fd/{spot.old}/{os.fsdecode(name)}")
+                if attributes.difference(known.record, there) is not None:
+                    return None  # it has lost what only the source has then
             link(name, spot.old, name, spot.new)
         except OSError as error:
             if error.errno not in {*UNLINKABLE, errno.ENOENT}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -145,7 +146,18 @@ def _made(root: int, path: bytes) -> int:
             os.mkdir(path, 0o700, dir_fd=root)
     except FileNotFoundError:
         os.close(_made(root, os.path.dirname(path)))
-        return _made(root, path)
+        _make_named(root, path)
     except FileExistsError:
         pass  # on the way to another one, or by the snapshot
     return os.open(path or b".", DIRECTORY, dir_fd=root)
+
+
+def _make_named(root: int, path: bytes) -> None:
+    """Make a directory in one that is there."""
+    try:
+        os.mkdir(path, 0o700, dir_fd=root)
+    except FileExistsError:
+        pass  # by another process
+    except FileNotFoundError as error:
+        # So SMB and exFAT say that they cannot have a name.
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path) from error

@@ -258,7 +258,7 @@ def _dress_some(
 
 def _dress_one(directory: int, name: bytes, known: Known, old: Descent, path: bytes) -> None:
     there: attributes.Values = {}
-    if any(word[0] == "#" for word in known.record.values()):
+    if attributes.needs_copy(known.record):
         there = attributes.read(f"/proc/self/fd/{old(path)}/{os.fsdecode(name)}")
     values, _ = attributes.values_of(known.record, there)
     one = known.stat
