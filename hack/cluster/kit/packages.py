@@ -55,6 +55,18 @@ ROLLING = (
     Package("mount", "losetup"),
     Package("faketime", "faketime"),
 )
+# File systems in user space, as destinations of rolling copies and targets of restores.
+FILE_SYSTEMS = (
+    Package("bindfs", "bindfs"),
+    Package("mergerfs", "mergerfs"),
+    Package("ntfs-3g", "ntfs-3g"),
+    Package("fuse2fs", "fuse2fs"),
+    Package("gocryptfs", "gocryptfs"),
+    Package("glusterfs-server", "glusterfsd"),
+    Package("glusterfs-client", "glusterfs"),
+    Package("exfat-fuse", "mount.exfat-fuse"),
+    Package("exfatprogs", "mkfs.exfat"),
+)
 VENV = Package("python3-venv", paths=[Path(os.__file__).parent / "ensurepip" / "__main__.py"])
 
 

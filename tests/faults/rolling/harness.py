@@ -10,7 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,13 +66,15 @@ class Place:
         source = {"root": str(self.source.parent), "path": self.source.name}
         return {**self.task(run=run, source=source, labels=KEEP), **more}
 
-    def agent(self, verb: str, task: dict[str, Any], clock: str = "") -> Outcome:
-        """Given a verb, a task and what the node's clock says (faketime's words, "" is the time),
-        run the command and return what it answered.
+    def agent(
+        self, verb: str, task: dict[str, Any], clock: str = "", *, before: Sequence[str] = ()
+    ) -> Outcome:
+        """Given a verb, a task, what the node's clock says (faketime's words, "" is the time) and
+        words to put before the command, run it and return what it answered.
         """
         told = ["faketime", clock] if clock else []
         done = subprocess.run(
-            [*told, sys.executable, "-m", "backstay.agent", verb],
+            [*told, *before, sys.executable, "-m", "backstay.agent", verb],
             env={
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": str(ROOT / "operator/src"),

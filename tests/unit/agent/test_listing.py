@@ -12,7 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstay.agent import listing
-from backstay.agent.listing import Encoded, Listing, Stat, Totals, extra_size, totals_of
+from backstay.agent.attributes import Record
+from backstay.agent.listing import (
+    FIRST_TIME,
+    LAST_TIME,
+    Encoded,
+    Listing,
+    Stat,
+    Totals,
+    extra_size,
+    stat_of,
+    totals_of,
+)
 from backstay.agent.manifest import Changes, Damaged, Manifest, save
 
 names = st.binary(min_size=1, max_size=20).map(
@@ -21,13 +32,16 @@ names = st.binary(min_size=1, max_size=20).map(
 kinds = st.sampled_from([stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)
-i64 = st.integers(-(2**63), 2**63 - 1)
+moments = st.integers(FIRST_TIME, LAST_TIME)
+words = st.sampled_from(["=dmFsdWU=", "!dmFsdWU=", "#00ff", "?"])
+records = st.dictionaries(st.sampled_from(["user.a", "system.posix_acl_access"]), words, max_size=2)
 
 
 @st.composite
 def stats(draw: st.DrawFn) -> Stat:
     mode = draw(kinds) | draw(st.integers(0, 0o7777))
-    return Stat(mode, draw(u32), draw(u32), draw(u32), draw(u64), draw(i64), draw(i64), draw(u64))
+    owner, times = (draw(u32), draw(u32)), (draw(moments), draw(moments))
+    return Stat(mode, *owner, draw(u32), draw(u64), *times, draw(u64))
 
 
 @st.composite
@@ -41,7 +55,8 @@ def listings(draw: st.DrawFn) -> Listing:
         for one in inodes
     ]
     noted = draw(st.sets(st.sampled_from(found), max_size=2)) if found else set()
-    return Listing(found, inodes, extras, {name: {"size": 7} for name in noted})
+    said: dict[bytes, Record] = {name: {**draw(records), "owner": "!"} for name in noted}
+    return Listing(found, inodes, extras, {name: {"size": 7} for name in noted}, said)
 
 
 @settings(deadline=None, max_examples=50)
@@ -59,6 +74,24 @@ def test_every_name_is_found_and_no_other(listing: Listing) -> None:
     for at, name in enumerate(listing.names):
         assert listing.find(name) == at
     assert listing.find(b"no such name \0") is None
+
+
+@pytest.mark.parametrize(
+    ("second", "kept"),
+    [(-(2**31), True), (2**34 - 2**31 - 1, True), (16_299_260_424, True), (32_503_680_000, False)],
+)
+def test_a_time_outside_of_what_a_manifest_holds_is_the_nearest_inside(
+    second: int, kept: bool
+) -> None:
+    """The ends of ext4 and of XFS, and a time that only btrfs has."""
+    times = {"st_mtime_ns": second * 10**9, "st_ctime_ns": second * 10**9}
+    inode = os.stat_result((stat.S_IFREG, 1, 0, 1, 0, 0, 0, 0, second, second), times)
+
+    one = stat_of(inode)
+
+    assert one.mtime == (second * 10**9 if kept else LAST_TIME)
+    listing = Listing([b"f"], [one], [bytes(32)])
+    assert Listing.decode(listing.encode()) == listing
 
 
 def manifest_of(

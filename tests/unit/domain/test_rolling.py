@@ -126,3 +126,24 @@ def test_a_backup_shows_all_that_retention_looks_at() -> None:
     carried = dict.fromkeys(keys, "2026-11-22T01:00:00+00:00")
     dated = point(22, annotations=carried, labels={f"{PREFIX}delete-after": "2026-11-22"}, seq=3)
     assert judged_point(SERIES, mirrored(dated)) == point_of(dated)
+
+
+def test_what_a_copy_lacks_survives_its_file_and_is_shown_in_words() -> None:
+    made = replace(point(22), lacks={"owner": 3, "time": 40})
+
+    assert RollingPoint.parse(made.text()) == made
+    shown = mirrored(made).rolling
+    assert shown is not None
+    assert shown.note == (
+        "the copy's file system does not have the owner of 3, the time of 40 entries as they were;"
+        " restores set them from the manifest"
+    )
+    whole = mirrored(point(22)).rolling
+    assert whole is not None
+    assert whole.note is None
+
+
+def test_what_a_copy_lacks_is_refused_unless_it_is_a_number() -> None:
+    raw = {**point(22).to_json(), "lacks": {"owner": "many"}}
+    with pytest.raises(DataError, match=r"point\.lacks\.owner: expected a number"):
+        RollingPoint.from_json(raw)

@@ -13,12 +13,13 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from backstay.agent.attributes import needs_copy
 from backstay.agent.files import BIG, inherit_nothing
 from backstay.agent.linked import place_linked
 from backstay.agent.listing import Listing, Stat
 from backstay.agent.parallel import batches, spread
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent, printable
-from backstay.agent.place import NOTHING, UNLINKABLE, How, Placed, link, place
+from backstay.agent.place import NOTHING, UNFIT, UNLINKABLE, How, Placed, link, place, unfit
 from backstay.agent.spare import Intact, clear_changed, intact, reuse
 from backstay.agent.spot import Plan, Spot, at_work
 from backstay.domain.errors import DataError
@@ -95,7 +96,7 @@ def build(plan: Plan) -> Built:
             path in found
             or one is None
             or one.how.copied
-            or (one.stat, one.extra, one.note) != plan.now(path).known(at)
+            or (one.stat, one.extra, one.note, one.record) != plan.now(path).known(at)
         ):
             entries(path).odd[at] = one
     for path, those in found.items():
@@ -175,6 +176,8 @@ def _do(plan: Plan, linked: Set[bytes], unit: list[Item]) -> _Done:
             with at_work(plan, path, source) as spot:
                 done += work(spot, range(start, stop), part)
         except OSError as error:
+            if error.errno in UNFIT:
+                raise unfit(path, error) from error
             if error.errno not in VANISHED:
                 raise DataError(f"{printable(path) or '.'}: {error}") from error
             stats = plan.now(path).stats
@@ -203,10 +206,10 @@ def _place_range(spot: Spot, places: Iterable[int], part: Part) -> list[How]:
     names, stats = spot.now.names, spot.now.stats
     for at in places:
         seen = stats[at]
-        extra = b"\0" if seen.is_directory else None
+        extra = b"" if seen.is_directory else None
         if not _is_for_later(seen):
             one = place(spot, names[at], seen)
-            if one is None or one.stat != seen or one.note or one.moved:
+            if one is None or one.stat != seen or one.note or one.record or one.moved:
                 part.odd[at] = one
             else:
                 extra = one.extra
@@ -244,6 +247,8 @@ def _linked_at_once(spot: Spot, at: int) -> bool:
     name = spot.now.names[at]
     if name in spot.now.notes or spot.old is None:
         return False
+    if needs_copy(spot.now.records.get(name, {})):
+        return False
     try:
         link(name, spot.old, name, spot.new)
     except OSError as error:
@@ -257,7 +262,7 @@ def _assembled(path: bytes, now: Listing, found: _Entries, built: Built) -> List
     """Return the listing of a directory as it came to be, and note what happened in it."""
     extras = [extra for extra in found.extras if extra is not None]
     if len(extras) == len(now.names) and not found.odd:
-        return Listing(now.names, now.stats, extras, now.notes)
+        return Listing(now.names, now.stats, extras, now.notes, dict(now.records))
     result = Listing([], [])
     for at, (name, one, extra) in enumerate(zip(now.names, now.stats, found.extras, strict=True)):
         full = path + b"/" + name if path else name
@@ -265,6 +270,7 @@ def _assembled(path: bytes, now: Listing, found: _Entries, built: Built) -> List
         if placed is not None:
             _note(full, placed, built)
             result.notes |= {name: placed.note} if placed.note else {}
+            result.records |= {name: placed.record} if placed.record else {}
             result.stats.append(placed.stat)
             result.extras.append(placed.extra)
         elif at in found.odd or (extra is None and not one.is_directory):
@@ -272,8 +278,9 @@ def _assembled(path: bytes, now: Listing, found: _Entries, built: Built) -> List
             continue
         else:
             result.stats.append(one)
-            result.extras.append(b"\0" if extra is None else extra)
+            result.extras.append(b"" if extra is None else extra)
             result.notes |= {name: now.notes[name]} if name in now.notes else {}
+            result.records |= {name: now.records[name]} if name in now.records else {}
         result.names.append(name)
     return result
 

@@ -11,9 +11,11 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
 
-from backstay.agent import tasks
+from backstay.agent import attributes, tasks
 from backstay.agent.files import hash_file, open_file
 from backstay.agent.layout import folder_of, locked
 from backstay.agent.listing import ROOT, Known, Listing
@@ -89,17 +91,26 @@ def differences(
     root: int, listings: Mapping[bytes, Listing], *, hashes: bool, processes: int
 ) -> Iterator[bytes]:
     """Given a directory and what should be in it, yield a line for each entry that differs."""
+    found = faults_below(root, listings, hashes=hashes, processes=processes)
+    for path, those in groupby(found, itemgetter(0)):
+        yield path + b": " + os.fsencode(", ".join(fault.why for _, fault in those))
+
+
+def faults_below(
+    root: int, listings: Mapping[bytes, Listing], *, hashes: bool, processes: int
+) -> Iterator[tuple[bytes, Fault]]:
+    """Given a directory and what should be in it, yield what differs, entry by entry."""
     items = [(path, len(one.names) + 4) for path, one in listings.items()]
     units = batches(items, _BATCH)
 
-    def compare(unit: Iterable[bytes]) -> list[bytes]:
+    def compare(unit: Iterable[bytes]) -> list[tuple[bytes, Fault]]:
         descent = Descent(root)
-        found: list[bytes] = []
+        found: list[tuple[bytes, Fault]] = []
         for path in unit:
             try:
                 found += _compare(descent(path), path, listings[path], hashes=hashes)
             except OSError as error:
-                found.append(path + b": " + os.fsencode(str(error.strerror)))
+                found.append((path, Fault("", str(error.strerror))))
         descent.close()
         return found
 
@@ -107,39 +118,66 @@ def differences(
         yield from found
 
 
-def _compare(directory: int, path: bytes, listing: Listing, *, hashes: bool) -> list[bytes]:
-    found: list[bytes] = []
+def _compare(
+    directory: int, path: bytes, listing: Listing, *, hashes: bool
+) -> list[tuple[bytes, Fault]]:
     prefix = path + b"/" if path else b""
     there = {os.fsencode(name) for name in os.listdir(directory)}
     wanted = set(listing.stored())
-    found += [prefix + name + b": missing" for name in wanted - there]
-    found += [prefix + name + b": not in the manifest" for name in there - wanted]
+    found = [(prefix + name, Fault("", "missing")) for name in wanted - there]
+    found += [(prefix + name, Fault("", "not in the manifest")) for name in there - wanted]
     for at, name in enumerate(listing.names):
         if name in there & wanted or name == ROOT:
-            why = difference(directory, name, listing.known(at), hashes=hashes)
-            found += [prefix + name + b": " + why.encode()] if why else []
+            known = listing.known(at)
+            found += [(prefix + name, f) for f in faults(directory, name, known, hashes=hashes)]
     return found
 
 
 def difference(directory: int, name: bytes, known: Known, *, hashes: bool) -> str | None:
-    """Given a directory, a name in it and what is recorded, return how they differ."""
-    one = known[0]
+    """Given a directory, a name in it and what is recorded, return how they differ, but for what
+    the record says that is not there.
+    """
+    return next((fault.why for fault in faults(directory, name, known, hashes=hashes)), None)
+
+
+class Fault(NamedTuple):
+    """One difference of an entry."""
+
+    kind: str
+    """attributes.OWNER, MODE, TIME or ATTRIBUTES; "" is everything else, as kind and content."""
+    why: str
+
+
+def faults(directory: int, name: bytes, known: Known, *, hashes: bool) -> Iterator[Fault]:
+    """Given a directory, a name in it and what is recorded, yield how they differ, as above."""
+    one = known.stat
+    lacking = attributes.lacks(known.record)
     now = os.stat(name, dir_fd=directory, follow_symlinks=False)
     if stat.S_IFMT(now.st_mode) != stat.S_IFMT(one.mode):
-        return "another kind of thing"
-    if not stat.S_ISLNK(one.mode) and now.st_mode != one.mode:
-        return f"mode {now.st_mode & 0o7777:o}, not {one.mode & 0o7777:o}"
-    if (now.st_uid, now.st_gid) != (one.uid, one.gid):
-        return f"owner {now.st_uid}:{now.st_gid}, not {one.uid}:{one.gid}"
-    if now.st_mtime_ns != one.mtime:
-        return "another time"
-    return _other_content(directory, name, known, now, hashes=hashes)
+        yield Fault("", "another kind of thing")
+        return
+    link = stat.S_ISLNK(one.mode)
+    if not link and now.st_mode != one.mode and attributes.MODE not in lacking:
+        why = f"mode {now.st_mode & 0o7777:o}, not {one.mode & 0o7777:o}"
+        yield Fault(attributes.MODE, why)
+    if (now.st_uid, now.st_gid) != (one.uid, one.gid) and attributes.OWNER not in lacking:
+        why = f"owner {now.st_uid}:{now.st_gid}, not {one.uid}:{one.gid}"
+        yield Fault(attributes.OWNER, why)
+    if now.st_mtime_ns != one.mtime and attributes.TIME not in lacking:
+        yield Fault(attributes.TIME, "another time")
+    other = _other_content(directory, name, known, now, hashes=hashes)
+    if other is not None:
+        yield Fault("", other)
+    there = attributes.read(f"/proc/self/fd/{directory}/{os.fsdecode(name)}")
+    why_not = attributes.difference(known.record, there)
+    if why_not is not None:
+        yield Fault(attributes.ATTRIBUTES, why_not)
 
 
 def _other_content(
     directory: int, name: bytes, known: Known, now: os.stat_result, *, hashes: bool
 ) -> str | None:
-    one, extra, note = known
+    one, extra, note, _ = known
     if stat.S_ISLNK(one.mode):
         same = os.fsencode(os.readlink(name, dir_fd=directory)) == extra
         return None if same else "another target"

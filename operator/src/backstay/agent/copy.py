@@ -140,6 +140,7 @@ class _Copy:
 
     def _publish_unchanged(self, base: Base) -> dict[str, Any]:
         point = self._point(base.run, base.manifest.totals)
+        point = replace(point, lacks=dict(base.manifest.lacks))
         write_point(self.folder, point)
         return answer("Unchanged", f"{point.stamp} is the tree of {base.run}", point=point)
 

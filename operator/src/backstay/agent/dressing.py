@@ -2,17 +2,30 @@
 
 Invariants: directories get their owner, mode and times last; every directory that was touched has
 exactly the names that its listing has, and what may be linked from an older tree has the kind and
-size that it had; a listing is encoded when its directories' flags are known.
+size that it had; a listing is encoded when its directories' records are known.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
 
+from backstay.agent.attributes import (
+    MODE,
+    OWNER,
+    Record,
+    count_lacks,
+    give,
+    lacks,
+    read,
+    values_of,
+)
 from backstay.agent.build import Built
-from backstay.agent.files import dress, xattrs
-from backstay.agent.listing import ROOT, Listing, Stat, stat_of
+from backstay.agent.files import dress
+from backstay.agent.listing import ROOT, Listing, Stat, is_left_out, stat_of
 from backstay.agent.manifest import Damaged
 from backstay.agent.parallel import spread
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent, printable
@@ -21,8 +34,17 @@ from backstay.agent.spot import Plan
 _DIRECTORIES = 64  # that a process takes at a time
 _KIND = 0o170000  # the bits of a mode that tell a file from a directory
 
-Dressed = tuple[bytes, bytes, bytes]
-"""A directory that differs from the last manifest, its digest, and its block of the new one."""
+
+class Dressed(NamedTuple):
+    """A directory that differs from the last manifest, as the new one has it."""
+
+    path: bytes
+    digest: bytes
+    block: bytes
+    lacks: Mapping[str, int]
+    """What its entries lack now and did not lack in the last one, by kind; the other way round it
+    is negative.
+    """
 
 
 def dress_directories(plan: Plan, built: Built) -> list[Dressed]:
@@ -31,6 +53,8 @@ def dress_directories(plan: Plan, built: Built) -> list[Dressed]:
     that differ from the last one. Raise Damaged if the tree is not as its listings are.
     """
     changed = set(plan.scan.changed) | set(built.listings)
+    if plan.renewed:
+        changed |= plan.unchanged.keys()
     if plan.onto:
         parents = {os.path.dirname(path) for path in changed if path}
         touched = sorted(changed | parents)
@@ -47,16 +71,24 @@ def _dress(plan: Plan, built: Built, unit: list[bytes]) -> list[Dressed]:
     answers: list[Dressed] = []
     for path in unit:
         listing = built.listings.get(path)
+        fresh = listing is not None
         new = os.open(path or b".", DIRECTORY, dir_fd=plan.new)
         try:
             known = listing or plan.before[path]
-            if listing is not None or path not in built.intact:
+            if fresh or path not in built.intact:
                 _insist(path, known, new, whole=path in plan.before)
-            _dress_in(plan, path, known, new, source, fresh=listing is not None)
+            if plan.renewed and not fresh:
+                known, fresh = replace(known, records=dict(known.records)), True
+            _dress_in(plan, path, known, new, source, fresh=fresh)
+            if not plan.able.syncs:
+                os.fsync(new)
         finally:
             os.close(new)
-        if listing is not None:
-            answers.append((path, listing.digest, listing.encode()))
+        if fresh:
+            lacking = count_lacks(known.records.values())
+            if path in plan.before:
+                lacking.subtract(count_lacks(plan.before[path].records.values()))
+            answers.append(Dressed(path, known.digest, known.encode(), lacking))
     source.close()
     return answers
 
@@ -64,22 +96,21 @@ def _dress(plan: Plan, built: Built, unit: list[bytes]) -> list[Dressed]:
 def _dress_in(
     plan: Plan, path: bytes, listing: Listing, new: int, source: Descent, *, fresh: bool
 ) -> None:
-    """Dress the directories in one; `fresh`: its listing is yet to say which have attributes."""
+    """Dress the directories in one; `fresh`: their records are yet to be entered."""
     before = plan.before.get(path) if plan.onto else None
-    for at, (name, one) in enumerate(zip(listing.names, listing.stats, strict=True)):
+    for name, one in zip(listing.names, listing.stats, strict=True):
         if not one.is_directory:
             continue
         full = path + b"/" + name if path and name != ROOT else name
-        flag = _kept(before, name, one, new)
-        if flag is None:
-            known = listing.extras[at] == b"\0" and not fresh
-            below = b"" if name == ROOT else full
-            if known:
-                flag = _dress_plainly(new, name, one, reused=bool(plan.spare))
-            else:
-                flag = _dress_one(new, name, one, source, below)
-        if fresh:
-            listing.extras[at] = flag
+        record = _kept(before, name, one, new)
+        if record is None and not fresh:
+            _dress_as_recorded(plan, new, name, one, listing.records.get(name, {}))
+        elif record is None:
+            record = _dress_one(plan, new, (name, one), source, b"" if name == ROOT else full)
+        if fresh and record:
+            listing.records[name] = record
+        elif fresh:
+            listing.records.pop(name, None)
 
 
 def _insist(path: bytes, listing: Listing, new: int, *, whole: bool) -> None:
@@ -96,7 +127,7 @@ def _insist(path: bytes, listing: Listing, new: int, *, whole: bool) -> None:
             continue
         size = one.size
         if name in notes:
-            if notes[name].get("omitted"):
+            if is_left_out(notes[name]):
                 continue
             size = notes[name].get("size", size)
         # Of every file of a tree, so without calls that can be spared.
@@ -107,9 +138,9 @@ def _insist(path: bytes, listing: Listing, new: int, *, whole: bool) -> None:
             raise Damaged(f"{shown}: the copy has another kind or size than its record")
 
 
-def _kept(before: Listing | None, name: bytes, one: Stat, new: int) -> bytes | None:
+def _kept(before: Listing | None, name: bytes, one: Stat, new: int) -> Record | None:
     """Given what a snapshot had (None: it is none), a directory in it and where that is now, return
-    its extra if it is as it must be: to set the same again would cost a copy of its metadata.
+    its record if it is as it must be: to set the same again would cost a copy of its metadata.
     """
     at = before.find(name) if before is not None else None
     if before is None or at is None or before.stats[at] != one:
@@ -117,29 +148,33 @@ def _kept(before: Listing | None, name: bytes, one: Stat, new: int) -> bytes | N
     there = stat_of(os.stat(name, dir_fd=new, follow_symlinks=False))
     if (*there[:3], there.mtime) != (*one[:3], one.mtime):
         return None  # something was put into it, or taken out
-    return before.extras[at]
+    return before.records.get(name, {})
 
 
-def _dress_plainly(new: int, name: bytes, one: Stat, *, reused: bool) -> bytes:
-    """Given a directory in the new tree whose original is known to have no attributes, dress it
-    like that. What is as it must be is not written again: of a pruned tree most is.
+def _dress_as_recorded(plan: Plan, new: int, name: bytes, one: Stat, record: Record) -> None:
+    """Given a directory in the new tree that did not change in the source, dress it as the older
+    one. What is as it must be is not written again: of a pruned tree most is.
     """
-    if reused:
+    lacking = lacks(record)
+    if plan.spare or record:
         path = f"/proc/self/fd/{new}/{os.fsdecode(name)}"
-        for attribute in xattrs(path):
-            os.removexattr(path, attribute, follow_symlinks=False)
+        values, _ = values_of(record, {})
+        wanted = {key: value for key, value in values.items() if key not in lacking}
+        give(path, wanted, fresh=not plan.spare)
     there = os.stat(name, dir_fd=new, follow_symlinks=False)
-    if (there.st_uid, there.st_gid) != (one.uid, one.gid):
+    if (there.st_uid, there.st_gid) != (one.uid, one.gid) and OWNER not in lacking:
         os.chown(name, one.uid, one.gid, dir_fd=new, follow_symlinks=False)
-    if there.st_mode != one.mode:
+    if (there.st_mode != one.mode or record) and MODE not in lacking:
         os.chmod(name, stat.S_IMODE(one.mode), dir_fd=new)
-    if there.st_mtime_ns != one.mtime:
+    if there.st_mtime_ns != one.mtime or record:
         os.utime(name, ns=(one.mtime, one.mtime), dir_fd=new, follow_symlinks=False)
-    return b"\0"
 
 
-def _dress_one(new: int, name: bytes, one: Stat, source: Descent, path: bytes) -> bytes:
-    """Given a directory in the new tree, dress it like the source's."""
+def _dress_one(
+    plan: Plan, new: int, entry: tuple[bytes, Stat], source: Descent, path: bytes
+) -> Record:
+    """Given a directory in the new tree, dress it like the source's; return its record."""
+    name, one = entry
     fd = os.open(name, DIRECTORY, dir_fd=new)
     try:
         try:
@@ -148,7 +183,7 @@ def _dress_one(new: int, name: bytes, one: Stat, source: Descent, path: bytes) -
             if error.errno not in VANISHED:
                 raise
             original = fd  # it has just gone: its content is here, its attributes are lost
-        return b"\1" if dress(fd, one, original, fresh=False) else b"\0"
+        return dress(fd, one, read(original), plan.able, fresh=False)
     finally:
         os.close(fd)
 

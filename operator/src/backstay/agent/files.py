@@ -2,8 +2,9 @@
 
 Invariants: the source is opened without following a symlink and without blocking on a pipe; the
 hash is of the bytes that were read; a file that moved while it was read is read again, and if it
-never stands still, that is reported and its record is such that the next run reads it anew; what is
-written to is always an inode that no older tree has.
+never stands still, that is reported and its record is such that the next run reads it anew, as that
+of one which was changed just before: a later change may leave no other time; what is written to is
+always an inode that no older tree has.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from backstay.agent import attributes
+from backstay.agent.abilities import EVERYTHING, Abilities
+from backstay.agent.attributes import Record, Values
 from backstay.agent.linux import clean_pages, reflink, write_small_extents
-from backstay.agent.listing import Stat, stat_of
+from backstay.agent.listing import Stat, is_clamped, stat_of
 from backstay.agent.pace import Pace
 
 BLOCK: Final = 1 << 20
@@ -28,18 +32,17 @@ _TRIES: Final = 3
 _LEASE: Final = 60
 """Seconds; after 45 the kernel takes a lease away (/proc/sys/fs/lease-break-time)."""
 _HEAD: Final = 16
+_UNSETTLED: Final = 0
+"""No inode has this ctime: the next run takes the file for changed."""
+_COARSE: Final = 2 * 10**9
+_TICK: Final = 20 * 10**6
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _UMASK: Final = os.umask(0)
 os.umask(_UMASK)
 _MODE: Final = 0o777 & ~_UMASK
 """What a new file may have from the start: setting its mode is as dear as its times."""
-_NO_XATTRS: Final = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
-# The kernel makes these anew or forbids them; none is data of the file.
-_SKIPPED_XATTRS: Final = {
-    *("security.selinux", "security.ima", "security.evm", "system.nfs4_acl"),
-    *("trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"),  # XFS's second view of an ACL
-}
+_NOTHING: Final[Record] = {}
 
 
 class Copied(NamedTuple):
@@ -55,6 +58,7 @@ class Copied(NamedTuple):
     """Bytes written."""
     head: bytes = b""
     """The first bytes, which tell a database."""
+    record: Record = _NOTHING
 
 
 def open_file(name: bytes, directory: int) -> int:
@@ -89,11 +93,19 @@ def _open_unleased(name: bytes, directory: int) -> int:
 
 
 def copy_file(
-    name: bytes, source: int, target: int, base: int | None, pace: Pace, *, onto: bool
+    name: bytes,
+    source: int,
+    target: int,
+    base: int | None,
+    pace: Pace,
+    *,
+    onto: bool,
+    able: Abilities = EVERYTHING,
 ) -> Copied:
     """Given a name, the directories that it is copied from and to, and the directory with its
-    predecessor (None: there is none), copy it at that pace. `onto`: the target has a private copy
-    of the predecessor (a snapshot) under this name already, to be turned into the new one.
+    predecessor (None: there is none), copy it at that pace to a file system that is able to keep
+    so much. `onto`: the target has a private copy of the predecessor (a snapshot) under this name
+    already, to be turned into the new one.
     """
     read, before = _opened(name, source)
     try:
@@ -101,12 +113,15 @@ def copy_file(
         try:
             copied = _copy_still(read, write, before, pace, delta=delta)
             made = None if onto else before.st_mode & _MODE
-            dress(write, copied.stat, read, fresh=not onto, made=made)
+            values = attributes.read(read)
+            record = dress(write, copied.stat, values, able, fresh=not onto, made=made)
+            if not able.syncs:
+                os.fsync(write)
         finally:
             os.close(write)
     finally:
         os.close(read)
-    return copied
+    return copied._replace(record=record) if record else copied
 
 
 def _open_target(
@@ -149,18 +164,33 @@ def _copy_still(
         digest, copied, head = _copy(read, write, before, pace, delta=delta)
         after = os.fstat(read)
         seen = stat_of(before)
-        if seen[4:7] == (after.st_size, after.st_mtime_ns, after.st_ctime_ns):
-            return Copied(seen, digest, delta=delta, copied=copied, head=head)
+        if seen[4:7] == stat_of(after)[4:7]:
+            return Copied(settled(seen), digest, delta=delta, copied=copied, head=head)
         if last == _TRIES:
-            # No inode has this ctime: the next run takes the file for changed.
             size = os.fstat(write).st_size
-            unsettled = seen._replace(ctime=0, size=size)
+            unsettled = seen._replace(ctime=_UNSETTLED, size=size)
             return Copied(unsettled, digest, moved=True, delta=delta, copied=copied, head=head)
         if not delta:
             os.ftruncate(write, 0)
         os.lseek(read, 0, os.SEEK_SET)
         before = after
     raise AssertionError("unreachable")
+
+
+def settled(one: Stat) -> Stat:
+    """Given a file as it was before its content was read, return what a manifest says of it: where
+    a later change may leave no other time, that is such that the next run reads it again.
+    """
+    # Not our clock, but that which the kernel stamps files with.
+    return one._replace(ctime=_UNSETTLED) if is_fresh(one.ctime, time.time_ns()) else one
+
+
+def is_fresh(changed: int, now: int) -> bool:
+    """Given when an inode was changed and now, in nanoseconds, return whether another change may
+    get the same time. Some file systems store seconds (FAT two of them); a kernel stamps with the
+    time of its last tick.
+    """
+    return abs(now - changed) < (_COARSE if changed % 10**9 == 0 else _TICK)
 
 
 def _copy(
@@ -226,6 +256,8 @@ def _seek(fd: int, at: int, whence: int, end: int) -> int:
     except OSError as error:
         if error.errno == errno.ENXIO:
             return end  # only a hole is left
+        if error.errno == errno.EINVAL:  # its file system knows of no holes
+            return at if whence == os.SEEK_DATA else end
         raise
 
 
@@ -256,67 +288,87 @@ def _write_all(fd: int, data: bytes, at: int) -> None:
 def dress(
     target: int | str,
     wanted: Stat,
-    source: int | str,
+    values: Values,
+    able: Abilities = EVERYTHING,
     *,
     fresh: bool,
     made: int | None = None,
-) -> bool:
-    """Given a file or directory, its wanted inode and the original, set owner, attributes, mode
-    and time; `fresh`: it has no attributes yet; `made`: the mode that it was made with just now.
-    Return whether it has extended attributes.
+) -> Record:
+    """Given an inode (a path is not followed), what it is to be, its attributes, and what its file
+    system is able to keep, set owner, attributes, mode and time; `fresh`: it has no attributes yet;
+    `made`: the mode that it was made with just now. Return its record: attributes, and what it
+    could not be given.
     """
     # In this order: chown drops capabilities, an ACL sets mode bits, all of it moves the time.
     # Looked at, because a directory with setgid gives its group to what is made in it.
-    there = os.stat(target)
-    if (there.st_uid, there.st_gid) != (wanted.uid, wanted.gid):
-        os.chown(target, wanted.uid, wanted.gid)
-    attributed = copy_xattrs(source, target, fresh=fresh)
+    follow = isinstance(target, int)
+    there = os.stat(target, follow_symlinks=follow)
+    lacking: list[str] = []
+    owner = wanted.uid, wanted.gid
+    if (there.st_uid, there.st_gid) != owner and not (
+        able.owners and _takes(lambda: os.chown(target, *owner, follow_symlinks=follow))
+    ):
+        lacking.append(attributes.OWNER)
+    refused = (
+        attributes.give(target, values, fresh=fresh, kept=able.attributes)
+        if (values or not fresh)
+        else ()
+    )
+    link = stat.S_ISLNK(wanted.mode)
     mode = stat.S_IMODE(wanted.mode)
-    if attributed or mode != made:
-        os.chmod(target, mode)
-    os.utime(target, ns=(wanted.mtime, wanted.mtime))
-    return attributed
+    if link:
+        pass
+    elif not able.modes:
+        lacking += [attributes.MODE] if there.st_mode != wanted.mode else []
+    elif (values or mode != made) and not _takes(lambda: _chmod(target, mode)):
+        lacking.append(attributes.MODE)
+    times = wanted.mtime, wanted.mtime
+    if is_clamped(wanted) or not able.keeps_time(wanted.mtime, link=link):
+        lacking.append(attributes.TIME)
+        _takes(lambda: os.utime(target, ns=times, follow_symlinks=follow))
+    elif not _takes(lambda: os.utime(target, ns=times, follow_symlinks=follow)):
+        lacking.append(attributes.TIME)
+    if not values and not lacking:
+        return _NOTHING
+    if not link:
+        refused = {*refused, *attributes.contradicted(values, mode)}
+    record = attributes.recorded(values, refused, whole=stat.S_ISDIR(wanted.mode))
+    return {**record, **dict.fromkeys(lacking, attributes.LACKS)}
+
+
+def _chmod(target: int | str, mode: int) -> None:
+    if isinstance(target, int):
+        os.fchmod(target, mode)
+        return
+    # chmod(2) follows what somebody puts there meanwhile.
+    fd = os.open(target, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISLNK(os.fstat(fd).st_mode):
+            os.chmod(f"/proc/self/fd/{fd}", mode)
+    finally:
+        os.close(fd)
+
+
+def _takes(act: Callable[[], None]) -> bool:
+    """Whether a file system does what is asked; raise OSError where something else is wrong."""
+    try:
+        act()
+    except OSError as error:
+        if error.errno in attributes.REFUSED:
+            return False
+        raise
+    return True
 
 
 def inherit_nothing(directory: int) -> None:
     """Given a new directory, take what it would hand down to all that is made in it: the setgid
     bit, which is there where a volume has an fsGroup, and ACLs.
     """
-    for name in xattrs(directory):
-        if name.startswith("system.posix_acl_"):
+    for name in attributes.read(directory):
+        if name.startswith(attributes.ACL):
             os.removexattr(directory, name)
-    os.fchmod(directory, 0o700)
-
-
-def xattrs(path: int | str) -> dict[str, bytes]:
-    """Given a descriptor or a path (not followed), return its extended attributes, ACLs among
-    them.
-    """
-    follow = isinstance(path, int)
-    try:
-        names = os.listxattr(path, follow_symlinks=follow)
-        return {
-            name: os.getxattr(path, name, follow_symlinks=follow)
-            for name in names
-            if name not in _SKIPPED_XATTRS
-        }
-    except OSError as error:
-        if error.errno in _NO_XATTRS:
-            return {}
-        raise
-
-
-def copy_xattrs(source: int | str, target: int | str, *, fresh: bool) -> bool:
-    """Given two inodes, give the second the extended attributes of the first, and unless it is
-    fresh take away what it has besides; return whether there are any.
-    """
-    wanted = xattrs(source)
-    follow = isinstance(target, int)
-    for name in () if fresh else xattrs(target).keys() - wanted.keys():
-        os.removexattr(target, name, follow_symlinks=follow)
-    for name, value in wanted.items():
-        os.setxattr(target, name, value, follow_symlinks=follow)
-    return bool(wanted)
+    # What takes no mode has no setgid bit to hand down; each entry's mode is compared anyway.
+    _takes(lambda: os.fchmod(directory, 0o700))
 
 
 def hash_file(fd: int) -> tuple[bytes, int]:

@@ -1,16 +1,32 @@
-"""Files that share an inode in the source share one in the tree."""
+"""Files that share an inode in the source share one in the tree.
+
+Invariant: names are one inode only if all that is said of them is the same, not the number alone: a
+file system in user space may hand on the numbers of several disks as those of one.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from backstay.agent.files import inherit_nothing
-from backstay.agent.paths import VANISHED, Descent
+from backstay.agent.listing import Stat, stat_of
+from backstay.agent.paths import VANISHED, Descent, open_beneath
 from backstay.agent.place import UNLINKABLE, How, Placed, discard, link, place
 from backstay.agent.scan import Linked
 from backstay.agent.spot import Plan, Spot, at_work
+
+
+class _Leader(NamedTuple):
+    """The first name of an inode."""
+
+    path: bytes
+    placed: Placed
+    seen: Stat
+    """As the walk saw it."""
 
 
 def place_linked(plan: Plan) -> Iterator[tuple[bytes, int, Placed | None]]:
@@ -33,20 +49,22 @@ def place_linked(plan: Plan) -> Iterator[tuple[bytes, int, Placed | None]]:
 def _place_group(
     plan: Plan, source: Descent, members: list[Linked]
 ) -> Iterator[tuple[bytes, int, Placed | None]]:
-    leader: tuple[bytes, Placed] | None = None
+    leader: _Leader | None = None
     for member in sorted(members):
         at = plan.now(member.directory).find(member.name)
         if at is None:
             continue
         try:
             with at_work(plan, member.directory, source) as spot:
-                placed = _follow(plan, spot, member, leader) if leader else None
+                seen = spot.now.stats[at]
+                placed = _follow(plan, spot, member.name, leader, seen) if leader else None
                 if placed is None:
                     if spot.reused:
                         inherit_nothing(spot.new)
-                    placed = place(spot, member.name, spot.now.stats[at])
+                    placed = place(spot, member.name, seen)
                     if placed is not None and not placed.note:
-                        leader = os.path.join(member.directory, member.name), placed
+                        path = os.path.join(member.directory, member.name)
+                        leader = _Leader(path, placed, seen)
         except OSError as error:
             if error.errno not in VANISHED:
                 raise
@@ -54,19 +72,35 @@ def _place_group(
         yield member.directory, at, placed
 
 
-def _follow(plan: Plan, spot: Spot, member: Linked, leader: tuple[bytes, Placed]) -> Placed | None:
-    """Make one more link to what the first one became; None where it takes no more."""
-    path, first = leader
+def _follow(plan: Plan, spot: Spot, name: bytes, leader: _Leader, seen: Stat) -> Placed | None:
+    """Make one more link to what the first one became; None where it takes no more, or is another
+    inode.
+    """
+    path, first, _ = leader
+    if seen != leader.seen and not _is_one_now(plan, spot, name, path):
+        return None
     try:
-        if _is_same(path, plan.new, member.name, spot.new):
+        if _is_same(path, plan.new, name, spot.new):
             return first._replace(how=How(linked=1))  # in the snapshot already
-        discard(member.name, spot.new)
-        link(path, plan.new, member.name, spot.new)
+        discard(name, spot.new)
+        link(path, plan.new, name, spot.new)
     except OSError as error:
-        if error.errno in UNLINKABLE:
-            return None
+        if error.errno in {*UNLINKABLE, errno.ENOENT}:
+            return None  # or it is gone, or a name that the destination cannot have: place() tells
         raise
     return first._replace(how=How(linked=1))
+
+
+def _is_one_now(plan: Plan, spot: Spot, name: bytes, path: bytes) -> bool:
+    """Whether two names that the walk saw differently are one inode, which changed in between."""
+    parent, _, other = path.rpartition(b"/")
+    directory = open_beneath(plan.source, parent)
+    try:
+        first = os.stat(other, dir_fd=directory, follow_symlinks=False)
+    finally:
+        os.close(directory)
+    now = os.stat(name, dir_fd=spot.source, follow_symlinks=False)
+    return os.path.samestat(first, now) and stat_of(first) == stat_of(now)
 
 
 def _is_same(path: bytes, root: int, name: bytes, directory: int) -> bool:

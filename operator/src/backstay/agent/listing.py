@@ -2,7 +2,9 @@
 
 Invariants: names are bytes, sorted; the digest is over what a walk can see without reading a file
 (names, mode, owner, links, size, both times, inode), so equal digests mean an unchanged directory.
-A directory's own entry stands in its parent; the root's stands in itself under the name `.`.
+A directory's own entry stands in its parent; the root's stands in itself under the name `.`. Times
+are kept as nanoseconds since FIRST_TIME, which holds all of ext4 and XFS; what is outside of that
+(btrfs has more) is the nearest inside, and its record says so.
 """
 
 from __future__ import annotations
@@ -18,12 +20,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from backstay.agent.attributes import Record
 from backstay.domain.errors import DataError
 
-STAT: Final = struct.Struct("<IIIIQqqQ")
+STAT: Final = struct.Struct("<IIIIQQQQ")
+FIRST_TIME: Final = -(2**31) * 10**9
+"""1901-12-13, the first time of ext4 and XFS, in nanoseconds since 1970."""
+LAST_TIME: Final = FIRST_TIME + 2**64 - 1
+"""2486-07-02, within the last second of XFS."""
 DIGEST_SIZE: Final = 16
 ROOT: Final = b"."
 NO_HASH: Final = bytes(32)
+_NO_RECORD: Final[Record] = {}
 _COUNT: Final = struct.Struct("<I")
 _KEPT: Final = 1 << 16  # entries in listings that are kept decoded, which take 30 MB
 
@@ -56,12 +64,38 @@ class Stat(NamedTuple):
 def stat_of(found: os.stat_result) -> Stat:
     """Given what the kernel says of an inode, return it as a manifest keeps it."""
     mode, inode, _, links, uid, gid, size = found[:7]
-    return Stat(mode, uid, gid, links, size, found.st_mtime_ns, found.st_ctime_ns, inode)
+    mtime, ctime = found.st_mtime_ns, found.st_ctime_ns
+    if not FIRST_TIME <= mtime <= LAST_TIME:
+        mtime = _nearest(mtime)
+    return Stat(mode, uid, gid, links, size, mtime, _nearest(ctime), inode)
+
+
+def _nearest(moment: int) -> int:
+    return min(max(moment, FIRST_TIME), LAST_TIME)
+
+
+def is_clamped(one: Stat) -> bool:
+    """Whether an entry's time is outside of what a manifest holds, or at its very end."""
+    return one.mtime in {FIRST_TIME, LAST_TIME}
+
+
+def pack(one: Stat) -> bytes:
+    """Given an entry's inode, return it as a manifest keeps it."""
+    mode, uid, gid, links, size, mtime, ctime, inode = one
+    return STAT.pack(mode, uid, gid, links, size, mtime - FIRST_TIME, ctime - FIRST_TIME, inode)
+
+
+def unpack(columns: bytes) -> list[Stat]:
+    """Given packed inodes, return them."""
+    return [
+        Stat(mode, uid, gid, links, size, mtime + FIRST_TIME, ctime + FIRST_TIME, inode)
+        for mode, uid, gid, links, size, mtime, ctime, inode in STAT.iter_unpack(columns)
+    ]
 
 
 def row_of(name: bytes, one: Stat) -> bytes:
     """Given an entry, return its row: rows sort as their names do, which have no NUL."""
-    return name + b"\0" + STAT.pack(*one)
+    return name + b"\0" + pack(one)
 
 
 def digest_of(rows: Iterable[bytes]) -> bytes:
@@ -69,8 +103,13 @@ def digest_of(rows: Iterable[bytes]) -> bytes:
     return hashlib.blake2b(b"".join(rows), digest_size=DIGEST_SIZE).digest()
 
 
-Known = tuple[Stat, bytes, dict[str, Any]]
-"""What a manifest says of one entry: inode, extra, note."""
+class Known(NamedTuple):
+    """What a manifest says of one entry."""
+
+    stat: Stat
+    extra: bytes
+    note: dict[str, Any]
+    record: Record = _NO_RECORD
 
 
 @dataclass(slots=True)
@@ -80,16 +119,20 @@ class Listing:
     names: list[bytes]
     stats: list[Stat]
     extras: list[bytes] = field(default_factory=list)
-    """By entry: sha256 of a regular file, target of a symlink, number of a device, and b"\\1" for
-    a directory that has extended attributes. A walk leaves them empty.
+    """By entry: sha256 of a regular file, target of a symlink, number of a device. A walk leaves
+    them empty.
     """
     notes: dict[bytes, dict[str, Any]] = field(default_factory=dict)
-    """Entries that the tree has in another form: `omitted`, or `size` of a database's copy."""
+    """Entries that the tree has in another form: `omitted`, `absent` (what the destination cannot
+    have: it is here alone), or `size` of a database's copy.
+    """
+    records: dict[bytes, Record] = field(default_factory=dict)
+    """Entries that have extended attributes, or whose copy lacks something."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """In columns: a walk sends hundreds of thousands of inodes from one process to another."""
-        stats = b"".join([STAT.pack(*one) for one in self.stats])
-        return _rebuilt, (self.names, stats, self.extras, self.notes)
+        stats = b"".join(map(pack, self.stats))
+        return _rebuilt, (self.names, stats, self.extras, self.notes, self.records)
 
     @property
     def digest(self) -> bytes:
@@ -99,7 +142,7 @@ class Listing:
     def of_rows(cls, rows: Sequence[bytes]) -> Listing:
         """Given sorted rows, return the listing."""
         stats = b"".join([row[-STAT.size :] for row in rows])
-        return _rebuilt([row[: -STAT.size - 1] for row in rows], stats, [], {})
+        return _rebuilt([row[: -STAT.size - 1] for row in rows], stats, [], {}, {})
 
     def find(self, name: bytes) -> int | None:
         """Given a name, return its place in the columns, None if it is not there."""
@@ -115,11 +158,14 @@ class Listing:
 
     def known(self, at: int) -> Known:
         """Given a place in the columns, return what is said there."""
-        return self.stats[at], self.extras[at], self.notes.get(self.names[at], {})
+        name = self.names[at]
+        record = self.records.get(name, _NO_RECORD)
+        return Known(self.stats[at], self.extras[at], self.notes.get(name, {}), record)
 
     def stored(self) -> list[bytes]:
         """Return the names that the tree has, without the root's own."""
-        return [n for n in self.names if n != ROOT and not self.notes.get(n, {}).get("omitted")]
+        left_out = {name for name, note in self.notes.items() if is_left_out(note)}
+        return [name for name in self.names if name != ROOT and name not in left_out]
 
     def subdirectories(self) -> list[bytes]:
         """Return the names of the directories in it."""
@@ -129,13 +175,18 @@ class Listing:
     def encode(self) -> bytes:
         """Return the block of a manifest."""
         columns = [_COUNT.pack(len(self.names))]
-        columns += [STAT.pack(*one) for one in self.stats]
+        columns += map(pack, self.stats)
         columns += [name + b"\0" for name in self.names]
         for one, extra in zip(self.stats, self.extras, strict=True):
             columns.append(extra + b"\0" if stat.S_ISLNK(one.mode) else extra)
-        if self.notes:
-            readable = {os.fsdecode(name): note for name, note in self.notes.items()}
-            columns.append(json.dumps(readable).encode())
+        more: dict[str, Mapping[bytes, object]] = {"notes": self.notes, "records": self.records}
+        told = {
+            key: {os.fsdecode(name): said for name, said in column.items()}
+            for key, column in more.items()
+            if column
+        }
+        if told:
+            columns.append(json.dumps(told, separators=(",", ":")).encode())
         return b"".join(columns)
 
     @classmethod
@@ -147,8 +198,15 @@ class Listing:
             raise DataError(f"a block of the manifest cannot be read: {error}") from error
 
 
-def _rebuilt(names: list[bytes], stats: bytes, extras: list[bytes], notes: Any) -> Listing:
-    return Listing(names, list(map(Stat._make, STAT.iter_unpack(stats))), extras, notes)
+def _rebuilt(
+    names: list[bytes], stats: bytes, extras: list[bytes], notes: Any, records: Any
+) -> Listing:
+    return Listing(names, unpack(stats), extras, notes, records)
+
+
+def is_left_out(note: Mapping[str, Any]) -> bool:
+    """Given an entry's note, whether its tree does not have it."""
+    return "omitted" in note or "absent" in note
 
 
 class Encoded(Mapping[bytes, Listing]):
@@ -198,7 +256,7 @@ class Encoded(Mapping[bytes, Listing]):
 def _decode(block: bytes) -> Listing:
     (count,) = _COUNT.unpack_from(block)
     at = _COUNT.size + count * STAT.size
-    stats = list(map(Stat._make, STAT.iter_unpack(block[_COUNT.size : at])))
+    stats = unpack(block[_COUNT.size : at])
     names: list[bytes] = []
     extras: list[bytes] = []
     if count:
@@ -208,8 +266,12 @@ def _decode(block: bytes) -> Listing:
         end = block.index(b"\0", at) if stat.S_ISLNK(one.mode) else at + extra_size(one)
         extras.append(block[at:end])
         at = end + stat.S_ISLNK(one.mode)
-    notes: Mapping[str, Any] = json.loads(block[at:]) if at < len(block) else {}
-    return Listing(names, stats, extras, {os.fsencode(k): v for k, v in notes.items()})
+    told = json.loads(block[at:]) if at < len(block) else {}
+    notes, records = (
+        {os.fsencode(name): said for name, said in told.get(key, {}).items()}
+        for key in ("notes", "records")
+    )
+    return Listing(names, stats, extras, notes, records)
 
 
 def extra_size(one: Stat) -> int:
@@ -218,7 +280,7 @@ def extra_size(one: Stat) -> int:
         return len(NO_HASH)
     if stat.S_ISCHR(one.mode) or stat.S_ISBLK(one.mode):
         return 8
-    return 1 if one.is_directory else 0
+    return 0
 
 
 @dataclass(frozen=True, slots=True)

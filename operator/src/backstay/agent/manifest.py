@@ -13,6 +13,7 @@ import json
 import os
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from backstay.agent.layout import FIRST_PART
 from backstay.agent.listing import DIGEST_SIZE, Listing, Totals
 from backstay.domain.errors import DataError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _LENGTH: Final = struct.Struct("<I")
 _DIGEST: Final = struct.Struct(f"{DIGEST_SIZE}s")
 _LEVEL: Final = 1
@@ -95,6 +96,16 @@ class Manifest:
         with the same digest in two trees of a family have the same inodes.
         """
         return str(self.parts[-1].header.get("family", ""))
+
+    @property
+    def lacks(self) -> Counter[str]:
+        """Of how many entries the tree lacks what only the manifest has, by kind."""
+        return Counter(self.parts[-1].header.get("lacks", {}))
+
+    @property
+    def lacking(self) -> list[str]:
+        """What its file system did not keep when it was made, in words."""
+        return list(self.parts[-1].header.get("lacking", []))
 
     def blocks(self, wanted: Iterable[bytes] | None = None) -> dict[bytes, bytes]:
         """Given paths of directories (None: all), return the blocks of those that it has."""

@@ -14,6 +14,8 @@ import struct
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
+from backstay.agent import attributes
+from backstay.agent.attributes import Record
 from backstay.agent.database import (
     HEADER,
     LOGS,
@@ -22,11 +24,12 @@ from backstay.agent.database import (
     has_log,
     is_database,
 )
-from backstay.agent.files import copy_file, copy_xattrs, hash_file, open_file, xattrs
+from backstay.agent.files import copy_file, dress, hash_file, open_file, settled
 from backstay.agent.linux import clean_pages
 from backstay.agent.listing import NO_HASH, Known, Stat, stat_of
-from backstay.agent.paths import VANISHED
+from backstay.agent.paths import VANISHED, printable
 from backstay.agent.spot import Spot
+from backstay.domain.errors import UserError
 
 UNLINKABLE: Final = {errno.EMLINK, errno.EPERM, errno.EXDEV}
 DEVICE: Final = struct.Struct("<Q")
@@ -48,6 +51,9 @@ class How(NamedTuple):
 
 NOTHING: Final = How()
 _NO_NOTE: Final[dict[str, Any]] = {}
+_NO_RECORD: Final[Record] = {}
+UNFIT: Final = {errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG, errno.EFBIG}
+"""What a file system says of a name or a size that it cannot hold."""
 
 
 class Placed(NamedTuple):
@@ -58,6 +64,7 @@ class Placed(NamedTuple):
     note: dict[str, Any] = _NO_NOTE
     how: How = NOTHING
     moved: bool = False
+    record: Record = _NO_RECORD
 
 
 def place(spot: Spot, name: bytes, one: Stat) -> Placed | None:
@@ -70,10 +77,34 @@ def place(spot: Spot, name: bytes, one: Stat) -> Placed | None:
             return _place_special(spot, name, one)
         return _place_regular(spot, name, one)
     except OSError as error:
-        if error.errno in VANISHED:
+        if error.errno in VANISHED and not _is_as_seen(spot, name, one):
             discard(name, spot.new)
             return None
+        if error.errno in UNFIT | VANISHED:
+            raise unfit(os.path.join(spot.path, name), error) from error
         raise
+
+
+def _is_as_seen(spot: Spot, name: bytes, one: Stat) -> bool:
+    """Whether the source has an entry as the walk saw it, so that it was the destination which says
+    that there is no such thing: as SMB and exFAT do of a name that they cannot have.
+    """
+    try:
+        return stat_of(os.stat(name, dir_fd=spot.source, follow_symlinks=False)) == one
+    except OSError as error:
+        if error.errno in VANISHED:
+            return False
+        raise
+
+
+def unfit(path: bytes, error: OSError) -> UserError:
+    """Given an entry that the destination cannot hold and what it said, return that in words."""
+    shown = printable(path)
+    return UserError(
+        "EntryUnfit",
+        f"spec.rolling.destination: its file system cannot hold an entry ({error.strerror});"
+        f" exclude it, or use another file system: {shown}",
+    )
 
 
 def discard(name: bytes, directory: int) -> None:
@@ -89,22 +120,25 @@ def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
         return Placed(NO_HASH, one, {"omitted": True})
     known = spot.old_entry(name)
     refused = 0
-    if known is not None and (
-        _is_unchanged(spot, name, one, known, live=family is not None)
-        or (family is None and _is_the_same(spot, name, one, known))
-    ):
-        kept = _keep(spot, name, one, known)
-        if kept is not None:
-            return kept
-        refused = 1
+    if known is not None:
+        same: Stat | None = None
+        if _is_unchanged(spot, name, one, known, live=family is not None):
+            same = one
+        elif family is None and _is_the_same(spot, name, one, known):
+            same = settled(one)
+        if same is not None:
+            kept = _keep(spot, name, same, known)
+            if kept is not None:
+                return kept
+            refused = 1
     if family is not None:
         return _place_database(spot, name, one)
     base = spot.old if known else None
-    copied = copy_file(name, spot.source, spot.new, base, spot.pace, onto=spot.onto)
+    copied = copy_file(name, spot.source, spot.new, base, spot.pace, onto=spot.onto, able=spot.able)
     if copied.head == HEADER and (copied.moved or has_log(name, spot.source)):
         return _place_database(spot, name, one)
     how = How(0, 1, copied.copied, int(copied.delta), refused)
-    return Placed(copied.digest, copied.stat, how=how, moved=copied.moved)
+    return Placed(copied.digest, copied.stat, how=how, moved=copied.moved, record=copied.record)
 
 
 def _family_of(spot: Spot, name: bytes) -> bytes | None:
@@ -128,9 +162,9 @@ def _is_live(spot: Spot, name: bytes) -> bool:
 
 
 def _is_unchanged(spot: Spot, name: bytes, one: Stat, known: Known, *, live: bool) -> bool:
-    if known[0] != one or known[2].get("omitted", False):
+    if known.stat != one or known.note.get("omitted", False):
         return False
-    if bool(known[2]) != live:
+    if bool(known.note) != live:
         return False  # it was copied as a live database and is none now, or the other way round
     if not live:
         return True
@@ -148,25 +182,16 @@ def _is_the_same(spot: Spot, name: bytes, one: Stat, known: Known) -> bool:
     """Whether an inode that is another, or was touched, has the content and the attributes that
     the old tree has. Reads the source.
     """
-    before, digest, notes = known
+    before = known.stat
     claimed_by_one = before.links == 1 or before.inode == one.inode
-    if notes or not claimed_by_one or not before.same_but_moved(one) or spot.old is None:
+    if known.note or not claimed_by_one or not before.same_but_moved(one) or spot.old is None:
         return False
     fd = open_file(name, spot.source)
     try:
         clean_pages(fd)  # so that whatever is stored after it was read moves a time
-        if hash_file(fd)[0] != digest or stat_of(os.fstat(fd)) != one:
+        if hash_file(fd)[0] != known.extra or stat_of(os.fstat(fd)) != one:
             return False
-        try:
-            old = open_file(name, spot.old)
-        except OSError as error:
-            if error.errno in VANISHED:
-                return False  # the older tree has lost it, which says nothing of the source
-            raise
-        try:
-            return xattrs(fd) == xattrs(old)
-        finally:
-            os.close(old)
+        return attributes.is_same(known.record, attributes.read(fd))
     finally:
         os.close(fd)
 
@@ -179,12 +204,16 @@ def _keep(spot: Spot, name: bytes, one: Stat, known: Known) -> Placed | None:
         if spot.old is None:
             return None
         try:
+            if attributes.needs_copy(known.record):
+                there = attributes.read(f"/proc/self/fd/{spot.old}/{os.fsdecode(name)}")
+                if attributes.difference(known.record, there) is not None:
+                    return None  # it has lost what only the source has then
             link(name, spot.old, name, spot.new)
         except OSError as error:
             if error.errno not in {*UNLINKABLE, errno.ENOENT}:
                 raise
             return None
-    return Placed(known[1], one, known[2], How(linked=1))
+    return Placed(known.extra, one, known.note, How(linked=1), record=known.record)
 
 
 def link(old: bytes, old_directory: int, new: bytes, new_directory: int) -> None:
@@ -197,38 +226,40 @@ def _place_database(spot: Spot, name: bytes, one: Stat) -> Placed:
     copy_database(name, spot.source, spot.new)
     fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=spot.new)
     try:
-        os.chown(fd, one.uid, one.gid)
-        os.chmod(fd, stat.S_IMODE(one.mode))
+        digest, size = hash_file(fd)
         original = open_file(name, spot.source)
         try:
-            copy_xattrs(original, fd, fresh=not spot.onto)
+            values = attributes.read(original)
         finally:
             os.close(original)
-        digest, size = hash_file(fd)
-        os.utime(fd, ns=(one.mtime, one.mtime))
+        record = dress(fd, one, values, spot.able, fresh=not spot.onto)
+        if not spot.able.syncs:
+            os.fsync(fd)
     finally:
         os.close(fd)
     spot.pace(size)  # afterwards: it is read in one go, or it would be of no one moment
     note = {"size": size, "database": True}
-    return Placed(digest, one, note, How(copied=1, copied_bytes=size))
+    return Placed(digest, settled(one), note, How(copied=1, copied_bytes=size), record=record)
 
 
 def _place_special(spot: Spot, name: bytes, one: Stat) -> Placed:
     known = spot.old_entry(name)
     refused = 0
-    if known is not None and known[0] == one:
+    if known is not None and known.stat == one and not known.note:
         kept = _keep(spot, name, one, known)
         if kept is not None:
             return kept
         refused = 1
     discard(name, spot.new)
-    extra = _make_special(spot, name, one)
-    return Placed(extra, one, how=How(copied=1, not_linked=refused))
+    return _make_special(spot, name, one, How(copied=1, not_linked=refused))
 
 
-def _make_special(spot: Spot, name: bytes, one: Stat) -> bytes:
-    """Make a symlink, pipe, socket or device like the source's, and return its extra."""
+def _make_special(spot: Spot, name: bytes, one: Stat, how: How) -> Placed:
+    """Make a symlink, pipe, socket or device like the source's; where the destination can have no
+    such thing, it is in the manifest alone.
+    """
     source, target = spot.source, spot.new
+    original = f"/proc/self/fd/{source}/{os.fsdecode(name)}"
     extra = b""
     if stat.S_ISLNK(one.mode):
         try:
@@ -242,23 +273,17 @@ def _make_special(spot: Spot, name: bytes, one: Stat) -> bytes:
         found = os.stat(name, dir_fd=source, follow_symlinks=False)
         if stat.S_IFMT(found.st_mode) != stat.S_IFMT(one.mode):
             raise _something_else(name)
-        os.mknod(name, stat.S_IFMT(one.mode) | 0o600, found.st_rdev, dir_fd=target)
         if stat.S_ISCHR(one.mode) or stat.S_ISBLK(one.mode):
             extra = DEVICE.pack(found.st_rdev)
-    dress_special(name, target, one)
-    original = f"/proc/self/fd/{source}/{os.fsdecode(name)}"
+        if not spot.able.takes(one.mode):
+            said = attributes.recorded(attributes.read(original), (), whole=True)
+            return Placed(extra, one, {"absent": True}, how, record=said)
+        os.mknod(name, stat.S_IFMT(one.mode) | 0o600, found.st_rdev, dir_fd=target)
+    copy = f"/proc/self/fd/{target}/{os.fsdecode(name)}"
     # In a snapshot, the directory may have given it an ACL already.
-    copy_xattrs(original, f"/proc/self/fd/{target}/{os.fsdecode(name)}", fresh=not spot.onto)
-    os.utime(name, ns=(one.mtime, one.mtime), dir_fd=target, follow_symlinks=False)
-    return extra
+    record = dress(copy, one, attributes.read(original), spot.able, fresh=not spot.onto)
+    return Placed(extra, one, how=how, record=record)
 
 
 def _something_else(name: bytes) -> OSError:
     return OSError(errno.ENOENT, "it is something else now", name)
-
-
-def dress_special(name: bytes, directory: int, one: Stat) -> None:
-    """Given an entry that cannot be opened, set its owner and mode."""
-    os.chown(name, one.uid, one.gid, dir_fd=directory, follow_symlinks=False)
-    if not stat.S_ISLNK(one.mode):
-        os.chmod(name, stat.S_IMODE(one.mode), dir_fd=directory)

@@ -10,22 +10,23 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from backstay.agent import tasks
-from backstay.agent.check import difference, differences, find_point
+from backstay.agent.check import find_point
 from backstay.agent.copy import copy
 from backstay.agent.database import SIBLINGS, is_database
 from backstay.agent.layout import Folder, folder_of, locked
 from backstay.agent.linux import syncfs
-from backstay.agent.listing import Known, Listing
+from backstay.agent.listing import ROOT, Known, Listing
 from backstay.agent.manifest import Manifest
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent, open_allowed, parts_of, printable
 from backstay.agent.results import answer, examples
 from backstay.agent.rsync import push
+from backstay.agent.target import Arrived, Wanted, arrive, missing
 from backstay.agent.tasks import CopyTask, Fields, Limits, Where
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.rolling import RollingPoint, Series
@@ -111,13 +112,14 @@ def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:
         if task.safety is not None:
             target = open_allowed(task.root, task.path, "spec.directory")
             try:
-                _fill(task, folder, point, target, chosen, onto=True)
+                arrived = _fill(task, folder, point, target, chosen, onto=True)
             finally:
                 os.close(target)
         else:
-            _restore_aside(task, folder, point, chosen)
-    message = f"{point.stamp}: {chosen.count} entries at {task.path or task.root}"
-    return answer("Restored", message, **more)
+            arrived = _restore_aside(task, folder, point, chosen)
+    where = task.path or task.root
+    message = f"{point.stamp}: {chosen.count} entries at {where}{arrived.words}"
+    return answer("Restored", message, notes=arrived.notes, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +128,19 @@ class _Chosen:
 
     directories: Mapping[bytes, Listing]
     files: Mapping[bytes, Known]
+    tops: Mapping[bytes, Known] = field(default_factory=dict)
+    """The chosen directories themselves."""
+    above: Mapping[bytes, Known] = field(default_factory=dict)
+    """Directories that lead to what was chosen, and are none of it."""
 
     @property
     def count(self) -> int:
         return len(self.files) + sum(len(one.names) for one in self.directories.values())
+
+    def wanted(self, made: Iterable[bytes]) -> Wanted:
+        """Given the directories above that had to be made, return what the target is to have."""
+        above = {path: self.above[path] for path in made}
+        return Wanted(self.directories, {**above, **self.tops, **self.files})
 
 
 def _chosen(listings: Mapping[bytes, Listing], paths: tuple[bytes, ...]) -> _Chosen:
@@ -137,6 +148,7 @@ def _chosen(listings: Mapping[bytes, Listing], paths: tuple[bytes, ...]) -> _Cho
         return _Chosen(listings, {})
     directories: dict[bytes, Listing] = {}
     files: dict[bytes, Known] = {}
+    tops: dict[bytes, Known] = {}
     for path in paths:
         parent, _, name = path.rpartition(b"/")
         at = listings[parent].find(name) if parent in listings else None
@@ -147,12 +159,29 @@ def _chosen(listings: Mapping[bytes, Listing], paths: tuple[bytes, ...]) -> _Cho
         if listings[parent].stats[at].is_directory:
             below = path + b"/"
             directories |= {p: o for p, o in listings.items() if p == path or p.startswith(below)}
+            tops[path] = listings[parent].known(at)
         else:
             files[path] = listings[parent].known(at)
-    return _Chosen(directories, files)
+    above = {part for path in paths for part in _above(path)} - directories.keys()
+    return _Chosen(directories, files, tops, {path: _own(listings, path) for path in above})
 
 
-def _restore_aside(task: RestoreTask, folder: Folder, point: RollingPoint, chosen: _Chosen) -> None:
+def _above(path: bytes) -> Iterator[bytes]:
+    while path:
+        path = os.path.dirname(path)
+        yield path
+
+
+def _own(listings: Mapping[bytes, Listing], path: bytes) -> Known:
+    """What is recorded of a directory itself."""
+    parent, _, name = path.rpartition(b"/")
+    listing = listings[parent]
+    return listing.known(listing.index(name or ROOT))
+
+
+def _restore_aside(
+    task: RestoreTask, folder: Folder, point: RollingPoint, chosen: _Chosen
+) -> Arrived:
     parent, _, name = task.path.strip("/").rpartition("/")
     above = open_allowed(task.root, parent, "spec.directory")
     partial = f"{_PARTIAL}{name}"
@@ -168,7 +197,7 @@ def _restore_aside(task: RestoreTask, folder: Folder, point: RollingPoint, chose
         os.mkdir(partial, 0o700, dir_fd=above)
         target = os.open(partial, DIRECTORY, dir_fd=above)
         try:
-            _fill(task, folder, point, target, chosen, onto=False)
+            arrived = _fill(task, folder, point, target, chosen, onto=False)
             syncfs(target)
         finally:
             os.close(target)
@@ -176,6 +205,7 @@ def _restore_aside(task: RestoreTask, folder: Folder, point: RollingPoint, chose
         os.fsync(above)
     finally:
         os.close(above)
+    return arrived
 
 
 def _is_empty(above: int, name: str) -> bool:
@@ -194,24 +224,23 @@ def _fill(
     chosen: _Chosen,
     *,
     onto: bool,
-) -> None:
+) -> Arrived:
+    made = missing(target, chosen.above) if onto else set(chosen.above)
     source = os.open(folder.data(point.tree), DIRECTORY)
     try:
         if onto:
             _drop_logs(source, target, chosen)
-        push(source, target, task.paths, onto=onto, bandwidth=task.limits.bandwidth)
+        said = push(source, target, task.paths, onto=onto, bandwidth=task.limits.bandwidth)
+        arrived = arrive(target, source, chosen.wanted(made), task.limits.processes)
     finally:
         os.close(source)
-    processes = task.limits.processes
-    # Opened anew: btrfs shows the entries that were there when a directory was opened.
-    filled = os.open(".", DIRECTORY, dir_fd=target)
-    try:
-        found = _differences(filled, chosen, processes)
-    finally:
-        os.close(filled)
-    if found:
-        shown = ", ".join(examples(found)["examples"])
-        raise DataError(f"{len(found)} entries are not as recorded after the restore: {shown}")
+    if arrived.failures:
+        shown = ", ".join(examples(arrived.failures)["examples"])
+        raise DataError(
+            f"{len(arrived.failures)} entries are not as recorded after the restore: {shown}"
+            + (f"; rsync says: {said}" if said else "")
+        )
+    return arrived
 
 
 def _drop_logs(source: int, target: int, chosen: _Chosen) -> None:
@@ -237,14 +266,3 @@ def _drop_logs(source: int, target: int, chosen: _Chosen) -> None:
                     raise
     old.close()
     new.close()
-
-
-def _differences(target: int, chosen: _Chosen, processes: int) -> list[bytes]:
-    found = list(differences(target, chosen.directories, hashes=True, processes=processes))
-    descent = Descent(target)
-    for path, known in chosen.files.items():
-        parent, _, name = path.rpartition(b"/")
-        why = difference(descent(parent), name, known, hashes=True)
-        found += [path + b": " + why.encode()] if why else []
-    descent.close()
-    return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from backstay.agent.files import BIG
-from backstay.agent.linux import reflink
 from backstay.agent.listing import Stat
 from backstay.agent.paths import Descent
 from backstay.agent.spot import Plan
@@ -20,7 +19,8 @@ def check_room(task: CopyTask, plan: Plan) -> None:
     size, inodes = _need(plan)
     found = os.fstatvfs(plan.new)
     free = found.f_bavail * found.f_frsize
-    if size + task.keep_bytes > free:
+    # One in user space may not say at all how big it is.
+    if found.f_blocks and size + task.keep_bytes > free:
         raise UserError(
             "TooLittleSpace",
             f"spec.rolling.destination: {free} bytes are free, this copy needs up to {size} and"
@@ -38,8 +38,8 @@ def check_room(task: CopyTask, plan: Plan) -> None:
 
 def _need(plan: Plan) -> tuple[int, int]:
     """Bytes and inodes that the tree takes at most."""
-    shares = plan.old is not None and _shares_blocks(plan)
-    block = os.fstatvfs(plan.new).f_frsize
+    shares = plan.old is not None and (plan.onto or plan.able.reflinks)
+    block = max(1, os.fstatvfs(plan.new).f_frsize)
     source = Descent(plan.source)
     # A snapshot has its directories already, a tree of links makes those that no pruned one left.
     made = plan.scan.changed.keys() - (plan.before.keys() if plan.onto else set())
@@ -56,7 +56,7 @@ def _need(plan: Plan) -> tuple[int, int]:
             seen.add(one.inode)
             files += 1
             if one.is_regular and not (shares and at is not None and one.size >= BIG):
-                needed = _allocated(source, path, name, one)
+                needed = _allocated(source, path, name, one) if plan.able.holes else one.size
                 size += -(-needed // block) * block
     source.close()
     return size + _DIRECTORY_BYTES * directories, files + directories
@@ -71,17 +71,3 @@ def _allocated(source: Descent, path: bytes, name: bytes, one: Stat) -> int:
     except OSError:
         return one.size  # gone or hidden: the copy will tell
     return min(one.size, found.st_blocks * 512)
-
-
-def _shares_blocks(plan: Plan) -> bool:
-    """Whether this file system can reflink, found by doing it."""
-    if plan.onto:
-        return True
-    one = os.open(".", os.O_TMPFILE | os.O_RDWR, 0o600, dir_fd=plan.new)
-    other = os.open(".", os.O_TMPFILE | os.O_RDWR, 0o600, dir_fd=plan.new)
-    try:
-        os.write(one, bytes(4096))
-        return reflink(one, other)
-    finally:
-        os.close(one)
-        os.close(other)

@@ -2,8 +2,8 @@
 
 Invariants: the side that a tenant can write to is served by an rsync daemon for one connection, on
 a socket pair, in a chroot of that directory (so what is swapped for a symlink meanwhile leads
-nowhere else); the other side is ours. Whatever rsync complains of is a failure, but files that
-vanish: what is there afterwards is compared with the manifest.
+nowhere else); the other side is ours. Whatever rsync ends for is a failure. What single entries it
+complains of is up to the caller, who compares what is there afterwards with the manifest.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from typing import Final
 from backstay.agent.linux import die_with_parent
 from backstay.domain.errors import DataError
 
-# Everything that -a has but recursion, and what it leaves out; times to the nanosecond.
-_EVERYTHING: Final = ("-lptgoD", "-HAXS", "--numeric-ids", "--modify-window=-1")
+# Content, symlinks and hard links. What else an entry has is set from the manifest (target.py): the
+# copy's file system may not have it, or have what is its own. Until then nobody else reads a file.
+_CONTENT: Final = ("-lHS", "--chmod=D700,F600")
 _FROM: Final = ("--from0", "--files-from=-")
 _VANISHED_STATUS: Final = 24
+_PARTIAL_STATUS: Final = 23
+_SAID: Final = 300
 _CONFIGURATION: Final = """use chroot = yes
 uid = 0
 gid = 0
@@ -37,9 +40,10 @@ read only = no
 """
 
 
-def push(source: int, target: int, names: Sequence[bytes], *, onto: bool, bandwidth: int) -> None:
+def push(source: int, target: int, names: Sequence[bytes], *, onto: bool, bandwidth: int) -> str:
     """Given a tree of ours, a tenant's directory, and paths below both (none: everything), make
     the second what the first is there; `onto`: it has files already, and times prove nothing.
+    Return what rsync says of entries that it could not make, "" if there are none.
 
     Raise DataError if rsync fails.
     """
@@ -50,7 +54,7 @@ def push(source: int, target: int, names: Sequence[bytes], *, onto: bool, bandwi
     with _module(target) as module:
         ends = (f"/proc/self/fd/{source}/", "rsync://localhost/module/")
         done = subprocess.run(
-            ["rsync", *_EVERYTHING, *options, *ends],
+            ["rsync", *_CONTENT, *options, *ends],
             # A name that begins with `#` or `;` would be a comment.
             input=b"".join(b"./" + name + b"\0" for name in names),
             # Makes it talk to a program instead of to a host (rsync(1)).
@@ -63,9 +67,10 @@ def push(source: int, target: int, names: Sequence[bytes], *, onto: bool, bandwi
             check=False,
             preexec_fn=die_with_parent,
         )
-    if done.returncode not in {0, _VANISHED_STATUS}:
-        said = done.stderr.decode(errors="replace").strip()[-500:]
-        raise DataError(f"rsync ended with status {done.returncode}: {said}")
+    said = done.stderr.decode(errors="replace").strip()
+    if done.returncode not in {0, _VANISHED_STATUS, _PARTIAL_STATUS}:
+        raise DataError(f"rsync ended with status {done.returncode}: {said[-500:]}")
+    return said[:_SAID] if done.returncode == _PARTIAL_STATUS else ""
 
 
 @contextmanager

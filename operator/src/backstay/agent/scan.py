@@ -8,6 +8,7 @@ moment; what vanishes between two calls is left out and named.
 from __future__ import annotations
 
 import os
+import struct
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,15 @@ from typing import Final, NamedTuple
 
 from backstay.agent.exclude import Excluded
 from backstay.agent.linux import allow_open_files
-from backstay.agent.listing import ROOT, STAT, Listing, digest_of, row_of, stat_of
+from backstay.agent.listing import (
+    FIRST_TIME,
+    ROOT,
+    STAT,
+    Listing,
+    digest_of,
+    row_of,
+    stat_of,
+)
 from backstay.agent.parallel import spread
 from backstay.agent.paths import DIRECTORY, VANISHED, open_beneath, printable
 from backstay.domain.errors import DataError, UserError
@@ -163,9 +172,13 @@ def _directory(walk: Walk, fd: int, path: bytes, found: Scan) -> list[bytes]:
                         )
                 elif links > 1:
                     found.linked.append(Linked(device, inode, path, name))
-                mtime, ctime = one.st_mtime_ns, one.st_ctime_ns
+                mtime, ctime = one.st_mtime_ns - FIRST_TIME, one.st_ctime_ns - FIRST_TIME
                 # row_of(), without a call and a tuple for each entry.
-                rows.append(name + b"\0" + pack(mode, uid, gid, links, size, mtime, ctime, inode))
+                try:
+                    row = name + b"\0" + pack(mode, uid, gid, links, size, mtime, ctime, inode)
+                except struct.error:  # a time that no manifest holds
+                    row = row_of(name, stat_of(one))
+                rows.append(row)
     except OSError as error:
         raise DataError(f"{printable(path) or '.'} cannot be read: {error.strerror}") from error
     rows.sort()

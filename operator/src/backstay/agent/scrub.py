@@ -1,9 +1,10 @@
 """The verb scrub: read every distinct inode of a series once in so many days.
 
 Thirty copies of an unchanged file are one inode, so reading one name of it checks all. Content that
-differs from the manifest while the time does not is rot; if the time differs as well, somebody
-wrote into the copy. Where it goes on is in scrub.json: a slice is the inodes whose number
-has that remainder, so nothing else has to be remembered.
+differs from the manifest while the time does not is rot; if the time, or anything else but the
+content differs, somebody wrote into the copy. Where it goes on is in scrub.json: a slice is the
+files whose recorded hash has that remainder, so nothing else has to be remembered. Not the inodes'
+numbers: a file system in user space may draw them anew with every mount.
 """
 
 from __future__ import annotations
@@ -136,15 +137,17 @@ def _in_slice(
         for path in unit:
             listing = listings[path]
             for at, name in enumerate(listing.names):
-                if not listing.stats[at].is_regular or listing.known(at)[2].get("omitted"):
+                known = listing.known(at)
+                if not known.stat.is_regular or known.note.get("omitted"):
+                    continue
+                if int.from_bytes(known.extra[:8], "big") % task.days != part:
                     continue
                 try:
                     now = os.stat(name, dir_fd=descent(path), follow_symlinks=False)
                 except FileNotFoundError:
                     continue  # verify-tree tells of what is missing
-                if now.st_ino % task.days == part:
-                    file = _File(tree, path, name, listing.known(at))
-                    found.append(((now.st_ino, now.st_ctime_ns), file))
+                file = _File(tree, path, name, known)
+                found.append(((now.st_ino, now.st_ctime_ns), file))
         descent.close()
         return found
 
@@ -173,6 +176,8 @@ def _check(folder: Folder, unit: list[_File]) -> _Found:
                     found.changed += (shown,)
                 else:
                     found.rot += (shown,)
+            elif why is not None:
+                found.changed += (shown + b": " + os.fsencode(why),)
             found.size += file.known[2].get("size", file.known[0].size)
         except OSError as error:
             if error.errno not in VANISHED:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from backstay.agent.abilities import EVERYTHING, Abilities
 from backstay.agent.listing import Encoded, Known, Listing
 from backstay.agent.manifest import Damaged
 from backstay.agent.pace import Pace
@@ -34,6 +36,10 @@ class Plan:
     strange: bool = False
     """`old` is of another source: what is linked from it has been compared."""
     processes: int = 2
+    able: Abilities = EVERYTHING
+    """What the destination keeps."""
+    renewed: bool = False
+    """It kept something else when `old` was made, so what directories lack is found anew."""
 
     def now(self, path: bytes) -> Listing:
         """Given a directory, return what the source has there."""
@@ -56,6 +62,7 @@ class Spot:
     """`new` may have entries of a pruned tree, and what it hands down to new ones."""
     pace: Pace
     strange: bool = False
+    able: Abilities = EVERYTHING
 
     @property
     def source(self) -> int:
@@ -71,9 +78,9 @@ class Spot:
         at = self.before.find(name)
         if at is None:
             return None
-        one, extra, note = self.before.known(at)
+        known = self.before.known(at)
         # No inode has this ctime: it is taken for one that was moved, and compared by content.
-        return (one._replace(ctime=-1) if self.strange else one), extra, note
+        return known._replace(stat=known.stat._replace(ctime=-1)) if self.strange else known
 
 
 @contextmanager
@@ -96,6 +103,7 @@ def at_work(plan: Plan, path: bytes, source: Descent) -> Iterator[Spot]:
             reused=bool(plan.spare),
             pace=plan.pace,
             strange=plan.strange,
+            able=plan.able,
         )
     finally:
         os.close(new)
@@ -138,7 +146,18 @@ def _made(root: int, path: bytes) -> int:
             os.mkdir(path, 0o700, dir_fd=root)
     except FileNotFoundError:
         os.close(_made(root, os.path.dirname(path)))
-        return _made(root, path)
+        _make_named(root, path)
     except FileExistsError:
         pass  # on the way to another one, or by the snapshot
     return os.open(path or b".", DIRECTORY, dir_fd=root)
+
+
+def _make_named(root: int, path: bytes) -> None:
+    """Make a directory in one that is there."""
+    try:
+        os.mkdir(path, 0o700, dir_fd=root)
+    except FileExistsError:
+        pass  # by another process
+    except FileNotFoundError as error:
+        # So SMB and exFAT say that they cannot have a name.
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path) from error

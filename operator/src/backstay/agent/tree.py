@@ -7,11 +7,16 @@ manifest and the point that it was made for, so whoever finds it can publish tha
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from backstay.agent.abilities import Abilities, insist, probe
+from backstay.agent.attributes import count_lacks
 from backstay.agent.build import Built, build
-from backstay.agent.difference import Difference
+from backstay.agent.difference import Base, Difference
 from backstay.agent.dressing import Dressed, dress_directories
 from backstay.agent.files import inherit_nothing
 from backstay.agent.layout import PARTIAL, Folder, flush
@@ -27,7 +32,7 @@ from backstay.agent.spot import Plan
 from backstay.agent.store import stage_point, to_trash
 from backstay.agent.tasks import CopyTask
 from backstay.agent.trash import reclaim
-from backstay.domain.rolling import RollingPoint
+from backstay.domain.rolling import RollingPoint, lacks_in_words
 
 
 def make_tree(
@@ -44,6 +49,9 @@ def make_tree(
     DataError if the tree cannot be made.
     """
     base = difference.base
+    # Only here, because an unchanged source needs nothing of it. No run has that name.
+    able = probe(folder.trees, f"{PARTIAL}.probe")
+    insist(able, "spec.rolling.destination")
     partial = folder.trees / f"{PARTIAL}{task.run}"
     if partial.exists():
         to_trash(folder, partial)
@@ -57,14 +65,19 @@ def make_tree(
     try:
         new, onto = _begin_data(top, old, there=bool(spare))
         plan = _plan(task, (source, new, old), onto, spare, difference)
+        plan = replace(plan, able=able, renewed=_is_renewed(base, able))
         check_room(task, plan)
         built = build(plan)
         dressed = dress_directories(plan, built)
         totals = _totals_after(plan, difference, built)
-        changes = _changes(task.run, difference, dressed, totals)
+        lacks = _lacks_after(difference, dressed)
+        header = {"lacks": lacks, "lacking": able.lacking()}
+        changes = _changes(task.run, difference, dressed, totals, header)
         save(partial / "manifest", base.manifest if base else None, changes)
-        point = point_with(totals)
+        point = replace(point_with(totals), lacks=lacks)
         stage_point(partial, point)
+        if not able.syncs:
+            _flush_by_name(partial)
         syncfs(top)
     finally:
         for fd in (top, old, new):
@@ -73,6 +86,18 @@ def make_tree(
     partial.rename(folder.trees / task.run)
     flush(folder.trees)
     return point, _told(point, totals, built)
+
+
+def _flush_by_name(partial: Path) -> None:
+    """Flush what a new tree has beside its data, where syncfs(2) does not."""
+    for path in (*(partial / "manifest").iterdir(), *partial.glob("*.json")):
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    for folder in (partial / "manifest", partial):
+        flush(folder)
 
 
 def _begin_data(top: int, old: int | None, *, there: bool) -> tuple[int, bool]:
@@ -126,6 +151,10 @@ def _plan(
     )
 
 
+def _is_renewed(base: Base | None, able: Abilities) -> bool:
+    return base is not None and base.manifest.lacking != able.lacking()
+
+
 def _processes(task: CopyTask, new: int) -> int:
     if os.fstat(new).st_ino == SUBVOLUME_INODE:
         # What they make lies mixed in the leaves of btrfs: with more of them a change touches more
@@ -145,18 +174,33 @@ def _totals_after(plan: Plan, difference: Difference, built: Built) -> Totals:
     return totals
 
 
+def _lacks_after(difference: Difference, dressed: Sequence[Dressed]) -> dict[str, int]:
+    """Of how many entries the tree lacks what the manifest has, by kind."""
+    found = difference.base.manifest.lacks if difference.base else Counter[str]()
+    for one in dressed:
+        found.update(one.lacks)
+    for path in difference.removed:
+        found.subtract(count_lacks(difference.before[path].records.values()))
+    return {kind: count for kind, count in sorted(found.items()) if count > 0}
+
+
 def _changes(
-    run: str, difference: Difference, dressed: Sequence[Dressed], totals: Totals
+    run: str,
+    difference: Difference,
+    dressed: Sequence[Dressed],
+    totals: Totals,
+    more: Mapping[str, Any],
 ) -> Changes:
     base = difference.base
     return Changes(
-        digests={path: digest for path, digest, _ in dressed},
-        blocks={path: block for path, _, block in dressed},
+        digests={one.path: one.digest for one in dressed},
+        blocks={one.path: one.block for one in dressed},
         removed=difference.removed,
         header={
             "run": run,
             "family": (base.manifest.family if base else "") or run,
             "totals": {key: getattr(totals, key) for key in Totals.__slots__},
+            **more,
         },
     )
 
@@ -178,9 +222,10 @@ def _told(point: RollingPoint, totals: Totals, built: Built) -> dict[str, Any]:
         "changedWhileRead": built.moved,
         "databases": built.databases,
     }
+    lacks = lacks_in_words(point.lacks)
     message = (
         f"{point.stamp}: {totals.files} files, {built.how.linked} entries linked,"
-        f" {built.how.copied} copied ({built.how.copied_bytes} bytes)"
+        f" {built.how.copied} copied ({built.how.copied_bytes} bytes){'; ' * bool(lacks)}{lacks}"
     )
     found = {key: examples(names) for key, names in notes.items() if names}
     return answer("Copied", message, point=point, stats=stats, notes=found)

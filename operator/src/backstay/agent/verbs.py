@@ -36,11 +36,23 @@ def _be_gentle(limits: Limits) -> None:
 
 def _init(task: Where, tell: Tell) -> None:
     import uuid
+    from pathlib import Path
 
-    from backstay.agent.layout import initialise
+    from backstay.agent.layout import MARKER, initialise
 
+    lacking = []
+    top = Path(task.path)
+    if top.is_dir() and not (top / MARKER).exists():
+        # Once, and before anything is written there to stay: it is init before every Job, also of
+        # a disk that is read-only by now.
+        from backstay.agent.abilities import examine
+
+        lacking = examine(top).lacking()
     found = initialise(task, str(uuid.uuid4()))
-    tell(answer("Initialised", f"{task.path} is the destination {found}", id=found))
+    message = f"{task.path} is the destination {found}"
+    if lacking:
+        message += f"; its file system does not have {', '.join(lacking)}"
+    tell(answer("Initialised", message, id=found, lacking=lacking))
 
 
 def _copy(task: CopyTask, tell: Tell) -> None:

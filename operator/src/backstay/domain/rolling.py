@@ -25,6 +25,12 @@ KINDS: Final = ("hostPath", "claim")
 STAMP_FORMAT: Final = "%Y-%m-%dT%H%M%SZ"
 STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z", re.ASCII)
 RUN: Final = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,199}", re.ASCII)
+LACKS: Final = {
+    "owner": "the owner",
+    "mode": "the mode",
+    "time": "the time",
+    "attributes": "attributes",
+}
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
 _HOLDER_LIMIT: Final = 200
 _UID_MAX: Final = 64
@@ -104,6 +110,10 @@ class RollingPoint:
     """What the source was: two points that share one of these are of the same. () where unknown."""
     clock: str = ""
     """What was wrong with the node's clock, "" if nothing was known to be."""
+    lacks: Mapping[str, int] = field(default_factory=dict)
+    """Of how many entries its tree does not have the owner, mode, time or attributes, because its
+    file system does not keep them; its manifest has them.
+    """
     lost: bool = False
     """A list found that its tree or its manifest is gone. Not in its file."""
 
@@ -167,6 +177,7 @@ class RollingPoint:
             seq=_number(raw, "seq") if "seq" in raw else 0,
             source=_source(raw),
             clock=_text(raw, "clock", "point")[:_CLOCK_MAX] if "clock" in raw else "",
+            lacks=_lacks(raw),
             lost=raw.get("lost") is True,
         )
 
@@ -174,7 +185,12 @@ class RollingPoint:
         """Return the point as JSON has it, without its version. What came later is only there where
         it says something: the versions of older points stay as they were.
         """
-        newer = {"seq": self.seq, "source": list(self.source), "clock": self.clock}
+        newer = {
+            "seq": self.seq,
+            "source": list(self.source),
+            "clock": self.clock,
+            "lacks": dict(self.lacks),
+        }
         return {
             **{key: value for key, value in newer.items() if value},
             "uid": self.uid,
@@ -280,10 +296,10 @@ def _text(raw: Mapping[str, Any], key: str, where: str) -> str:
     return value
 
 
-def _number(raw: Mapping[str, Any], key: str) -> int:
+def _number(raw: Mapping[str, Any], key: str, where: str = "point") -> int:
     value = raw.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
-        raise DataError(f"point.{key}: expected a number from 0, of 63 bits")
+        raise DataError(f"{where}.{key}: expected a number from 0, of 63 bits")
     return value
 
 
@@ -294,6 +310,24 @@ def _source(raw: Mapping[str, Any]) -> tuple[str, ...]:
     if len(value) > _SOURCE_MAX or any(len(v) > _WORD_MAX for v in value):
         raise DataError(f"point.source: expected at most {_SOURCE_MAX} of {_WORD_MAX} characters")
     return tuple(value)
+
+
+def _lacks(raw: Mapping[str, Any]) -> dict[str, int]:
+    value = raw.get("lacks", {})
+    if not isinstance(value, dict):
+        raise DataError("point.lacks: expected an object of numbers")
+    return {key: _number(value, key, "point.lacks") for key in LACKS if key in value}
+
+
+def lacks_in_words(lacks: Mapping[str, int]) -> str:
+    """Given of how many entries a tree lacks what, return that as a sentence, "" if nothing."""
+    found = [f"{LACKS[kind]} of {lacks[kind]}" for kind in LACKS if lacks.get(kind)]
+    if not found:
+        return ""
+    return (
+        f"the copy's file system does not have {', '.join(found)} entries as they were; restores"
+        " set them from the manifest"
+    )
 
 
 def _texts(raw: Mapping[str, Any], key: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from backstay.domain import labels
 from backstay.domain.agent_result import AgentResult
 from backstay.domain.errors import DataError
 from backstay.domain.points import Point
-from backstay.domain.rolling import RollingPoint, Series, judged
+from backstay.domain.rolling import RollingPoint, Series, judged, lacks_in_words
 from backstay.domain.run_status import short
 
 _NOTES = (
@@ -49,6 +49,7 @@ def made_point(result: AgentResult, series: Series) -> PointStatus | None:
 
 def _shown(result: AgentResult, point: RollingPoint) -> PointStatus:
     shown = mirrored(point)
+    told = point.clock, _note(result.raw), lacks_in_words(point.lacks)
     return changed(
         shown,
         rolling=changed(
@@ -56,7 +57,7 @@ def _shown(result: AgentResult, point: RollingPoint) -> PointStatus:
             version=result.version or point.version,
             new_bytes=result.number("stats", "copiedBytes"),
             seconds=result.number("seconds"),
-            note=short("; ".join(filter(None, (point.clock, _note(result.raw))))) or None,
+            note=short("; ".join(filter(None, told))) or None,
         ),
     )
 
@@ -86,7 +87,7 @@ def mirrored(point: RollingPoint, old: PointStatus | None = None) -> PointStatus
             files=point.entries,
             new_bytes=before.new_bytes if before else None,
             seconds=before.seconds if before else None,
-            note=before.note if before else None,
+            note=before.note if before else lacks_in_words(point.lacks) or None,
         ),
     )
 
