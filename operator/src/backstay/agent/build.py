@@ -83,6 +83,8 @@ def build(plan: Plan) -> Built:
     linked = {entry.directory for entry in plan.scan.linked}
     for done in spread(lambda unit: _do(plan, linked, unit), _units(plan), plan.processes):
         built.how = built.how.plus(done.how)
+        if plan.progress is not None:
+            plan.progress(built.how.copied_bytes, built.how.copied)
         built.intact |= {one.path: one for one in done.intact}
         for path, start, extras, odd in done.parts:
             those = entries(path)

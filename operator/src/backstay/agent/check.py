@@ -53,7 +53,7 @@ class CheckTask:
 
 def check(task: CheckTask) -> dict[str, Any]:
     """Given a task, return whether the tree is what its manifest says."""
-    with locked(task.where, exclusive=False):
+    with locked(task.where, task.series, exclusive=False):
         folder = folder_of(task.where.path, task.series)
         point = find_point(task.where, task.series, task.stamp)
         listings = Manifest.load(folder.manifest(point.tree)).listings()

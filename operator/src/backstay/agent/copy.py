@@ -16,7 +16,7 @@ from backstay.agent.checks import check_size, check_source
 from backstay.agent.difference import Base, Difference, compare
 from backstay.agent.exclude import compile_excludes
 from backstay.agent.identity import identity_of
-from backstay.agent.layout import Folder, locked, make_folder
+from backstay.agent.layout import Folder, folder_of, locked
 from backstay.agent.listing import Totals
 from backstay.agent.manifest import Damaged, Manifest
 from backstay.agent.paths import DIRECTORY, open_allowed
@@ -37,8 +37,8 @@ def copy(task: CopyTask, now: datetime) -> dict[str, Any]:
     Raise UserError where a person must act, DataError where it failed, Transient where it may
     work later.
     """
-    with locked(task.where, exclusive=True) as identity:
-        folder = make_folder(task.where.path, task.series)
+    with locked(task.where, task.series, exclusive=True, make=True) as identity:
+        folder = folder_of(task.where.path, task.series)
         points = finish(folder)
         reclaim(folder, task.limits.processes)
         done = points.by_run(task.run)

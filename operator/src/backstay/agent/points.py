@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from backstay.agent import tasks
-from backstay.agent.layout import Folder, flush, folder_of, locked
+from backstay.agent.layout import Folder, check_destination, flush, folder_of, locked
+from backstay.agent.locks import is_read_only
 from backstay.agent.results import Tell, answer, point_json
 from backstay.agent.store import (
     Points,
@@ -44,8 +45,12 @@ class PointsTask:
     """What `relabel` and `prune` are asked for."""
 
     where: Where
-    folder: Folder
+    series: Series
     changes: tuple[Change, ...]
+
+    @property
+    def folder(self) -> Folder:
+        return folder_of(self.where.path, self.series)
 
     @classmethod
     def read(cls, task: Fields) -> PointsTask:
@@ -54,13 +59,12 @@ class PointsTask:
             patches = {key: _patch(point, key) for key in ("labels", "annotations")}
             change = Change(tasks.stamp(point), point.text("version"), **patches)
             changes.append(change)
-        where = Where.read(task)
-        return cls(where, folder_of(where.path, tasks.series_of(task)), tuple(changes))
+        return cls(Where.read(task), tasks.series_of(task), tuple(changes))
 
 
 def relabel(task: PointsTask) -> dict[str, Any]:
     """Given changes of labels and annotations, make those whose version holds."""
-    with locked(task.where, exclusive=True):
+    with locked(task.where, task.series, exclusive=True):
         finish(task.folder)
         outcomes = [_relabel_one(task.folder, change) for change in task.changes]
     return _answer(outcomes)
@@ -71,7 +75,7 @@ def prune(task: PointsTask, tell: Tell) -> None:
     as that is decided: what comes after it whoever comes next would finish. The space of trees that
     no point names any more is for trash.reclaim(), but for one that may be a spare.
     """
-    with locked(task.where, exclusive=True):
+    with locked(task.where, task.series, exclusive=True):
         points = finish(task.folder)
         before = list(points.found)
         newest = newest_good([p for p in points.found if is_whole(task.folder, p)])
@@ -142,25 +146,31 @@ def _patch(point: Fields, key: str) -> dict[str, str | None]:
 def list_points(where: Where, series: Series | None) -> Iterator[dict[str, Any]]:
     """Given where and a series (None: all of the destination), yield every point, and last the
     result. Raise DataError after that if some cannot be read.
+
+    It takes no lock, as no copy of anybody must keep it waiting: a point's file is there whole or
+    not at all, and one that goes meanwhile is left out.
     """
+    check_destination(where)
     count = 0
     damaged: list[str] = []
-    with locked(where, exclusive=False):
-        for folder in _folders(where, series):
-            points = read_points(folder)
-            damaged += [f"{folder.path.relative_to(where.path)}/{why}" for why in points.damaged]
-            for point in points.found:
-                if folder.path != folder_of(where.path, point.series).path:
-                    damaged.append(f"{folder.path}/{point.stamp}: it is of another series")
-                    continue
-                count += 1
-                # Without its tree it is no backup, but a person must hear of it.
-                lost = {} if is_whole(folder, point) else {"lost": True}
-                yield {**point_json(point, record=True), **lost}
+    for folder in _folders(where, series):
+        points = read_points(folder)
+        damaged += [f"{folder.path.relative_to(where.path)}/{why}" for why in points.damaged]
+        for point in points.found:
+            if folder.path != folder_of(where.path, point.series).path:
+                damaged.append(f"{folder.path}/{point.stamp}: it is of another series")
+                continue
+            lost = not is_whole(folder, point)
+            if lost and read_point(folder, point.stamp) is None:
+                continue  # pruned since its file was read
+            count += 1
+            # Without its tree it is no backup, but a person must hear of it.
+            yield {**point_json(point, record=True), **({"lost": True} if lost else {})}
     if damaged:
         shown = "; ".join(damaged[:5])
         raise DataError(f"{len(damaged)} points cannot be read, {count} can: {shown}")
-    yield answer("Listed", f"{count} points", count=count)
+    more: dict[str, Any] = {"readOnly": True} if is_read_only(where) else {}
+    yield answer("Listed", f"{count} points", count=count, **more)
 
 
 def _folders(where: Where, series: Series | None) -> list[Folder]:

@@ -103,7 +103,7 @@ def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:
     if task.safety is not None:
         find_point(task.where, task.series, task.stamp)  # before anything is copied for it
         more["safety"] = copy(task.safety, now)["point"]
-    with locked(task.where, exclusive=False):
+    with locked(task.where, task.series, exclusive=False):
         folder = folder_of(task.where.path, task.series)
         point = find_point(task.where, task.series, task.stamp)
         listings = Manifest.load(folder.manifest(point.tree)).listings()

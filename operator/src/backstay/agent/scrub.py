@@ -18,6 +18,7 @@ from backstay.agent import tasks
 from backstay.agent.check import difference, hash_from_disk
 from backstay.agent.layout import Folder, folder_of, locked, write_durably
 from backstay.agent.listing import Known, Listing
+from backstay.agent.locks import is_read_only
 from backstay.agent.manifest import Manifest
 from backstay.agent.parallel import batches, spread
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent
@@ -28,6 +29,7 @@ from backstay.domain.errors import DataError
 from backstay.domain.rolling import Series
 
 _STATE = "scrub.json"
+_NO_STATE = "the destination is read-only: the next scrub reads the same part again"
 _BATCH = 512
 _FILES = 64
 
@@ -65,7 +67,7 @@ Inode = tuple[int, int]
 def scrub(task: ScrubTask) -> dict[str, Any]:
     """Given a task, check the next slice and return what was found."""
     folder = folder_of(task.where.path, task.series)
-    with locked(task.where, exclusive=False):
+    with locked(task.where, task.series, exclusive=False):
         done = _done(folder)
         found = _Found()
         files: dict[Inode, _File] = {}
@@ -83,8 +85,12 @@ def scrub(task: ScrubTask) -> dict[str, Any]:
     units = batches([(file, 1) for file in sorted(files.values())], _FILES)
     for one in spread(lambda unit: _check(folder, unit), units, task.limits.processes):
         found.add(one)
+    told = _told(found, len(files), done, task.days)
+    if is_read_only(task.where):
+        # The next one reads the same part again: only a writable disk can say which is next.
+        return {**told, "message": f"{told['message']} ({_NO_STATE})", "readOnly": True}
     write_durably(folder.path / _STATE, json.dumps({"done": done + 1}) + "\n")
-    return _told(found, len(files), done, task.days)
+    return told
 
 
 @dataclass(slots=True)

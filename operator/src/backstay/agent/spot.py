@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -34,6 +34,8 @@ class Plan:
     strange: bool = False
     """`old` is of another source: what is linked from it has been compared."""
     processes: int = 2
+    progress: Callable[[int, int], None] | None = None
+    """To be called now and then with the bytes and entries that were copied so far."""
 
     def now(self, path: bytes) -> Listing:
         """Given a directory, return what the source has there."""

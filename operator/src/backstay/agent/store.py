@@ -57,6 +57,8 @@ def read_points(folder: Folder) -> Points:
             continue
         try:
             points.found.append(_read(path))
+        except FileNotFoundError:
+            continue  # pruned since the directory was read, by a list that has no lock
         except (DataError, OSError) as error:
             points.damaged.append(f"{path.name}: {error}")
     points.found.sort(key=_order)

@@ -21,7 +21,7 @@ from backstay.agent.manifest import Changes, save
 from backstay.agent.pace import Pace
 from backstay.agent.paths import DIRECTORY
 from backstay.agent.results import answer, examples
-from backstay.agent.room import check_room
+from backstay.agent.room import reserved
 from backstay.agent.spare import take_spare
 from backstay.agent.spot import Plan
 from backstay.agent.store import stage_point, to_trash
@@ -57,8 +57,8 @@ def make_tree(
     try:
         new, onto = _begin_data(top, old, there=bool(spare))
         plan = _plan(task, (source, new, old), onto, spare, difference)
-        check_room(task, plan)
-        built = build(plan)
+        with reserved(task, plan) as plan:
+            built = build(plan)
         dressed = dress_directories(plan, built)
         totals = _totals_after(plan, difference, built)
         changes = _changes(task.run, difference, dressed, totals)
