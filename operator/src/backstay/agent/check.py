@@ -22,6 +22,7 @@ from backstay.agent.parallel import batches, spread
 from backstay.agent.paths import DIRECTORY, Descent
 from backstay.agent.place import DEVICE
 from backstay.agent.results import answer, examples
+from backstay.agent.rot import remember_differences
 from backstay.agent.store import read_points
 from backstay.agent.tasks import Fields, Limits, Where
 from backstay.domain.errors import UserError
@@ -64,6 +65,7 @@ def check(task: CheckTask) -> dict[str, Any]:
             )
         finally:
             os.close(root)
+        remember_differences(task.where, folder, point.tree, listings, found)
     if not found:
         read = "names, inodes and content" if task.hash else "names and inodes"
         return answer("Verified", f"{task.stamp}: {point.entries} entries, {read} as recorded")

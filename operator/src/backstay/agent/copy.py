@@ -8,6 +8,7 @@ either nothing that counts or a whole tree that the next command publishes.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from backstay.agent.listing import Totals
 from backstay.agent.manifest import Damaged, Manifest
 from backstay.agent.paths import DIRECTORY, open_allowed
 from backstay.agent.results import answer
+from backstay.agent.rot import add_tree, read_rot, rotten_in
 from backstay.agent.scan import Walk, scan
 from backstay.agent.store import Points, finish, is_whole, write_point
 from backstay.agent.tasks import CopyTask
@@ -115,7 +117,28 @@ class _Copy:
             manifest = Manifest.load(self.folder.manifest(newest.tree))
         except Damaged:
             return None
-        return Base(newest.tree, manifest, self._is_strange(newest))
+        rotten = self._rotten_in(newest.tree, manifest)
+        if rotten is None:
+            return None
+        return Base(newest.tree, manifest, self._is_strange(newest), rotten)
+
+    def _rotten_in(self, tree: str, manifest: Manifest) -> dict[bytes, frozenset[bytes]] | None:
+        """By directory, what is known not to be what was copied; None: so much that nothing of this
+        tree is to be linked on.
+        """
+        known = read_rot(self.folder)
+        if tree in known.more:
+            return None
+        if not known.trees:
+            return {}
+        found: dict[bytes, frozenset[bytes]] = {}
+        keys = set()
+        for path, name, key in rotten_in(self.folder, tree, manifest.listings(), known.trees):
+            found[path] = found.get(path, frozenset()) | {name}
+            keys.add(key)
+        # A copy that was under way when it was found has linked it on.
+        add_tree(self.task.where, self.folder, tree, keys)
+        return found
 
     def _is_strange(self, point: RollingPoint) -> bool:
         """Whether a point is known to be of another source than there is now."""
@@ -131,7 +154,7 @@ class _Copy:
         there = os.fstat(destination)
         walk = Walk(
             source=source,
-            known=base.manifest.digests if base and not base.strange else {},
+            known=_known(base),
             excluded=compile_excludes(self.task.exclude),
             forbidden=(there.st_dev, there.st_ino),
         )
@@ -182,3 +205,12 @@ class _Copy:
         tiers = tiers_for_new(known, point_of(point), self.task.rules, made.moment)
         good = {**point.labels, **tiers, labels.RESULT: labels.Result.GOOD.value}
         return replace(point, labels={key: str(value) for key, value in good.items()})
+
+
+def _known(base: Base | None) -> Mapping[bytes, bytes]:
+    """Digests of the directories that may be taken for unchanged."""
+    if base is None or base.strange:
+        return {}
+    if not base.rotten:
+        return base.manifest.digests
+    return {path: one for path, one in base.manifest.digests.items() if path not in base.rotten}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from backstay.agent.listing import Listing, Totals, totals_of
 from backstay.agent.manifest import Manifest
@@ -18,6 +19,8 @@ class Base:
     manifest: Manifest
     strange: bool = False
     """It is of another disk or directory, whose inode numbers and times prove nothing here."""
+    rotten: Mapping[bytes, frozenset[bytes]] = field(default_factory=dict)
+    """By directory: files of it that are known not to be what was copied."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,8 @@ def place(spot: Spot, name: bytes, one: Stat) -> Placed | None:
 
     Return what it is there, None if it has vanished.
     """
+    if name in spot.rotten:
+        discard(name, spot.new)  # a snapshot has it
     try:
         if not one.is_regular:
             return _place_special(spot, name, one)

@@ -15,6 +15,7 @@ from backstay.agent import tasks
 from backstay.agent.layout import Folder, check_destination, flush, folder_of, locked
 from backstay.agent.locks import is_read_only
 from backstay.agent.results import Tell, answer, point_json
+from backstay.agent.rot import read_rot
 from backstay.agent.store import (
     Points,
     decide_removal,
@@ -154,7 +155,7 @@ def list_points(where: Where, series: Series | None) -> Iterator[dict[str, Any]]
     count = 0
     damaged: list[str] = []
     for folder in _folders(where, series):
-        points = read_points(folder)
+        points, rot = read_points(folder), read_rot(folder)
         damaged += [f"{folder.path.relative_to(where.path)}/{why}" for why in points.damaged]
         for point in points.found:
             if folder.path != folder_of(where.path, point.series).path:
@@ -165,7 +166,9 @@ def list_points(where: Where, series: Series | None) -> Iterator[dict[str, Any]]
                 continue  # pruned since its file was read
             count += 1
             # Without its tree it is no backup, but a person must hear of it.
-            yield {**point_json(point, record=True), **({"lost": True} if lost else {})}
+            seen = {"lost": lost, "rotten": rot.count(point.tree)}
+            told = {key: value for key, value in seen.items() if value}
+            yield {**point_json(point, record=True), **told}
     if damaged:
         shown = "; ".join(damaged[:5])
         raise DataError(f"{len(damaged)} points cannot be read, {count} can: {shown}")

@@ -25,6 +25,7 @@ from backstay.agent.listing import Known, Listing
 from backstay.agent.manifest import Manifest
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent, open_allowed, parts_of, printable
 from backstay.agent.results import answer, examples
+from backstay.agent.rot import insist_on_no_rot
 from backstay.agent.rsync import push
 from backstay.agent.tasks import CopyTask, Fields, Limits, Where
 from backstay.domain.errors import DataError, UserError
@@ -108,6 +109,7 @@ def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:
         point = find_point(task.where, task.series, task.stamp)
         listings = Manifest.load(folder.manifest(point.tree)).listings()
         chosen = _chosen(listings, task.paths)
+        insist_on_no_rot(folder, point, listings, task.paths)
         if task.safety is not None:
             target = open_allowed(task.root, task.path, "spec.directory")
             try:

@@ -136,6 +136,7 @@ def _need(plan: Plan) -> Room:
         for name, one in zip(listing.names, listing.stats, strict=True):
             at = before.find(name) if before is not None else None
             kept = before is not None and at is not None and before.stats[at] == one
+            kept = kept and name not in plan.rotten.get(path, ())
             if kept or one.is_directory or (one.links > 1 and one.inode in seen):
                 continue
             seen.add(one.inode)

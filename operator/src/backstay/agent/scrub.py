@@ -2,8 +2,8 @@
 
 Thirty copies of an unchanged file are one inode, so reading one name of it checks all. Content that
 differs from the manifest while the time does not is rot; if the time differs as well, somebody
-wrote into the copy. Where it goes on is in scrub.json: a slice is the inodes whose number
-has that remainder, so nothing else has to be remembered.
+wrote into the copy. Both are remembered (`rot`). Where it goes on is in scrub.json: a slice is the
+inodes whose number has that remainder, so nothing else has to be.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from backstay.agent.manifest import Manifest
 from backstay.agent.parallel import batches, spread
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent
 from backstay.agent.results import answer, examples
+from backstay.agent.rot import Key, remember
 from backstay.agent.store import read_points
 from backstay.agent.tasks import Fields, Limits, Where
 from backstay.domain.errors import DataError
@@ -58,6 +59,12 @@ class _File(NamedTuple):
     directory: bytes
     name: bytes
     known: Known
+    inode: int
+
+    @property
+    def key(self) -> Key:
+        """What it is remembered by if it is rotten."""
+        return Key(self.inode, self.known[1])
 
 
 Inode = tuple[int, int]
@@ -78,13 +85,15 @@ def scrub(task: ScrubTask) -> dict[str, Any]:
                 # It is rot as well, and no reason to leave the other trees unread.
                 found.rot += (os.fsencode(f"{tree}: {error}"),)
                 continue
-            for part in _in_slice(folder, tree, listings, done % task.days, task):
+            for part, broken in _in_slice(folder, tree, listings, done % task.days, task):
+                found.rot += broken
                 for inode, file in part:
                     files.setdefault(inode, file)
     # Without the lock: a copy must not wait for hours of reading.
     units = batches([(file, 1) for file in sorted(files.values())], _FILES)
     for one in spread(lambda unit: _check(folder, unit), units, task.limits.processes):
         found.add(one)
+    remember(task.where, folder, found.keys, {file.key for file in files.values()})
     told = _told(found, len(files), done, task.days)
     if is_read_only(task.where):
         # The next one reads the same part again: only a writable disk can say which is next.
@@ -98,9 +107,12 @@ class _Found:
     size: int = 0
     rot: tuple[bytes, ...] = ()
     changed: tuple[bytes, ...] = ()
+    keys: tuple[Key, ...] = ()
+    """Of both."""
 
     def add(self, other: _Found) -> None:
         self.size += other.size
+        self.keys += other.keys
         self.rot += other.rot
         self.changed += other.changed
 
@@ -132,27 +144,23 @@ def _done(folder: Folder) -> int:
 
 def _in_slice(
     folder: Folder, tree: str, listings: dict[bytes, Listing], part: int, task: ScrubTask
-) -> Iterator[list[tuple[Inode, _File]]]:
-    """Yield the files of a tree in a slice."""
+) -> Iterator[tuple[list[tuple[Inode, _File]], tuple[bytes, ...]]]:
+    """Yield the files of a tree in a slice, and directories that cannot be read."""
     root = os.open(folder.data(tree), DIRECTORY)
 
-    def look(unit: list[bytes]) -> list[tuple[Inode, _File]]:
+    def look(unit: list[bytes]) -> tuple[list[tuple[Inode, _File]], tuple[bytes, ...]]:
         descent = Descent(root)
-        found = []
+        found: list[tuple[Inode, _File]] = []
+        broken: list[bytes] = []
         for path in unit:
-            listing = listings[path]
-            for at, name in enumerate(listing.names):
-                if not listing.stats[at].is_regular or listing.known(at)[2].get("omitted"):
-                    continue
-                try:
-                    now = os.stat(name, dir_fd=descent(path), follow_symlinks=False)
-                except FileNotFoundError:
-                    continue  # verify-tree tells of what is missing
-                if now.st_ino % task.days == part:
-                    file = _File(tree, path, name, listing.known(at))
-                    found.append(((now.st_ino, now.st_ctime_ns), file))
+            try:
+                files = _files(descent, tree, path, listings[path])
+                found += [one for one in files if one[1].inode % task.days == part]
+            except OSError as error:
+                if error.errno not in VANISHED:  # verify-tree tells of what is missing
+                    broken.append(os.path.join(os.fsencode(tree), path))
         descent.close()
-        return found
+        return found, tuple(broken)
 
     units = batches([(path, len(one.names) + 4) for path, one in listings.items()], _BATCH)
     try:
@@ -161,28 +169,48 @@ def _in_slice(
         os.close(root)
 
 
+def _files(
+    descent: Descent, tree: str, path: bytes, listing: Listing
+) -> Iterator[tuple[Inode, _File]]:
+    for at, name in enumerate(listing.names):
+        if not listing.stats[at].is_regular or listing.known(at)[2].get("omitted"):
+            continue
+        try:
+            now = os.stat(name, dir_fd=descent(path), follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        file = _File(tree, path, name, listing.known(at), now.st_ino)
+        yield (now.st_ino, now.st_ctime_ns), file
+
+
 def _check(folder: Folder, unit: list[_File]) -> _Found:
     found = _Found()
     for file in unit:
-        path = os.path.join(os.fsencode(folder.data(file.tree)), file.directory)
         shown = os.path.join(os.fsencode(file.tree), file.directory, file.name)
         try:
-            directory = os.open(path, DIRECTORY)
+            why = _read(folder, file)
         except OSError as error:
             if error.errno in VANISHED:
                 continue  # pruned meanwhile
-            raise
-        try:
-            why = difference(directory, file.name, file.known, hashes=False)
-            if hash_from_disk(file.name, directory) != file.known[1]:
-                if why == "another time":
-                    found.changed += (shown,)
-                else:
-                    found.rot += (shown,)
-            found.size += file.known[2].get("size", file.known[0].size)
-        except OSError as error:
-            if error.errno not in VANISHED:
-                found.rot += (shown,)  # the disk cannot read it
-        finally:
-            os.close(directory)
+            why = "rot"  # the disk cannot read it
+        found.size += file.known[2].get("size", file.known[0].size)
+        if why is not None:
+            found.keys += (file.key,)
+        if why == "changed":
+            found.changed += (shown,)
+        elif why == "rot":
+            found.rot += (shown,)
     return found
+
+
+def _read(folder: Folder, file: _File) -> str | None:
+    """How a file is not as recorded, None if it is."""
+    path = os.path.join(os.fsencode(folder.data(file.tree)), file.directory)
+    directory = os.open(path, DIRECTORY)
+    try:
+        why = difference(directory, file.name, file.known, hashes=False)
+        if hash_from_disk(file.name, directory) == file.known[1]:
+            return None
+        return "changed" if why == "another time" else "rot"
+    finally:
+        os.close(directory)

@@ -33,6 +33,8 @@ class Plan:
     """Directories that `new` has from a pruned tree; none where it is made anew, or `onto`."""
     strange: bool = False
     """`old` is of another source: what is linked from it has been compared."""
+    rotten: Mapping[bytes, frozenset[bytes]] = field(default_factory=dict)
+    """By directory: what `old` has otherwise than it was copied. None of it is taken over."""
     processes: int = 2
     progress: Callable[[int, int], None] | None = None
     """To be called now and then with the bytes and entries that were copied so far."""
@@ -58,6 +60,7 @@ class Spot:
     """`new` may have entries of a pruned tree, and what it hands down to new ones."""
     pace: Pace
     strange: bool = False
+    rotten: frozenset[bytes] = frozenset()
 
     @property
     def source(self) -> int:
@@ -68,7 +71,7 @@ class Spot:
 
     def old_entry(self, name: bytes) -> Known | None:
         """Given a name, return what the last manifest says of it."""
-        if self.before is None or self.old is None:
+        if self.before is None or self.old is None or name in self.rotten:
             return None
         at = self.before.find(name)
         if at is None:
@@ -98,6 +101,7 @@ def at_work(plan: Plan, path: bytes, source: Descent) -> Iterator[Spot]:
             reused=bool(plan.spare),
             pace=plan.pace,
             strange=plan.strange,
+            rotten=plan.rotten.get(path, frozenset()),
         )
     finally:
         os.close(new)

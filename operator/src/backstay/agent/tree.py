@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from backstay.agent.build import Built, build
-from backstay.agent.difference import Difference
+from backstay.agent.difference import Base, Difference
 from backstay.agent.dressing import Dressed, dress_directories
 from backstay.agent.files import inherit_nothing
 from backstay.agent.layout import PARTIAL, Folder, flush
@@ -72,7 +72,7 @@ def make_tree(
                 os.close(fd)
     partial.rename(folder.trees / task.run)
     flush(folder.trees)
-    return point, _told(point, totals, built)
+    return point, _told(point, totals, built, _renewed(base, built))
 
 
 def _begin_data(top: int, old: int | None, *, there: bool) -> tuple[int, bool]:
@@ -121,6 +121,7 @@ def _plan(
         unchanged=unchanged,
         spare=spare,
         strange=base is not None and base.strange,
+        rotten=base.rotten if base is not None else {},
         pace=Pace(task.limits.bandwidth),
         processes=_processes(task, new),
     )
@@ -161,7 +162,20 @@ def _changes(
     )
 
 
-def _told(point: RollingPoint, totals: Totals, built: Built) -> dict[str, Any]:
+def _renewed(base: Base | None, built: Built) -> list[bytes]:
+    """What was made anew, because the older tree is known to have it otherwise than it was."""
+    rotten = base.rotten if base is not None else {}
+    return [
+        os.path.join(path, name)
+        for path, names in rotten.items()
+        for name in names
+        if path in built.listings and built.listings[path].find(name) is not None
+    ]
+
+
+def _told(
+    point: RollingPoint, totals: Totals, built: Built, renewed: Sequence[bytes]
+) -> dict[str, Any]:
     stats = {
         "entries": totals.entries,
         "files": totals.files,
@@ -177,6 +191,7 @@ def _told(point: RollingPoint, totals: Totals, built: Built) -> dict[str, Any]:
         "vanished": built.vanished,
         "changedWhileRead": built.moved,
         "databases": built.databases,
+        "renewed": renewed,
     }
     message = (
         f"{point.stamp}: {totals.files} files, {built.how.linked} entries linked,"

@@ -106,6 +106,8 @@ class RollingPoint:
     """What was wrong with the node's clock, "" if nothing was known to be."""
     lost: bool = False
     """A list found that its tree or its manifest is gone. Not in its file."""
+    rotten: int = 0
+    """Files of it that are known not to be what was copied, when it was listed. Not in its file."""
 
     @property
     def moment(self) -> datetime:
@@ -168,6 +170,7 @@ class RollingPoint:
             source=_source(raw),
             clock=_text(raw, "clock", "point")[:_CLOCK_MAX] if "clock" in raw else "",
             lost=raw.get("lost") is True,
+            rotten=_number(raw, "rotten") if "rotten" in raw else 0,
         )
 
     def to_json(self) -> dict[str, Any]:
