@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from backstay.agent.files import inherit_nothing
 from backstay.agent.paths import VANISHED, Descent
-from backstay.agent.place import UNLINKABLE, How, Placed, discard, link, place
+from backstay.agent.place import UNLINKABLE, How, Placed, discard, is_live, link, place
 from backstay.agent.scan import Linked
 from backstay.agent.spot import Plan, Spot, at_work
 
@@ -40,7 +40,9 @@ def _place_group(
             continue
         try:
             with at_work(plan, member.directory, source) as spot:
-                placed = _follow(plan, spot, member, leader) if leader else None
+                # What a name's own log holds, no other name of the database shows.
+                follows = leader is not None and not is_live(spot, member.name)
+                placed = _follow(plan, spot, member, leader) if leader and follows else None
                 if placed is None:
                     if spot.reused:
                         inherit_nothing(spot.new)

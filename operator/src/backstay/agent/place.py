@@ -21,6 +21,7 @@ from backstay.agent.database import (
     copy_database,
     has_log,
     is_database,
+    is_log,
 )
 from backstay.agent.files import copy_file, copy_xattrs, hash_file, open_file, xattrs
 from backstay.agent.linux import clean_pages
@@ -111,21 +112,24 @@ def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
 
 def _family_of(spot: Spot, name: bytes) -> bytes | None:
     """The live database that a file belongs to: its own name, or that of which it is the log."""
-    if _is_live(spot, name):
+    if is_live(spot, name):
         return name
     for suffix in SIBLINGS:
         base = name.removesuffix(suffix)
-        if base != name and spot.now.find(base) is not None and _is_live(spot, base):
-            return base
+        if base != name and spot.now.find(base) is not None and is_live(spot, base):
+            return base if is_log(name, spot.source) else None
     return None
 
 
-def _is_live(spot: Spot, name: bytes) -> bool:
-    """Whether a file is a database with something in its log or journal."""
+def is_live(spot: Spot, name: bytes) -> bool:
+    """Given an entry of a directory at work, return whether it is a database with something in its
+    log or journal.
+    """
     for suffix in LOGS:
         at = spot.now.find(name + suffix)
-        if at is not None and spot.now.stats[at].size > 0:
-            return is_database(name, spot.source)
+        if at is None or spot.now.stats[at].size == 0 or not is_log(name + suffix, spot.source):
+            continue
+        return is_database(name, spot.source)
     return False
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -22,6 +22,7 @@ from backstay.domain.errors import DataError, UserError
 
 _ENCODING: Final = sys.getfilesystemencoding()
 _ERRORS: Final = sys.getfilesystemencodeerrors()
+_LOGS: Final = (b"-wal", b"-journal")
 _UNITS = 256  # subtrees to hand out: enough that the last ones to end are small
 
 
@@ -134,7 +135,8 @@ def _directory(walk: Walk, fd: int, path: bytes, found: Scan) -> list[bytes]:
 
     An unchanged source costs what this costs for each entry, so it calls little.
     """
-    rows = []
+    rows: list[bytes] = []
+    logs: dict[bytes, bytes] = {}
     below = []
     prefix = path + b"/" if path else b""
     excluded, forbidden, pack = walk.excluded, walk.forbidden, STAT.pack
@@ -152,6 +154,10 @@ def _directory(walk: Walk, fd: int, path: bytes, found: Scan) -> list[bytes]:
                 mode, inode, device, links, uid, gid, size = one[:7]
                 directory = mode & 0o170000 == 0o040000
                 if excluded is not None and excluded(prefix + name, directory):
+                    if size and name.endswith(_LOGS) and mode & 0o170000 == 0o100000:
+                        mtime, ctime = one.st_mtime_ns, one.st_ctime_ns
+                        row = pack(mode, uid, gid, links, size, mtime, ctime, inode)
+                        logs[name] = name + b"\0" + row
                     continue
                 if directory:
                     below.append(name)
@@ -166,6 +172,8 @@ def _directory(walk: Walk, fd: int, path: bytes, found: Scan) -> list[bytes]:
                 mtime, ctime = one.st_mtime_ns, one.st_ctime_ns
                 # row_of(), without a call and a tuple for each entry.
                 rows.append(name + b"\0" + pack(mode, uid, gid, links, size, mtime, ctime, inode))
+        if logs:
+            rows += _of_databases(fd, logs, {row.partition(b"\0")[0] for row in rows})
     except OSError as error:
         raise DataError(f"{printable(path) or '.'} cannot be read: {error.strerror}") from error
     rows.sort()
@@ -173,3 +181,18 @@ def _directory(walk: Walk, fd: int, path: bytes, found: Scan) -> list[bytes]:
     if walk.known.get(path) != digest_of(rows):
         found.changed[path] = Listing.of_rows(rows)
     return below
+
+
+def _of_databases(fd: int, logs: Mapping[bytes, bytes], names: Set[bytes]) -> list[bytes]:
+    """Given the rows of excluded files that are named like a database's log, and the names that are
+    not excluded, return the rows of those whose database is among these: a log is a part of its
+    database, and the newest commits are in it.
+    """
+    from backstay.agent.database import is_database, is_log  # noqa: PLC0415 - seldom needed
+
+    found = []
+    for name, row in logs.items():
+        base = next(name.removesuffix(one) for one in _LOGS if name.endswith(one))
+        if base in names and is_database(base, fd) and is_log(name, fd):
+            found.append(row)
+    return found

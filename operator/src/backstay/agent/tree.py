@@ -13,6 +13,7 @@ from typing import Any
 from backstay.agent.build import Built, build
 from backstay.agent.difference import Base, Difference
 from backstay.agent.dressing import Dressed, dress_directories
+from backstay.agent.engines import engines_in
 from backstay.agent.files import inherit_nothing
 from backstay.agent.layout import PARTIAL, Folder, flush
 from backstay.agent.linux import SUBVOLUME_INODE, make_snapshot, make_subvolume, syncfs
@@ -72,7 +73,8 @@ def make_tree(
                 os.close(fd)
     partial.rename(folder.trees / task.run)
     flush(folder.trees)
-    return point, _told(point, totals, built, _renewed(base, built))
+    engines = engines_in(difference.scan.changed)
+    return point, _told(point, totals, built, _renewed(base, built), engines)
 
 
 def _begin_data(top: int, old: int | None, *, there: bool) -> tuple[int, bool]:
@@ -174,7 +176,11 @@ def _renewed(base: Base | None, built: Built) -> list[bytes]:
 
 
 def _told(
-    point: RollingPoint, totals: Totals, built: Built, renewed: Sequence[bytes]
+    point: RollingPoint,
+    totals: Totals,
+    built: Built,
+    renewed: Sequence[bytes],
+    engines: Sequence[bytes],
 ) -> dict[str, Any]:
     stats = {
         "entries": totals.entries,
@@ -192,6 +198,7 @@ def _told(
         "changedWhileRead": built.moved,
         "databases": built.databases,
         "renewed": renewed,
+        "engines": engines,
     }
     message = (
         f"{point.stamp}: {totals.files} files, {built.how.linked} entries linked,"
