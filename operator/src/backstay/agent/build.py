@@ -13,15 +13,16 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from backstay.agent.failing import at as at_entry
+from backstay.agent.failing import worded
 from backstay.agent.files import BIG, inherit_nothing
 from backstay.agent.linked import place_linked
 from backstay.agent.listing import Listing, Stat
 from backstay.agent.parallel import batches, spread
-from backstay.agent.paths import DIRECTORY, VANISHED, Descent, printable
+from backstay.agent.paths import DIRECTORY, VANISHED, Descent
 from backstay.agent.place import NOTHING, UNLINKABLE, How, Placed, link, place
 from backstay.agent.spare import Intact, clear_changed, intact, reuse
 from backstay.agent.spot import Plan, Spot, at_work
-from backstay.domain.errors import DataError
 
 _BATCH = 256  # entries that a process takes at a time
 
@@ -36,6 +37,7 @@ class Built:
     vanished: list[bytes] = field(default_factory=list)
     moved: list[bytes] = field(default_factory=list)
     databases: list[bytes] = field(default_factory=list)
+    unreadable: list[bytes] = field(default_factory=list)
     intact: dict[bytes, Intact] = field(default_factory=dict)
     """What a pruned tree had as it must be."""
 
@@ -119,6 +121,7 @@ def _remove_what_went(plan: Plan) -> None:
             for name in before.stored():
                 was, at = before.stats[before.index(name)], now.find(name)
                 kept = at is not None and now.stats[at].is_directory == was.is_directory
+                kept = kept and not now.is_omitted(name)
                 if not kept and was.is_directory:
                     shutil.rmtree(name, dir_fd=new)
                 elif not kept:
@@ -172,13 +175,14 @@ def _do(plan: Plan, linked: Set[bytes], unit: list[Item]) -> _Done:
         if path in finished:
             continue
         part = Part(path, start, [], {})
+        at_entry(path)
         work = _place_range if path in plan.scan.changed else _link_range
         try:
             with at_work(plan, path, source) as spot:
                 done += work(spot, range(start, stop), part)
         except OSError as error:
             if error.errno not in VANISHED:
-                raise DataError(f"{printable(path) or '.'}: {error}") from error
+                raise worded(error) from error
             stats = plan.now(path).stats
             gone = [at for at in range(start, stop) if not stats[at].is_directory]
             part = Part(path, start, [], dict.fromkeys(gone))
@@ -251,6 +255,7 @@ def _linked_at_once(spot: Spot, at: int) -> bool:
     except OSError as error:
         if error.errno in UNLINKABLE or error.errno in VANISHED:
             return False
+        at_entry(spot.path, name)
         raise
     return True
 
@@ -283,5 +288,7 @@ def _assembled(path: bytes, now: Listing, found: _Entries, built: Built) -> List
 def _note(path: bytes, placed: Placed, built: Built) -> None:
     if placed.moved:
         built.moved.append(path)
+    if placed.note.get("unreadable"):
+        built.unreadable.append(path)
     if placed.note.get("database"):
         built.databases.append(path)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backstay.agent import tasks
+from backstay.agent.failing import reason_of
 from backstay.agent.files import hash_file, open_file
 from backstay.agent.layout import folder_of, locked
 from backstay.agent.listing import ROOT, Known, Listing
@@ -101,7 +102,7 @@ def differences(
             try:
                 found += _compare(descent(path), path, listings[path], hashes=hashes)
             except OSError as error:
-                found.append(path + b": " + os.fsencode(str(error.strerror)))
+                found.append((path or b".") + b": " + os.fsencode(reason_of(error)))
         descent.close()
         return found
 

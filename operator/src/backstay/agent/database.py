@@ -109,9 +109,10 @@ def copy_database(name: bytes, source: int, target: int) -> None:
                 old.backup(new, pages=-1)
                 _insist_on(name, source, _open_files() - ours)
     except (sqlite3.Error, OSError) as error:
+        why = (error.strerror or error) if isinstance(error, OSError) else error
         raise DatabaseBusy(
             f"the SQLite database {printable(name)} is in use and cannot be copied as of one"
-            f" moment ({error}); stop its writer, exclude it, or back up a dump or a snapshot",
+            f" moment ({why}); stop its writer, exclude it, or back up a dump or a snapshot",
         ) from error
 
 

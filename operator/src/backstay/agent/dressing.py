@@ -11,6 +11,7 @@ import os
 import stat
 
 from backstay.agent.build import Built
+from backstay.agent.failing import at as at_entry
 from backstay.agent.files import dress, xattrs
 from backstay.agent.listing import ROOT, Listing, Stat, stat_of
 from backstay.agent.manifest import Damaged
@@ -46,6 +47,7 @@ def _dress(plan: Plan, built: Built, unit: list[bytes]) -> list[Dressed]:
     source = Descent(plan.source)
     answers: list[Dressed] = []
     for path in unit:
+        at_entry(path)
         listing = built.listings.get(path)
         new = os.open(path or b".", DIRECTORY, dir_fd=plan.new)
         try:
@@ -67,9 +69,10 @@ def _dress_in(
     """Dress the directories in one; `fresh`: its listing is yet to say which have attributes."""
     before = plan.before.get(path) if plan.onto else None
     for at, (name, one) in enumerate(zip(listing.names, listing.stats, strict=True)):
-        if not one.is_directory:
+        if not one.is_directory or listing.is_omitted(name):
             continue
         full = path + b"/" + name if path and name != ROOT else name
+        at_entry(path, name)
         flag = _kept(before, name, one, new)
         if flag is None:
             known = listing.extras[at] == b"\0" and not fresh

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from backstay.agent.failing import as_source_error, from_source, reading_source
 from backstay.agent.linux import clean_pages, reflink, write_small_extents
 from backstay.agent.listing import Stat, stat_of
 from backstay.agent.pace import Pace
@@ -95,7 +96,8 @@ def copy_file(
     predecessor (None: there is none), copy it at that pace. `onto`: the target has a private copy
     of the predecessor (a snapshot) under this name already, to be turned into the new one.
     """
-    read, before = _opened(name, source)
+    with reading_source():
+        read, before = _opened(name, source)
     try:
         write, delta = _open_target(name, target, base, before, onto=onto)
         try:
@@ -145,9 +147,9 @@ def _copy_still(
     """Copy until the source stood still from the first byte to the last."""
     for last in range(1, _TRIES + 1):
         # So that whatever is stored from here on moves a time, now or for the next run.
-        clean_pages(read)
+        from_source(clean_pages, read)
         digest, copied, head = _copy(read, write, before, pace, delta=delta)
-        after = os.fstat(read)
+        after = from_source(os.fstat, read)
         seen = stat_of(before)
         if seen[4:7] == (after.st_size, after.st_mtime_ns, after.st_ctime_ns):
             return Copied(seen, digest, delta=delta, copied=copied, head=head)
@@ -169,7 +171,7 @@ def _copy(
     """Copy the content once; return its hash, how much was written, and its first bytes."""
     size = before.st_size
     if not delta and size <= BLOCK and before.st_blocks * 512 >= size:
-        data = os.read(read, size + 1)
+        data = from_source(os.read, read, size + 1)
         if len(data) == size:
             _write_all(write, data, 0)
             pace(size)
@@ -213,7 +215,7 @@ def _pieces(read: int, before: os.stat_result) -> Iterator[tuple[bytes, bool]]:
             at += size
         data_end = _seek(read, at, os.SEEK_HOLE, end) if sparse and at < end else end
         while at < data_end:
-            data = os.pread(read, min(BLOCK, data_end - at), at)
+            data = from_source(os.pread, read, min(BLOCK, data_end - at), at)
             if not data:
                 return  # it was cut meanwhile
             yield data, False
@@ -226,7 +228,7 @@ def _seek(fd: int, at: int, whence: int, end: int) -> int:
     except OSError as error:
         if error.errno == errno.ENXIO:
             return end  # only a hole is left
-        raise
+        raise as_source_error(error) from error
 
 
 def _write_difference(write: int, data: bytes, at: int) -> int:

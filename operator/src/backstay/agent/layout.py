@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from backstay.agent.failing import named, reason_of
 from backstay.agent.locks import SERIES_LOCK, holding, is_read_only, moment, read_only
 from backstay.agent.paths import DIRECTORY
 from backstay.agent.tasks import Where
@@ -125,7 +126,11 @@ def _identity(marker: Path) -> str:
         raw = json.loads(marker.read_text(encoding="utf-8"))
         if raw["format"] != FORMAT or not isinstance(raw["id"], str):
             raise ValueError("another format")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise UserError(
+            "DestinationMismatch", f"{reason_of(error)}: {marker} cannot be read"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError("DestinationMismatch", f"{marker} cannot be read: {error}") from error
     return str(raw["id"])
 
@@ -158,18 +163,20 @@ def locked(where: Where, series: Series, *, exclusive: bool, make: bool = False)
 def write_durably(path: Path, text: str) -> None:
     """Given a file and its text, have it there whole or not at all, also after a power cut."""
     fresh = path.with_name(f".{path.name.removeprefix('.')}.new")
-    with fresh.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.rename(path)
-    flush(path.parent)
+    with named(path):
+        with fresh.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.rename(path)
+        flush(path.parent)
 
 
 def flush(folder: Path) -> None:
     """Given a directory, make its names durable."""
-    fd = os.open(folder, DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    with named(folder):
+        fd = os.open(folder, DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

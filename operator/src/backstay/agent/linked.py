@@ -6,6 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 
+from backstay.agent.failing import at as at_entry
 from backstay.agent.files import inherit_nothing
 from backstay.agent.paths import VANISHED, Descent
 from backstay.agent.place import UNLINKABLE, How, Placed, discard, is_live, link, place
@@ -38,6 +39,7 @@ def _place_group(
         at = plan.now(member.directory).find(member.name)
         if at is None:
             continue
+        at_entry(member.directory, member.name)
         try:
             with at_work(plan, member.directory, source) as spot:
                 # What a name's own log holds, no other name of the database shows.

@@ -18,14 +18,16 @@ from backstay.agent.database import (
     HEADER,
     LOGS,
     SIBLINGS,
+    DatabaseBusy,
     copy_database,
     has_log,
     is_database,
     is_log,
 )
+from backstay.agent.failing import SourceError, at, from_source, reading_source, reason_of
 from backstay.agent.files import copy_file, copy_xattrs, hash_file, open_file, xattrs
 from backstay.agent.linux import clean_pages
-from backstay.agent.listing import NO_HASH, Known, Stat, stat_of
+from backstay.agent.listing import NO_HASH, Known, Stat, extra_size, stat_of
 from backstay.agent.paths import VANISHED
 from backstay.agent.spot import Spot
 
@@ -48,6 +50,7 @@ class How(NamedTuple):
 
 
 NOTHING: Final = How()
+_WHY: Final = 200  # characters
 _NO_NOTE: Final[dict[str, Any]] = {}
 
 
@@ -66,6 +69,7 @@ def place(spot: Spot, name: bytes, one: Stat) -> Placed | None:
 
     Return what it is there, None if it has vanished.
     """
+    at(spot.path, name)
     if name in spot.rotten:
         discard(name, spot.new)  # a snapshot has it
     try:
@@ -76,7 +80,22 @@ def place(spot: Spot, name: bytes, one: Stat) -> Placed | None:
         if error.errno in VANISHED:
             discard(name, spot.new)
             return None
+        if spot.lenient and isinstance(error, SourceError):
+            return _left_out(spot, name, one, reason_of(error))
         raise
+    except DatabaseBusy as error:
+        if spot.lenient:
+            return _left_out(spot, name, one, error.message)
+        raise
+
+
+def _left_out(spot: Spot, name: bytes, one: Stat, why: str) -> Placed:
+    """What an entry becomes that cannot be read: it is in the manifest alone, and so that the next
+    run tries it again, for no inode has this ctime.
+    """
+    discard(name, spot.new)
+    note = {"omitted": True, "unreadable": why[:_WHY]}
+    return Placed(bytes(extra_size(one)), one._replace(ctime=0), note)
 
 
 def discard(name: bytes, directory: int) -> None:
@@ -86,7 +105,8 @@ def discard(name: bytes, directory: int) -> None:
 
 
 def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
-    family = _family_of(spot, name)
+    with reading_source():
+        family = _family_of(spot, name)
     if family is not None and family != name:
         discard(name, spot.new)
         return Placed(NO_HASH, one, {"omitted": True})
@@ -158,11 +178,12 @@ def _is_the_same(spot: Spot, name: bytes, one: Stat, known: Known) -> bool:
     claimed_by_one = before.links == 1 or before.inode == one.inode
     if notes or not claimed_by_one or not before.same_but_moved(one) or spot.old is None:
         return False
-    fd = open_file(name, spot.source)
+    fd = from_source(open_file, name, spot.source)
     try:
-        clean_pages(fd)  # so that whatever is stored after it was read moves a time
-        if hash_file(fd)[0] != digest or stat_of(os.fstat(fd)) != one:
-            return False
+        with reading_source():
+            clean_pages(fd)  # so that whatever is stored after it was read moves a time
+            if hash_file(fd)[0] != digest or stat_of(os.fstat(fd)) != one:
+                return False
         try:
             old = open_file(name, spot.old)
         except OSError as error:
@@ -238,7 +259,7 @@ def _make_special(spot: Spot, name: bytes, one: Stat) -> bytes:
     extra = b""
     if stat.S_ISLNK(one.mode):
         try:
-            extra = os.fsencode(os.readlink(name, dir_fd=source))
+            extra = os.fsencode(from_source(os.readlink, name, dir_fd=source))
         except OSError as error:
             if error.errno == errno.EINVAL:
                 raise _something_else(name) from error

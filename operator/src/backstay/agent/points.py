@@ -28,7 +28,14 @@ from backstay.agent.store import (
 )
 from backstay.agent.tasks import Fields, Where
 from backstay.domain.errors import DataError
-from backstay.domain.rolling import STAMP, RollingPoint, Series, newest_good, why_kept
+from backstay.domain.rolling import (
+    STAMP,
+    RollingPoint,
+    Series,
+    newest_good,
+    newest_whole,
+    why_kept,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +86,9 @@ def prune(task: PointsTask, tell: Tell) -> None:
     with locked(task.where, task.series, exclusive=True):
         points = finish(task.folder)
         before = list(points.found)
-        newest = newest_good([p for p in points.found if is_whole(task.folder, p)])
-        outcomes = [_prune_one(task.folder, points, newest, change) for change in task.changes]
+        there = [p for p in points.found if is_whole(task.folder, p)]
+        last = newest_good(there), newest_whole(there)
+        outcomes = [_prune_one(task.folder, points, last, change) for change in task.changes]
         if any(outcome["outcome"] == "done" for outcome in outcomes):
             flush(task.folder.points)
         tell(_answer(outcomes))
@@ -109,12 +117,12 @@ def _relabel_one(folder: Folder, change: Change) -> dict[str, str]:
 
 
 def _prune_one(
-    folder: Folder, points: Points, newest: str | None, change: Change
+    folder: Folder, points: Points, last: tuple[str | None, str | None], change: Change
 ) -> dict[str, str]:
     point = points.by_stamp(change.stamp)
     if point is None or point.version != change.version:
         return _outcome(change.stamp, point, "gone" if point is None else "conflict")
-    why = why_kept(point, newest)
+    why = why_kept(point, *last)
     if why is not None:
         return {**_outcome(change.stamp, point, "kept"), "why": why}
     decide_removal(folder, point)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from backstay.agent import tasks
 from backstay.agent.check import difference, hash_from_disk
+from backstay.agent.failing import worded
 from backstay.agent.layout import Folder, folder_of, locked, write_durably
 from backstay.agent.listing import Known, Listing
 from backstay.agent.locks import is_read_only
@@ -83,7 +84,7 @@ def scrub(task: ScrubTask) -> dict[str, Any]:
                 listings = Manifest.load(folder.manifest(tree)).listings()
             except (DataError, OSError) as error:
                 # It is rot as well, and no reason to leave the other trees unread.
-                found.rot += (os.fsencode(f"{tree}: {error}"),)
+                found.rot += (os.fsencode(f"{tree}: {worded(error).message}"),)
                 continue
             for part, broken in _in_slice(folder, tree, listings, done % task.days, task):
                 found.rot += broken

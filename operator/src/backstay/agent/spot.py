@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from backstay.agent.failing import reason_of, shown
 from backstay.agent.listing import Encoded, Known, Listing
 from backstay.agent.manifest import Damaged
 from backstay.agent.pace import Pace
-from backstay.agent.paths import DIRECTORY, VANISHED, Descent, parts_of, printable
+from backstay.agent.paths import DIRECTORY, VANISHED, Descent, parts_of
 from backstay.agent.scan import Scan
 
 
@@ -35,6 +36,8 @@ class Plan:
     """`old` is of another source: what is linked from it has been compared."""
     rotten: Mapping[bytes, frozenset[bytes]] = field(default_factory=dict)
     """By directory: what `old` has otherwise than it was copied. None of it is taken over."""
+    lenient: bool = False
+    """What cannot be read is left out, and listed."""
     processes: int = 2
     progress: Callable[[int, int], None] | None = None
     """To be called now and then with the bytes and entries that were copied so far."""
@@ -61,6 +64,7 @@ class Spot:
     pace: Pace
     strange: bool = False
     rotten: frozenset[bytes] = frozenset()
+    lenient: bool = False
 
     @property
     def source(self) -> int:
@@ -102,6 +106,7 @@ def at_work(plan: Plan, path: bytes, source: Descent) -> Iterator[Spot]:
             pace=plan.pace,
             strange=plan.strange,
             rotten=plan.rotten.get(path, frozenset()),
+            lenient=plan.lenient,
         )
     finally:
         os.close(new)
@@ -131,7 +136,8 @@ def made_beneath(root: int, path: bytes) -> int:
                 os.mkdir(part, 0o700, dir_fd=fd)
             below = os.open(part, DIRECTORY, dir_fd=fd)
         except OSError as error:
-            raise Damaged(f"{printable(path)}: a pruned tree cannot be used: {error}") from error
+            why = f"{reason_of(error)} at {shown(path)}"
+            raise Damaged(f"{why}: a pruned tree cannot be used") from error
         finally:
             os.close(fd)
         fd = below

@@ -14,6 +14,7 @@ from backstay.agent.build import Built, build
 from backstay.agent.difference import Base, Difference
 from backstay.agent.dressing import Dressed, dress_directories
 from backstay.agent.engines import engines_in
+from backstay.agent.failing import at
 from backstay.agent.files import inherit_nothing
 from backstay.agent.layout import PARTIAL, Folder, flush
 from backstay.agent.linux import SUBVOLUME_INODE, make_snapshot, make_subvolume, syncfs
@@ -36,10 +37,10 @@ def make_tree(
     folder: Folder,
     source: int,
     difference: Difference,
-    point_with: Callable[[Totals], RollingPoint],
+    point_with: Callable[[Totals, Sequence[bytes]], RollingPoint],
 ) -> tuple[RollingPoint, dict[str, Any]]:
-    """Given a task, its series' folder, the opened source, what differs, and what makes a
-    point of a tree's totals, make the tree; return the point and the result.
+    """Given a task, its series' folder, the opened source, what differs, and what makes a point of
+    a tree's totals and what it lacks, make the tree; return the point and the result.
 
     The point is staged in the tree and still to be written. Raise UserError if there is no room,
     DataError if the tree cannot be made.
@@ -61,16 +62,18 @@ def make_tree(
         with reserved(task, plan) as plan:
             built = build(plan)
         dressed = dress_directories(plan, built)
+        at(b"trees", os.fsencode(partial.name))
         totals = _totals_after(plan, difference, built)
         changes = _changes(task.run, difference, dressed, totals)
         save(partial / "manifest", base.manifest if base else None, changes)
-        point = point_with(totals)
+        point = point_with(totals, sorted({*difference.scan.unreadable, *built.unreadable}))
         stage_point(partial, point)
         syncfs(top)
     finally:
         for fd in (top, old, new):
             if fd is not None and fd >= 0:
                 os.close(fd)
+    at(b"trees", os.fsencode(task.run))
     partial.rename(folder.trees / task.run)
     flush(folder.trees)
     engines = engines_in(difference.scan.changed)
@@ -124,6 +127,7 @@ def _plan(
         spare=spare,
         strange=base is not None and base.strange,
         rotten=base.rotten if base is not None else {},
+        lenient=task.allow_unreadable,
         pace=Pace(task.limits.bandwidth),
         processes=_processes(task, new),
     )
@@ -204,5 +208,7 @@ def _told(
         f"{point.stamp}: {totals.files} files, {built.how.linked} entries linked,"
         f" {built.how.copied} copied ({built.how.copied_bytes} bytes)"
     )
+    if point.unread is not None:
+        message += f"; {point.unread.told}"
     found = {key: examples(names) for key, names in notes.items() if names}
     return answer("Copied", message, point=point, stats=stats, notes=found)

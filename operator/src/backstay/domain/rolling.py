@@ -19,6 +19,7 @@ from backstay.domain.errors import DataError
 from backstay.domain.naming import shorten
 from backstay.domain.points import Point
 from backstay.domain.rolling_clock import believed
+from backstay.domain.rolling_unread import Unread
 from backstay.domain.times import parse_time
 
 KINDS: Final = ("hostPath", "claim")
@@ -104,6 +105,8 @@ class RollingPoint:
     """What the source was: two points that share one of these are of the same. () where unknown."""
     clock: str = ""
     """What was wrong with the node's clock, "" if nothing was known to be."""
+    unread: Unread | None = None
+    """What it lacks of its source; None: nothing."""
     lost: bool = False
     """A list found that its tree or its manifest is gone. Not in its file."""
     rotten: int = 0
@@ -169,6 +172,7 @@ class RollingPoint:
             seq=_number(raw, "seq") if "seq" in raw else 0,
             source=_source(raw),
             clock=_text(raw, "clock", "point")[:_CLOCK_MAX] if "clock" in raw else "",
+            unread=Unread.from_json(raw.get("unreadable")),
             lost=raw.get("lost") is True,
             rotten=_number(raw, "rotten") if "rotten" in raw else 0,
         )
@@ -177,7 +181,12 @@ class RollingPoint:
         """Return the point as JSON has it, without its version. What came later is only there where
         it says something: the versions of older points stay as they were.
         """
-        newer = {"seq": self.seq, "source": list(self.source), "clock": self.clock}
+        newer = {
+            "seq": self.seq,
+            "source": list(self.source),
+            "clock": self.clock,
+            "unreadable": self.unread.to_json() if self.unread else None,
+        }
         return {
             **{key: value for key, value in newer.items() if value},
             "uid": self.uid,
@@ -264,16 +273,25 @@ def newest_good(series: Sequence[RollingPoint]) -> str | None:
     return max(real, key=lambda p: p.order).uid if real else None
 
 
-def why_kept(point: RollingPoint, newest: str | None) -> str | None:
-    """Given a point and the newest good one of its series, return why it must not be removed
-    whatever a caller decided; None where it may go.
+def newest_whole(series: Sequence[RollingPoint]) -> str | None:
+    """Given all points of a series, return the uid of the newest good one that lacks nothing of its
+    source, None without one.
+    """
+    return newest_good([p for p in series if p.unread is None])
+
+
+def why_kept(point: RollingPoint, newest: str | None, whole: str | None = None) -> str | None:
+    """Given a point, the newest good one of its series and the newest of those that lack nothing,
+    return why it must not be removed whatever a caller decided; None where it may go.
     """
     seen = point_of(point)
     if seen.is_held:
         return "held"
     if seen.in_use is not None:
         return "in use"
-    return "newest good" if seen.uid == newest else None
+    if seen.uid == newest:
+        return "newest good"
+    return "newest that lacks nothing" if seen.uid == whole else None
 
 
 def _text(raw: Mapping[str, Any], key: str, where: str) -> str:
