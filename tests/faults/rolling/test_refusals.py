@@ -196,15 +196,6 @@ def test_a_destination_that_fills_up_fails_the_run_and_the_next_one_heals(
         assert fingerprint(place.data("r1")) == before
 
 
-def test_a_second_job_waits_for_the_lock_and_says_so(place: Place) -> None:
-    with (place.destination / ".backstay.lock").open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        outcome = place.agent("copy", place.copy_task("r1", lockSeconds=0))
-        assert (outcome.code, outcome.reason) == (75, "Busy")
-        fcntl.flock(file, fcntl.LOCK_SH)
-        assert place.agent("list", place.task(lockSeconds=0)).code == 0
-
-
 def test_a_destination_is_not_marked_while_another_marks_it(memory: Path) -> None:
     place = Place(memory, memory)
     task = {"destination": {"path": str(memory)}, "lockSeconds": 0}

@@ -9,9 +9,11 @@ import gc
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
+from backstay.agent.failing import Defect, without_descriptors, worded
 from backstay.agent.results import LIMIT, answer, text_of
 from backstay.agent.tasks import Fields
 from backstay.agent.verbs import VERBS
@@ -56,29 +58,32 @@ def _rolling(verb: str, text: str) -> int:
         read, run = VERBS[verb]
         try:
             task = read(Fields.parse(text))
-        except (DataError, UserError) as error:
-            tell(answer("BadTask", error.message, ok=False))
+        except (DataError, UserError) as wrong:
+            tell(answer("BadTask", wrong.message, ok=False))
             return USAGE
         run(task, tell)
-    except (BackstayError, OSError) as error:
+    except Exception as raw:  # noqa: BLE001 - whatever it is, somebody waits for a result
+        error = worded(raw)
+        if isinstance(error, Defect):
+            traceback.print_exception(raw)
         if not codes:
-            tell(answer(_reason(error), str(error), ok=False))
+            message = without_descriptors(error.message)
+            tell(answer(_reason(error), message, ok=False))
             return _code(error)
         # The answer stands: what was done must not be done again because of what came after it.
-        sys.stderr.write(f"after the answer: {error}\n")
+        sys.stderr.write(f"after the answer: {error.message}\n")
     return max(codes)
 
 
-def _reason(error: BackstayError | OSError) -> str:
+def _reason(error: BackstayError) -> str:
     if isinstance(error, UserError):
         return error.reason
     if isinstance(error, Transient):
         return "Busy"
-    plain = type(error) is DataError or isinstance(error, OSError)
-    return "Failed" if plain else type(error).__name__
+    return "Failed" if type(error) is DataError else type(error).__name__
 
 
-def _code(error: BackstayError | OSError) -> int:
+def _code(error: BackstayError) -> int:
     if isinstance(error, UserError):
         return REFUSED
     return BUSY if isinstance(error, Transient) else FAILED

@@ -14,15 +14,16 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from backstay.agent.attributes import needs_copy
+from backstay.agent.failing import at as at_entry
+from backstay.agent.failing import worded
 from backstay.agent.files import BIG, inherit_nothing
 from backstay.agent.linked import place_linked
 from backstay.agent.listing import Listing, Stat
 from backstay.agent.parallel import batches, spread
-from backstay.agent.paths import DIRECTORY, VANISHED, Descent, printable
+from backstay.agent.paths import DIRECTORY, VANISHED, Descent
 from backstay.agent.place import NOTHING, UNFIT, UNLINKABLE, How, Placed, link, place, unfit
 from backstay.agent.spare import Intact, clear_changed, intact, reuse
 from backstay.agent.spot import Plan, Spot, at_work
-from backstay.domain.errors import DataError
 
 _BATCH = 256  # entries that a process takes at a time
 
@@ -37,6 +38,7 @@ class Built:
     vanished: list[bytes] = field(default_factory=list)
     moved: list[bytes] = field(default_factory=list)
     databases: list[bytes] = field(default_factory=list)
+    unreadable: list[bytes] = field(default_factory=list)
     intact: dict[bytes, Intact] = field(default_factory=dict)
     """What a pruned tree had as it must be."""
 
@@ -84,6 +86,8 @@ def build(plan: Plan) -> Built:
     linked = {entry.directory for entry in plan.scan.linked}
     for done in spread(lambda unit: _do(plan, linked, unit), _units(plan), plan.processes):
         built.how = built.how.plus(done.how)
+        if plan.progress is not None:
+            plan.progress(built.how.copied_bytes, built.how.copied)
         built.intact |= {one.path: one for one in done.intact}
         for path, start, extras, odd in done.parts:
             those = entries(path)
@@ -118,6 +122,7 @@ def _remove_what_went(plan: Plan) -> None:
             for name in before.stored():
                 was, at = before.stats[before.index(name)], now.find(name)
                 kept = at is not None and now.stats[at].is_directory == was.is_directory
+                kept = kept and not now.is_omitted(name)
                 if not kept and was.is_directory:
                     shutil.rmtree(name, dir_fd=new)
                 elif not kept:
@@ -171,6 +176,7 @@ def _do(plan: Plan, linked: Set[bytes], unit: list[Item]) -> _Done:
         if path in finished:
             continue
         part = Part(path, start, [], {})
+        at_entry(path)
         work = _place_range if path in plan.scan.changed else _link_range
         try:
             with at_work(plan, path, source) as spot:
@@ -179,7 +185,7 @@ def _do(plan: Plan, linked: Set[bytes], unit: list[Item]) -> _Done:
             if error.errno in UNFIT:
                 raise unfit(path, error) from error
             if error.errno not in VANISHED:
-                raise DataError(f"{printable(path) or '.'}: {error}") from error
+                raise worded(error) from error
             stats = plan.now(path).stats
             gone = [at for at in range(start, stop) if not stats[at].is_directory]
             part = Part(path, start, [], dict.fromkeys(gone))
@@ -254,6 +260,7 @@ def _linked_at_once(spot: Spot, at: int) -> bool:
     except OSError as error:
         if error.errno in UNLINKABLE or error.errno in VANISHED:
             return False
+        at_entry(spot.path, name)
         raise
     return True
 
@@ -288,5 +295,7 @@ def _assembled(path: bytes, now: Listing, found: _Entries, built: Built) -> List
 def _note(path: bytes, placed: Placed, built: Built) -> None:
     if placed.moved:
         built.moved.append(path)
+    if placed.note.get("unreadable"):
+        built.unreadable.append(path)
     if placed.note.get("database"):
         built.databases.append(path)

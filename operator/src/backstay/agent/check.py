@@ -16,6 +16,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from backstay.agent import attributes, tasks
+from backstay.agent.failing import reason_of
 from backstay.agent.files import hash_file, open_file
 from backstay.agent.layout import folder_of, locked
 from backstay.agent.listing import ROOT, Known, Listing
@@ -24,6 +25,7 @@ from backstay.agent.parallel import batches, spread
 from backstay.agent.paths import DIRECTORY, Descent
 from backstay.agent.place import DEVICE
 from backstay.agent.results import answer, examples
+from backstay.agent.rot import remember_differences
 from backstay.agent.store import read_points
 from backstay.agent.tasks import Fields, Limits, Where
 from backstay.domain.errors import UserError
@@ -55,7 +57,7 @@ class CheckTask:
 
 def check(task: CheckTask) -> dict[str, Any]:
     """Given a task, return whether the tree is what its manifest says."""
-    with locked(task.where, exclusive=False):
+    with locked(task.where, task.series, exclusive=False):
         folder = folder_of(task.where.path, task.series)
         point = find_point(task.where, task.series, task.stamp)
         listings = Manifest.load(folder.manifest(point.tree)).listings()
@@ -66,6 +68,7 @@ def check(task: CheckTask) -> dict[str, Any]:
             )
         finally:
             os.close(root)
+        remember_differences(task.where, folder, point.tree, listings, found)
     if not found:
         read = "names, inodes and content" if task.hash else "names and inodes"
         return answer("Verified", f"{task.stamp}: {point.entries} entries, {read} as recorded")
@@ -110,7 +113,7 @@ def faults_below(
             try:
                 found += _compare(descent(path), path, listings[path], hashes=hashes)
             except OSError as error:
-                found.append((path, Fault("", str(error.strerror))))
+                found.append((path, Fault("", reason_of(error))))
         descent.close()
         return found
 

@@ -10,6 +10,7 @@ from backstay.agent.tasks import CopyTask
 from backstay.domain.errors import UserError
 from backstay.domain.labels import ALLOW_SHRUNKEN
 from backstay.domain.rolling import RollingPoint
+from backstay.domain.rolling_unread import Unread
 
 _ALL_THE_SAME = f"if that is right, copy it by a Backup annotated {ALLOW_SHRUNKEN}=true"
 
@@ -39,8 +40,8 @@ def check_source(task: CopyTask, source: int, destination: int) -> None:
 def check_size(
     task: CopyTask, totals: Totals, newest: RollingPoint | None, *, strange: bool = False
 ) -> None:
-    """Given what the source has, the newest point, and whether that is of another source, raise
-    UserError if it has lost too much.
+    """Given what the source has (what cannot be read counts as there), the newest point, and
+    whether that is of another source, raise UserError if it has lost too much.
     """
     other = " (another disk or directory than that of the newest point)" if strange else ""
     if task.allow_shrink:
@@ -52,9 +53,10 @@ def check_size(
         )
     if newest is None:
         return
+    lacked = newest.unread or Unread(0)
     for word, is_now, was in (
-        ("entries", totals.entries, newest.entries),
-        ("bytes", totals.bytes, newest.size),
+        ("entries", totals.entries, newest.entries + lacked.entries),
+        ("bytes", totals.bytes, newest.size + lacked.size),
     ):
         if is_now * 100 < was * task.shrink_percent:
             raise UserError(

@@ -8,19 +8,22 @@ either nothing that counts or a whole tree that the next command publishes.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from backstay.agent.checks import check_size, check_source
-from backstay.agent.difference import Base, Difference, compare
+from backstay.agent.difference import NOTHING, Base, Difference, compare
 from backstay.agent.exclude import compile_excludes
+from backstay.agent.failing import writing_to
 from backstay.agent.identity import identity_of
-from backstay.agent.layout import Folder, locked, make_folder
+from backstay.agent.layout import Folder, folder_of, locked
 from backstay.agent.listing import Totals
 from backstay.agent.manifest import Damaged, Manifest
 from backstay.agent.paths import DIRECTORY, open_allowed
-from backstay.agent.results import answer
+from backstay.agent.results import answer, examples
+from backstay.agent.rot import add_tree, read_rot, rotten_in
 from backstay.agent.scan import Walk, scan
 from backstay.agent.store import Points, finish, is_whole, write_point
 from backstay.agent.tasks import CopyTask
@@ -29,6 +32,7 @@ from backstay.domain import labels
 from backstay.domain.retention import tiers_for_new
 from backstay.domain.rolling import STAMP_FORMAT, RollingPoint, point_of, point_uid
 from backstay.domain.rolling_clock import made_at
+from backstay.domain.rolling_unread import Unread
 
 
 def copy(task: CopyTask, now: datetime) -> dict[str, Any]:
@@ -37,8 +41,9 @@ def copy(task: CopyTask, now: datetime) -> dict[str, Any]:
     Raise UserError where a person must act, DataError where it failed, Transient where it may
     work later.
     """
-    with locked(task.where, exclusive=True) as identity:
-        folder = make_folder(task.where.path, task.series)
+    destination = writing_to("spec.rolling.destination")
+    with destination, locked(task.where, task.series, exclusive=True, make=True) as identity:
+        folder = folder_of(task.where.path, task.series)
         points = finish(folder)
         reclaim(folder, task.limits.processes)
         done = points.by_run(task.run)
@@ -55,6 +60,8 @@ class _Copy:
     folder: Folder
     points: Points
     identity_of_source: tuple[str, ...] = ()
+    unread: Totals = NOTHING
+    """What earlier trees had where the source cannot be read now."""
 
     def run(self) -> dict[str, Any]:
         source = open_allowed(self.task.root, self.task.path, "spec.source")
@@ -87,9 +94,10 @@ class _Copy:
 
     def _go_on_from(self, base: Base | None, source: int, destination: int) -> dict[str, Any]:
         difference = self._walk(source, destination, base)
+        self.unread = self._unread(difference)
         self._check_size(difference.totals)
         if base is not None and not difference.scan.changed:
-            return self._publish_unchanged(base)
+            return self._publish_unchanged(base, [*difference.scan.unreadable])
         # Here, because an unchanged source is walked in a second, and imports take time.
         from backstay.agent.tree import make_tree  # noqa: PLC0415
 
@@ -115,14 +123,45 @@ class _Copy:
             manifest = Manifest.load(self.folder.manifest(newest.tree))
         except Damaged:
             return None
-        return Base(newest.tree, manifest, self._is_strange(newest))
+        rotten = self._rotten_in(newest.tree, manifest)
+        if rotten is None:
+            return None
+        return Base(newest.tree, manifest, self._is_strange(newest), rotten)
+
+    def _rotten_in(self, tree: str, manifest: Manifest) -> dict[bytes, frozenset[bytes]] | None:
+        """By directory, what is known not to be what was copied; None: so much that nothing of this
+        tree is to be linked on.
+        """
+        known = read_rot(self.folder)
+        if tree in known.more:
+            return None
+        if not known.trees:
+            return {}
+        found: dict[bytes, frozenset[bytes]] = {}
+        keys = set()
+        for path, name, key in rotten_in(self.folder, tree, manifest.listings(), known.trees):
+            found[path] = found.get(path, frozenset()) | {name}
+            keys.add(key)
+        # A copy that was under way when it was found has linked it on.
+        add_tree(self.task.where, self.folder, tree, keys)
+        return found
 
     def _is_strange(self, point: RollingPoint) -> bool:
         """Whether a point is known to be of another source than there is now."""
         ours = self.identity_of_source
         return bool(ours and point.source) and not {*ours} & {*point.source}
 
+    def _unread(self, difference: Difference) -> Totals:
+        """What the base has there, or, as that may lack it already, what the newest point says."""
+        newest = self.points.newest_of_a_run
+        if not difference.scan.unreadable or newest is None or newest.unread is None:
+            return difference.unread
+        was, now = newest.unread, difference.unread
+        entries, size = max(now.entries, was.entries), max(now.bytes, was.size)
+        return Totals(entries=entries, bytes=size)
+
     def _check_size(self, totals: Totals) -> None:
+        totals += self.unread
         newest = self.points.newest_of_a_run
         strange = newest is not None and self._is_strange(newest)
         check_size(self.task, totals, newest, strange=strange)
@@ -131,25 +170,27 @@ class _Copy:
         there = os.fstat(destination)
         walk = Walk(
             source=source,
-            known=base.manifest.digests if base and not base.strange else {},
+            known=_known(base),
             excluded=compile_excludes(self.task.exclude),
             forbidden=(there.st_dev, there.st_ino),
+            lenient=self.task.allow_unreadable,
         )
         found = scan(walk, self.task.limits.processes)
         return compare(found, base)
 
-    def _publish_unchanged(self, base: Base) -> dict[str, Any]:
-        point = self._point(base.run, base.manifest.totals)
+    def _publish_unchanged(self, base: Base, unreadable: Sequence[bytes]) -> dict[str, Any]:
+        point = self._point(base.run, base.manifest.totals, unreadable)
         point = replace(point, lacks=dict(base.manifest.lacks))
         write_point(self.folder, point)
-        return answer("Unchanged", f"{point.stamp} is the tree of {base.run}", point=point)
+        lacks = f"; {point.unread.told}" if point.unread else ""
+        return answer("Unchanged", f"{point.stamp} is the tree of {base.run}{lacks}", point=point)
 
-    def _point_of_built(self, totals: Totals) -> RollingPoint:
+    def _point_of_built(self, totals: Totals, unreadable: Sequence[bytes]) -> RollingPoint:
         # Again: a copy may take hours, in which a source can lose what the walk saw.
         self._check_size(totals)
-        return self._point(self.task.run, totals)
+        return self._point(self.task.run, totals, unreadable)
 
-    def _point(self, tree: str, totals: Totals) -> RollingPoint:
+    def _point(self, tree: str, totals: Totals, unreadable: Sequence[bytes]) -> RollingPoint:
         before = self.points.newest
         made = made_at(
             os.environ.get("NODE_NAME", self.task.series.holder),
@@ -177,9 +218,25 @@ class _Copy:
             seq=before.seq + 1 if before else 1,
             source=self.identity_of_source,
             clock=made.clock,
+            unread=self._as_unread(unreadable),
         )
         # As for snapshots: good and its tiers are one write.
         known = [point_of(p) for p in self.points.found]
         tiers = tiers_for_new(known, point_of(point), self.task.rules, made.moment)
         good = {**point.labels, **tiers, labels.RESULT: labels.Result.GOOD.value}
         return replace(point, labels={key: str(value) for key, value in good.items()})
+
+    def _as_unread(self, unreadable: Sequence[bytes]) -> Unread | None:
+        if not unreadable:
+            return None
+        shown = tuple(examples(unreadable)["examples"])
+        return Unread(len(unreadable), shown, self.unread.entries, self.unread.bytes)
+
+
+def _known(base: Base | None) -> Mapping[bytes, bytes]:
+    """Digests of the directories that may be taken for unchanged."""
+    if base is None or base.strange:
+        return {}
+    if not base.rotten:
+        return base.manifest.digests
+    return {path: one for path, one in base.manifest.digests.items() if path not in base.rotten}

@@ -22,13 +22,21 @@ from typing import Final
 from urllib.parse import quote
 
 from backstay.agent.files import open_file
-from backstay.agent.paths import printable
+from backstay.agent.paths import VANISHED, printable
 from backstay.domain.errors import DataError
 
 HEADER: Final = b"SQLite format 3\0"
 LOGS: Final = (b"-wal", b"-journal")
 SIBLINGS: Final = (*LOGS, b"-shm")
 _WAIT: Final = 60  # seconds for a lock
+_BEGINNINGS: Final = {
+    b"-wal": (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83"),
+    b"-journal": (b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7", bytes(8)),
+    b"-shm": (b"\x18\xe2\x2d\x00", b"\x00\x2d\xe2\x18", bytes(4)),
+}
+"""How a log begins (SQLite's file format, sections 3 and 4, and walformat.html); of a -shm the
+number of its version, in the order of bytes of its machine."""
+_LONGEST: Final = 8
 
 
 class DatabaseBusy(DataError):
@@ -47,13 +55,38 @@ def is_database(name: bytes, directory: int) -> bool:
         os.close(fd)
 
 
+def is_log(name: bytes, directory: int) -> bool:
+    """Given a file with the name of a database's log, return whether it has the form of one: a
+    diary may be called `app.db-journal`. Raise OSError if it cannot be read.
+
+    A journal has no magic yet before its first page is synced, and none any more when its commit
+    is done and it is kept (PRAGMA journal_mode=PERSIST).
+    """
+    suffix = next((one for one in SIBLINGS if name.endswith(one)), b"")
+    try:
+        fd = open_file(name, directory)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno not in VANISHED:
+            raise
+        return True  # a symlink, which SQLite follows: whoever copies the database is to see that
+    try:
+        begin = os.pread(fd, _LONGEST, 0)
+    finally:
+        os.close(fd)
+    return not begin or begin.startswith(_BEGINNINGS.get(suffix, ()))
+
+
 def has_log(name: bytes, directory: int) -> bool:
     """Given a database that was read as a plain file, return whether it has a journal or a log
     now: then a commit may have been halfway through all the while, moving nothing.
     """
     for suffix in LOGS:
         with suppress(FileNotFoundError):
-            if os.stat(name + suffix, dir_fd=directory, follow_symlinks=False).st_size > 0:
+            log = name + suffix
+            there = os.stat(log, dir_fd=directory, follow_symlinks=False)
+            if there.st_size > 0 and is_log(log, directory):
                 return True
     return False
 
@@ -76,9 +109,10 @@ def copy_database(name: bytes, source: int, target: int) -> None:
                 old.backup(new, pages=-1)
                 _insist_on(name, source, _open_files() - ours)
     except (sqlite3.Error, OSError) as error:
+        why = (error.strerror or error) if isinstance(error, OSError) else error
         raise DatabaseBusy(
             f"the SQLite database {printable(name)} is in use and cannot be copied as of one"
-            f" moment ({error}); stop its writer, exclude it, or back up a dump or a snapshot",
+            f" moment ({why}); stop its writer, exclude it, or back up a dump or a snapshot",
         ) from error
 
 

@@ -24,6 +24,7 @@ from backstay.agent.attributes import (
     values_of,
 )
 from backstay.agent.build import Built
+from backstay.agent.failing import at as at_entry
 from backstay.agent.files import dress
 from backstay.agent.listing import ROOT, Listing, Stat, is_left_out, stat_of
 from backstay.agent.manifest import Damaged
@@ -70,6 +71,7 @@ def _dress(plan: Plan, built: Built, unit: list[bytes]) -> list[Dressed]:
     source = Descent(plan.source)
     answers: list[Dressed] = []
     for path in unit:
+        at_entry(path)
         listing = built.listings.get(path)
         fresh = listing is not None
         new = os.open(path or b".", DIRECTORY, dir_fd=plan.new)
@@ -99,9 +101,10 @@ def _dress_in(
     """Dress the directories in one; `fresh`: their records are yet to be entered."""
     before = plan.before.get(path) if plan.onto else None
     for name, one in zip(listing.names, listing.stats, strict=True):
-        if not one.is_directory:
+        if not one.is_directory or listing.is_omitted(name):
             continue
         full = path + b"/" + name if path and name != ROOT else name
+        at_entry(path, name)
         record = _kept(before, name, one, new)
         if record is None and not fresh:
             _dress_as_recorded(plan, new, name, one, listing.records.get(name, {}))

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 from backstay.agent import attributes
 from backstay.agent.abilities import EVERYTHING, Abilities
 from backstay.agent.attributes import Record, Values
+from backstay.agent.failing import as_source_error, from_source, reading_source
 from backstay.agent.linux import clean_pages, reflink, write_small_extents
 from backstay.agent.listing import Stat, is_clamped, stat_of
 from backstay.agent.pace import Pace
@@ -107,7 +108,8 @@ def copy_file(
     so much. `onto`: the target has a private copy of the predecessor (a snapshot) under this name
     already, to be turned into the new one.
     """
-    read, before = _opened(name, source)
+    with reading_source():
+        read, before = _opened(name, source)
     try:
         write, delta = _open_target(name, target, base, before, onto=onto)
         try:
@@ -160,9 +162,9 @@ def _copy_still(
     """Copy until the source stood still from the first byte to the last."""
     for last in range(1, _TRIES + 1):
         # So that whatever is stored from here on moves a time, now or for the next run.
-        clean_pages(read)
+        from_source(clean_pages, read)
         digest, copied, head = _copy(read, write, before, pace, delta=delta)
-        after = os.fstat(read)
+        after = from_source(os.fstat, read)
         seen = stat_of(before)
         if seen[4:7] == stat_of(after)[4:7]:
             return Copied(settled(seen), digest, delta=delta, copied=copied, head=head)
@@ -199,7 +201,7 @@ def _copy(
     """Copy the content once; return its hash, how much was written, and its first bytes."""
     size = before.st_size
     if not delta and size <= BLOCK and before.st_blocks * 512 >= size:
-        data = os.read(read, size + 1)
+        data = from_source(os.read, read, size + 1)
         if len(data) == size:
             _write_all(write, data, 0)
             pace(size)
@@ -243,7 +245,7 @@ def _pieces(read: int, before: os.stat_result) -> Iterator[tuple[bytes, bool]]:
             at += size
         data_end = _seek(read, at, os.SEEK_HOLE, end) if sparse and at < end else end
         while at < data_end:
-            data = os.pread(read, min(BLOCK, data_end - at), at)
+            data = from_source(os.pread, read, min(BLOCK, data_end - at), at)
             if not data:
                 return  # it was cut meanwhile
             yield data, False
@@ -258,7 +260,7 @@ def _seek(fd: int, at: int, whence: int, end: int) -> int:
             return end  # only a hole is left
         if error.errno == errno.EINVAL:  # its file system knows of no holes
             return at if whence == os.SEEK_DATA else end
-        raise
+        raise as_source_error(error) from error
 
 
 def _write_difference(write: int, data: bytes, at: int) -> int:

@@ -1,28 +1,27 @@
-"""A destination: its marker, its lock, and the folders of a series in it.
+"""A destination: its marker, and the folders of a series in it.
 
 Invariants: nothing is written to a place without our marker, which is what an unmounted disk looks
-like; whoever works there holds the lock; only names that are ours are ever touched.
+like; whoever works on a series holds its lock; only names that are ours are ever touched.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from backstay.agent.failing import named, reason_of
+from backstay.agent.locks import SERIES_LOCK, holding, is_read_only, moment, read_only
 from backstay.agent.paths import DIRECTORY
 from backstay.agent.tasks import Where
-from backstay.domain.errors import Transient, UserError
+from backstay.domain.errors import UserError
 from backstay.domain.rolling import Series
 
 MARKER: Final = ".backstay.json"
-LOCK: Final = ".backstay.lock"
 FORMAT: Final = 1
 PARTIAL: Final = ".partial-"
 TRASH: Final = ".trash-"
@@ -89,7 +88,7 @@ def initialise(where: Where, drawn: str) -> str:
         raise UserError("DestinationNotFound", f"destination: {where.path} is no directory")
     # A marker appears whole, so one that is there needs no lock, and no wait for whoever has it.
     if not marker.exists():
-        with _holding(where, fcntl.LOCK_EX):
+        with moment(where):
             if not marker.exists():
                 text = json.dumps({"format": FORMAT, "id": where.id or drawn})
                 write_durably(marker, text + "\n")
@@ -127,69 +126,57 @@ def _identity(marker: Path) -> str:
         raw = json.loads(marker.read_text(encoding="utf-8"))
         if raw["format"] != FORMAT or not isinstance(raw["id"], str):
             raise ValueError("another format")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise UserError(
+            "DestinationMismatch", f"{reason_of(error)}: {marker} cannot be read"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError("DestinationMismatch", f"{marker} cannot be read: {error}") from error
     return str(raw["id"])
 
 
 @contextmanager
-def locked(where: Where, *, exclusive: bool) -> Iterator[str]:
-    """Given where, hold the destination's lock and yield its id.
+def locked(where: Where, series: Series, *, exclusive: bool, make: bool = False) -> Iterator[str]:
+    """Given where and a series, hold the lock of that series and yield the destination's id;
+    `make`: with the series' folder made where there is none yet.
 
-    Raise Transient if it is not free within where.lock_seconds, UserError if there is none.
+    Raise Transient if it is not free within where.lock_seconds, UserError if there is no
+    destination, or if it is read-only and `exclusive` is asked for.
     """
     identity = check_destination(where)
-    with _holding(where, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH):
-        yield identity
-
-
-@contextmanager
-def _holding(where: Where, kind: int) -> Iterator[None]:
-    fd = os.open(Path(where.path, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        _lock(fd, kind, where)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _lock(fd: int, kind: int, where: Where) -> None:
-    busy = Transient(
-        f"another job works on {where.path}; its lock was not free for {where.lock_seconds} s"
+    if exclusive and is_read_only(where):
+        raise read_only(where)
+    if make:
+        make_folder(where.path, series)
+    path = folder_of(where.path, series).path / SERIES_LOCK
+    busy = (
+        f"another Job works on the copies of {series.key} (a copy, a restore or a verification)"
+        f" and did not end within {where.lock_seconds} s: wait for it, or delete it (kubectl get"
+        f" jobs -l backstay.dev/policy={series.policy})"
     )
-
-    def give_up(*_: object) -> None:
-        raise busy
-
-    try:
-        fcntl.flock(fd, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        if where.lock_seconds == 0:
-            raise busy from None
-        before = signal.signal(signal.SIGALRM, give_up)
-        signal.alarm(where.lock_seconds)
-        try:
-            fcntl.flock(fd, kind)
-        finally:
-            signal.alarm(0)
-            signal.signal(signal.SIGALRM, before)
+    # Without a folder there is nothing to be kept from others.
+    there = path.parent.is_dir()
+    with holding(path, where, busy, exclusive=exclusive) if there else nullcontext():
+        yield identity
 
 
 def write_durably(path: Path, text: str) -> None:
     """Given a file and its text, have it there whole or not at all, also after a power cut."""
     fresh = path.with_name(f".{path.name.removeprefix('.')}.new")
-    with fresh.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.rename(path)
-    flush(path.parent)
+    with named(path):
+        with fresh.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.rename(path)
+        flush(path.parent)
 
 
 def flush(folder: Path) -> None:
     """Given a directory, make its names durable."""
-    fd = os.open(folder, DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    with named(folder):
+        fd = os.open(folder, DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

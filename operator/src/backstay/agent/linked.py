@@ -12,10 +12,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from backstay.agent.failing import at as at_entry
 from backstay.agent.files import inherit_nothing
 from backstay.agent.listing import Stat, stat_of
 from backstay.agent.paths import VANISHED, Descent, open_beneath
-from backstay.agent.place import UNLINKABLE, How, Placed, discard, link, place
+from backstay.agent.place import UNLINKABLE, How, Placed, discard, is_live, link, place
 from backstay.agent.scan import Linked
 from backstay.agent.spot import Plan, Spot, at_work
 
@@ -54,10 +55,15 @@ def _place_group(
         at = plan.now(member.directory).find(member.name)
         if at is None:
             continue
+        at_entry(member.directory, member.name)
         try:
             with at_work(plan, member.directory, source) as spot:
                 seen = spot.now.stats[at]
-                placed = _follow(plan, spot, member.name, leader, seen) if leader else None
+                # What a name's own log holds, no other name of the database shows.
+                follows = leader is not None and not is_live(spot, member.name)
+                placed = (
+                    _follow(plan, spot, member.name, leader, seen) if leader and follows else None
+                )
                 if placed is None:
                     if spot.reused:
                         inherit_nothing(spot.new)

@@ -168,9 +168,14 @@ class Listing:
         return [name for name in self.names if name != ROOT and name not in left_out]
 
     def subdirectories(self) -> list[bytes]:
-        """Return the names of the directories in it."""
+        """Return the names of the directories in it, without those that the tree does not have."""
         pairs = zip(self.names, self.stats, strict=True)
-        return [name for name, one in pairs if one.is_directory and name != ROOT]
+        directories = [name for name, one in pairs if one.is_directory and name != ROOT]
+        return [name for name in directories if not self.is_omitted(name)]
+
+    def is_omitted(self, name: bytes) -> bool:
+        """Given a name, return whether the tree does not have it."""
+        return name in self.notes and bool(self.notes[name].get("omitted"))
 
     def encode(self) -> bytes:
         """Return the block of a manifest."""

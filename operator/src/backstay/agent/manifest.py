@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from backstay.agent.failing import reason_of
 from backstay.agent.layout import FIRST_PART
 from backstay.agent.listing import DIGEST_SIZE, Listing, Totals
 from backstay.domain.errors import DataError
@@ -72,7 +73,7 @@ class Manifest:
         try:
             parts = tuple(_read(path) for path in sorted(folder.iterdir()))
         except OSError as error:
-            raise Damaged(f"{folder}: {error.strerror}") from error
+            raise Damaged(f"{reason_of(error)}: the manifest {folder} cannot be read") from error
         if not parts:
             raise Damaged(f"{folder}: there is no manifest")
         digests = dict(parts[0].digests)

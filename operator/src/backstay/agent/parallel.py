@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import traceback
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
+from backstay.agent.failing import Defect, worded
 from backstay.agent.linux import die_with_parent
 from backstay.domain.errors import BackstayError, DataError, UserError
 
@@ -28,8 +30,8 @@ def spread(
     function: Callable[[Unit], Answer], units: Sequence[Unit], processes: int
 ) -> Generator[Answer]:
     """Given a function, what to call it with and the number of processes, yield the answers as
-    they come. Raise what the function raises (an error of ours keeps its kind), and DataError if a
-    process is killed.
+    they come. Raise what the function raises, in words where a process of its own ran it (an error
+    of ours keeps its kind), and DataError if a process is killed.
     """
     global _task  # noqa: PLW0603 - the way into a forked process that needs no copying
     count = min(processes, len(units))
@@ -80,8 +82,11 @@ def _call(index: int) -> tuple[_Failure | None, Any]:
     function, units = _task
     try:
         return None, function(units[index])
-    except BackstayError as error:
-        return _Failure(error), None
+    except Exception as error:  # noqa: BLE001 - which entry was at work only this process knows
+        found = worded(error)
+        if isinstance(found, Defect):
+            traceback.print_exc()
+        return _Failure(found), None
 
 
 def apart(units: Sequence[Unit], count: int) -> list[Unit]:

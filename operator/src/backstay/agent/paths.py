@@ -92,7 +92,7 @@ def open_allowed(root: str, path: str, field: str) -> int:
         top = os.open(root, DIRECTORY)
     except OSError as error:
         raise UserError(
-            "SourceNotFound", f"{field}: {root} cannot be opened: {error.strerror}"
+            "SourceNotFound", f"{field}: {error.strerror}: {root} cannot be opened"
         ) from error
     try:
         return open_beneath(top, os.fsencode(path))
@@ -111,7 +111,7 @@ def _refused(path: str, field: str, error: OSError) -> UserError:
             "SourceIsSymlink",
             f"{field}: {shown} passes a symlink or a file; name the directory itself",
         )
-    return UserError("SourceNotFound", f"{field}: {shown}: {error.strerror}")
+    return UserError("SourceNotFound", f"{field}: {error.strerror}: {shown}")
 
 
 @dataclass(frozen=True, slots=True)

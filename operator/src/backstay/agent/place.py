@@ -20,13 +20,16 @@ from backstay.agent.database import (
     HEADER,
     LOGS,
     SIBLINGS,
+    DatabaseBusy,
     copy_database,
     has_log,
     is_database,
+    is_log,
 )
+from backstay.agent.failing import SourceError, at, from_source, reading_source, reason_of
 from backstay.agent.files import copy_file, dress, hash_file, open_file, settled
 from backstay.agent.linux import clean_pages
-from backstay.agent.listing import NO_HASH, Known, Stat, stat_of
+from backstay.agent.listing import NO_HASH, Known, Stat, extra_size, stat_of
 from backstay.agent.paths import VANISHED, printable
 from backstay.agent.spot import Spot
 from backstay.domain.errors import UserError
@@ -50,6 +53,7 @@ class How(NamedTuple):
 
 
 NOTHING: Final = How()
+_WHY: Final = 200  # characters
 _NO_NOTE: Final[dict[str, Any]] = {}
 _NO_RECORD: Final[Record] = {}
 UNFIT: Final = {errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG, errno.EFBIG}
@@ -72,6 +76,9 @@ def place(spot: Spot, name: bytes, one: Stat) -> Placed | None:
 
     Return what it is there, None if it has vanished.
     """
+    at(spot.path, name)
+    if name in spot.rotten:
+        discard(name, spot.new)  # a snapshot has it
     try:
         if not one.is_regular:
             return _place_special(spot, name, one)
@@ -80,9 +87,24 @@ def place(spot: Spot, name: bytes, one: Stat) -> Placed | None:
         if error.errno in VANISHED and not _is_as_seen(spot, name, one):
             discard(name, spot.new)
             return None
+        if spot.lenient and isinstance(error, SourceError):
+            return _left_out(spot, name, one, reason_of(error))
         if error.errno in UNFIT | VANISHED:
             raise unfit(os.path.join(spot.path, name), error) from error
         raise
+    except DatabaseBusy as error:
+        if spot.lenient:
+            return _left_out(spot, name, one, error.message)
+        raise
+
+
+def _left_out(spot: Spot, name: bytes, one: Stat, why: str) -> Placed:
+    """What an entry becomes that cannot be read: it is in the manifest alone, and so that the next
+    run tries it again, for no inode has this ctime.
+    """
+    discard(name, spot.new)
+    note = {"omitted": True, "unreadable": why[:_WHY]}
+    return Placed(bytes(extra_size(one)), one._replace(ctime=0), note)
 
 
 def _is_as_seen(spot: Spot, name: bytes, one: Stat) -> bool:
@@ -114,7 +136,8 @@ def discard(name: bytes, directory: int) -> None:
 
 
 def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
-    family = _family_of(spot, name)
+    with reading_source():
+        family = _family_of(spot, name)
     if family is not None and family != name:
         discard(name, spot.new)
         return Placed(NO_HASH, one, {"omitted": True})
@@ -143,21 +166,24 @@ def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
 
 def _family_of(spot: Spot, name: bytes) -> bytes | None:
     """The live database that a file belongs to: its own name, or that of which it is the log."""
-    if _is_live(spot, name):
+    if is_live(spot, name):
         return name
     for suffix in SIBLINGS:
         base = name.removesuffix(suffix)
-        if base != name and spot.now.find(base) is not None and _is_live(spot, base):
-            return base
+        if base != name and spot.now.find(base) is not None and is_live(spot, base):
+            return base if is_log(name, spot.source) else None
     return None
 
 
-def _is_live(spot: Spot, name: bytes) -> bool:
-    """Whether a file is a database with something in its log or journal."""
+def is_live(spot: Spot, name: bytes) -> bool:
+    """Given an entry of a directory at work, return whether it is a database with something in its
+    log or journal.
+    """
     for suffix in LOGS:
         at = spot.now.find(name + suffix)
-        if at is not None and spot.now.stats[at].size > 0:
-            return is_database(name, spot.source)
+        if at is None or spot.now.stats[at].size == 0 or not is_log(name + suffix, spot.source):
+            continue
+        return is_database(name, spot.source)
     return False
 
 
@@ -186,12 +212,13 @@ def _is_the_same(spot: Spot, name: bytes, one: Stat, known: Known) -> bool:
     claimed_by_one = before.links == 1 or before.inode == one.inode
     if known.note or not claimed_by_one or not before.same_but_moved(one) or spot.old is None:
         return False
-    fd = open_file(name, spot.source)
+    fd = from_source(open_file, name, spot.source)
     try:
-        clean_pages(fd)  # so that whatever is stored after it was read moves a time
-        if hash_file(fd)[0] != known.extra or stat_of(os.fstat(fd)) != one:
-            return False
-        return attributes.is_same(known.record, attributes.read(fd))
+        with reading_source():
+            clean_pages(fd)  # so that whatever is stored after it was read moves a time
+            if hash_file(fd)[0] != known.extra or stat_of(os.fstat(fd)) != one:
+                return False
+            return attributes.is_same(known.record, attributes.read(fd))
     finally:
         os.close(fd)
 
@@ -263,7 +290,7 @@ def _make_special(spot: Spot, name: bytes, one: Stat, how: How) -> Placed:
     extra = b""
     if stat.S_ISLNK(one.mode):
         try:
-            extra = os.fsencode(os.readlink(name, dir_fd=source))
+            extra = os.fsencode(from_source(os.readlink, name, dir_fd=source))
         except OSError as error:
             if error.errno == errno.EINVAL:
                 raise _something_else(name) from error

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from backstay.agent import tasks
-from backstay.agent.layout import Folder, flush, folder_of, locked
+from backstay.agent.layout import Folder, check_destination, flush, folder_of, locked
+from backstay.agent.locks import is_read_only
 from backstay.agent.results import Tell, answer, point_json
+from backstay.agent.rot import read_rot
 from backstay.agent.store import (
     Points,
     decide_removal,
@@ -26,7 +28,14 @@ from backstay.agent.store import (
 )
 from backstay.agent.tasks import Fields, Where
 from backstay.domain.errors import DataError
-from backstay.domain.rolling import STAMP, RollingPoint, Series, newest_good, why_kept
+from backstay.domain.rolling import (
+    STAMP,
+    RollingPoint,
+    Series,
+    newest_good,
+    newest_whole,
+    why_kept,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +53,12 @@ class PointsTask:
     """What `relabel` and `prune` are asked for."""
 
     where: Where
-    folder: Folder
+    series: Series
     changes: tuple[Change, ...]
+
+    @property
+    def folder(self) -> Folder:
+        return folder_of(self.where.path, self.series)
 
     @classmethod
     def read(cls, task: Fields) -> PointsTask:
@@ -54,13 +67,12 @@ class PointsTask:
             patches = {key: _patch(point, key) for key in ("labels", "annotations")}
             change = Change(tasks.stamp(point), point.text("version"), **patches)
             changes.append(change)
-        where = Where.read(task)
-        return cls(where, folder_of(where.path, tasks.series_of(task)), tuple(changes))
+        return cls(Where.read(task), tasks.series_of(task), tuple(changes))
 
 
 def relabel(task: PointsTask) -> dict[str, Any]:
     """Given changes of labels and annotations, make those whose version holds."""
-    with locked(task.where, exclusive=True):
+    with locked(task.where, task.series, exclusive=True):
         finish(task.folder)
         outcomes = [_relabel_one(task.folder, change) for change in task.changes]
     return _answer(outcomes)
@@ -71,11 +83,12 @@ def prune(task: PointsTask, tell: Tell) -> None:
     as that is decided: what comes after it whoever comes next would finish. The space of trees that
     no point names any more is for trash.reclaim(), but for one that may be a spare.
     """
-    with locked(task.where, exclusive=True):
+    with locked(task.where, task.series, exclusive=True):
         points = finish(task.folder)
         before = list(points.found)
-        newest = newest_good([p for p in points.found if is_whole(task.folder, p)])
-        outcomes = [_prune_one(task.folder, points, newest, change) for change in task.changes]
+        there = [p for p in points.found if is_whole(task.folder, p)]
+        last = newest_good(there), newest_whole(there)
+        outcomes = [_prune_one(task.folder, points, last, change) for change in task.changes]
         if any(outcome["outcome"] == "done" for outcome in outcomes):
             flush(task.folder.points)
         tell(_answer(outcomes))
@@ -104,12 +117,12 @@ def _relabel_one(folder: Folder, change: Change) -> dict[str, str]:
 
 
 def _prune_one(
-    folder: Folder, points: Points, newest: str | None, change: Change
+    folder: Folder, points: Points, last: tuple[str | None, str | None], change: Change
 ) -> dict[str, str]:
     point = points.by_stamp(change.stamp)
     if point is None or point.version != change.version:
         return _outcome(change.stamp, point, "gone" if point is None else "conflict")
-    why = why_kept(point, newest)
+    why = why_kept(point, *last)
     if why is not None:
         return {**_outcome(change.stamp, point, "kept"), "why": why}
     decide_removal(folder, point)
@@ -142,25 +155,33 @@ def _patch(point: Fields, key: str) -> dict[str, str | None]:
 def list_points(where: Where, series: Series | None) -> Iterator[dict[str, Any]]:
     """Given where and a series (None: all of the destination), yield every point, and last the
     result. Raise DataError after that if some cannot be read.
+
+    It takes no lock, as no copy of anybody must keep it waiting: a point's file is there whole or
+    not at all, and one that goes meanwhile is left out.
     """
+    check_destination(where)
     count = 0
     damaged: list[str] = []
-    with locked(where, exclusive=False):
-        for folder in _folders(where, series):
-            points = read_points(folder)
-            damaged += [f"{folder.path.relative_to(where.path)}/{why}" for why in points.damaged]
-            for point in points.found:
-                if folder.path != folder_of(where.path, point.series).path:
-                    damaged.append(f"{folder.path}/{point.stamp}: it is of another series")
-                    continue
-                count += 1
-                # Without its tree it is no backup, but a person must hear of it.
-                lost = {} if is_whole(folder, point) else {"lost": True}
-                yield {**point_json(point, record=True), **lost}
+    for folder in _folders(where, series):
+        points, rot = read_points(folder), read_rot(folder)
+        damaged += [f"{folder.path.relative_to(where.path)}/{why}" for why in points.damaged]
+        for point in points.found:
+            if folder.path != folder_of(where.path, point.series).path:
+                damaged.append(f"{folder.path}/{point.stamp}: it is of another series")
+                continue
+            lost = not is_whole(folder, point)
+            if lost and read_point(folder, point.stamp) is None:
+                continue  # pruned since its file was read
+            count += 1
+            # Without its tree it is no backup, but a person must hear of it.
+            seen = {"lost": lost, "rotten": rot.count(point.tree)}
+            told = {key: value for key, value in seen.items() if value}
+            yield {**point_json(point, record=True), **told}
     if damaged:
         shown = "; ".join(damaged[:5])
         raise DataError(f"{len(damaged)} points cannot be read, {count} can: {shown}")
-    yield answer("Listed", f"{count} points", count=count)
+    more: dict[str, Any] = {"readOnly": True} if is_read_only(where) else {}
+    yield answer("Listed", f"{count} points", count=count, **more)
 
 
 def _folders(where: Where, series: Series | None) -> list[Folder]:

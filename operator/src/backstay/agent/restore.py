@@ -25,6 +25,7 @@ from backstay.agent.listing import ROOT, Known, Listing
 from backstay.agent.manifest import Manifest
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent, open_allowed, parts_of, printable
 from backstay.agent.results import answer, examples
+from backstay.agent.rot import insist_on_no_rot
 from backstay.agent.rsync import push
 from backstay.agent.target import Arrived, Wanted, arrive, missing
 from backstay.agent.tasks import CopyTask, Fields, Limits, Where
@@ -104,11 +105,12 @@ def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:
     if task.safety is not None:
         find_point(task.where, task.series, task.stamp)  # before anything is copied for it
         more["safety"] = copy(task.safety, now)["point"]
-    with locked(task.where, exclusive=False):
+    with locked(task.where, task.series, exclusive=False):
         folder = folder_of(task.where.path, task.series)
         point = find_point(task.where, task.series, task.stamp)
         listings = Manifest.load(folder.manifest(point.tree)).listings()
         chosen = _chosen(listings, task.paths)
+        insist_on_no_rot(folder, point, listings, task.paths)
         if task.safety is not None:
             target = open_allowed(task.root, task.path, "spec.directory")
             try:

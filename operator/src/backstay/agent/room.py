@@ -1,42 +1,127 @@
-"""Whether a destination has room for what is about to be copied."""
+"""Whether a destination has room for what is about to be copied, beside the copies under way there.
+
+Invariants: what copies under way are still to write is taken by nobody else; each says how much
+that is in a file of its own (`.backstay.room/`), which counts only as long as the copy holds that
+file's lock, so what a killed one has left counts nothing. The destination's lock is held only while
+these files are read and one is written.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from backstay.agent.files import BIG
 from backstay.agent.listing import Stat
+from backstay.agent.locks import moment
 from backstay.agent.paths import Descent
 from backstay.agent.spot import Plan
 from backstay.agent.tasks import CopyTask
-from backstay.domain.errors import UserError
+from backstay.domain.errors import Transient, UserError
+from backstay.domain.naming import digest
 
 _DIRECTORY_BYTES = 4096  # what ext4 takes for each; others take less
+_RESERVED: Final = ".backstay.room"
+_FORM: Final = struct.Struct("<QQ")
 
 
-def check_room(task: CopyTask, plan: Plan) -> None:
-    """Given a plan, raise UserError if its destination has too few bytes or inodes for it."""
-    size, inodes = _need(plan)
+class Room(NamedTuple):
+    """Bytes and inodes."""
+
+    size: int = 0
+    inodes: int = 0
+
+
+@contextmanager
+def reserved(task: CopyTask, plan: Plan) -> Iterator[Plan]:
+    """Given a plan, reserve what its tree takes at most, and yield the plan with what is to be
+    called as it is built. Raise UserError if its destination has too few bytes or inodes for it,
+    Transient if it has them only when other copies there have ended.
+    """
+    need = _need(plan)
+    path = Path(task.where.path, _RESERVED, digest(f"{task.series.namespace} {task.series.folder}"))
+    with moment(task.where):
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.unlink(missing_ok=True)  # of a killed copy of this series, whose lock we hold
+        _check(task, plan, need, _of_others(path.parent))
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.pwrite(fd, _FORM.pack(*need), 0)
+    try:
+        yield replace(plan, progress=_teller(fd, need, os.fstatvfs(plan.new).f_frsize))
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(fd)
+
+
+def _of_others(folder: Path) -> Room:
+    """What copies under way are still to write; what ended ones left is removed."""
+    found = Room()
+    for path in folder.iterdir():
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            path.unlink()
+        except BlockingIOError:
+            text = os.pread(fd, _FORM.size, 0)
+            if len(text) == _FORM.size:
+                found = Room(*map(sum, zip(found, _FORM.unpack(text), strict=True)))
+        finally:
+            os.close(fd)
+    return found
+
+
+def _teller(fd: int, need: Room, block: int) -> Callable[[int, int], None]:
+    """What writes down how much is left to be written, now and then."""
+    told = need
+
+    def tell(written: int, entries: int) -> None:
+        nonlocal told
+        size = max(0, need.size - written - block * entries)
+        if told.size - size > need.size // 64:
+            told = Room(size, max(0, need.inodes - entries))
+            with suppress(OSError):  # then more is kept free than has to be
+                os.pwrite(fd, _FORM.pack(*told), 0)
+
+    return tell
+
+
+def _check(task: CopyTask, plan: Plan, need: Room, others: Room) -> None:
     found = os.fstatvfs(plan.new)
     free = found.f_bavail * found.f_frsize
     # One in user space may not say at all how big it is.
-    if found.f_blocks and size + task.keep_bytes > free:
+    if found.f_blocks and need.size + task.keep_bytes > free:
         raise UserError(
             "TooLittleSpace",
-            f"spec.rolling.destination: {free} bytes are free, this copy needs up to {size} and"
-            f" spec.rolling.keepFree.bytes is {task.keep_bytes}; make room or keep fewer points",
+            f"spec.rolling.destination: {free} bytes are free, this copy needs up to {need.size}"
+            f" and spec.rolling.keepFree.bytes is {task.keep_bytes}; make room or keep fewer"
+            " points",
         )
     # btrfs has no fixed number and says 0.
-    if found.f_files and inodes + task.keep_inodes > found.f_favail:
+    if found.f_files and need.inodes + task.keep_inodes > found.f_favail:
         raise UserError(
             "TooFewInodes",
             f"spec.rolling.destination: {found.f_favail} inodes are free, this copy needs up to"
-            f" {inodes} and spec.rolling.keepFree.inodes is {task.keep_inodes}; make a file system"
-            " with more of them or keep fewer points",
+            f" {need.inodes} and spec.rolling.keepFree.inodes is {task.keep_inodes}; make a file"
+            " system with more of them or keep fewer points",
+        )
+    if need.size + others.size + task.keep_bytes > free or (
+        found.f_files and need.inodes + others.inodes + task.keep_inodes > found.f_favail
+    ):
+        raise Transient(
+            f"spec.rolling.destination: {free} bytes are free, of which other copies under way"
+            f" there are still to write up to {others.size}, and this one needs up to"
+            f" {need.size}; it is tried again"
         )
 
 
-def _need(plan: Plan) -> tuple[int, int]:
+def _need(plan: Plan) -> Room:
     """Bytes and inodes that the tree takes at most."""
     shares = plan.old is not None and (plan.onto or plan.able.reflinks)
     block = max(1, os.fstatvfs(plan.new).f_frsize)
@@ -51,6 +136,7 @@ def _need(plan: Plan) -> tuple[int, int]:
         for name, one in zip(listing.names, listing.stats, strict=True):
             at = before.find(name) if before is not None else None
             kept = before is not None and at is not None and before.stats[at] == one
+            kept = kept and name not in plan.rotten.get(path, ())
             if kept or one.is_directory or (one.links > 1 and one.inode in seen):
                 continue
             seen.add(one.inode)
@@ -59,7 +145,7 @@ def _need(plan: Plan) -> tuple[int, int]:
                 needed = _allocated(source, path, name, one) if plan.able.holes else one.size
                 size += -(-needed // block) * block
     source.close()
-    return size + _DIRECTORY_BYTES * directories, files + directories
+    return Room(size + _DIRECTORY_BYTES * directories, files + directories)
 
 
 def _allocated(source: Descent, path: bytes, name: bytes, one: Stat) -> int:

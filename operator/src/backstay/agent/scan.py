@@ -7,14 +7,16 @@ moment; what vanishes between two calls is left out and named.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from backstay.agent.exclude import Excluded
+from backstay.agent.failing import reason_of, source_words
 from backstay.agent.linux import allow_open_files
 from backstay.agent.listing import (
     FIRST_TIME,
@@ -31,6 +33,10 @@ from backstay.domain.errors import DataError, UserError
 
 _ENCODING: Final = sys.getfilesystemencoding()
 _ERRORS: Final = sys.getfilesystemencodeerrors()
+LONGEST: Final = 4000
+"""Bytes of a path that one call takes (PATH_MAX, with what stands before it), and rsync as well."""
+_TOO_LONG: Final = errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG)
+_LOGS: Final = (b"-wal", b"-journal")
 _UNITS = 256  # subtrees to hand out: enough that the last ones to end are small
 
 
@@ -51,12 +57,15 @@ class Scan:
     """By path below the source, b"" being itself."""
     linked: list[Linked] = field(default_factory=list)
     vanished: list[bytes] = field(default_factory=list)
+    unreadable: dict[bytes, str] = field(default_factory=dict)
+    """By path, why: entries whose inode, and directories whose entries, cannot be had."""
     directories: int = 0
 
     def add(self, other: Scan) -> None:
         self.changed.update(other.changed)
         self.linked += other.linked
         self.vanished += other.vanished
+        self.unreadable.update(other.unreadable)
         self.directories += other.directories
 
 
@@ -70,11 +79,21 @@ class Walk:
     excluded: Excluded | None = None
     forbidden: tuple[int, int] | None = None
     """Device and inode of the destination: a copy of itself would never end."""
+    lenient: bool = False
+    """What cannot be read is left out, and listed."""
+
+    def leave_out(self, path: bytes, error: OSError, found: Scan) -> None:
+        """Given what cannot be read, note it; raise DataError where that is not asked for, or it is
+        the source itself.
+        """
+        if not self.lenient or not path:
+            raise DataError(source_words(error, path)) from error
+        found.unreadable[path] = reason_of(error)
 
 
 def scan(walk: Walk, processes: int) -> Scan:
     """Given how to walk, return what differs. Raise UserError if the destination is inside, and
-    DataError if a directory cannot be read.
+    DataError if something cannot be read and is not to be left out.
     """
     allow_open_files()
     found = Scan()
@@ -93,7 +112,7 @@ def _one(walk: Walk, path: bytes, found: Scan) -> list[bytes]:
     try:
         fd = open_beneath(walk.source, path)
     except OSError as error:
-        _gone(path, error, found)
+        _gone(walk, path, error, found)
         return []
     try:
         names = _directory(walk, fd, path, found)
@@ -107,7 +126,7 @@ def _subtree(walk: Walk, top: bytes) -> Scan:
     try:
         fd = open_beneath(walk.source, top)
     except OSError as error:
-        _gone(top, error, found)
+        _gone(walk, top, error, found)
         return found
     # (descriptor, path, names still to visit): depth is the tenant's choice, so no recursion.
     stack = [(fd, top, _directory(walk, fd, top, found))]
@@ -122,7 +141,7 @@ def _subtree(walk: Walk, top: bytes) -> Scan:
         try:
             child = os.open(name, DIRECTORY, dir_fd=fd)
         except OSError as error:
-            _gone(below, error, found)
+            _gone(walk, below, error, found)
             continue
         inner = _directory(walk, child, below, found)
         if inner:
@@ -132,18 +151,23 @@ def _subtree(walk: Walk, top: bytes) -> Scan:
     return found
 
 
-def _gone(path: bytes, error: OSError, found: Scan) -> None:
-    if error.errno not in VANISHED:
-        raise DataError(f"{printable(path)} cannot be opened: {error.strerror}") from error
-    found.vanished.append(path)
+def _gone(walk: Walk, path: bytes, error: OSError, found: Scan) -> None:
+    if error.errno in VANISHED:
+        found.vanished.append(path)
+    else:
+        walk.leave_out(path, error, found)
 
 
-def _directory(walk: Walk, fd: int, path: bytes, found: Scan) -> list[bytes]:
+def _directory(  # noqa: PLR0912, PLR0915 - it is called for each entry, and calls cost
+    walk: Walk, fd: int, path: bytes, found: Scan
+) -> list[bytes]:
     """Read one directory, report it if it differs, and return the names of those in it.
 
     An unchanged source costs what this costs for each entry, so it calls little.
     """
-    rows = []
+    rows: list[bytes] = []
+    logs: dict[bytes, bytes] = {}
+    linked: list[Linked] = []
     below = []
     prefix = path + b"/" if path else b""
     excluded, forbidden, pack = walk.excluded, walk.forbidden, STAT.pack
@@ -158,9 +182,21 @@ def _directory(walk: Walk, fd: int, path: bytes, found: Scan) -> list[bytes]:
                 except FileNotFoundError:
                     found.vanished.append(prefix + name)
                     continue
+                except OSError as error:
+                    # A pattern for directories counts: nobody can say that it is none.
+                    if excluded is None or not excluded(prefix + name, True):
+                        walk.leave_out(prefix + name, error, found)
+                    continue
                 mode, inode, device, links, uid, gid, size = one[:7]
                 directory = mode & 0o170000 == 0o040000
                 if excluded is not None and excluded(prefix + name, directory):
+                    if size and name.endswith(_LOGS) and mode & 0o170000 == 0o100000:
+                        mtime, ctime = one.st_mtime_ns, one.st_ctime_ns
+                        row = pack(mode, uid, gid, links, size, mtime, ctime, inode)
+                        logs[name] = name + b"\0" + row
+                    continue
+                if len(prefix) + len(name) > LONGEST:
+                    walk.leave_out(prefix + name, OSError(*_TOO_LONG), found)
                     continue
                 if directory:
                     below.append(name)
@@ -171,7 +207,7 @@ def _directory(walk: Walk, fd: int, path: bytes, found: Scan) -> list[bytes]:
                             f" {printable(prefix + name)}; exclude it or move it",
                         )
                 elif links > 1:
-                    found.linked.append(Linked(device, inode, path, name))
+                    linked.append(Linked(device, inode, path, name))
                 mtime, ctime = one.st_mtime_ns - FIRST_TIME, one.st_ctime_ns - FIRST_TIME
                 # row_of(), without a call and a tuple for each entry.
                 try:
@@ -179,10 +215,30 @@ def _directory(walk: Walk, fd: int, path: bytes, found: Scan) -> list[bytes]:
                 except struct.error:  # a time that no manifest holds
                     row = row_of(name, stat_of(one))
                 rows.append(row)
+        if logs:
+            rows += _of_databases(fd, logs, {row.partition(b"\0")[0] for row in rows})
     except OSError as error:
-        raise DataError(f"{printable(path) or '.'} cannot be read: {error.strerror}") from error
+        # Half a listing would look as if the rest had been deleted.
+        walk.leave_out(path, error, found)
+        return []
     rows.sort()
+    found.linked += linked
     found.directories += 1
     if walk.known.get(path) != digest_of(rows):
         found.changed[path] = Listing.of_rows(rows)
     return below
+
+
+def _of_databases(fd: int, logs: Mapping[bytes, bytes], names: Set[bytes]) -> list[bytes]:
+    """Given the rows of excluded files that are named like a database's log, and the names that are
+    not excluded, return the rows of those whose database is among these: a log is a part of its
+    database, and the newest commits are in it.
+    """
+    from backstay.agent.database import is_database, is_log  # noqa: PLC0415 - seldom needed
+
+    found = []
+    for name, row in logs.items():
+        base = next(name.removesuffix(one) for one in _LOGS if name.endswith(one))
+        if base in names and is_database(base, fd) and is_log(name, fd):
+            found.append(row)
+    return found

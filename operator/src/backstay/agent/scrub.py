@@ -2,33 +2,39 @@
 
 Thirty copies of an unchanged file are one inode, so reading one name of it checks all. Content that
 differs from the manifest while the time does not is rot; if the time, or anything else but the
-content differs, somebody wrote into the copy. Where it goes on is in scrub.json: a slice is the
-files whose recorded hash has that remainder, so nothing else has to be remembered. Not the inodes'
-numbers: a file system in user space may draw them anew with every mount.
+content differs, somebody wrote into the copy. Both are remembered (`rot`). Where it goes on is in
+scrub.json: a slice is the files whose recorded hash has that remainder, so nothing else has to be.
+Not the inodes' numbers: a file system in user space may draw them anew with every mount.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from backstay.agent import tasks
 from backstay.agent.check import difference, hash_from_disk
+from backstay.agent.failing import worded
 from backstay.agent.layout import Folder, folder_of, locked, write_durably
 from backstay.agent.listing import Known, Listing
+from backstay.agent.locks import is_read_only
 from backstay.agent.manifest import Manifest
 from backstay.agent.parallel import batches, spread
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent
 from backstay.agent.results import answer, examples
+from backstay.agent.rot import Key, remember
 from backstay.agent.store import read_points
 from backstay.agent.tasks import Fields, Limits, Where
 from backstay.domain.errors import DataError
 from backstay.domain.rolling import Series
 
 _STATE = "scrub.json"
+_NO_STATE = "the destination is read-only: the next scrub reads the same part again"
+_TIME = "another time"
+"""What `difference` says of a file that somebody wrote into, if nothing else is amiss."""
 _BATCH = 512
 _FILES = 64
 
@@ -57,6 +63,12 @@ class _File(NamedTuple):
     directory: bytes
     name: bytes
     known: Known
+    inode: int
+
+    @property
+    def key(self) -> Key:
+        """What it is remembered by if it is rotten."""
+        return Key(self.inode, self.known.extra)
 
 
 Inode = tuple[int, int]
@@ -66,7 +78,7 @@ Inode = tuple[int, int]
 def scrub(task: ScrubTask) -> dict[str, Any]:
     """Given a task, check the next slice and return what was found."""
     folder = folder_of(task.where.path, task.series)
-    with locked(task.where, exclusive=False):
+    with locked(task.where, task.series, exclusive=False):
         done = _done(folder)
         found = _Found()
         files: dict[Inode, _File] = {}
@@ -75,17 +87,23 @@ def scrub(task: ScrubTask) -> dict[str, Any]:
                 listings = Manifest.load(folder.manifest(tree)).listings()
             except (DataError, OSError) as error:
                 # It is rot as well, and no reason to leave the other trees unread.
-                found.rot += (os.fsencode(f"{tree}: {error}"),)
+                found.rot += (os.fsencode(f"{tree}: {worded(error).message}"),)
                 continue
-            for part in _in_slice(folder, tree, listings, done % task.days, task):
+            for part, broken in _in_slice(folder, tree, listings, done % task.days, task):
+                found.rot += broken
                 for inode, file in part:
                     files.setdefault(inode, file)
     # Without the lock: a copy must not wait for hours of reading.
     units = batches([(file, 1) for file in sorted(files.values())], _FILES)
     for one in spread(lambda unit: _check(folder, unit), units, task.limits.processes):
         found.add(one)
+    remember(task.where, folder, found.keys, {file.key for file in files.values()})
+    told = _told(found, len(files), done, task.days)
+    if is_read_only(task.where):
+        # The next one reads the same part again: only a writable disk can say which is next.
+        return {**told, "message": f"{told['message']} ({_NO_STATE})", "readOnly": True}
     write_durably(folder.path / _STATE, json.dumps({"done": done + 1}) + "\n")
-    return _told(found, len(files), done, task.days)
+    return told
 
 
 @dataclass(slots=True)
@@ -93,9 +111,12 @@ class _Found:
     size: int = 0
     rot: tuple[bytes, ...] = ()
     changed: tuple[bytes, ...] = ()
+    keys: tuple[Key, ...] = ()
+    """Of both."""
 
     def add(self, other: _Found) -> None:
         self.size += other.size
+        self.keys += other.keys
         self.rot += other.rot
         self.changed += other.changed
 
@@ -127,29 +148,25 @@ def _done(folder: Folder) -> int:
 
 def _in_slice(
     folder: Folder, tree: str, listings: dict[bytes, Listing], part: int, task: ScrubTask
-) -> Iterator[list[tuple[Inode, _File]]]:
-    """Yield the files of a tree in a slice."""
+) -> Iterator[tuple[list[tuple[Inode, _File]], tuple[bytes, ...]]]:
+    """Yield the files of a tree in a slice, and directories that cannot be read."""
     root = os.open(folder.data(tree), DIRECTORY)
 
-    def look(unit: list[bytes]) -> list[tuple[Inode, _File]]:
+    def is_due(known: Known) -> bool:
+        return int.from_bytes(known.extra[:8], "big") % task.days == part
+
+    def look(unit: list[bytes]) -> tuple[list[tuple[Inode, _File]], tuple[bytes, ...]]:
         descent = Descent(root)
-        found = []
+        found: list[tuple[Inode, _File]] = []
+        broken: list[bytes] = []
         for path in unit:
-            listing = listings[path]
-            for at, name in enumerate(listing.names):
-                known = listing.known(at)
-                if not known.stat.is_regular or known.note.get("omitted"):
-                    continue
-                if int.from_bytes(known.extra[:8], "big") % task.days != part:
-                    continue
-                try:
-                    now = os.stat(name, dir_fd=descent(path), follow_symlinks=False)
-                except FileNotFoundError:
-                    continue  # verify-tree tells of what is missing
-                file = _File(tree, path, name, known)
-                found.append(((now.st_ino, now.st_ctime_ns), file))
+            try:
+                found += _files(descent, tree, path, listings[path], is_due)
+            except OSError as error:
+                if error.errno not in VANISHED:  # verify-tree tells of what is missing
+                    broken.append(os.path.join(os.fsencode(tree), path))
         descent.close()
-        return found
+        return found, tuple(broken)
 
     units = batches([(path, len(one.names) + 4) for path, one in listings.items()], _BATCH)
     try:
@@ -158,30 +175,49 @@ def _in_slice(
         os.close(root)
 
 
+def _files(
+    descent: Descent, tree: str, path: bytes, listing: Listing, wanted: Callable[[Known], bool]
+) -> Iterator[tuple[Inode, _File]]:
+    for at, name in enumerate(listing.names):
+        known = listing.known(at)
+        if not known.stat.is_regular or known.note.get("omitted") or not wanted(known):
+            continue
+        try:
+            now = os.stat(name, dir_fd=descent(path), follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        file = _File(tree, path, name, known, now.st_ino)
+        yield (now.st_ino, now.st_ctime_ns), file
+
+
 def _check(folder: Folder, unit: list[_File]) -> _Found:
     found = _Found()
     for file in unit:
-        path = os.path.join(os.fsencode(folder.data(file.tree)), file.directory)
         shown = os.path.join(os.fsencode(file.tree), file.directory, file.name)
         try:
-            directory = os.open(path, DIRECTORY)
+            why = _read(folder, file)
         except OSError as error:
             if error.errno in VANISHED:
                 continue  # pruned meanwhile
-            raise
-        try:
-            why = difference(directory, file.name, file.known, hashes=False)
-            if hash_from_disk(file.name, directory) != file.known[1]:
-                if why == "another time":
-                    found.changed += (shown,)
-                else:
-                    found.rot += (shown,)
-            elif why is not None:
-                found.changed += (shown + b": " + os.fsencode(why),)
-            found.size += file.known[2].get("size", file.known[0].size)
-        except OSError as error:
-            if error.errno not in VANISHED:
-                found.rot += (shown,)  # the disk cannot read it
-        finally:
-            os.close(directory)
+            why = "rot"  # the disk cannot read it
+        found.size += file.known.note.get("size", file.known.stat.size)
+        if why is not None:
+            found.keys += (file.key,)
+        if why == "rot":
+            found.rot += (shown,)
+        elif why is not None:
+            found.changed += (shown + b": " + os.fsencode(why),)
     return found
+
+
+def _read(folder: Folder, file: _File) -> str | None:
+    """How a file is not as recorded: `rot`, or what somebody changed in it; None if it is."""
+    path = os.path.join(os.fsencode(folder.data(file.tree)), file.directory)
+    directory = os.open(path, DIRECTORY)
+    try:
+        why = difference(directory, file.name, file.known, hashes=False)
+        if hash_from_disk(file.name, directory) != file.known.extra:
+            return why if why == _TIME else "rot"
+        return why
+    finally:
+        os.close(directory)

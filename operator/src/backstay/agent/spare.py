@@ -18,14 +18,16 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from backstay.agent.difference import Base
+from backstay.agent.failing import reason_of, shown, worded
 from backstay.agent.files import inherit_nothing
 from backstay.agent.layout import PARTIAL, Folder, flush
 from backstay.agent.linux import SUBVOLUME_INODE, allow_open_files
 from backstay.agent.manifest import Damaged, Manifest
 from backstay.agent.parallel import batches, spread
-from backstay.agent.paths import DIRECTORY, VANISHED, Descent, mount_of, parts_of, printable
+from backstay.agent.paths import DIRECTORY, VANISHED, Descent, mount_of, parts_of
 from backstay.agent.spot import Plan, Spot, made_beneath
 from backstay.agent.store import Points, to_trash
+from backstay.domain.errors import DataError
 from backstay.domain.rolling import RollingPoint
 
 _KINDS: Final = {"ext4", "xfs", "tmpfs"}
@@ -69,8 +71,9 @@ def keep_spare(folder: Folder, tree: str, newest: str, processes: int = 2) -> No
         paths = _differing(partial / "manifest", folder.manifest(newest))
         _trim(partial / "data", folder.data(newest), paths, processes)
         partial.rename(folder.spare(newest))
-    except (OSError, Damaged) as error:
-        sys.stderr.write(f"removed, because it cannot be kept for the next tree: {error}\n")
+    except (OSError, DataError) as error:
+        why = worded(error).message
+        sys.stderr.write(f"removed, because it cannot be kept for the next tree: {why}\n")
         to_trash(folder, partial)
 
 
@@ -230,4 +233,5 @@ def _damage(path: bytes) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Damaged(f"{printable(path) or '.'}: a pruned tree cannot be used: {error}") from error
+        why = f"{reason_of(error)} at {shown(path)}"
+        raise Damaged(f"{why}: a pruned tree cannot be used") from error

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from backstay.agent.abilities import EVERYTHING, Abilities
+from backstay.agent.failing import reason_of, shown
 from backstay.agent.listing import Encoded, Known, Listing
 from backstay.agent.manifest import Damaged
 from backstay.agent.pace import Pace
-from backstay.agent.paths import DIRECTORY, VANISHED, Descent, parts_of, printable
+from backstay.agent.paths import DIRECTORY, VANISHED, Descent, parts_of
 from backstay.agent.scan import Scan
 
 
@@ -35,11 +36,17 @@ class Plan:
     """Directories that `new` has from a pruned tree; none where it is made anew, or `onto`."""
     strange: bool = False
     """`old` is of another source: what is linked from it has been compared."""
+    rotten: Mapping[bytes, frozenset[bytes]] = field(default_factory=dict)
+    """By directory: what `old` has otherwise than it was copied. None of it is taken over."""
+    lenient: bool = False
+    """What cannot be read is left out, and listed."""
     processes: int = 2
     able: Abilities = EVERYTHING
     """What the destination keeps."""
     renewed: bool = False
     """It kept something else when `old` was made, so what directories lack is found anew."""
+    progress: Callable[[int, int], None] | None = None
+    """To be called now and then with the bytes and entries that were copied so far."""
 
     def now(self, path: bytes) -> Listing:
         """Given a directory, return what the source has there."""
@@ -63,6 +70,8 @@ class Spot:
     pace: Pace
     strange: bool = False
     able: Abilities = EVERYTHING
+    rotten: frozenset[bytes] = frozenset()
+    lenient: bool = False
 
     @property
     def source(self) -> int:
@@ -73,7 +82,7 @@ class Spot:
 
     def old_entry(self, name: bytes) -> Known | None:
         """Given a name, return what the last manifest says of it."""
-        if self.before is None or self.old is None:
+        if self.before is None or self.old is None or name in self.rotten:
             return None
         at = self.before.find(name)
         if at is None:
@@ -104,6 +113,8 @@ def at_work(plan: Plan, path: bytes, source: Descent) -> Iterator[Spot]:
             pace=plan.pace,
             strange=plan.strange,
             able=plan.able,
+            rotten=plan.rotten.get(path, frozenset()),
+            lenient=plan.lenient,
         )
     finally:
         os.close(new)
@@ -133,7 +144,8 @@ def made_beneath(root: int, path: bytes) -> int:
                 os.mkdir(part, 0o700, dir_fd=fd)
             below = os.open(part, DIRECTORY, dir_fd=fd)
         except OSError as error:
-            raise Damaged(f"{printable(path)}: a pruned tree cannot be used: {error}") from error
+            why = f"{reason_of(error)} at {shown(path)}"
+            raise Damaged(f"{why}: a pruned tree cannot be used") from error
         finally:
             os.close(fd)
         fd = below

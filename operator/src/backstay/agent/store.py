@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from backstay.agent.failing import reason_of
 from backstay.agent.layout import FIRST_PART, PARTIAL, TRASH, Folder, flush, write_durably
 from backstay.domain.errors import DataError
 from backstay.domain.rolling import RUN, STAMP, RollingPoint
@@ -57,8 +58,12 @@ def read_points(folder: Folder) -> Points:
             continue
         try:
             points.found.append(_read(path))
-        except (DataError, OSError) as error:
-            points.damaged.append(f"{path.name}: {error}")
+        except FileNotFoundError:
+            continue  # pruned since the directory was read, by a list that has no lock
+        except OSError as error:
+            points.damaged.append(f"{path.name}: {reason_of(error)}")
+        except DataError as error:
+            points.damaged.append(f"{path.name}: {error.message}")
     points.found.sort(key=_order)
     return points
 

@@ -131,6 +131,8 @@ class CopyTask:
     root: str
     path: str
     require_mount: bool = False
+    allow_unreadable: bool = False
+    """What cannot be read is left out, and listed."""
     exclude: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -159,6 +161,7 @@ class CopyTask:
             root=source.text("root"),
             path=source.text("path", ""),
             require_mount=source.flag("requireMount"),
+            allow_unreadable=source.flag("allowUnreadable"),
             exclude=source.texts("exclude"),
             labels=task.labels("labels"),
             annotations=task.labels("annotations"),

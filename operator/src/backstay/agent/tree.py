@@ -18,6 +18,8 @@ from backstay.agent.attributes import count_lacks
 from backstay.agent.build import Built, build
 from backstay.agent.difference import Base, Difference
 from backstay.agent.dressing import Dressed, dress_directories
+from backstay.agent.engines import engines_in
+from backstay.agent.failing import at
 from backstay.agent.files import inherit_nothing
 from backstay.agent.layout import PARTIAL, Folder, flush
 from backstay.agent.linux import SUBVOLUME_INODE, make_snapshot, make_subvolume, syncfs
@@ -26,7 +28,7 @@ from backstay.agent.manifest import Changes, save
 from backstay.agent.pace import Pace
 from backstay.agent.paths import DIRECTORY
 from backstay.agent.results import answer, examples
-from backstay.agent.room import check_room
+from backstay.agent.room import reserved
 from backstay.agent.spare import take_spare
 from backstay.agent.spot import Plan
 from backstay.agent.store import stage_point, to_trash
@@ -40,10 +42,10 @@ def make_tree(
     folder: Folder,
     source: int,
     difference: Difference,
-    point_with: Callable[[Totals], RollingPoint],
+    point_with: Callable[[Totals, Sequence[bytes]], RollingPoint],
 ) -> tuple[RollingPoint, dict[str, Any]]:
-    """Given a task, its series' folder, the opened source, what differs, and what makes a
-    point of a tree's totals, make the tree; return the point and the result.
+    """Given a task, its series' folder, the opened source, what differs, and what makes a point of
+    a tree's totals and what it lacks, make the tree; return the point and the result.
 
     The point is staged in the tree and still to be written. Raise UserError if there is no room,
     DataError if the tree cannot be made.
@@ -66,15 +68,17 @@ def make_tree(
         new, onto = _begin_data(top, old, there=bool(spare))
         plan = _plan(task, (source, new, old), onto, spare, difference)
         plan = replace(plan, able=able, renewed=_is_renewed(base, able))
-        check_room(task, plan)
-        built = build(plan)
+        with reserved(task, plan) as plan:
+            built = build(plan)
         dressed = dress_directories(plan, built)
+        at(b"trees", os.fsencode(partial.name))
         totals = _totals_after(plan, difference, built)
         lacks = _lacks_after(difference, dressed)
         header = {"lacks": lacks, "lacking": able.lacking()}
         changes = _changes(task.run, difference, dressed, totals, header)
         save(partial / "manifest", base.manifest if base else None, changes)
-        point = replace(point_with(totals), lacks=lacks)
+        unread = sorted({*difference.scan.unreadable, *built.unreadable})
+        point = replace(point_with(totals, unread), lacks=lacks)
         stage_point(partial, point)
         if not able.syncs:
             _flush_by_name(partial)
@@ -83,9 +87,11 @@ def make_tree(
         for fd in (top, old, new):
             if fd is not None and fd >= 0:
                 os.close(fd)
+    at(b"trees", os.fsencode(task.run))
     partial.rename(folder.trees / task.run)
     flush(folder.trees)
-    return point, _told(point, totals, built)
+    engines = engines_in(difference.scan.changed)
+    return point, _told(point, totals, built, _renewed(base, built), engines)
 
 
 def _flush_by_name(partial: Path) -> None:
@@ -146,6 +152,8 @@ def _plan(
         unchanged=unchanged,
         spare=spare,
         strange=base is not None and base.strange,
+        rotten=base.rotten if base is not None else {},
+        lenient=task.allow_unreadable,
         pace=Pace(task.limits.bandwidth),
         processes=_processes(task, new),
     )
@@ -205,7 +213,24 @@ def _changes(
     )
 
 
-def _told(point: RollingPoint, totals: Totals, built: Built) -> dict[str, Any]:
+def _renewed(base: Base | None, built: Built) -> list[bytes]:
+    """What was made anew, because the older tree is known to have it otherwise than it was."""
+    rotten = base.rotten if base is not None else {}
+    return [
+        os.path.join(path, name)
+        for path, names in rotten.items()
+        for name in names
+        if path in built.listings and built.listings[path].find(name) is not None
+    ]
+
+
+def _told(
+    point: RollingPoint,
+    totals: Totals,
+    built: Built,
+    renewed: Sequence[bytes],
+    engines: Sequence[bytes],
+) -> dict[str, Any]:
     stats = {
         "entries": totals.entries,
         "files": totals.files,
@@ -221,11 +246,15 @@ def _told(point: RollingPoint, totals: Totals, built: Built) -> dict[str, Any]:
         "vanished": built.vanished,
         "changedWhileRead": built.moved,
         "databases": built.databases,
+        "renewed": renewed,
+        "engines": engines,
     }
     lacks = lacks_in_words(point.lacks)
     message = (
         f"{point.stamp}: {totals.files} files, {built.how.linked} entries linked,"
         f" {built.how.copied} copied ({built.how.copied_bytes} bytes){'; ' * bool(lacks)}{lacks}"
     )
+    if point.unread is not None:
+        message += f"; {point.unread.told}"
     found = {key: examples(names) for key, names in notes.items() if names}
     return answer("Copied", message, point=point, stats=stats, notes=found)

@@ -104,10 +104,12 @@ def _scrub(task: Any, tell: Tell) -> None:
 
 
 def _restore(task: Any, tell: Tell) -> None:
+    from backstay.agent.failing import writing_to
     from backstay.agent.restore import restore
 
     _be_gentle(task.limits)
-    tell(restore(task, _now()))
+    with writing_to("spec.directory"):
+        tell(restore(task, _now()))
 
 
 def _check_task(task: Fields) -> Any:

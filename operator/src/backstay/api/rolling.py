@@ -182,6 +182,13 @@ class Rolling(Model):
         default=False,
         description="Allow copies on the file system of the source, which are lost with it.",
     )
+    allow_unreadable: bool = Field(
+        default=False,
+        description="Make a copy without entries that cannot be read (a bad sector, a path that is "
+        "too long, a SQLite database that is damaged) instead of none. Its Backup is "
+        "PartiallyFailed and lists them. Such a copy fills the tiers; the newest one in which "
+        "nothing is missing is never removed.",
+    )
     minimum_percent: int = Field(
         default=50,
         ge=0,
@@ -218,6 +225,11 @@ class CopiesStatus(Model):
         default=False,
         description="Whether a point was found to be another than the records say: they are "
         "listed again.",
+    )
+    read_only: bool = Field(
+        default=False,
+        description="Whether the destination was mounted read-only when it was last looked at. "
+        "What is there can be restored, also without being held; nothing is changed or removed.",
     )
     rot: int = Field(
         default=0,
@@ -314,6 +326,18 @@ class CopyStatus(Model):
         default=False,
         description="Whether the last list did not find it, with so many others that it is not "
         "taken for gone: the condition CopiesMissing of the policy says what to do.",
+    )
+    unreadable: int = Field(
+        default=0,
+        ge=0,
+        description="Entries of the source that could not be read and are missing in the copy: "
+        "the message of the point names some.",
+    )
+    rotten: int = Field(
+        default=0,
+        ge=0,
+        description="Files of the copy that are known not to be what was copied. The next copy "
+        "made them anew; of this one they are restored only from another.",
     )
     note: str | None = Field(
         default=None,

@@ -19,6 +19,7 @@ from backstay.domain.errors import DataError
 from backstay.domain.naming import shorten
 from backstay.domain.points import Point
 from backstay.domain.rolling_clock import believed
+from backstay.domain.rolling_unread import Unread
 from backstay.domain.times import parse_time
 
 KINDS: Final = ("hostPath", "claim")
@@ -114,8 +115,12 @@ class RollingPoint:
     """Of how many entries its tree does not have the owner, mode, time or attributes, because its
     file system does not keep them; its manifest has them.
     """
+    unread: Unread | None = None
+    """What it lacks of its source; None: nothing."""
     lost: bool = False
     """A list found that its tree or its manifest is gone. Not in its file."""
+    rotten: int = 0
+    """Files of it that are known not to be what was copied, when it was listed. Not in its file."""
 
     @property
     def moment(self) -> datetime:
@@ -178,7 +183,9 @@ class RollingPoint:
             source=_source(raw),
             clock=_text(raw, "clock", "point")[:_CLOCK_MAX] if "clock" in raw else "",
             lacks=_lacks(raw),
+            unread=Unread.from_json(raw.get("unreadable")),
             lost=raw.get("lost") is True,
+            rotten=_number(raw, "rotten") if "rotten" in raw else 0,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -190,6 +197,7 @@ class RollingPoint:
             "source": list(self.source),
             "clock": self.clock,
             "lacks": dict(self.lacks),
+            "unreadable": self.unread.to_json() if self.unread else None,
         }
         return {
             **{key: value for key, value in newer.items() if value},
@@ -277,16 +285,25 @@ def newest_good(series: Sequence[RollingPoint]) -> str | None:
     return max(real, key=lambda p: p.order).uid if real else None
 
 
-def why_kept(point: RollingPoint, newest: str | None) -> str | None:
-    """Given a point and the newest good one of its series, return why it must not be removed
-    whatever a caller decided; None where it may go.
+def newest_whole(series: Sequence[RollingPoint]) -> str | None:
+    """Given all points of a series, return the uid of the newest good one that lacks nothing of its
+    source, None without one.
+    """
+    return newest_good([p for p in series if p.unread is None])
+
+
+def why_kept(point: RollingPoint, newest: str | None, whole: str | None = None) -> str | None:
+    """Given a point, the newest good one of its series and the newest of those that lack nothing,
+    return why it must not be removed whatever a caller decided; None where it may go.
     """
     seen = point_of(point)
     if seen.is_held:
         return "held"
     if seen.in_use is not None:
         return "in use"
-    return "newest good" if seen.uid == newest else None
+    if seen.uid == newest:
+        return "newest good"
+    return "newest that lacks nothing" if seen.uid == whole else None
 
 
 def _text(raw: Mapping[str, Any], key: str, where: str) -> str:

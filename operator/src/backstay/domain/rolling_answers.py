@@ -36,6 +36,8 @@ from backstay.domain.times import parse_time
 
 _DONE: Final = "done"
 _GONE: Final = "gone"
+READ_ONLY: Final = "DestinationReadOnly"
+"""The agent's word for a destination that takes no change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,9 @@ def look_after(
     look: CopiesStatus, chore: Chore, answer: Answer, answered: Answered, now: datetime
 ) -> CopiesStatus:
     """Given what a policy's status says of a series and a Job's answer, return what it says now."""
-    look = changed(look, message=None, stale=look.stale or answered.again)
+    look = changed(
+        look, message=None, stale=look.stale or answered.again, read_only=_is_read_only(answer)
+    )
     if chore.verb is Verb.LIST:
         return changed(look, listed_at=now, stale=False)
     if chore.verb is Verb.SCRUB and answer.result is not None:
@@ -120,6 +124,12 @@ def look_after(
     return look
 
 
+def _is_read_only(answer: Answer) -> bool:
+    """Whether a Job has found its destination read-only."""
+    result = answer.result
+    return result is not None and (result.reason == READ_ONLY or result.raw.get("readOnly") is True)
+
+
 def _scrubbed(look: CopiesStatus, result: AgentResult, days: int) -> CopiesStatus:
     """What is known of rot after one more part was read. What was found is told until the same
     part was read again and had nothing.
@@ -127,7 +137,9 @@ def _scrubbed(look: CopiesStatus, result: AgentResult, days: int) -> CopiesStatu
     bad = sum(result.number(key, "count") or 0 for key in ("rot", "changed"))
     if bad:
         told = f"{result.message}: {', '.join(result.examples('rot', 'changed'))}"
-        return changed(look, rot=bad, rot_parts_left=days, rot_message=short(told))
+        # Listed at once: the list says which points have it.
+        found = changed(look, rot=bad, rot_parts_left=days, rot_message=short(told))
+        return changed(found, stale=not look.read_only)
     left = max(look.rot_parts_left - 1, 0)
     if left:
         return changed(look, rot_parts_left=left)
@@ -142,12 +154,12 @@ def look_held_up(look: CopiesStatus, chore: Chore, why: str) -> CopiesStatus:
 
 
 def look_after_failure(
-    look: CopiesStatus, chore: Chore, message: str, now: datetime
+    look: CopiesStatus, chore: Chore, answer: Answer, now: datetime
 ) -> CopiesStatus:
-    """Given what a policy's status says of a series, and why a Job of it failed, return what it
-    says now. What has its rhythm is tried again in the next one.
+    """Given what a policy's status says of a series, and what a Job of it failed with, return what
+    it says now. What has its rhythm is tried again in the next one.
     """
-    look = look_held_up(look, chore, message)
+    look = changed(look_held_up(look, chore, answer.message), read_only=_is_read_only(answer))
     if chore.verb is Verb.LIST:
         return changed(look, listed_at=now, stale=False)
     return changed(look, scrubbed_at=now) if chore.verb is Verb.SCRUB else look

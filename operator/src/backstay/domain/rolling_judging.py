@@ -128,7 +128,17 @@ def judge_copies(groups: Groups, rules: Rules | None, now: datetime) -> dict[str
         if last := max(made, key=lambda c: c.order, default=None):
             # The agent never removes it; where dates say that another is newer, both stay.
             kept[last.point.name] = freeze(kept[last.point.name], "it was made last")
+            whole = _newest_whole(made)
+            if whole is not None and whole is not last:
+                why = "nothing is missing in it, as in those after it"
+                kept[whole.point.name] = freeze(kept[whole.point.name], why)
     return kept
+
+
+def _newest_whole(copies: Sequence[Copy]) -> Copy | None:
+    """The copy made last that lacks nothing of its source."""
+    good = (c for c in copies if c.point.result is Result.GOOD and not c.status.unreadable)
+    return max(good, key=lambda c: c.order, default=None)
 
 
 def _judge_beside(

@@ -46,7 +46,7 @@ class Seen:
     held: bool = False
     """The point carries the request's uid."""
     copying: str = ""
-    """The Backup that copies this series now, for which its destination is locked, "" if none."""
+    """The Backup that copies this series now, for which the series is locked, "" if none."""
     waits: str = ""
     """Why no Job can be made for now."""
     job: JobSeen = field(default_factory=JobSeen)
@@ -125,7 +125,7 @@ def _start(seen: Seen, entry: RestoredDirectory) -> Decision:
     if entry.job is None and not seen.held and seen.now - entry.claimed_at > HOLD_WAIT:
         late = (
             f"point {entry.stamp} could not be held within {HOLD_WAIT}: its destination does not "
-            "answer, or is busy with copies of other policies; create the request again"
+            "answer, or another Job works on these copies; create the request again"
         )
         return _end(seen, RestorePhase.FAILED, late)
     what = seen.waits or ("the directory is being restored" if seen.held else "")

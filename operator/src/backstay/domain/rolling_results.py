@@ -23,6 +23,12 @@ _NOTES = (
     ("vanished", "{} entries vanished meanwhile"),
     ("changedWhileRead", "{} files changed while they were read"),
     ("databases", "{} SQLite databases were copied consistently"),
+    ("renewed", "{} files were made anew, as the copy of them was not what had been copied"),
+    (
+        "engines",
+        "{} directories of other databases were copied file by file, which is of one moment only "
+        "if they stood still",
+    ),
 )
 
 
@@ -73,7 +79,7 @@ def mirrored(point: RollingPoint, old: PointStatus | None = None) -> PointStatus
         result=PointResult.GOOD,
         cut_at=point.moment,
         bytes=point.size,
-        message=None,
+        message=_lacks(point),
         rolling=CopyStatus(
             stamp=point.stamp,
             uid=point.uid,
@@ -85,11 +91,20 @@ def mirrored(point: RollingPoint, old: PointStatus | None = None) -> PointStatus
             labels=dict(point.labels),
             annotations=dict(point.annotations),
             files=point.entries,
+            unreadable=point.unread.count if point.unread else 0,
+            rotten=point.rotten,
             new_bytes=before.new_bytes if before else None,
             seconds=before.seconds if before else None,
             note=before.note if before else lacks_in_words(point.lacks) or None,
         ),
     )
+
+
+def _lacks(point: RollingPoint) -> str | None:
+    """What a copy that is good has not, or not as it was copied."""
+    rotten = f"{point.rotten} files of it are known not to be what was copied"
+    told = [point.unread.told if point.unread else "", rotten if point.rotten else ""]
+    return short("; ".join(filter(None, told))) or None
 
 
 def as_gone(shown: PointStatus) -> PointStatus:

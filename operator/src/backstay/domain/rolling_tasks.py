@@ -78,6 +78,7 @@ def copy(site: Site, source: Opened, rolling: Rolling, wish: CopyWish) -> Step:
             "root": source.mount.at,
             "path": source.path,
             "requireMount": rolling.require_mount,
+            "allowUnreadable": rolling.allow_unreadable,
             "exclude": list(rolling.exclude),
             "identity": list(wish.identity),
         },

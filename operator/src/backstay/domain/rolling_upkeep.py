@@ -307,6 +307,9 @@ def _list_first(seen: Seen, kept: Kept, look: CopiesStatus) -> Chore | None:
         return _list(kept, occasion, imports=True)
     if look.stale:
         return _list(kept, f"stale since {look.listed_at}")
+    if look.read_only and _is_due(look.listed_at, seen.now):
+        # What is wanted of the points is refused there, and must not come before this for ever.
+        return _list(kept, seen.now.date().isoformat())
     return None
 
 

@@ -44,6 +44,7 @@ from backstay.domain.run_status import (
     failures,
     format_size,
     ignored,
+    lacks_entries,
     plan_of,
     retry_left,
     retry_wait,
@@ -264,9 +265,10 @@ def _end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = (
         return Decision(again, actions, wait)
     if left:
         return Decision(_ended(seen, status, why), actions)
-    note = short("; ".join(ignored(status))) or None
-    ended = changed(_ended(seen, status, note), phase=BackupPhase.COMPLETED)
-    return Decision(ended, actions)
+    lacking = [f"copy {p.claim}: {p.message}" for p in status.points if lacks_entries(p)]
+    note = short("; ".join([*lacking, *ignored(status)])) or None
+    ended = _ended(seen, status, note)
+    return Decision(ended if lacking else changed(ended, phase=BackupPhase.COMPLETED), actions)
 
 
 def _ended(seen: Seen, status: BackupStatus, why: str | None) -> BackupStatus:

@@ -137,6 +137,11 @@ def hooks_on(status: BackupStatus, claim: str) -> tuple[HookStatus, ...]:
     return tuple(h for h in mine if not h.claims or claim in h.claims)
 
 
+def lacks_entries(entry: PointStatus) -> bool:
+    """Given a point, return whether entries of its source are missing in it, as was allowed."""
+    return entry.rolling is not None and entry.rolling.unreadable > 0
+
+
 def counts(entry: HookStatus) -> bool:
     """Given the entry of a hook, return whether points fail for it."""
     return entry.state is HookState.FAILED and not entry.ignored

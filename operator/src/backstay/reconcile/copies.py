@@ -182,7 +182,7 @@ class CopiesReconciler:
         if not answer.ok:
             log.warning("%s of %s: %s", chore.verb, chore.kept.series.key, answer.message)
             came.looks[look.series] = rolling_answers.look_after_failure(
-                look, chore, answer.message, seen.now
+                look, chore, answer, seen.now
             )
             return False
         answered = await self._take(chore, answer)

@@ -105,7 +105,8 @@ class CopyRestores:
                 policy=plan.site.series.policy,
             )
         users = plan.point.annotations.get(labels.IN_USE, "").split(",")
-        seen = replace(seen, held=request.uid in users, policy=plan.site.series.policy)
+        held = request.uid in users or await self._is_read_only(plan)
+        seen = replace(seen, held=held, policy=plan.site.series.policy)
         if seen.job.exists:
             return seen
         seen = replace(seen, copying=await self._copies_now(plan.site.series))
@@ -166,6 +167,13 @@ class CopyRestores:
                 result = await self._jobs.result(namespace, job)
             return replace(seen, job=job, result=result)
         return seen
+
+    async def _is_read_only(self, plan: Plan) -> bool:
+        """Whether the copies lie on a disk where nothing can be held, and nothing removed."""
+        series = plan.site.series
+        policy = await self._client.find(BACKUP_POLICY, series.policy, series.namespace)
+        looks = policy_status(policy).copies if policy is not None else ()
+        return any(look.read_only for look in looks if look.series == plan.entry.claim)
 
     async def _copies_now(self, series: Series) -> str:
         """The Backup that copies the series now, "" if none does."""

@@ -1,0 +1,219 @@
+"""Whatever call fails: a result, and a message that says why, where, and what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.faults.rolling import injecting
+from tests.faults.rolling.harness import Place, same_as
+from tests.faults.rolling.test_kills import change, fill
+
+from backstay.agent.failing import SHOWN, call_of, shown, without_descriptors, worded
+
+ONE = {"limits": {"processes": 1}}
+POINTS = int(os.environ.get("BACKSTAY_FAIL_POINTS", "40"))
+"""About so many calls of each command, spread over all that it makes."""
+DESCRIPTOR = re.compile(r"\[Errno|/proc/(self|\d+)/fd|:\s*\d+\s*$|\bfd\b|descriptor")
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    verb: str
+    task: Callable[[Place], dict[str, Any]]
+    prepare: Callable[[Place], None]
+
+
+def _one(place: Place) -> None:
+    place.copy("r1", **ONE)
+
+
+def _changed(place: Place) -> None:
+    place.copy("r1", **ONE)
+    change(place.source)
+
+
+def _spare(place: Place) -> None:
+    _changed(place)
+    place.copy("r2", **ONE)
+    place.agent("prune", place.task(points=[place.seen("r1")]))
+    (place.source / "a/f2").write_bytes(b"of the third day")
+
+
+def _restore(place: Place, **more: Any) -> dict[str, Any]:
+    root = place.source.parent / "out"
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir()
+    target = {"root": str(root), "path": "back"}
+    return place.task(stamp=place.point("r1").stamp, target=target, **{**ONE, **more})
+
+
+STORIES = {
+    "a first copy": Story("copy", lambda p: p.copy_task("r1", **ONE), lambda _: None),
+    "a copy of changes": Story("copy", lambda p: p.copy_task("r2", **ONE), _changed),
+    "a copy onto a spare": Story("copy", lambda p: p.copy_task("r3", **ONE), _spare),
+    "a restore": Story("restore", _restore, _one),
+    "a scrub": Story("scrub", lambda p: p.task(days=1, **ONE), _one),
+    "a verification": Story(
+        "verify-tree", lambda p: p.task(stamp=p.point("r1").stamp, hash=True, **ONE), _one
+    ),
+    "a list": Story("list", lambda p: p.task(), _one),
+    "a relabel": Story(
+        "relabel", lambda p: p.task(points=[{**p.seen("r1"), "labels": {"a": "b"}}]), _one
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_call_that_fails_is_told_with_reason_and_entry(name: str, memory: Path) -> None:
+    story = STORIES[name]
+    place = Place(memory / "source", memory / "destination")
+    place.source.mkdir()
+    place.destination.mkdir()
+    place.init()
+    fill(place.source)
+    story.prepare(place)
+    same_as(place.destination, memory / "as-it-was")
+    total = injecting.count_calls(story.verb, story.task(place))
+    told = 0
+    for at in range(0, total, max(1, total // POINTS)):
+        same_as(memory / "as-it-was", place.destination)
+        result = injecting.run(story.verb, story.task(place), injecting.kth(at))
+        if result["code"] == 0:
+            continue  # it went on without that call
+        told += 1
+        _check(result, place, at)
+    assert told > 0
+
+
+def _check(result: dict[str, Any], place: Place, at: int) -> None:
+    message = result["message"]
+    why = f"call {at}: {result}"
+    assert not DESCRIPTOR.search(message), why
+    assert result["reason"] not in {"Defect", "Busy"}, why
+    if "differences" in result or "rot" in result:
+        return  # its entries are in a list
+    assert "Input/output error" in message, why
+    if "entries are not as recorded" in message:
+        return  # it names some of them, each with its reason
+    names = ["/a/", "a/f", "b/c", "b/d", "link", "e/", "trees", "points", " at . ", " at a "]
+    names += [" at b ", " at e", ".backstay", str(place.destination), str(place.source.parent)]
+    names += ["destination", "target"]
+    assert any(name in message for name in names), why
+    first = min((message.find(name) for name in names if name in message), default=0)
+    assert message.find("Input/output error") <= first, why
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (errno.ENOSPC, "make room there"),
+        (errno.EDQUOT, "make room there"),
+        (errno.EFBIG, "too large"),
+        (errno.EOPNOTSUPP, "does not do this"),
+        (errno.EIO, "the disk fails"),
+    ],
+)
+def test_a_destination_that_fails_is_told_with_what_to_do(
+    in_memory: Place, error: int, words: str
+) -> None:
+    (in_memory.source / "file").write_bytes(b"file")
+
+    def fails(call: str, *_: Any) -> int | None:
+        return error if call == "utime" else None
+
+    told = injecting.run("copy", in_memory.copy_task("r1", **ONE), fails)
+    assert (told["code"], told["reason"]) == (1, "Failed")
+    for word in (os.strerror(error), "at file", words, "spec.rolling.destination"):
+        assert word in told["message"], told
+
+
+def test_a_disk_that_becomes_read_only_under_a_copy_says_so(in_memory: Place) -> None:
+    (in_memory.source / "file").write_bytes(b"file")
+
+    def fails(call: str, *_: Any) -> int | None:
+        return errno.EROFS if call == "pwrite" else None
+
+    told = injecting.run("copy", in_memory.copy_task("r1", **ONE), fails)
+    assert (told["code"], told["reason"]) == (3, "DestinationReadOnly")
+    assert "become read-only" in told["message"]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_nobody_thought_of_has_a_result_as_well(in_memory: Place, processes: int) -> None:
+    for number in range(40):
+        (in_memory.source / f"d{number}").mkdir()
+        (in_memory.source / f"d{number}/file").write_bytes(b"x")
+
+    def fails(call: str, arguments: tuple[Any, ...], _: int | None) -> int | None:
+        if call == "pread" or (call == "read" and arguments[1] == 2):
+            raise struct.error("'Q' format requires 0 <= number")
+        return None
+
+    task = in_memory.copy_task("r1", limits={"processes": processes})
+    told = injecting.run("copy", task, fails)
+    assert (told["code"], told["reason"], told["ok"]) == (1, "Defect", False)
+    assert told["message"].startswith("error at d")
+    assert "'Q' format" in told["message"]
+
+
+def test_a_long_path_is_cut_in_its_middle_and_one_line() -> None:
+    assert shown(b"a/b") == "a/b"
+    assert shown(b"") == "."
+    assert shown(b"a\nb\xff") == r"a\nb\udcff"
+    long = shown(b"begin" + b"x" * 5000 + b"end")
+    assert len(long) < SHOWN + 10
+    assert (long[:5], long[-3:]) == ("begin", "end")
+    assert "[...]" in long
+
+
+def test_the_call_is_told_where_python_knows_it() -> None:
+    def called(act: Callable[[], Any]) -> str:
+        try:
+            act()
+        except OSError as error:
+            return call_of(error)
+        return "none"
+
+    def write() -> None:
+        os.write(-1, b"")
+
+    def listed() -> None:
+        os.listdir("/nowhere/at/all")
+
+    assert called(write) == "write"
+    assert called(listed) == "listdir"
+    assert call_of(OSError(5, "x")) == ""
+
+
+def test_paths_through_a_descriptor_are_taken_out_of_what_others_say() -> None:
+    said = 'rsync: [sender] read errors mapping "/proc/self/fd/7/a/b": Input/output error (5)'
+    assert without_descriptors(said) == (
+        'rsync: [sender] read errors mapping "a/b": Input/output error (5)'
+    )
+
+
+def test_an_error_in_words_stays_as_it_is() -> None:
+    error = worded(ValueError("x" * 10_000))
+    assert len(error.message) < 500
+    assert worded(error) is error
+
+
+def test_a_target_that_fails_is_told_by_its_own_field(in_memory: Place) -> None:
+    (in_memory.source / "file").write_bytes(b"file")
+    in_memory.copy("r1")
+
+    def fails(call: str, *_: Any) -> int | None:
+        return errno.EROFS if call == "mkdir" else None
+
+    told = injecting.run("restore", _restore(in_memory), fails)
+    assert (told["code"], told["reason"]) == (3, "TargetReadOnly")
+    assert "spec.directory" in told["message"]
