@@ -83,7 +83,7 @@ def discard(name: bytes, directory: int) -> None:
 
 
 def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
-    family = _family_of(spot, name)
+    family = None if spot.as_files else _family_of(spot, name)
     if family is not None and family != name:
         discard(name, spot.new)
         return Placed(NO_HASH, one, {"omitted": True})
@@ -95,16 +95,24 @@ def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
     ):
         kept = _keep(spot, name, one, known)
         if kept is not None:
-            return kept
+            return kept._replace(note=_note_as_files(spot, name)) if spot.as_files else kept
         refused = 1
     if family is not None:
         return _place_database(spot, name, one)
     base = spot.old if known else None
     copied = copy_file(name, spot.source, spot.new, base, spot.pace, onto=spot.onto)
+    how = How(0, 1, copied.copied, int(copied.delta), refused)
+    if spot.as_files:
+        note = _note_as_files(spot, name)
+        return Placed(copied.digest, copied.stat, note, how=how, moved=copied.moved)
     if copied.head == HEADER and (copied.moved or has_log(name, spot.source)):
         return _place_database(spot, name, one)
-    how = How(0, 1, copied.copied, int(copied.delta), refused)
     return Placed(copied.digest, copied.stat, how=how, moved=copied.moved)
+
+
+def _note_as_files(spot: Spot, name: bytes) -> dict[str, Any]:
+    """What is to be known of a file that is taken as it is, whatever belongs to it."""
+    return {"asFiles": True} if _is_live(spot, name) else _NO_NOTE
 
 
 def _family_of(spot: Spot, name: bytes) -> bytes | None:

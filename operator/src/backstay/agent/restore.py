@@ -1,36 +1,57 @@
 """The verb restore: a point, or paths of it, to a new directory or in place.
 
-Invariants: a new directory has its name only when it is whole; in place nothing is touched before
-what is there is a point of the same series; what was restored is compared with the manifest
-before anybody is told that it is there.
+Invariants: a new directory has its name only when it is whole, and nothing of one that failed
+stays; in place nothing is touched before all that can be known to stand against it was looked at,
+and what is there is a point of the same series; outside of what was chosen nothing changes; what
+was restored is compared with the manifest before anybody is told that it is there. What a person
+acknowledged is passed over, and told.
 """
+
+# ruff: noqa: N818 - an error is named after what it is about, as in domain/errors.py
 
 from __future__ import annotations
 
 import errno
 import os
-import shutil
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import FrameType
 from typing import Any
 
 from backstay.agent import tasks
-from backstay.agent.check import difference, differences, find_point
-from backstay.agent.copy import copy
+from backstay.agent.acknowledge import Acknowledged, Word
+from backstay.agent.check import difference, differences
+from backstay.agent.chosen import Chosen, choose, find_tree, sort_out_mounts
 from backstay.agent.database import SIBLINGS, is_database
+from backstay.agent.files import dress
 from backstay.agent.layout import Folder, folder_of, locked
-from backstay.agent.linux import syncfs
-from backstay.agent.listing import Known, Listing
-from backstay.agent.manifest import Manifest
-from backstay.agent.paths import DIRECTORY, VANISHED, Descent, open_allowed, parts_of, printable
+from backstay.agent.listing import Stat
+from backstay.agent.need import Need, need_of
+from backstay.agent.paths import DIRECTORY, VANISHED, Descent, parts_of
 from backstay.agent.results import answer, examples
-from backstay.agent.rsync import push
+from backstay.agent.rsync import Incomplete, pattern_of, push
+from backstay.agent.safety import keep_what_is_there
+from backstay.agent.target import (
+    Above,
+    clear,
+    insist_on_room_for_name,
+    make_whole,
+    mounts_inside,
+    new_directory,
+    opened,
+    opened_above,
+)
 from backstay.agent.tasks import CopyTask, Fields, Limits, Where
-from backstay.domain.errors import DataError, UserError
+from backstay.domain import labels
+from backstay.domain.errors import BackstayError, DataError, Transient, UserError
 from backstay.domain.rolling import RollingPoint, Series
 
-_PARTIAL = ".backstay-partial-"
+
+class Different(DataError):
+    """What was restored is not what was recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +68,7 @@ class RestoreTask:
     safety: CopyTask | None
     """In place: the copy of what is there. None: to a new directory."""
     limits: Limits
+    said: Acknowledged
 
     @classmethod
     def read(cls, task: Fields) -> RestoreTask:
@@ -61,6 +83,7 @@ class RestoreTask:
             paths=_paths(task),
             safety=None,
             limits=tasks.limits_of(task),
+            said=Acknowledged(_words(task)),
         )
         if not task.flag("inPlace"):
             if not path.strip("/"):
@@ -79,6 +102,18 @@ class RestoreTask:
             expected=tasks.expected(task.child("safety")),
         )
         return replace(found, safety=safety)
+
+    @property
+    def folder(self) -> Folder:
+        return folder_of(self.where.path, self.series)
+
+
+def _words(task: Fields) -> tuple[str, ...]:
+    known = {word.value for word in Word}
+    words = task.texts("acknowledge")
+    if strange := sorted({*words} - known):
+        raise task.fail("acknowledge", f"{strange[0]!r} is none of {', '.join(sorted(known))}")
+    return words
 
 
 def _paths(task: Fields) -> tuple[bytes, ...]:
@@ -99,91 +134,169 @@ def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:
 
     Raise UserError where the point, a path or the target is not as asked, DataError if it failed.
     """
-    more = {}
-    if task.safety is not None:
-        find_point(task.where, task.series, task.stamp)  # before anything is copied for it
-        more["safety"] = copy(task.safety, now)["point"]
+    with _ended_cleanly():
+        with locked(task.where, exclusive=False):
+            point = find_tree(task.folder, task.stamp)
+            chosen = choose(task.folder, point.tree, task.paths, task.said)
+        if task.safety is None:
+            with opened(task.root, task.path) as target:
+                insist_on_room_for_name(target)
+            return _restore_aside(task, point, chosen, "")
+        with opened(task.root, task.path) as target:
+            if not target.missing:
+                return _restore_onto(task, target.fd, point, chosen, now)
+        return _restore_aside(task, point, chosen, "; nothing was there before")
+
+
+@contextmanager
+def _ended_cleanly() -> Iterator[None]:
+    """Have what was begun removed when the Job ends us; once, so that this is not ended too."""
+
+    def stop(*_: int | FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Transient("the restore was told to stop")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _restored(task: RestoreTask, chosen: Chosen, more: str, **fields: Any) -> dict[str, Any]:
+    message = f"{task.stamp}: {chosen.count} entries at {task.path or task.root}{more}"
+    if chosen.spared:
+        shown = ", ".join(examples(chosen.spared)["examples"])
+        message += f"; left as it is, as it cannot go: {shown}"
+    if task.said.used:
+        message += task.said.told
+        fields["acknowledged"] = dict(task.said.used)
+    return answer("Restored", message, **fields)
+
+
+def _restore_aside(
+    task: RestoreTask, point: RollingPoint, chosen: Chosen, more: str
+) -> dict[str, Any]:
+    """Restore to a directory that is not there, or is empty."""
+    with opened_above(task.root, task.path) as target, locked(task.where, exclusive=False):
+        if len(target.missing) == 1:
+            clear(target.fd, target.missing[-1])  # what is left of an earlier try takes room
+        _insist_on_room(task, point, target.fd, chosen, onto=False)
+        with new_directory(target) as fd:
+            _fill(task, task.folder, point, fd, chosen, onto=False)
+    return _restored(task, chosen, more)
+
+
+def _insist_on_room(
+    task: RestoreTask, point: RollingPoint, target: int, chosen: Chosen, *, onto: bool
+) -> Need:
+    top = os.stat(task.where.path)
+    source = os.open(task.folder.data(point.tree), DIRECTORY)
+    try:
+        need = need_of(
+            source,
+            target,
+            chosen.directories,
+            chosen.files,
+            onto=onto,
+            spared=chosen.spared,
+            forbidden=(top.st_dev, top.st_ino),
+        )
+    finally:
+        os.close(source)
+    try:
+        need.check()
+    except UserError as error:
+        task.said.pass_over(Word.TOO_LITTLE_ROOM, error)
+    return need
+
+
+def _restore_onto(
+    task: RestoreTask, target: int, point: RollingPoint, chosen: Chosen, now: datetime
+) -> dict[str, Any]:
+    """Restore over what is there, after a copy of that."""
+    if task.safety is None:
+        raise ValueError("in place needs the task of a copy")
+    if os.path.samestat(os.fstat(target), os.stat(task.where.path)):
+        raise UserError(
+            "TargetIsDestination",
+            "spec.directory: the directory has the copies themselves now; mount what belongs there",
+        )
+    Above.of(target, chosen.paths)
     with locked(task.where, exclusive=False):
-        folder = folder_of(task.where.path, task.series)
-        point = find_point(task.where, task.series, task.stamp)
-        listings = Manifest.load(folder.manifest(point.tree)).listings()
-        chosen = _chosen(listings, task.paths)
-        if task.safety is not None:
-            target = open_allowed(task.root, task.path, "spec.directory")
-            try:
-                _fill(task, folder, point, target, chosen, onto=True)
-            finally:
-                os.close(target)
-        else:
-            _restore_aside(task, folder, point, chosen)
-    message = f"{point.stamp}: {chosen.count} entries at {task.path or task.root}"
-    return answer("Restored", message, **more)
-
-
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """The part of a manifest that is restored, without what lies above it."""
-
-    directories: Mapping[bytes, Listing]
-    files: Mapping[bytes, Known]
-
-    @property
-    def count(self) -> int:
-        return len(self.files) + sum(len(one.names) for one in self.directories.values())
-
-
-def _chosen(listings: Mapping[bytes, Listing], paths: tuple[bytes, ...]) -> _Chosen:
-    if not paths:
-        return _Chosen(listings, {})
-    directories: dict[bytes, Listing] = {}
-    files: dict[bytes, Known] = {}
-    for path in paths:
-        parent, _, name = path.rpartition(b"/")
-        at = listings[parent].find(name) if parent in listings else None
-        if at is None or listings[parent].known(at)[2].get("omitted"):
-            raise UserError(
-                "PathNotInPoint", f"spec.directory.paths: the point has no {printable(path)}"
-            )
-        if listings[parent].stats[at].is_directory:
-            below = path + b"/"
-            directories |= {p: o for p, o in listings.items() if p == path or p.startswith(below)}
-        else:
-            files[path] = listings[parent].known(at)
-    return _Chosen(directories, files)
-
-
-def _restore_aside(task: RestoreTask, folder: Folder, point: RollingPoint, chosen: _Chosen) -> None:
-    parent, _, name = task.path.strip("/").rpartition("/")
-    above = open_allowed(task.root, parent, "spec.directory")
-    partial = f"{_PARTIAL}{name}"
-    try:
-        if name in os.listdir(above) and not _is_empty(above, name):
-            raise UserError(
-                "TargetNotEmpty",
-                f"spec.directory: {task.path} is there and not empty; name a new directory, or"
-                " restore in place",
-            )
-        if partial in os.listdir(above):
-            shutil.rmtree(partial, dir_fd=above)
-        os.mkdir(partial, 0o700, dir_fd=above)
-        target = os.open(partial, DIRECTORY, dir_fd=above)
+        spared = sort_out_mounts(chosen, target, mounts_inside(target), task.said)
+        chosen = replace(chosen, spared=spared)
+        need = _insist_on_room(task, point, target, chosen, onto=True)
+    chosen = replace(chosen, spared=(*spared, *need.destination), removes_first=need.removes_first)
+    left_out = tuple(os.fsdecode(pattern_of(path)) for path in chosen.spared)
+    safety = keep_what_is_there(replace(task.safety, exclude=left_out), task.said, now)
+    fields = {"safety": safety["point"], "notes": safety.get("notes", {})} if safety else {}
+    more = _told_of_safety(safety)
+    with locked(task.where, exclusive=False):
+        find_tree(task.folder, task.stamp)
         try:
-            _fill(task, folder, point, target, chosen, onto=False)
-            syncfs(target)
-        finally:
-            os.close(target)
-        os.rename(partial, name, src_dir_fd=above, dst_dir_fd=above)
-        os.fsync(above)
-    finally:
-        os.close(above)
+            _fill_onto(task, point, target, chosen)
+        except Transient:
+            raise
+        except (BackstayError, OSError) as error:
+            reason = error.reason if isinstance(error, UserError) else "Failed"
+            return answer(reason, f"{error}{_way_back(task, safety)}", ok=False, **fields)
+    return _restored(task, chosen, more, **fields)
 
 
-def _is_empty(above: int, name: str) -> bool:
-    fd = os.open(name, DIRECTORY, dir_fd=above)
+def _told_of_safety(safety: dict[str, Any] | None) -> str:
+    as_files = safety.get("notes", {}).get("databasesAsFiles") if safety else None
+    if not as_files:
+        return ""
+    return (
+        f"; in the copy of what was there {as_files['count']} databases are the files that were"
+        f" there, as they could not be read as of one moment: {', '.join(as_files['examples'])}"
+    )
+
+
+def _way_back(task: RestoreTask, safety: dict[str, Any] | None) -> str:
+    """What a failure in the middle says of the state that it leaves."""
+    state = "; the directory has only a part of the point now: create the request again"
+    if safety is None or task.safety is None:
+        return f"{state}; of what was there before there is no copy"
+    backup = task.safety.labels.get(labels.BACKUP, "")
+    named = f" (spec.from.backup: {backup})" if backup else ""
+    return f"{state}, or restore what was there before, point {safety['point']['stamp']}{named}"
+
+
+def _fill_onto(task: RestoreTask, point: RollingPoint, target: int, chosen: Chosen) -> None:
+    """Fill a target that is there: above the chosen paths only what is missing is made."""
+    above = Above.of(target, chosen.paths)
+    source = os.open(task.folder.data(point.tree), DIRECTORY)
     try:
-        return not os.listdir(fd)
+        for path in above.missing:
+            _make_as_in_point(source, target, path, chosen)
     finally:
-        os.close(fd)
+        os.close(source)
+    try:
+        _fill(task, task.folder, point, target, chosen, onto=True)
+    finally:
+        above.put_back(target)
+    new = Descent(target)
+    for path in reversed(above.missing):
+        mtime = _stat_of(path, chosen).mtime
+        os.utime(new(path), ns=(mtime, mtime))
+    new.close()
+
+
+def _make_as_in_point(source: int, target: int, path: bytes, chosen: Chosen) -> None:
+    parent, _, name = path.rpartition(b"/")
+    old, new = Descent(source), Descent(target)
+    with make_whole(new(parent), name) as fd:
+        dress(fd, _stat_of(path, chosen), old(path), fresh=False)
+    old.close()
+    new.close()
+
+
+def _stat_of(path: bytes, chosen: Chosen) -> Stat:
+    parent, _, name = path.rpartition(b"/")
+    listing = chosen.above[parent]
+    return listing.stats[listing.index(name)]
 
 
 def _fill(
@@ -191,7 +304,7 @@ def _fill(
     folder: Folder,
     point: RollingPoint,
     target: int,
-    chosen: _Chosen,
+    chosen: Chosen,
     *,
     onto: bool,
 ) -> None:
@@ -199,9 +312,21 @@ def _fill(
     try:
         if onto:
             _drop_logs(source, target, chosen)
-        push(source, target, task.paths, onto=onto, bandwidth=task.limits.bandwidth)
+        push(
+            source,
+            target,
+            chosen.paths,
+            onto=onto,
+            bandwidth=task.limits.bandwidth,
+            spared=chosen.spared,
+            removes_first=chosen.removes_first,
+        )
+    except Incomplete as error:
+        task.said.pass_over(Word.UNVERIFIED, error)
     finally:
         os.close(source)
+    if not chosen.verifiable:
+        return
     processes = task.limits.processes
     # Opened anew: btrfs shows the entries that were there when a directory was opened.
     filled = os.open(".", DIRECTORY, dir_fd=target)
@@ -211,10 +336,11 @@ def _fill(
         os.close(filled)
     if found:
         shown = ", ".join(examples(found)["examples"])
-        raise DataError(f"{len(found)} entries are not as recorded after the restore: {shown}")
+        why = f"{len(found)} entries are not as recorded after the restore: {shown}"
+        task.said.pass_over(Word.UNVERIFIED, Different(why))
 
 
-def _drop_logs(source: int, target: int, chosen: _Chosen) -> None:
+def _drop_logs(source: int, target: int, chosen: Chosen) -> None:
     """Remove the logs of databases that are about to be restored one by one: SQLite would replay
     what is there over what was restored. Below a chosen directory, rsync removes them.
 
@@ -239,8 +365,10 @@ def _drop_logs(source: int, target: int, chosen: _Chosen) -> None:
     new.close()
 
 
-def _differences(target: int, chosen: _Chosen, processes: int) -> list[bytes]:
+def _differences(target: int, chosen: Chosen, processes: int) -> list[bytes]:
+    left = {path + b": not in the manifest" for path in _spared_and_above(chosen)}
     found = list(differences(target, chosen.directories, hashes=True, processes=processes))
+    found = [line for line in found if line not in left]
     descent = Descent(target)
     for path, known in chosen.files.items():
         parent, _, name = path.rpartition(b"/")
@@ -248,3 +376,10 @@ def _differences(target: int, chosen: _Chosen, processes: int) -> list[bytes]:
         found += [path + b": " + why.encode()] if why else []
     descent.close()
     return found
+
+
+def _spared_and_above(chosen: Chosen) -> Iterator[bytes]:
+    for path in chosen.spared:
+        while path:
+            yield path
+            path = os.path.dirname(path)  # noqa: PLW2901 - upwards

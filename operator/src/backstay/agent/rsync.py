@@ -6,12 +6,15 @@ nowhere else); the other side is ours. Whatever rsync complains of is a failure,
 vanish: what is there afterwards is compared with the manifest.
 """
 
+# ruff: noqa: N818 - an error is named after what it is about, as in domain/errors.py
+
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -22,7 +25,9 @@ from backstay.domain.errors import DataError
 # Everything that -a has but recursion, and what it leaves out; times to the nanosecond.
 _EVERYTHING: Final = ("-lptgoD", "-HAXS", "--numeric-ids", "--modify-window=-1")
 _FROM: Final = ("--from0", "--files-from=-")
+_PARTIAL_STATUS: Final = 23
 _VANISHED_STATUS: Final = 24
+_WILD: Final = re.compile(rb"[*?[]")
 _CONFIGURATION: Final = """use chroot = yes
 uid = 0
 gid = 0
@@ -37,14 +42,30 @@ read only = no
 """
 
 
-def push(source: int, target: int, names: Sequence[bytes], *, onto: bool, bandwidth: int) -> None:
-    """Given a tree of ours, a tenant's directory, and paths below both (none: everything), make
-    the second what the first is there; `onto`: it has files already, and times prove nothing.
+class Incomplete(DataError):
+    """Some entries were not transferred, as what the disk does not give; all others were."""
 
-    Raise DataError if rsync fails.
+
+def push(
+    source: int,
+    target: int,
+    names: Sequence[bytes],
+    *,
+    onto: bool,
+    bandwidth: int,
+    spared: Iterable[bytes] = (),
+    removes_first: bool = False,
+) -> None:
+    """Given a tree of ours, a tenant's directory, and paths below both (none: everything), make
+    the second what the first is there; `onto`: it has files already, and times prove nothing. What
+    is above the paths is left as it is then, and must be there. Spared paths are left too;
+    `removes_first`: what the tree does not have goes before anything is written.
+
+    Raise Incomplete if some entries could not be transferred, DataError if rsync fails.
     """
-    options = ["--recursive", "--delete"]
-    options += ["--checksum"] if onto else []
+    options: list[str | bytes] = ["--recursive", "--delete-before" if removes_first else "--delete"]
+    options += ["--checksum", "--no-implied-dirs"] if onto else []
+    options += [b"--exclude=" + pattern_of(path) for path in spared]
     options += [f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []
     options += _FROM if names else []
     with _module(target) as module:
@@ -65,7 +86,15 @@ def push(source: int, target: int, names: Sequence[bytes], *, onto: bool, bandwi
         )
     if done.returncode not in {0, _VANISHED_STATUS}:
         said = done.stderr.decode(errors="replace").strip()[-500:]
-        raise DataError(f"rsync ended with status {done.returncode}: {said}")
+        kind = Incomplete if done.returncode == _PARTIAL_STATUS else DataError
+        raise kind(f"rsync ended with status {done.returncode}: {said}")
+
+
+def pattern_of(path: bytes) -> bytes:
+    """Given a path, return the pattern of an exclude that is this path and no other."""
+    # A backslash escapes only where the pattern has a wildcard (rsync(1)).
+    escaped = re.sub(rb"([*?[\\])", rb"\\\1", path) if _WILD.search(path) else path
+    return b"/" + escaped
 
 
 @contextmanager

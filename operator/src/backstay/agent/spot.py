@@ -34,6 +34,8 @@ class Plan:
     strange: bool = False
     """`old` is of another source: what is linked from it has been compared."""
     processes: int = 2
+    as_files: bool = False
+    """Live databases are copied as the files that are there."""
 
     def now(self, path: bytes) -> Listing:
         """Given a directory, return what the source has there."""
@@ -56,6 +58,7 @@ class Spot:
     """`new` may have entries of a pruned tree, and what it hands down to new ones."""
     pace: Pace
     strange: bool = False
+    as_files: bool = False
 
     @property
     def source(self) -> int:
@@ -96,6 +99,7 @@ def at_work(plan: Plan, path: bytes, source: Descent) -> Iterator[Spot]:
             reused=bool(plan.spare),
             pace=plan.pace,
             strange=plan.strange,
+            as_files=plan.as_files,
         )
     finally:
         os.close(new)

@@ -123,6 +123,7 @@ def _plan(
         strange=base is not None and base.strange,
         pace=Pace(task.limits.bandwidth),
         processes=_processes(task, new),
+        as_files=task.databases_as_files,
     )
 
 
@@ -177,6 +178,7 @@ def _told(point: RollingPoint, totals: Totals, built: Built) -> dict[str, Any]:
         "vanished": built.vanished,
         "changedWhileRead": built.moved,
         "databases": built.databases,
+        "databasesAsFiles": built.as_files,
     }
     message = (
         f"{point.stamp}: {totals.files} files, {built.how.linked} entries linked,"
