@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.faults.rolling.harness import Outcome, Place
+from tests.faults.rolling.harness import ROOT, Outcome, Place
 
 REFUSED = 3
 _CRASH = """
@@ -40,10 +41,21 @@ def onto(place: Place, run: str, **more: Any) -> Outcome:
     return place.agent("restore", task_onto(place, run, **more))
 
 
-def aside(place: Place, run: str, target: Path, **more: Any) -> Outcome:
-    """Restore a run's point to a new directory."""
-    where = {"root": str(target.parent), "path": target.name}
+def aside(place: Place, run: str, target: Path, root: Path | None = None, **more: Any) -> Outcome:
+    """Restore a run's point to a new directory, below the root that is mounted (its parent)."""
+    root = root or target.parent
+    where = {"root": str(root), "path": str(target.relative_to(root))}
     return place.agent("restore", place.task(stamp=place.point(run).stamp, target=where, **more))
+
+
+def environment(task: dict[str, Any]) -> dict[str, str]:
+    """The environment of a Job with this task."""
+    source = str(ROOT / "operator/src")
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": source,
+        "BACKSTAY_TASK": json.dumps(task),
+    }
 
 
 def crash_a_writer(database: Path) -> None:

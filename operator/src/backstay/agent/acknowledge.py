@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from backstay.domain.errors import BackstayError, DataError, UserError
+from backstay.domain.errors import BackstayError, UserError
 
 
 class Word(StrEnum):
@@ -49,7 +49,7 @@ class Acknowledged:
         message = f"{refusal.message}; or add {word} to spec.acknowledge {_MEANS[word]}"
         if isinstance(refusal, UserError):
             raise UserError(refusal.reason, message) from refusal
-        raise DataError(message) from refusal
+        raise type(refusal)(message) from refusal
 
     @property
     def told(self) -> str:

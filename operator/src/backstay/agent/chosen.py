@@ -53,6 +53,7 @@ def choose(folder: Folder, tree: str, paths: Sequence[bytes], said: Acknowledged
     what is restored. Raise UserError for a path that the point does not have, DataError where its
     manifest is damaged.
     """
+    listings: Mapping[bytes, Listing]
     try:
         listings, verifiable = Manifest.load(folder.manifest(tree)).listings(), True
     except DataError as error:

@@ -159,8 +159,8 @@ class _Look:
         there = self._there(path)
         disk = self._disk_of.get(os.path.dirname(path), self._top)
         if there is not None:
-            one = os.fstat(there)
-            if (one.st_dev, one.st_ino) == self._forbidden:
+            top = os.fstat(there)
+            if (top.st_dev, top.st_ino) == self._forbidden:
                 raise UserError(
                     "DestinationInTarget",
                     f"spec.directory: the copies themselves lie at {printable(path)} in it, where"

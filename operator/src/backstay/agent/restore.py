@@ -16,21 +16,21 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from types import FrameType
 from typing import Any
 
-from backstay.agent import tasks
-from backstay.agent.acknowledge import Acknowledged, Word
+from backstay.agent.acknowledge import Word
 from backstay.agent.check import difference, differences
 from backstay.agent.chosen import Chosen, choose, find_tree, sort_out_mounts
 from backstay.agent.database import SIBLINGS, is_database
 from backstay.agent.files import dress
-from backstay.agent.layout import Folder, folder_of, locked
+from backstay.agent.layout import Folder, locked
 from backstay.agent.listing import Stat
 from backstay.agent.need import Need, need_of
-from backstay.agent.paths import DIRECTORY, VANISHED, Descent, parts_of
+from backstay.agent.paths import DIRECTORY, VANISHED, Descent
+from backstay.agent.restore_task import RestoreTask
 from backstay.agent.results import answer, examples
 from backstay.agent.rsync import Incomplete, pattern_of, push
 from backstay.agent.safety import keep_what_is_there
@@ -44,89 +44,13 @@ from backstay.agent.target import (
     opened,
     opened_above,
 )
-from backstay.agent.tasks import CopyTask, Fields, Limits, Where
 from backstay.domain import labels
 from backstay.domain.errors import BackstayError, DataError, Transient, UserError
-from backstay.domain.rolling import RollingPoint, Series
+from backstay.domain.rolling import RollingPoint
 
 
 class Different(DataError):
     """What was restored is not what was recorded."""
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreTask:
-    """What `restore` is asked for."""
-
-    where: Where
-    series: Series
-    stamp: str
-    root: str
-    path: str
-    paths: tuple[bytes, ...]
-    """Below the point; none is everything."""
-    safety: CopyTask | None
-    """In place: the copy of what is there. None: to a new directory."""
-    limits: Limits
-    said: Acknowledged
-
-    @classmethod
-    def read(cls, task: Fields) -> RestoreTask:
-        target = task.child("target")
-        path = target.text("path")
-        found = cls(
-            where=Where.read(task),
-            series=tasks.series_of(task),
-            stamp=tasks.stamp(task),
-            root=target.text("root"),
-            path=path,
-            paths=_paths(task),
-            safety=None,
-            limits=tasks.limits_of(task),
-            said=Acknowledged(_words(task)),
-        )
-        if not task.flag("inPlace"):
-            if not path.strip("/"):
-                raise target.fail("path", "a new directory needs a name")
-            return found
-        safety = CopyTask(
-            where=replace(found.where, same_file_system=True),
-            series=found.series,
-            run=tasks.run_name(task.child("safety"), "run"),
-            root=found.root,
-            path=path,
-            labels=task.child("safety").labels("labels"),
-            annotations=task.child("safety").labels("annotations"),
-            allow_shrink=True,
-            limits=found.limits,
-            expected=tasks.expected(task.child("safety")),
-        )
-        return replace(found, safety=safety)
-
-    @property
-    def folder(self) -> Folder:
-        return folder_of(self.where.path, self.series)
-
-
-def _words(task: Fields) -> tuple[str, ...]:
-    known = {word.value for word in Word}
-    words = task.texts("acknowledge")
-    if strange := sorted({*words} - known):
-        raise task.fail("acknowledge", f"{strange[0]!r} is none of {', '.join(sorted(known))}")
-    return words
-
-
-def _paths(task: Fields) -> tuple[bytes, ...]:
-    found = []
-    for path in task.texts("paths"):
-        try:
-            parts = parts_of(os.fsencode(path))
-        except OSError:
-            parts = []
-        if not parts:
-            raise task.fail("paths", f"{path!r} is no path below the point")
-        found.append(b"/".join(parts))
-    return tuple(found)
 
 
 def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:

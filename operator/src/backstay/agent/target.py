@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from backstay.agent.linux import syncfs
 from backstay.agent.paths import (
@@ -27,6 +27,8 @@ from backstay.agent.paths import (
     printable,
     unescaped,
 )
+from backstay.agent.results import answer
+from backstay.agent.tasks import Fields
 from backstay.agent.trash import remove_tree
 from backstay.domain.errors import DataError, UserError
 
@@ -173,6 +175,28 @@ def _made_above(target: Target) -> tuple[int, list[bytes]]:
         _unmake(target.fd, made)
         raise
     return fd, made
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardTask:
+    """What `discard` is asked for: the target of a restore that is over."""
+
+    root: str
+    path: str
+
+    @classmethod
+    def read(cls, task: Fields) -> DiscardTask:
+        target = task.child("target")
+        return cls(target.text("root"), target.text("path"))
+
+
+def discard(task: DiscardTask) -> dict[str, Any]:
+    """Given the target of a restore to a new directory that was killed, remove what is left of it
+    and return the result. Raise DataError if some of it stays.
+    """
+    with opened_above(task.root, task.path) as target:
+        clear(target.fd, target.missing[0])
+    return answer("Discarded", f"nothing is left of the restore to {task.path}")
 
 
 @contextmanager
