@@ -207,7 +207,8 @@ BEGUN = with_claims(entry("data", new_claim_uid="u1"), LOGS)
         (
             BEGUN,
             replace(verifying("u1"), pod_failed=True, pod_says="sha256 differs"),
-            "claim data-new: verification failed: sha256 differs",
+            "claim data-new: verification failed: sha256 differs; or add Unverified to "
+            "spec.acknowledge to restore what there is, as it is",
         ),
     ],
     ids=["foreign", "deleted", "made anew", "no snapshot", "snapshot lost", "not as recorded"],

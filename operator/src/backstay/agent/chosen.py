@@ -12,7 +12,6 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from backstay.agent.acknowledge import Acknowledged, Word
 from backstay.agent.database import SIBLINGS
 from backstay.agent.layout import Folder
 from backstay.agent.listing import NO_HASH, Known, Listing
@@ -21,6 +20,7 @@ from backstay.agent.paths import DIRECTORY, printable
 from backstay.agent.scan import Walk, scan
 from backstay.agent.store import read_points, staged_point
 from backstay.agent.target import is_below
+from backstay.domain.acknowledgement import Acknowledged, Word
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.rolling import RUN, RollingPoint
 

@@ -21,7 +21,6 @@ from datetime import datetime
 from types import FrameType
 from typing import Any
 
-from backstay.agent.acknowledge import Word
 from backstay.agent.check import difference, differences
 from backstay.agent.chosen import Chosen, choose, find_tree, sort_out_mounts
 from backstay.agent.database import SIBLINGS, is_database
@@ -45,6 +44,7 @@ from backstay.agent.target import (
     opened_above,
 )
 from backstay.domain import labels
+from backstay.domain.acknowledgement import Word
 from backstay.domain.errors import BackstayError, DataError, Transient, UserError
 from backstay.domain.rolling import RollingPoint
 

@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass, replace
 
 from backstay.agent import tasks
-from backstay.agent.acknowledge import Acknowledged, Word
 from backstay.agent.layout import Folder, folder_of
 from backstay.agent.paths import parts_of
 from backstay.agent.tasks import CopyTask, Fields, Limits, Where
+from backstay.domain.acknowledgement import AGENT, Acknowledged
 from backstay.domain.rolling import Series
 
 
@@ -68,7 +68,7 @@ class RestoreTask:
 
 
 def _words(task: Fields) -> tuple[str, ...]:
-    known = {word.value for word in Word}
+    known = {word.value for word in AGENT}
     words = task.texts("acknowledge")
     if strange := sorted({*words} - known):
         raise task.fail("acknowledge", f"{strange[0]!r} is none of {', '.join(sorted(known))}")

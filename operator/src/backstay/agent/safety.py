@@ -10,10 +10,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from backstay.agent.acknowledge import Acknowledged, Word
 from backstay.agent.copy import copy
 from backstay.agent.database import DatabaseBusy
 from backstay.agent.tasks import CopyTask
+from backstay.domain.acknowledgement import Acknowledged, Word
 from backstay.domain.errors import BackstayError, DataError, Transient, UserError
 from backstay.domain.labels import DATABASES_AS_FILES
 

@@ -79,6 +79,8 @@ CLOCK_JUMPED: Final = PREFIX + "clock-jumped"
 """On the operator's Lease: when its clock was set, and by how much; taken off, all goes on."""
 ALLOW_SHRUNKEN: Final = PREFIX + "allow-shrunken"
 """On a Backup: `true` lets this run copy a source that has lost much, or all."""
+RESTORES_INTO: Final = PREFIX + "restores-into"
+"""On the Job of a restore: where it writes, in JSON. It goes on when its request is deleted."""
 NAMESPACE: Final = PREFIX + "namespace"
 """Label on Jobs: the namespace whose data they work on."""
 
