@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field
 
 from backstay.api.acknowledgement import MEANINGS, Acknowledgement
-from backstay.api.common import CONDITIONS_MAX, Condition, Model, Time
+from backstay.api.common import CONDITIONS_MAX, Condition, Model, Size, Time
 from backstay.api.meta import Column, CrdMeta
 from backstay.api.rolling import SERIES_MAX
 from backstay.api.shapes import NAME_MAX, DirectoryPath, ObjectName, RelativePath
@@ -72,6 +72,11 @@ class NewClaim(Model):
         default=None,
         description="StorageClass of the new claim; left out, the class of the claim that was "
         "backed up. Its driver must be the snapshot's.",
+    )
+    size: Size | None = Field(
+        default=None,
+        description="Size of the new claim, not less than the snapshot needs; left out, the larger "
+        "of what the snapshot says and what the claim had. Needed where neither is known.",
     )
 
 

@@ -47,10 +47,12 @@ class RestoreTurns:
             return ""
         own = request.namespace, objects.name(request.obj)
         taken = [one for one in await self.taken() if (one.namespace, one.name) != own]
-        taken += await self._left_jobs(request.namespace, request.uid)
         for obj in await self._client.list(BACKUP, fields=_not_in(FINAL_PHASES)):
             taken += _reads(obj)
-        return in_the_way(request.namespace, place, taken)
+        if others := in_the_way(request.namespace, place, taken):
+            return others
+        left = await self._left_jobs(request.namespace, request.uid)
+        return in_the_way(request.namespace, place, left)
 
     async def taken(self) -> list[Taken]:
         """Return where restores that are under way write, in all namespaces."""

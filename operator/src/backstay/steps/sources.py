@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from backstay.api.backup import BackupStatus, PointResult
+from backstay.api.common import size_text
 from backstay.api.restore import ClaimRestore, RestoreSpec
 from backstay.domain import labels, objects
 from backstay.domain.acknowledgement import Acknowledged, Word
@@ -112,7 +113,7 @@ async def read_source(
         storage_class=storage_class,
         access_modes=fresh.access_modes,
         volume_mode=fresh.volume_mode,
-        size=_larger(dig(found, "status", "restoreSize"), fresh.size, snapshot),
+        size=_size(dig(found, "status", "restoreSize"), fresh.size, wanted, snapshot),
     )
 
 
@@ -214,8 +215,25 @@ async def _check_class(client: Client, name: str, pair: Pair, said: Acknowledged
         said.pass_over(Word.OTHER_DRIVER, refusal)
 
 
-def _larger(restore_size: str | None, claim_size: str | None, snapshot: str) -> str:
+def _size(
+    restore_size: str | None, claim_size: str | None, wanted: ClaimRestore, snapshot: str
+) -> str:
+    """The size that is asked for, else the larger of those that are known."""
+    needed = parse_quantity(restore_size) if restore_size else 0
+    asked = wanted.to.new_claim.size
+    if asked is not None:
+        if asked < needed:
+            raise UserError(
+                "SizeTooSmall",
+                f"spec.claims[].to.newClaim.size: VolumeSnapshot {snapshot} needs {restore_size}; "
+                "set it to that at least, or leave it out",
+            )
+        return size_text(asked)
     sizes = [s for s in (restore_size, claim_size) if s and parse_quantity(s) > 0]
     if not sizes:
-        raise UserError("SizeUnknown", f"VolumeSnapshot {snapshot} tells no restore size")
+        raise UserError(
+            "SizeUnknown",
+            f"VolumeSnapshot {snapshot} says no restore size, and there is no claim "
+            f"{wanted.claim}: set spec.claims[].to.newClaim.size",
+        )
     return max(sizes, key=parse_quantity)
