@@ -45,7 +45,8 @@ def aside(place: Place, run: str, target: Path, root: Path | None = None, **more
     """Restore a run's point to a new directory, below the root that is mounted (its parent)."""
     root = root or target.parent
     where = {"root": str(root), "path": str(target.relative_to(root))}
-    return place.agent("restore", place.task(stamp=place.point(run).stamp, target=where, **more))
+    task = place.task(stamp=place.point(run).stamp, target=where)
+    return place.agent("restore", {**task, **more})
 
 
 def environment(task: dict[str, Any]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from tests.faults.rolling.conftest import place_on
 from tests.faults.rolling.harness import Place, assert_equal_to_rsync, disk, fingerprint
 from tests.faults.rolling.restoring import REFUSED, aside, crash_a_writer, mounted, onto
+
+from backstay.domain.rolling_incarnations import current
 
 AS_FILES = "backstay.dev/databases-as-files"
 
@@ -274,4 +277,25 @@ def test_copies_that_lie_in_the_directory_itself_survive_its_restore(
     assert outcome.code == 0, outcome
     assert (source / "a").read_text() == "old"
     assert (place.data("before") / "a").read_text() == "newer"
+    place.assert_settled()
+
+
+def test_a_directory_that_was_made_anew_goes_on_with_its_copies(ext4: Path) -> None:
+    top = Path(tempfile.mkdtemp(dir=ext4))
+    place = place_on(top, top / "source")
+    for run in ("r1", "r2"):
+        (place.source / "a").write_text(run)
+        place.copy(run)
+    (old,) = place.point("r1").source
+    os.rename(place.source, top / "away")
+
+    outcome = onto(place, "r1")
+
+    assert outcome.code == 0, outcome
+    (place.source / "a").write_text("3")
+    (new,) = place.copy("r3")["point"]["source"]
+    assert new != old
+    points = place.points()
+    assert [p.source for p in points] == [(old, new), (old, new), (new,)]
+    assert all(current([(p.order, p.source) for p in points]))
     place.assert_settled()

@@ -337,12 +337,34 @@ def test_a_point_whose_file_is_damaged_is_restored_by_what_its_tree_says(
     assert (memory / "new/a").read_text() == "a"
 
 
+def test_a_destination_without_its_marker_is_read_where_a_person_says_so(
+    in_memory: Place, memory: Path
+) -> None:
+    (in_memory.source / "a").write_text("a")
+    in_memory.copy("r1")
+    (in_memory.destination / ".backstay.json").unlink()
+
+    refused = aside(in_memory, "r1", memory / "new")
+    assert (refused.code, refused.reason) == (REFUSED, "DestinationNotInitialised")
+    assert "add NoMarker to spec.acknowledge" in refused.result["message"]
+
+    done = aside(in_memory, "r1", memory / "new", acknowledge=["NoMarker"])
+    assert done.code == 0, done
+    assert (memory / "new/a").read_text() == "a"
+    elsewhere = {"path": str(memory)}
+    where = memory / "more"
+    outcome = aside(in_memory, "r1", where, destination=elsewhere, acknowledge=["NoMarker"])
+    assert outcome.reason == refused.reason
+
+
 def test_a_word_that_the_agent_does_not_know_is_no_task(in_memory: Place, memory: Path) -> None:
     (in_memory.source / "a").write_text("a")
     in_memory.copy("r1")
     outcome = aside(in_memory, "r1", memory / "new", acknowledge=["Everything"])
     assert (outcome.code, outcome.reason) == (2, "BadTask")
-    assert "'Everything' is none of MountsInside, NoSafetyCopy" in outcome.result["message"]
+    assert (
+        "'Everything' is none of MountsInside, NoMarker, NoSafetyCopy" in outcome.result["message"]
+    )
 
 
 def test_a_name_as_long_as_a_name_can_be_is_restored_to(in_memory: Place, memory: Path) -> None:

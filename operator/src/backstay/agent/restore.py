@@ -15,7 +15,7 @@ import errno
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from types import FrameType
@@ -33,6 +33,7 @@ from backstay.agent.restore_task import RestoreTask
 from backstay.agent.results import answer, examples
 from backstay.agent.rsync import Incomplete, pattern_of, push
 from backstay.agent.safety import keep_what_is_there
+from backstay.agent.succession import continue_copies
 from backstay.agent.target import (
     Above,
     clear,
@@ -59,7 +60,7 @@ def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:
     Raise UserError where the point, a path or the target is not as asked, DataError if it failed.
     """
     with _ended_cleanly():
-        with locked(task.where, exclusive=False):
+        with _reading(task):
             point = find_tree(task.folder, task.stamp)
             chosen = choose(task.folder, point.tree, task.paths, task.said)
         if task.safety is None:
@@ -69,7 +70,10 @@ def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:
         with opened(task.root, task.path) as target:
             if not target.missing:
                 return _restore_onto(task, target.fd, point, chosen, now)
-        return _restore_aside(task, point, chosen, "; nothing was there before")
+        done = _restore_aside(task, point, chosen, "; nothing was there before")
+        with opened(task.root, task.path) as target:
+            done["message"] += continue_copies(task.where, point, target.fd)
+        return done
 
 
 @contextmanager
@@ -87,6 +91,21 @@ def _ended_cleanly() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def _reading(task: RestoreTask) -> Iterator[None]:
+    """Hold the lock as one who only reads. A marker keeps writers from a disk that is not mounted:
+    where the series' points are, a person may pass over that it is gone.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(task.where, exclusive=False))
+        except UserError as error:
+            if error.reason != "DestinationNotInitialised" or not task.folder.points.is_dir():
+                raise
+            task.said.pass_over(Word.NO_MARKER, error)
+        yield
+
+
 def _restored(task: RestoreTask, chosen: Chosen, more: str, **fields: Any) -> dict[str, Any]:
     message = f"{task.stamp}: {chosen.count} entries at {task.path or task.root}{more}"
     if chosen.spared:
@@ -102,7 +121,7 @@ def _restore_aside(
     task: RestoreTask, point: RollingPoint, chosen: Chosen, more: str
 ) -> dict[str, Any]:
     """Restore to a directory that is not there, or is empty."""
-    with opened_above(task.root, task.path) as target, locked(task.where, exclusive=False):
+    with opened_above(task.root, task.path) as target, _reading(task):
         if len(target.missing) == 1:
             clear(target.fd, target.missing[-1])  # what is left of an earlier try takes room
         _insist_on_room(task, point, target.fd, chosen, onto=False)
@@ -147,7 +166,7 @@ def _restore_onto(
             "spec.directory: the directory has the copies themselves now; mount what belongs there",
         )
     Above.of(target, chosen.paths)
-    with locked(task.where, exclusive=False):
+    with _reading(task):
         spared = sort_out_mounts(chosen, target, mounts_inside(target), task.said)
         chosen = replace(chosen, spared=spared)
         need = _insist_on_room(task, point, target, chosen, onto=True)
@@ -156,7 +175,7 @@ def _restore_onto(
     safety = keep_what_is_there(replace(task.safety, exclude=left_out), task.said, now)
     fields = {"safety": safety["point"], "notes": safety.get("notes", {})} if safety else {}
     more = _told_of_safety(safety)
-    with locked(task.where, exclusive=False):
+    with _reading(task):
         find_tree(task.folder, task.stamp)
         try:
             _fill_onto(task, point, target, chosen)

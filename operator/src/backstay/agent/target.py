@@ -210,9 +210,12 @@ def make_whole(above: int, name: bytes) -> Iterator[int]:
     fd = os.open(partial, DIRECTORY, dir_fd=above)
     try:
         yield fd
+        os.rename(partial, name, src_dir_fd=above, dst_dir_fd=above)
+    except BaseException:
+        clear(above, name)
+        raise
     finally:
         os.close(fd)
-    os.rename(partial, name, src_dir_fd=above, dst_dir_fd=above)
 
 
 def _unmake(root: int, made: list[bytes]) -> None:

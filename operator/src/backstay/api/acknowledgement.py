@@ -18,6 +18,7 @@ class Acknowledgement(StrEnum):
     NOT_HELD = "NotHeld"
     COPY_MISSING = "CopyMissing"
     COPIES_MOVED = "CopiesMoved"
+    NO_MARKER = "NoMarker"
     RECORD_UNREADABLE = "RecordUnreadable"
     UNKNOWN_SOURCE = "UnknownSource"
     OTHER_DRIVER = "OtherDriver"
@@ -51,6 +52,10 @@ MEANINGS: Final[Mapping[Acknowledgement, str]] = {
     Acknowledgement.COPIES_MOVED: (
         "the disk with a node's copies is mounted on spec.directory.node now, at the same path, "
         "and the directory is restored there"
+    ),
+    Acknowledgement.NO_MARKER: (
+        "the copy is read from a destination that has lost its marker, as after a repair of its "
+        "file system"
     ),
     Acknowledgement.RECORD_UNREADABLE: (
         "a record on the snapshot that cannot be read is left aside: the new claim is like the "

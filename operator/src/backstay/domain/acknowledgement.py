@@ -26,13 +26,20 @@ class Word(StrEnum):
     NOT_HELD = "NotHeld"
     COPY_MISSING = "CopyMissing"
     COPIES_MOVED = "CopiesMoved"
+    NO_MARKER = "NoMarker"
     RECORD_UNREADABLE = "RecordUnreadable"
     UNKNOWN_SOURCE = "UnknownSource"
     OTHER_DRIVER = "OtherDriver"
 
 
 AGENT: Final = frozenset(
-    {Word.NO_SAFETY_COPY, Word.TOO_LITTLE_ROOM, Word.MOUNTS_INSIDE, Word.UNVERIFIED}
+    {
+        Word.NO_SAFETY_COPY,
+        Word.TOO_LITTLE_ROOM,
+        Word.MOUNTS_INSIDE,
+        Word.UNVERIFIED,
+        Word.NO_MARKER,
+    }
 )
 """Those that the agent reads."""
 MEANS: Final[Mapping[Word, str]] = {
@@ -44,6 +51,7 @@ MEANS: Final[Mapping[Word, str]] = {
     Word.NOT_HELD: "to restore without that hold",
     Word.COPY_MISSING: "to look for it all the same",
     Word.COPIES_MOVED: "if the disk with the copies is on that node now",
+    Word.NO_MARKER: "to read the copies that are there",
     Word.RECORD_UNREADABLE: "to restore without the record: its dumps are not verified",
     Word.UNKNOWN_SOURCE: "to take it for a snapshot of that claim",
     Word.OTHER_DRIVER: "to have the class's provisioner try",

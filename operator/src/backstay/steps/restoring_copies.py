@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from backstay.api.common import changed
+from backstay.api.policy import PolicySpec
 from backstay.api.restore import RestoredDirectory
 from backstay.domain import labels, naming, objects, rolling_tasks
 from backstay.domain.acknowledgement import AGENT, Acknowledged, Word
@@ -177,6 +178,10 @@ class CopyRestores:
         policy = await self._client.find(BACKUP_POLICY, series.policy, series.namespace)
         if policy is None:
             return ""
+        try:
+            PolicySpec.model_validate(policy.get("spec") or {})
+        except ValueError:
+            return f"nothing is changed, as BackupPolicy {series.policy} is not valid"
         looks = {look.series: look for look in policy_status(policy).copies}
         look = looks.get(plan.entry.claim)
         return (look.message or "") if look is not None else ""
