@@ -280,7 +280,10 @@ def test_copies_that_lie_in_the_directory_itself_survive_its_restore(
     place.assert_settled()
 
 
-def test_a_directory_that_was_made_anew_goes_on_with_its_copies(ext4: Path) -> None:
+@pytest.mark.parametrize("found", ["nothing", "an empty directory"])
+def test_another_directory_that_has_all_of_a_point_goes_on_with_its_copies(
+    ext4: Path, found: str
+) -> None:
     top = Path(tempfile.mkdtemp(dir=ext4))
     place = place_on(top, top / "source")
     for run in ("r1", "r2"):
@@ -288,6 +291,8 @@ def test_a_directory_that_was_made_anew_goes_on_with_its_copies(ext4: Path) -> N
         place.copy(run)
     (old,) = place.point("r1").source
     os.rename(place.source, top / "away")
+    if found != "nothing":
+        place.source.mkdir()
 
     outcome = onto(place, "r1")
 
@@ -295,7 +300,10 @@ def test_a_directory_that_was_made_anew_goes_on_with_its_copies(ext4: Path) -> N
     (place.source / "a").write_text("3")
     (new,) = place.copy("r3")["point"]["source"]
     assert new != old
-    points = place.points()
-    assert [p.source for p in points] == [(old, new), (old, new), (new,)]
-    assert all(current([(p.order, p.source) for p in points]))
+    assert [place.point(run).source for run in ("r1", "r2", "r3")] == [
+        (old, new),
+        (old, new),
+        (new,),
+    ]
+    assert all(current([(p.order, p.source) for p in place.points()]))
     place.assert_settled()

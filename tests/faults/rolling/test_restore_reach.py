@@ -367,6 +367,26 @@ def test_a_word_that_the_agent_does_not_know_is_no_task(in_memory: Place, memory
     )
 
 
+@pytest.mark.parametrize("paths", [[], ["d/a"]])
+def test_only_what_is_restored_already_may_be_there(
+    in_memory: Place, memory: Path, paths: list[str]
+) -> None:
+    """A try may have been killed when it had done everything but say so."""
+    (in_memory.source / "d").mkdir()
+    (in_memory.source / "d/a").write_text("a")
+    in_memory.copy("r1")
+    assert aside(in_memory, "r1", memory / "new", paths=paths).code == 0
+
+    again = aside(in_memory, "r1", memory / "new", paths=paths)
+    assert again.code == 0, again
+    assert "it was there already" in again.result["message"]
+
+    (memory / "new/d/a").write_text("b")
+    refused = aside(in_memory, "r1", memory / "new", paths=paths)
+    assert (refused.code, refused.reason) == (REFUSED, "TargetNotEmpty")
+    assert (memory / "new/d/a").read_text() == "b"
+
+
 def test_a_name_as_long_as_a_name_can_be_is_restored_to(in_memory: Place, memory: Path) -> None:
     (in_memory.source / "a").write_text("a")
     in_memory.copy("r1")

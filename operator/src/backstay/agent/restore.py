@@ -65,7 +65,12 @@ def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:
             chosen = choose(task.folder, point.tree, task.paths, task.said)
         if task.safety is None:
             with opened(task.root, task.path) as target:
-                insist_on_room_for_name(target)
+                try:
+                    insist_on_room_for_name(target)
+                except UserError as error:
+                    if error.reason != "TargetNotEmpty" or not _is_there(task, target.fd, chosen):
+                        raise
+                    return _restored(task, chosen, "; it was there already")
             return _restore_aside(task, point, chosen, "")
         with opened(task.root, task.path) as target:
             if not target.missing:
@@ -74,6 +79,19 @@ def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:
         with opened(task.root, task.path) as target:
             done["message"] += continue_copies(task.where, point, target.fd)
         return done
+
+
+def _is_there(task: RestoreTask, target: int, chosen: Chosen) -> bool:
+    """Whether a target has all that is to be restored, as it has after a try that was killed when
+    it had given it its name.
+    """
+    if not chosen.verifiable:
+        return False
+    found = differences(target, chosen.directories, hashes=False, processes=1)
+    try:
+        return next(found, None) is None and not _differences(target, chosen, task.limits.processes)
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -184,6 +202,8 @@ def _restore_onto(
         except (BackstayError, OSError) as error:
             reason = error.reason if isinstance(error, UserError) else "Failed"
             return answer(reason, f"{error}{_way_back(task, safety)}", ok=False, **fields)
+    if not chosen.paths:
+        more += continue_copies(task.where, point, target)
     return _restored(task, chosen, more, **fields)
 
 

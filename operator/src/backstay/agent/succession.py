@@ -1,4 +1,4 @@
-"""A directory that a restore made anew in place goes on with the copies of the one that is gone.
+"""A directory that has a whole point in place goes on with the copies of the one that is gone.
 
 Invariant: only points that are of the same source as the one that was restored get the new
 directory's word, all of them, so that it outlasts each of them.
@@ -20,13 +20,14 @@ _WORDS_MAX: Final = 8
 
 
 def continue_copies(where: Where, point: RollingPoint, directory: int) -> str:
-    """Given the destination, the point that was restored and the directory that was made of it,
-    have its copies be those of this directory too. Return what is to be told, "" if all is well.
+    """Given the destination, the point that was restored in place and the directory that has it
+    now, have its copies be those of this directory too. Return what is to be told, "" if all is
+    well.
     """
     if point.series.kind != "hostPath" or not point.source:
         return ""  # What a claim is, the operator knows.
     words = identity_of(directory)
-    if not words:
+    if not words or {*point.source} & {*words}:
         return ""
     try:
         with locked(where, exclusive=True):
