@@ -28,6 +28,7 @@ from backstay.main import Router
 from backstay.reconcile import keys
 from backstay.reconcile.admission import Admitter
 from backstay.settings import Settings
+from backstay.steps.restore_turns import RestoreTurns
 from backstay.steps.status import write_status
 from backstay.steps.streams import Streams
 
@@ -202,7 +203,9 @@ async def test_a_run_that_can_never_start_ends_and_the_others_start(
     woken: list[Key] = []
     clock = SystemClock()
     events = EventPoster(client, clock)
-    admitter = Admitter(client, events, clock, Limits(1000, 1000, 1000), woken.append)
+    turns = RestoreTurns(client, "backstay")
+    limits = Limits(1000, 1000, 1000)
+    admitter = Admitter(client, events, clock, limits, woken.append, turns=turns)
 
     await admitter.reconcile(keys.ADMISSION)
 
@@ -229,7 +232,12 @@ async def test_two_runs_that_never_end_leave_a_permit_to_another_namespace_and_a
         await make_queued(client, namespace, name, pool)
     clock = Ahead()
     admitter = Admitter(
-        client, EventPoster(client, clock), clock, Limits(1000, 2, 1000), lambda _: None
+        client,
+        EventPoster(client, clock),
+        clock,
+        Limits(1000, 2, 1000),
+        lambda _: None,
+        turns=RestoreTurns(client, "backstay"),
     )
     await admitter.reconcile(keys.ADMISSION)
     await make_queued(client, other, "victim", pool)
@@ -281,7 +289,9 @@ async def test_runs_start_at_the_same_pace_however_long_an_api_server_takes_to_w
     async with Slow(credentials, SystemClock()) as slow:
         slow.still = clock
         limits = Limits(1000, 2, 1000)
-        admitter = Admitter(slow, EventPoster(client, clock), clock, limits, lambda _: None)
+        turns = RestoreTurns(client, "backstay")
+        events = EventPoster(client, clock)
+        admitter = Admitter(slow, events, clock, limits, lambda _: None, turns=turns)
         for name in ("first", "second"):
             await make_queued(client, namespace, name, f"node/{name}-{namespace}")
 

@@ -22,6 +22,7 @@ from backstay.reconcile import keys
 from backstay.reconcile.restore import RestoreReconciler
 from backstay.settings import RollingRoots
 from backstay.steps.agent_jobs import AgentImage, AgentJobs
+from backstay.steps.restore_turns import RestoreTurns
 from backstay.steps.restoring_copies import CopyRestores
 
 CLOCK = SystemClock()
@@ -37,7 +38,13 @@ def reconciler(client: Client) -> RestoreReconciler:
         roots=RollingRoots(),
     )
     return RestoreReconciler(
-        client, EventPoster(client, CLOCK), CLOCK, image, lambda _: None, copies=copies
+        client,
+        EventPoster(client, CLOCK),
+        CLOCK,
+        image,
+        lambda _: None,
+        copies=copies,
+        turns=RestoreTurns(client, "backstay"),
     )
 
 

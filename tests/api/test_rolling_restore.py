@@ -239,7 +239,8 @@ async def test_a_run_that_is_only_queued_keeps_no_restore_from_its_point(world: 
 
     status = (await world.get(RESTORE_REQUEST, "back"))["status"]
     assert status["phase"] == "Completed", status
-    assert (await world.get(BACKUP, "queued"))["status"]["phase"] == "Queued"
+    # The run was looked at again when that was over: it may have waited for it.
+    assert (await world.get(BACKUP, "queued"))["status"]["phase"] == "Completed"
 
 
 async def test_a_request_whose_target_goes_away_says_that_and_not_that_its_point_did(
@@ -256,4 +257,5 @@ async def test_a_request_whose_target_goes_away_says_that_and_not_that_its_point
 
     status = (await world.get(RESTORE_REQUEST, "over"))["status"]
     assert status["phase"] == "Failed", status
-    assert status["message"] == "spec.directory.claim: there is no PersistentVolumeClaim data"
+    told = "spec.directory.claim: there is no PersistentVolumeClaim data; make it, then create the"
+    assert status["message"].startswith(told)

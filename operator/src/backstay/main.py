@@ -46,6 +46,7 @@ from backstay.reconcile.sweeps import SweepReconciler
 from backstay.settings import Settings
 from backstay.steps.agent_jobs import AgentImage, AgentJobs
 from backstay.steps.copying import Copying
+from backstay.steps.restore_turns import RestoreTurns
 from backstay.steps.restoring_copies import CopyRestores
 from backstay.steps.streams import Streams
 from backstay.steps.upkeep_jobs import UpkeepJobs
@@ -179,6 +180,7 @@ class Router:
         image = AgentImage(settings.agent_image, settings.agent_pull_policy)
         jobs = AgentJobs(client, image)
         copying = Copying(client, jobs, settings.rolling, settings.namespace, settings.ceilings)
+        turns = RestoreTurns(client, settings.namespace)
         self._reconcilers = {
             keys.POLICY: PolicyReconciler(
                 client, events, clock, self._enqueue, copying=copying
@@ -186,7 +188,9 @@ class Router:
             keys.BACKUP: BackupReconciler(
                 client, streams, events, clock, self._enqueue, copying=copying
             ).reconcile,
-            keys.ADMISSION.kind: Admitter(client, events, clock, limits, self._enqueue).reconcile,
+            keys.ADMISSION.kind: Admitter(
+                client, events, clock, limits, self._enqueue, turns=turns
+            ).reconcile,
             keys.RESTORE: RestoreReconciler(
                 client,
                 events,
@@ -196,6 +200,7 @@ class Router:
                 copies=CopyRestores(
                     client, clock, jobs=jobs, copying=copying, roots=settings.rolling
                 ),
+                turns=turns,
             ).reconcile,
             keys.RETENTION: RetentionReconciler(client, clock, self._enqueue, events).reconcile,
             keys.COPIES: CopiesReconciler(

@@ -220,12 +220,14 @@ def assert_links_add_up(top: Path) -> None:
 
 
 @contextmanager
-def disk(folder: Path, kind: str, size: str = "400M") -> Iterator[Path]:
-    """Given an empty folder and a kind of file system, mount a new one of it and yield where."""
+def disk(folder: Path, kind: str, size: str = "400M", *options: str) -> Iterator[Path]:
+    """Given an empty folder, a kind of file system and options of its mkfs, mount a new one of it
+    and yield where.
+    """
     image, mount = folder / "disk.img", folder / "disk"
     mount.mkdir()
     subprocess.run(["truncate", "-s", size, image], check=True)
-    subprocess.run([f"mkfs.{kind}", "-q", image], check=True, capture_output=True)
+    subprocess.run([f"mkfs.{kind}", "-q", *options, image], check=True, capture_output=True)
     subprocess.run(["mount", "-o", "loop,noatime", image, mount], check=True)
     try:
         yield mount

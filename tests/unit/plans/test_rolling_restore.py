@@ -9,9 +9,18 @@ import pytest
 from tests.support.builders import NOW
 
 from backstay.api.restore import RestoredDirectory, RestorePhase, RestoreSpec, RestoreStatus
+from backstay.domain.agent_result import AgentResult
 from backstay.domain.errors import UserError
 from backstay.domain.job_sights import JobSeen
-from backstay.domain.rolling_restore import HOLD_WAIT, Decision, Seen, decide, too_late
+from backstay.domain.rolling_restore import (
+    HOLD_PATIENCE,
+    HOLD_WAIT,
+    Decision,
+    Seen,
+    decide,
+    in_line,
+    too_late,
+)
 
 IN_USE = UserError("ClaimInUse", "spec.directory.inPlace: claim data is in use by Pod app; stop it")
 RUNNING = JobSeen(name="restore", exists=True, started=True)
@@ -105,3 +114,88 @@ def test_a_request_is_too_late_by_whichever_clock_says_so(
 
 
 CLAIM = {"claim": "data", "to": {"newClaim": {"name": "r"}}}
+
+
+def test_a_point_that_cannot_be_held_is_given_up_with_the_reason_and_the_word() -> None:
+    why = "relabel: the destination is read-only"
+    decision = restoring(HOLD_WAIT + timedelta(seconds=1), hold_trouble=why)
+
+    message = decision.status.message or ""
+    assert why in message
+    assert "add NotHeld to spec.acknowledge" in message
+    assert why in (restoring(hold_trouble=why).status.message or "")
+
+
+def test_a_person_may_have_a_point_restored_that_is_not_held() -> None:
+    soon = restoring(HOLD_PATIENCE / 2, may_go_unheld=True)
+    late = restoring(HOLD_PATIENCE * 2, may_go_unheld=True, hold_trouble="it is read-only")
+
+    assert (soon.enters, soon.start, soon.status.acknowledged) == (False, False, ())
+    assert late.enters
+    (used,) = late.status.acknowledged
+    assert (used.word, used.message) == ("NotHeld", "the point is not held: it is read-only")
+
+
+def test_a_held_point_uses_no_word() -> None:
+    decision = restoring(HOLD_PATIENCE * 2, held=True, may_go_unheld=True)
+
+    assert (decision.enters, decision.status.acknowledged) == (True, ())
+
+
+def test_a_job_is_made_only_after_its_turn_was_taken() -> None:
+    first = restoring(held=True)
+    assert (first.enters, first.start) == (True, False)
+    assert first.status.directory is not None
+    assert first.status.directory.started_at == NOW
+
+    then = decide(Seen(now=NOW, generation=1, status=first.status, held=True))
+    assert (then.enters, then.start) == (False, True)
+
+
+def test_who_waits_for_his_turn_is_told_for_whom_and_takes_none() -> None:
+    seen = Seen(now=NOW, generation=1, status=restoring().status, held=True)
+    decision = in_line(seen, "RestoreRequest other")
+
+    assert decision.status.directory is not None
+    assert decision.status.directory.started_at is None
+    assert "waits for its turn: RestoreRequest other" in (decision.status.message or "")
+
+
+KILLED = JobSeen(name="restore", exists=True, failed=True, message="BackoffLimitExceeded")
+
+
+@pytest.mark.parametrize(
+    ("rest", "discards", "phase", "words"),
+    [
+        (JobSeen(), True, RestorePhase.RESTORING, "what is left is being removed"),
+        (JobSeen(exists=True, started=True), False, RestorePhase.RESTORING, "being removed"),
+        (JobSeen(exists=True, succeeded=True), False, RestorePhase.FAILED, "BackoffLimitExceeded"),
+        (
+            JobSeen(exists=True, failed=True, message="DeadlineExceeded"),
+            False,
+            RestorePhase.FAILED,
+            "could not be removed: DeadlineExceeded",
+        ),
+        (JobSeen(exists=True, ours=False), False, RestorePhase.FAILED, "could not be removed"),
+    ],
+    ids=["none yet", "at work", "done", "failed", "foreign"],
+)
+def test_a_job_that_ended_without_a_word_is_cleaned_up_after(
+    rest: JobSeen, discards: bool, phase: RestorePhase, words: str
+) -> None:
+    decision = restoring(held=True, job=KILLED, rest=rest)
+
+    assert (decision.discard, decision.status.phase) == (discards, phase)
+    assert words in (decision.status.message or "")
+
+
+def test_a_failure_in_place_keeps_what_it_said_of_the_way_back() -> None:
+    raw = {"safety": {"stamp": "2026-11-24T000000Z"}, "acknowledged": {"TooLittleRoom": "full"}}
+    result = AgentResult(ok=False, reason="Failed", message="No space left on device", raw=raw)
+    decision = restoring(held=True, job=RUNNING, result=result)
+
+    status = decision.status
+    assert (status.phase, status.message) == (RestorePhase.FAILED, "No space left on device")
+    assert status.directory is not None
+    assert status.directory.safety == "2026-11-24T000000Z"
+    assert [one.word for one in status.acknowledged] == ["TooLittleRoom"]

@@ -39,6 +39,8 @@ class Built:
     moved: list[bytes] = field(default_factory=list)
     databases: list[bytes] = field(default_factory=list)
     unreadable: list[bytes] = field(default_factory=list)
+    as_files: list[bytes] = field(default_factory=list)
+    """Live databases that were copied as the files that are there."""
     intact: dict[bytes, Intact] = field(default_factory=dict)
     """What a pruned tree had as it must be."""
 
@@ -299,3 +301,5 @@ def _note(path: bytes, placed: Placed, built: Built) -> None:
         built.unreadable.append(path)
     if placed.note.get("database"):
         built.databases.append(path)
+    if placed.note.get("asFiles"):
+        built.as_files.append(path)

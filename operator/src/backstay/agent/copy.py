@@ -29,6 +29,7 @@ from backstay.agent.store import Points, finish, is_whole, write_point
 from backstay.agent.tasks import CopyTask
 from backstay.agent.trash import reclaim
 from backstay.domain import labels
+from backstay.domain.labels import DATABASES_AS_FILES
 from backstay.domain.retention import tiers_for_new
 from backstay.domain.rolling import STAMP_FORMAT, RollingPoint, point_of, point_uid
 from backstay.domain.rolling_clock import made_at
@@ -113,10 +114,11 @@ class _Copy:
 
     def _base(self) -> Base | None:
         """The tree of the point that was made last and has one; None where there is none or its
-        manifest is damaged.
+        manifest is damaged. One whose databases were taken as files that change says nothing of
+        what they are now.
         """
-        whole = (p for p in reversed(self.points.found) if is_whole(self.folder, p))
-        newest = next(whole, None)
+        exact = (p for p in reversed(self.points.found) if DATABASES_AS_FILES not in p.annotations)
+        newest = next((p for p in exact if is_whole(self.folder, p)), None)
         if newest is None:
             return None
         try:

@@ -144,12 +144,13 @@ def is_mounted(fd: int) -> bool:
     decides: the top of a file system (or of a btrfs subvolume), not a directory in one.
     """
     mount = mount_of(fd)
-    inside = os.readlink(f"/proc/self/fd/{fd}") == _unescaped(mount.point)
+    inside = os.readlink(f"/proc/self/fd/{fd}") == unescaped(mount.point)
     top = mount.root == "/" or (mount.kind == "btrfs" and os.fstat(fd).st_ino == SUBVOLUME_INODE)
     return inside and top
 
 
-def _unescaped(text: str) -> str:
+def unescaped(text: str) -> str:
+    """Given a path as mountinfo writes it, return it as it is (proc(5))."""
     return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), text)
 
 

@@ -137,7 +137,7 @@ def discard(name: bytes, directory: int) -> None:
 
 def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
     with reading_source():
-        family = _family_of(spot, name)
+        family = None if spot.as_files else _family_of(spot, name)
     if family is not None and family != name:
         discard(name, spot.new)
         return Placed(NO_HASH, one, {"omitted": True})
@@ -152,16 +152,25 @@ def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
         if same is not None:
             kept = _keep(spot, name, same, known)
             if kept is not None:
-                return kept
+                return kept._replace(note=_note_as_files(spot, name)) if spot.as_files else kept
             refused = 1
     if family is not None:
         return _place_database(spot, name, one)
     base = spot.old if known else None
     copied = copy_file(name, spot.source, spot.new, base, spot.pace, onto=spot.onto, able=spot.able)
-    if copied.head == HEADER and (copied.moved or has_log(name, spot.source)):
+    is_one = copied.head == HEADER and not spot.as_files
+    if is_one and (copied.moved or has_log(name, spot.source)):
         return _place_database(spot, name, one)
+    note = _note_as_files(spot, name) if spot.as_files else _NO_NOTE
     how = How(0, 1, copied.copied, int(copied.delta), refused)
-    return Placed(copied.digest, copied.stat, how=how, moved=copied.moved, record=copied.record)
+    return Placed(
+        copied.digest, copied.stat, note, how=how, moved=copied.moved, record=copied.record
+    )
+
+
+def _note_as_files(spot: Spot, name: bytes) -> dict[str, Any]:
+    """What is to be known of a file that is taken as it is, whatever belongs to it."""
+    return {"asFiles": True} if is_live(spot, name) else _NO_NOTE
 
 
 def _family_of(spot: Spot, name: bytes) -> bytes | None:

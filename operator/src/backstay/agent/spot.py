@@ -47,6 +47,8 @@ class Plan:
     """It kept something else when `old` was made, so what directories lack is found anew."""
     progress: Callable[[int, int], None] | None = None
     """To be called now and then with the bytes and entries that were copied so far."""
+    as_files: bool = False
+    """Live databases are copied as the files that are there."""
 
     def now(self, path: bytes) -> Listing:
         """Given a directory, return what the source has there."""
@@ -72,6 +74,7 @@ class Spot:
     able: Abilities = EVERYTHING
     rotten: frozenset[bytes] = frozenset()
     lenient: bool = False
+    as_files: bool = False
 
     @property
     def source(self) -> int:
@@ -115,6 +118,7 @@ def at_work(plan: Plan, path: bytes, source: Descent) -> Iterator[Spot]:
             able=plan.able,
             rotten=plan.rotten.get(path, frozenset()),
             lenient=plan.lenient,
+            as_files=plan.as_files,
         )
     finally:
         os.close(new)

@@ -1,317 +1,319 @@
-"""What a restore does after rsync: special files, owners, attributes, modes and times.
+"""Where a restore goes: the directory, those above it, and what is mounted inside.
 
-Invariants: the manifest says what an entry is, not the copy, whose file system may not keep all of
-it; a tenant may write to the target meanwhile, so each entry is changed by a descriptor, or by a
-name below an open directory, and never through a link; nothing is touched but what was chosen and
-the directories that had to be made for it. What the target's file system does not keep is reported,
-whatever else differs is a failure.
+Invariants: no symlink is followed or replaced on the way; a directory that must be made above the
+target is like the one that it is made in, as no copy says how it was; what is made carries a
+partial name until it is whole, so that whoever comes next knows it for a rest and removes it.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
-import shutil
 import stat
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
-from backstay.agent import attributes
-from backstay.agent.check import Fault, faults, faults_below
-from backstay.agent.files import dress, hash_file
-from backstay.agent.listing import ROOT, Known, Listing
-from backstay.agent.parallel import batches, spread
-from backstay.agent.paths import DIRECTORY, VANISHED, Descent, open_beneath
-from backstay.agent.place import DEVICE, link
-from backstay.agent.results import examples
+from backstay.agent.linux import syncfs
+from backstay.agent.paths import (
+    DIRECTORY,
+    MOUNTS,
+    VANISHED,
+    Descent,
+    mount_of,
+    parts_of,
+    printable,
+    unescaped,
+)
+from backstay.agent.results import answer
+from backstay.agent.tasks import Fields
+from backstay.agent.trash import remove_tree
+from backstay.domain.errors import DataError, UserError
 
-_BATCH: Final = 512
-_SET_ID: Final = stat.S_ISUID | stat.S_ISGID
-_OPENED: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NOT_THERE: Final = {*VANISHED, errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG}
-"""What a file system says of a name that is not there, or that it cannot have."""
-SPECIAL: Final = "special"
-"""The kind of fault of a pipe, socket or device that the target cannot have."""
-_WORDS: Final = {
-    attributes.OWNER: "owner",
-    attributes.MODE: "mode",
-    attributes.TIME: "time",
-    attributes.ATTRIBUTES: "attributes",
-    SPECIAL: "pipes, sockets and devices",
-}
+PARTIAL: Final = ".backstay-partial-"
+_NAME_MAX: Final = 255
+FIELD: Final = "spec.directory"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a target is to have."""
+class Target:
+    """An open directory that is there: the target itself, or the last one above it that is."""
 
-    directories: Mapping[bytes, Listing]
-    """Whole ones."""
-    single: Mapping[bytes, Known] = field(default_factory=dict)
-    """Entries by themselves, among them the chosen directories' own, by path."""
-
-
-@dataclass(slots=True)
-class Arrived:
-    """How a target is after all."""
-
-    failures: list[bytes] = field(default_factory=list)
-    """A line for each entry that is not as recorded."""
-    kept_not: dict[str, list[bytes]] = field(default_factory=dict)
-    """Lines of entries that lack what the target does not keep, by kind."""
-
-    @property
-    def notes(self) -> dict[str, object]:
-        """Return what is not kept, as answers have it."""
-        return {kind: examples(lines) for kind, lines in sorted(self.kept_not.items())}
-
-    @property
-    def words(self) -> str:
-        """Return what is not kept as the end of a sentence, "" if all is."""
-        if not self.kept_not:
-            return ""
-        told = [
-            f"{_WORDS[kind]} of {len(lines)} (as {os.fsdecode(min(lines))[:200]})"
-            for kind, lines in sorted(self.kept_not.items())
-        ]
-        return f"; not kept by the file system there: {', '.join(told)}"
-
-
-def missing(target: int, paths: Iterable[bytes]) -> set[bytes]:
-    """Given a directory and paths of directories below it, return those that are not there."""
-    descent = Descent(target)
-    found = set()
-    for path in paths:
-        try:
-            descent(path)
-        except OSError as error:
-            if error.errno not in _NOT_THERE:
-                raise
-            found.add(path)
-    descent.close()
-    return found
-
-
-def arrive(target: int, copy: int, wanted: Wanted, processes: int) -> Arrived:
-    """Given a directory with the content of a copy and what it is to have, make the rest, and
-    return how it is then.
-    """
-    wanted = Wanted(
-        {path: _as_source(one) for path, one in wanted.directories.items()},
-        {path: _bare(known) for path, known in wanted.single.items()},
-    )
-    refused = _make_specials(target, wanted)
-    listings = {**_by_directory(wanted.single), **wanted.directories}
-    units = batches([(path, len(one.names) + 4) for path, one in listings.items()], _BATCH)
-    # Directories last: what is put into one moves its time.
-    for directories in (False, True):
-        for _ in spread(
-            lambda unit, those=directories: _dress_some(  # type: ignore[misc]
-                target, copy, {path: listings[path] for path in unit}, directories=those
-            ),
-            units,
-            processes,
-        ):
-            pass
-    return _compared(target, wanted, refused, processes)
-
-
-def _as_source(listing: Listing) -> Listing:
-    """What the source had, whatever its copy lacks."""
-    notes = {name: note for name, note in listing.notes.items() if "absent" not in note}
-    records = {name: _whole(record) for name, record in listing.records.items()}
-    return replace(listing, notes=notes, records=records)
-
-
-def _bare(known: Known) -> Known:
-    note = {} if "absent" in known.note else known.note
-    return known._replace(note=note, record=_whole(known.record))
-
-
-def _whole(record: attributes.Record) -> attributes.Record:
-    return {
-        name: "=" + word[1:] if word[0] == attributes.LACKS else word
-        for name, word in record.items()
-        if name not in attributes.INODE
-    }
-
-
-def _by_directory(single: Mapping[bytes, Known]) -> dict[bytes, Listing]:
-    found: dict[bytes, dict[bytes, Known]] = defaultdict(dict)
-    for path, known in single.items():
-        parent, _, name = path.rpartition(b"/")
-        found[parent][name or ROOT] = known
-    return {
-        parent: Listing(
-            list(those),
-            [one.stat for one in those.values()],
-            [one.extra for one in those.values()],
-            {name: one.note for name, one in those.items() if one.note},
-            {name: one.record for name, one in those.items() if one.record},
-        )
-        for parent, those in found.items()
-    }
-
-
-def _make_specials(target: int, wanted: Wanted) -> set[bytes]:
-    """Make pipes, sockets and devices; return the paths of those that the target cannot have."""
-    descent = Descent(target)
-    refused = set()
-    made: dict[int, bytes] = {}
-    for path, known in _specials(wanted):
-        parent, _, name = path.rpartition(b"/")
-        first = made.get(known.stat.inode) if known.stat.links > 1 else None
-        try:
-            directory = descent(parent)
-            if not _is_there(directory, name, known, target, first):
-                _clear(directory, name)
-                _make_special(directory, name, known, target, first)
-        except OSError as error:
-            if error.errno not in {*_NOT_THERE, *attributes.REFUSED}:
-                raise
-            refused.add(path)
-            continue
-        made.setdefault(known.stat.inode, path)
-    descent.close()
-    return refused
-
-
-def _specials(wanted: Wanted) -> Iterator[tuple[bytes, Known]]:
-    for path, listing in wanted.directories.items():
-        prefix = path + b"/" if path else b""
-        for at, one in enumerate(listing.stats):
-            if _is_special(one.mode):
-                yield prefix + listing.names[at], listing.known(at)
-    for path, known in wanted.single.items():
-        if _is_special(known.stat.mode):
-            yield path, known
-
-
-def _is_special(mode: int) -> bool:
-    return stat.S_IFMT(mode) not in {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}
-
-
-def _is_there(directory: int, name: bytes, known: Known, target: int, first: bytes | None) -> bool:
-    try:
-        now = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    if first is not None:
-        with _parent(target, first) as (above, other):
-            return os.path.samestat(now, os.stat(other, dir_fd=above, follow_symlinks=False))
-    same = stat.S_IFMT(now.st_mode) == stat.S_IFMT(known.stat.mode)
-    return same and (not known.extra or DEVICE.pack(now.st_rdev) == known.extra)
+    fd: int
+    missing: tuple[bytes, ...]
+    """The names below it that are to be made, the target's last; () where the target is there."""
 
 
 @contextmanager
-def _parent(root: int, path: bytes) -> Iterator[tuple[int, bytes]]:
-    """A path's directory, opened through no link, and its name there."""
-    parent, _, name = path.rpartition(b"/")
-    fd = open_beneath(root, parent)
+def opened(root: str, path: str) -> Iterator[Target]:
+    """Given what is mounted for a restore and the path below it, open the target, as far as it is
+    there. Raise UserError where something else is in its place.
+    """
     try:
-        yield fd, name
-    finally:
-        os.close(fd)
-
-
-def _clear(directory: int, name: bytes) -> None:
+        fd = os.open(root, DIRECTORY)
+    except OSError as error:
+        raise UserError(
+            "TargetNotFound", f"{FIELD}: {root} cannot be opened: {error.strerror}"
+        ) from error
     try:
-        os.unlink(name, dir_fd=directory)
-    except FileNotFoundError:
-        pass
-    except IsADirectoryError:
-        shutil.rmtree(name, dir_fd=directory)
-
-
-def _make_special(
-    directory: int, name: bytes, known: Known, target: int, first: bytes | None
-) -> None:
-    if first is not None:
-        with _parent(target, first) as (above, other):
-            link(other, above, name, directory)
-        return
-    device = DEVICE.unpack(known.extra)[0] if known.extra else 0
-    os.mknod(name, stat.S_IFMT(known.stat.mode) | 0o600, device, dir_fd=directory)
-
-
-def _dress_some(
-    target: int, copy: int, listings: Mapping[bytes, Listing], *, directories: bool
-) -> None:
-    new, old = Descent(target), Descent(copy)
-    for path, listing in listings.items():
-        for at, name in enumerate(listing.names):
-            known = listing.known(at)
-            if known.stat.is_directory != directories or "omitted" in known.note:
-                continue
+        parts = _parts(path)
+        while parts:
             try:
-                _dress_one(new(path), name, known, old, path)
+                below = os.open(parts[0], DIRECTORY, dir_fd=fd)
+            except FileNotFoundError:
+                break
             except OSError as error:
-                if error.errno not in _NOT_THERE:
-                    raise
-                # It is not there, or something else by now: the comparison says so.
-    new.close()
-    old.close()
-
-
-def _dress_one(directory: int, name: bytes, known: Known, old: Descent, path: bytes) -> None:
-    there: attributes.Values = {}
-    if attributes.needs_copy(known.record):
-        there = attributes.read(f"/proc/self/fd/{old(path)}/{os.fsdecode(name)}")
-    values, _ = attributes.values_of(known.record, there)
-    one = known.stat
-    if not one.is_regular and not one.is_directory:
-        # Neither can be opened; none of what is done by that path follows a link.
-        now = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        if stat.S_IFMT(now.st_mode) == stat.S_IFMT(one.mode):
-            dress(f"/proc/self/fd/{directory}/{os.fsdecode(name)}", one, values, fresh=False)
-        return
-    fd = os.open(name, DIRECTORY if one.is_directory else _OPENED, dir_fd=directory)
-    try:
-        if stat.S_IFMT(os.fstat(fd).st_mode) != stat.S_IFMT(one.mode):
-            return
-        # What gives rights to who runs it gets them only with the content that had them. A later
-        # write takes them away again, unless root's.
-        if _gives_rights(known) and hash_file(fd)[0] != known.extra:
-            return
-        dress(fd, one, values, fresh=False)
+                raise _in_the_way(path, parts[0], error) from error
+            os.close(fd)
+            fd, parts = below, parts[1:]
+        yield Target(fd, tuple(parts))
     finally:
         os.close(fd)
 
 
-def _gives_rights(known: Known) -> bool:
-    if not known.stat.is_regular:
-        return False
-    return bool(known.stat.mode & _SET_ID) or "security.capability" in known.record
-
-
-def _compared(target: int, wanted: Wanted, refused: set[bytes], processes: int) -> Arrived:
-    # Opened anew: btrfs shows the entries that were there when a directory was opened.
-    root = os.open(".", DIRECTORY, dir_fd=target)
+def _parts(path: str) -> list[bytes]:
     try:
-        found = list(faults_below(root, wanted.directories, hashes=True, processes=processes))
-        found += _single_faults(root, wanted.single)
-    finally:
-        os.close(root)
-    arrived = Arrived(kept_not={SPECIAL: sorted(refused)} if refused else {})
-    for path, fault in found:
-        line = path + b": " + os.fsencode(fault.why)
-        if fault.kind:
-            arrived.kept_not.setdefault(fault.kind, []).append(line)
-        elif path not in refused:
-            arrived.failures.append(line)
-    return arrived
+        return parts_of(os.fsencode(path).lstrip(b"/"))
+    except OSError as error:
+        raise UserError(
+            "TargetOutsideRoot", f"{FIELD}: {printable(os.fsencode(path))} leads out of its root"
+        ) from error
 
 
-def _single_faults(root: int, single: Mapping[bytes, Known]) -> Iterator[tuple[bytes, Fault]]:
-    descent = Descent(root)
-    for path, known in single.items():
-        parent, _, name = path.rpartition(b"/")
+def _in_the_way(path: str, part: bytes, error: OSError) -> UserError:
+    shown = printable(os.fsencode(path))
+    if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+        return UserError(
+            "TargetIsSymlink",
+            f"{FIELD}: {printable(part)} in {shown} is a symlink or a file; move it away, or name"
+            " the directory that it leads to",
+        )
+    return UserError(
+        "TargetNotFound",
+        f"{FIELD}: {printable(part)} in {shown} cannot be opened: {error.strerror}",
+    )
+
+
+@contextmanager
+def opened_above(root: str, path: str) -> Iterator[Target]:
+    """Given the same, open what is above a target that is to be made, as far as it is there."""
+    *above, name = _parts(path) or [b""]
+    if not name:
+        raise UserError("TargetNotFound", f"{FIELD}: {root} is not there, and cannot be made")
+    with opened(root, os.fsdecode(b"/".join(above))) as found:
+        yield Target(found.fd, (*found.missing, name))
+
+
+@contextmanager
+def new_directory(target: Target) -> Iterator[int]:
+    """Given a target that is not there, make a directory that takes its name at the end, and yield
+    it. If anything fails nothing is left of it, nor of those made above it.
+    """
+    above, made = _made_above(target)
+    name = target.missing[-1]
+    partial = _partial(name)
+    try:
+        clear(above, name)
+        os.mkdir(partial, 0o700, dir_fd=above)
         try:
-            for fault in faults(descent(parent), name or ROOT, known, hashes=True):
-                yield path, fault
-        except OSError as error:
-            yield path, Fault("", str(error.strerror))
-    descent.close()
+            fd = os.open(partial, DIRECTORY, dir_fd=above)
+            try:
+                yield fd
+                syncfs(fd)
+            finally:
+                os.close(fd)
+            os.rename(partial, name, src_dir_fd=above, dst_dir_fd=above)
+        except BaseException:
+            clear(above, name)
+            _unmake(target.fd, made)
+            raise
+        os.fsync(above)
+    finally:
+        os.close(above)
+
+
+def _partial(name: bytes) -> bytes:
+    found = os.fsencode(PARTIAL) + name
+    if len(found) > _NAME_MAX:
+        return os.fsencode(PARTIAL + hashlib.sha256(name).hexdigest())
+    return found
+
+
+def clear(above: int, name: bytes) -> None:
+    """Given a directory and the name of a target in it, remove what a restore that was killed left
+    of that. Raise DataError if some of it stays.
+    """
+    partial = _partial(name)
+    try:
+        os.stat(partial, dir_fd=above, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if left := remove_tree(f"/proc/self/fd/{above}/".encode() + partial):
+        where = printable(partial)
+        raise DataError(f"{where}, which a failed restore left, cannot be removed: {left[0]}")
+
+
+def _made_above(target: Target) -> tuple[int, list[bytes]]:
+    """Make the directories above a target that is not there; return the last one, and those that
+    were made, by path below the one that is there.
+    """
+    fd, made = os.dup(target.fd), list[bytes]()
+    try:
+        for part in target.missing[:-1]:
+            one = os.fstat(fd)
+            with make_whole(fd, part) as new:
+                os.chown(new, one.st_uid, one.st_gid)
+                os.chmod(new, stat.S_IMODE(one.st_mode))
+            made.append(os.path.join(made[-1], part) if made else part)
+            below = os.open(part, DIRECTORY, dir_fd=fd)
+            os.close(fd)
+            fd = below
+    except BaseException:
+        os.close(fd)
+        _unmake(target.fd, made)
+        raise
+    return fd, made
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardTask:
+    """What `discard` is asked for: the target of a restore that is over."""
+
+    root: str
+    path: str
+
+    @classmethod
+    def read(cls, task: Fields) -> DiscardTask:
+        target = task.child("target")
+        return cls(target.text("root"), target.text("path"))
+
+
+def discard(task: DiscardTask) -> dict[str, Any]:
+    """Given the target of a restore to a new directory that was killed, remove what is left of it
+    and return the result. Raise DataError if some of it stays.
+    """
+    with opened_above(task.root, task.path) as target:
+        clear(target.fd, target.missing[0])
+    return answer("Discarded", f"nothing is left of the restore to {task.path}")
+
+
+@contextmanager
+def make_whole(above: int, name: bytes) -> Iterator[int]:
+    """Given a directory and a name, make a directory that has that name when the caller has dressed
+    it, and yield it.
+    """
+    clear(above, name)
+    partial = _partial(name)
+    os.mkdir(partial, 0o700, dir_fd=above)
+    fd = os.open(partial, DIRECTORY, dir_fd=above)
+    try:
+        yield fd
+        os.rename(partial, name, src_dir_fd=above, dst_dir_fd=above)
+    except BaseException:
+        clear(above, name)
+        raise
+    finally:
+        os.close(fd)
+
+
+def _unmake(root: int, made: list[bytes]) -> None:
+    for path in reversed(made):
+        try:
+            os.rmdir(path, dir_fd=root)
+        except OSError:
+            return  # somebody else has put something into it
+
+
+def insist_on_room_for_name(target: Target) -> None:
+    """Given a target of a restore to a new directory, raise UserError unless nothing is there, or
+    an empty directory in which no other disk is mounted.
+    """
+    if target.missing:
+        return
+    if os.listdir(target.fd):
+        raise UserError(
+            "TargetNotEmpty",
+            f"{FIELD}: the target is there and not empty; name a new directory, or restore in"
+            " place",
+        )
+    if mount_of(target.fd).point == os.readlink(f"/proc/self/fd/{target.fd}"):
+        raise UserError(
+            "TargetIsMount",
+            f"{FIELD}: a file system is mounted at the target; name a new directory in it",
+        )
+
+
+def mounts_inside(directory: int) -> list[bytes]:
+    """Given an open directory, return the paths below it at which something is mounted."""
+    top = os.fsencode(os.readlink(f"/proc/self/fd/{directory}")).rstrip(b"/") + b"/"
+    found = set()
+    for line in MOUNTS.read_bytes().splitlines():
+        point = os.fsencode(unescaped(os.fsdecode(line.split(b" ")[4])))
+        if point.startswith(top):
+            found.add(point.removeprefix(top))
+    return sorted(found)
+
+
+def is_below(path: bytes, above: Mapping[bytes, object] | set[bytes]) -> bool:
+    """Given a path and others, return whether it is one of them or below one."""
+    while path:
+        if path in above:
+            return True
+        path = os.path.dirname(path)
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Above:
+    """The directories above chosen paths, in a target that is there: as they were found."""
+
+    times: Mapping[bytes, tuple[int, int]]
+    """By path, those that were there: when they were read and changed, in nanoseconds."""
+    missing: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, target: int, paths: tuple[bytes, ...]) -> Above:
+        """Given a target and the paths below it that are restored, look at what is above them.
+
+        Raise UserError where something else than a directory is in their place.
+        """
+        times: dict[bytes, tuple[int, int]] = {}
+        missing: list[bytes] = []
+        descent = Descent(target)
+        try:
+            for path in sorted({above for one in paths for above in above_of(one)}):
+                try:
+                    one = os.fstat(descent(path))
+                except FileNotFoundError:
+                    missing.append(path)
+                    continue
+                except OSError as error:
+                    if error.errno not in VANISHED:
+                        raise
+                    raise UserError(
+                        "TargetIsSymlink",
+                        f"{FIELD}.paths: {printable(path)} is a symlink or a file in the target;"
+                        " move it away, or restore into a new directory",
+                    ) from error
+                times[path] = one.st_atime_ns, one.st_mtime_ns
+        finally:
+            descent.close()
+        return cls(times, tuple(missing))
+
+    def put_back(self, target: int) -> None:
+        """Given the target, give those that were there the times that they had: entries were put
+        into them, and that is all.
+        """
+        descent = Descent(target)
+        for path, times in self.times.items():
+            os.utime(descent(path), ns=times)
+        descent.close()
+
+
+def above_of(path: bytes) -> Iterator[bytes]:
+    """Given a path, yield those of the directories above it, the root's b"" last."""
+    while path:
+        path = os.path.dirname(path)
+        yield path

@@ -147,6 +147,8 @@ class CopyTask:
     """When the operator expects it to run; None: nobody says."""
     identity: tuple[str, ...] = ()
     """What the source is. () of a node's directory: the agent looks; of a claim: unknown."""
+    databases_as_files: bool = False
+    """Live databases are copied as the files that are there, of no one moment."""
 
     @classmethod
     def read(cls, task: Fields) -> CopyTask:

@@ -156,6 +156,7 @@ def _plan(
         lenient=task.allow_unreadable,
         pace=Pace(task.limits.bandwidth),
         processes=_processes(task, new),
+        as_files=task.databases_as_files,
     )
 
 
@@ -248,6 +249,7 @@ def _told(
         "databases": built.databases,
         "renewed": renewed,
         "engines": engines,
+        "databasesAsFiles": built.as_files,
     }
     lacks = lacks_in_words(point.lacks)
     message = (

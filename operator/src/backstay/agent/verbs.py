@@ -112,6 +112,18 @@ def _restore(task: Any, tell: Tell) -> None:
         tell(restore(task, _now()))
 
 
+def _discard(task: Any, tell: Tell) -> None:
+    from backstay.agent.target import discard
+
+    tell(discard(task))
+
+
+def _discard_task(task: Fields) -> Any:
+    from backstay.agent.target import DiscardTask
+
+    return DiscardTask.read(task)
+
+
 def _check_task(task: Fields) -> Any:
     from backstay.agent.check import CheckTask
 
@@ -125,7 +137,7 @@ def _scrub_task(task: Fields) -> Any:
 
 
 def _restore_task(task: Fields) -> Any:
-    from backstay.agent.restore import RestoreTask
+    from backstay.agent.restore_task import RestoreTask
 
     return RestoreTask.read(task)
 
@@ -149,4 +161,5 @@ VERBS: Final[dict[str, tuple[Callable[[Fields], Any], Callable[[Any, Tell], None
     "verify-tree": (_check_task, _check),
     "scrub": (_scrub_task, _scrub),
     "restore": (_restore_task, _restore),
+    "discard": (_discard_task, _discard),
 }

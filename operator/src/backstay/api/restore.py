@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from backstay.api.common import CONDITIONS_MAX, Condition, Model, Time
+from backstay.api.acknowledgement import MEANINGS, Acknowledgement
+from backstay.api.common import CONDITIONS_MAX, Condition, Model, Size, Time
 from backstay.api.meta import Column, CrdMeta
 from backstay.api.rolling import SERIES_MAX
 from backstay.api.shapes import NAME_MAX, DirectoryPath, ObjectName, RelativePath
@@ -71,6 +72,11 @@ class NewClaim(Model):
         default=None,
         description="StorageClass of the new claim; left out, the class of the claim that was "
         "backed up. Its driver must be the snapshot's.",
+    )
+    size: Size | None = Field(
+        default=None,
+        description="Size of the new claim, not less than the snapshot needs; left out, the larger "
+        "of what the snapshot says and what the claim had. Needed where neither is known.",
     )
 
 
@@ -181,6 +187,15 @@ class RestoreSpec(Model):
     directory: DirectoryRestore | None = Field(
         default=None, description="A directory to restore, from its rolling copy."
     )
+    acknowledge: tuple[Acknowledgement, ...] = Field(
+        default=(),
+        description="What the restore is to pass over, each where it would be refused or fail. A "
+        "word that is not needed changes nothing. "
+        + ". ".join(f"{word}: {means}" for word, means in MEANINGS.items())
+        + ".",
+        max_length=len(MEANINGS),
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
     not_after: Time | None = Field(
         default=None,
         description="A request that is first looked at later than this is refused. One for a "
@@ -212,9 +227,22 @@ class RestoredDirectory(Model):
     source: str = Field(description="What was copied.", max_length=SERIES_MAX)
     stamp: str = Field(description="The point it is restored from.", max_length=64)
     node: str | None = Field(default=None, description="Where it is restored.", max_length=NAME_MAX)
-    into: str = Field(description="The directory that it goes into.", max_length=SERIES_MAX)
+    claim: str | None = Field(
+        default=None, description="The claim that it goes into.", max_length=NAME_MAX
+    )
+    path: str = Field(
+        default="",
+        description="The directory that it goes into, on the node or in the claim.",
+        max_length=1024,
+    )
+    into: str = Field(description="Both, in one.", max_length=SERIES_MAX)
     claimed_at: Time = Field(
         description="When the point was asked to be held for it; moves on while a copy is made."
+    )
+    started_at: Time | None = Field(
+        default=None,
+        description="When its turn came: from then on, until the request is over, no other restore "
+        "writes there, and no run of a policy reads there.",
     )
     job: str | None = Field(
         default=None, description="The Job that restores it.", max_length=NAME_MAX
@@ -222,6 +250,13 @@ class RestoredDirectory(Model):
     safety: str | None = Field(
         default=None, description="The point that was made of what was there.", max_length=64
     )
+
+
+class PassedOver(Model):
+    """One word of spec.acknowledge that was used."""
+
+    word: str = Field(description="The word.", max_length=63)
+    message: str = Field(description="What was passed over.", max_length=1024)
 
 
 class RestoreStatus(Model):
@@ -250,6 +285,12 @@ class RestoreStatus(Model):
     )
     directory: RestoredDirectory | None = Field(
         default=None, description="The directory that is restored."
+    )
+    acknowledged: tuple[PassedOver, ...] = Field(
+        default=(),
+        description="The words of spec.acknowledge that were used, and for what.",
+        max_length=len(MEANINGS),
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["word"]},
     )
     into: str | None = Field(
         default=None,

@@ -26,6 +26,7 @@ from typing import Final
 
 from backstay.api.backup import BackupPhase, BackupStatus, RunPlan
 from backstay.api.common import format_time
+from backstay.domain.restore_places import Taken, places_of, waits_for_restores
 from backstay.domain.run_status import retry_left
 
 HOLDING: Final = frozenset({BackupPhase.DUMPING, BackupPhase.SNAPSHOTTING, BackupPhase.COPYING})
@@ -110,15 +111,20 @@ def claimed(plan: RunPlan | None) -> frozenset[tuple[str, str]]:
 
 
 def admit(
-    runs: Iterable[Run], limits: Limits, now: datetime, served: Mapping[str, int] | None = None
+    runs: Iterable[Run],
+    limits: Limits,
+    now: datetime,
+    served: Mapping[str, int] | None = None,
+    taken: Sequence[Taken] = (),
 ) -> Mapping[tuple[str, str], str]:
-    """Given all unfinished runs and which namespaces were served (see `serve`), return what each
-    queued one that is due waits for, in the order of their turns; "": it may start now.
+    """Given all unfinished runs, which namespaces were served (see `serve`) and where restores
+    write, return what each queued one that is due waits for, in the order of their turns; "": it
+    may start now.
     """
     known = list(runs)
     line = sorted((r for r in known if _is_due(r, now)), key=lambda r: (r.due, r.namespace))
     holders = [r for r in known if r.holds]
-    blocked = _blocked(holders, line)
+    blocked = _blocked(holders, line) | _behind_restores(line, taken)
     permits = _Permits(limits, holders, now)
     waiting = [r for r in line if r.key not in blocked]
     turns = _by_turns(holders, waiting, served or {})
@@ -161,6 +167,17 @@ def _blocked(holders: Sequence[Run], line: Sequence[Run]) -> dict[tuple[str, str
             found[run.key] = f"waiting for {', '.join(sorted(blockers)[:NAMES_MAX])}"
         for thing in _things(run):
             busy.setdefault(thing, run.name)
+    return found
+
+
+def _behind_restores(line: Sequence[Run], taken: Sequence[Taken]) -> dict[tuple[str, str], str]:
+    """What those wait for that would read what a restore is writing: half of it is no backup."""
+    found = {}
+    for run in line if taken else ():
+        if why := waits_for_restores(
+            run.namespace, places_of(run.namespace, run.status.plan), taken
+        ):
+            found[run.key] = why
     return found
 
 

@@ -71,10 +71,16 @@ RESTORING: Final = PREFIX + "restoring"
 """Label of a claim that a restore made and has not verified: uid of the RestoreRequest. Such a
 claim goes with its request; without the label it is its user's."""
 
+DATABASES_AS_FILES: Final = PREFIX + "databases-as-files"
+"""On a copy of what was there before a restore: `true` if live databases in it are the files that
+were there, and not of one moment."""
+
 CLOCK_JUMPED: Final = PREFIX + "clock-jumped"
 """On the operator's Lease: when its clock was set, and by how much; taken off, all goes on."""
 ALLOW_SHRUNKEN: Final = PREFIX + "allow-shrunken"
 """On a Backup: `true` lets this run copy a source that has lost much, or all."""
+RESTORES_INTO: Final = PREFIX + "restores-into"
+"""On the Job of a restore: where it writes, in JSON. It goes on when its request is deleted."""
 NAMESPACE: Final = PREFIX + "namespace"
 """Label on Jobs: the namespace whose data they work on."""
 

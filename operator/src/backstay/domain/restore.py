@@ -22,11 +22,14 @@ from enum import StrEnum
 from typing import Final
 
 from backstay.api.common import changed, with_condition
-from backstay.api.restore import RestoredClaim, RestorePhase, RestoreStatus
+from backstay.api.restore import PassedOver, RestoredClaim, RestorePhase, RestoreStatus
+from backstay.domain.acknowledgement import Word, with_word
 from backstay.domain.errors import UserError
 
 POLL: Final = timedelta(seconds=2)
 AT_ONCE: Final = timedelta(0)
+UNVERIFIED_AFTER: Final = timedelta(minutes=5)
+"""How long a verification may take where a person said that it may go without."""
 
 
 class Step(StrEnum):
@@ -83,6 +86,10 @@ class Seen:
     sources: Sequence[RestoredClaim] = ()
     """When Pending: the claims to make, all found restorable."""
     claims: Mapping[str, ClaimSeen] = field(default_factory=dict)
+    may_stay_unverified: bool = False
+    """A person said so."""
+    passed: Mapping[str, str] = field(default_factory=dict)
+    """By word of spec.acknowledge, what it passed over at this look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +115,7 @@ def _begin(seen: Seen) -> Decision:
         status = changed(seen.status, phase=RestorePhase.REFUSED, completed_at=seen.now)
         return Decision(_said(seen, status, seen.refusal.reason, seen.refusal.message))
     status = changed(
-        seen.status,
+        with_passed(seen.status, seen.passed),
         phase=RestorePhase.RESTORING,
         backup=seen.backup,
         started_at=seen.now,
@@ -130,16 +137,22 @@ def _follow(seen: Seen) -> Decision:
         return _fail(seen)
     for entry in status.claims:
         look = seen.claims[entry.claim]
-        if why := _broken(entry, look):
+        unverified = _unverified(seen, entry, look)
+        if not unverified and (why := _broken(entry, look)):
             return _note_failure(seen, entry, why)
         if look.claim_uid is None:
             actions.append(Action(Step.CREATE_CLAIM, entry.claim))
             continue
         new = changed(entry, new_claim_uid=look.claim_uid)
         if entry.verified is None:
-            if look.pod_done:
+            if unverified:
+                status = with_passed(
+                    status, {Word.UNVERIFIED.value: f"claim {entry.new_claim}: {unverified}"}
+                )
+            if look.pod_done or unverified:
                 actions.append(Action(Step.HAND_OVER, entry.claim))
-                new = changed(new, verified=look.pod_says[:1024] or "mounted")
+                found = unverified or look.pod_says or "mounted"
+                new = changed(new, verified=found[:1024])
             elif not look.pod_there:
                 actions.append(Action(Step.CREATE_POD, entry.claim))
             elif told := "; ".join(filter(None, (look.pod_says, look.claim_says))):
@@ -161,6 +174,23 @@ def _follow(seen: Seen) -> Decision:
     )
 
 
+def _unverified(seen: Seen, entry: RestoredClaim, look: ClaimSeen) -> str:
+    """Why a claim is handed over without having been verified, "" if that is not to be."""
+    ours = look.claim_uid is not None and look.claim_ours
+    same = entry.new_claim_uid in (None, look.claim_uid)
+    if not seen.may_stay_unverified or entry.verified is not None or not (ours and same):
+        return ""
+    if look.pod_done or not (look.bound or look.snapshot_there):
+        return ""
+    if look.pod_failed:
+        return f"not verified: {look.pod_says}"
+    began = seen.status.started_at
+    if began is None or seen.now - began < UNVERIFIED_AFTER:
+        return ""
+    waits = "; ".join(filter(None, (look.pod_says, look.claim_says)))
+    return f"not verified within {UNVERIFIED_AFTER}: {waits or 'its Pod has not ended'}"
+
+
 def _broken(entry: RestoredClaim, look: ClaimSeen) -> str:
     """Why this claim can never be restored any more, "" if it can."""
     if look.claim_uid is not None and not look.claim_ours:
@@ -170,7 +200,7 @@ def _broken(entry: RestoredClaim, look: ClaimSeen) -> str:
     if not look.snapshot_there and not look.bound:
         return f"VolumeSnapshot {entry.snapshot} was deleted before the claim was bound"
     if look.pod_failed and entry.verified is None:
-        return f"verification failed: {look.pod_says}"
+        return with_word(f"verification failed: {look.pod_says}", Word.UNVERIFIED)
     return ""
 
 
@@ -234,3 +264,14 @@ def said(
         conditions=conditions,
         observed_generation=generation,
     )
+
+
+def with_passed(status: RestoreStatus, used: Mapping[str, str]) -> RestoreStatus:
+    """Given a status and what was passed over by which word, return it with that: what a word was
+    used for first stands.
+    """
+    known = {one.word for one in status.acknowledged}
+    new = [
+        PassedOver(word=word, message=why[:1024]) for word, why in used.items() if word not in known
+    ]
+    return changed(status, acknowledged=(*status.acknowledged, *new)) if new else status

@@ -138,10 +138,12 @@ def restore(
     stamp: str,
     target: Opened,
     paths: Sequence[str],
+    *,
     safety: Mapping[str, Any] | None,
+    acknowledge: Sequence[str] = (),
 ) -> Step:
     """Given a point, where its data goes and which of it, return the step that restores it; with
-    `safety`, in place, after a copy of what is there.
+    `safety`, in place, after a copy of what is there. `acknowledge` are the words for the agent.
     """
     task = {
         **_common(site, BRIEF_LOCK),
@@ -152,7 +154,14 @@ def restore(
     }
     if safety is not None:
         task["safety"] = dict(safety)
+    if acknowledge:
+        task["acknowledge"] = sorted(acknowledge)
     return _step("restore", task)
+
+
+def discard(target: Opened) -> Step:
+    """Given where a restore wrote, return the step that removes what it left."""
+    return _step("discard", {"target": {"root": target.mount.at, "path": target.path}})
 
 
 def rules_json(rules: Rules) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from backstay.kube.resources import BACKUP
 from backstay.observe import metrics
 from backstay.reconcile import keys
 from backstay.reconcile.runs import is_leaving, parse, sighted, tell
+from backstay.steps.restore_turns import RestoreTurns
 from backstay.steps.status import write_status
 from backstay.steps.work import Work
 
@@ -67,12 +68,15 @@ class Admitter:
         clock: Clock,
         limits: Limits,
         enqueue: Callable[[Key], None],
+        *,
+        turns: RestoreTurns,
     ) -> None:
         self._client = client
         self._events = events
         self._clock = clock
         self._limits = limits
         self._enqueue = enqueue
+        self._turns = turns
         self._not_before = 0.0
         self._served: Mapping[str, int] = {}
 
@@ -81,16 +85,21 @@ class Admitter:
         began = self._clock.monotonic()
         if began < self._not_before:
             return timedelta(seconds=self._not_before - began)
+        async with self._turns.lock:
+            return await self._pass(began)
+
+    async def _pass(self, began: float) -> timedelta | None:
         subjects = await self._unfinished()
         # Not by the whole pass: a slow API server would let the fewer start the more there wait.
         pause = min(LONGEST_PAUSE, SHARE * (self._clock.monotonic() - began))
+        taken = await self._turns.taken()
         now = self._clock.now()
         runs = [
             admission.Run(s.namespace, s.name, run.due_order(s.spec, s.created, s.name), s.status)
             for s in subjects.values()
             if not (is_leaving(s) and s.status.phase is BackupPhase.QUEUED)
         ]
-        verdicts = admission.admit(runs, self._limits, now, self._served)
+        verdicts = admission.admit(runs, self._limits, now, self._served, taken)
         self._served = admission.serve(self._served, verdicts)
         show_permits(runs, verdicts)
         work = Work(self._client)

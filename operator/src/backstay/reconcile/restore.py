@@ -8,9 +8,11 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeAlias
 
+from backstay.api.acknowledgement import Acknowledgement
 from backstay.api.restore import RestoredClaim, RestorePhase, RestoreSpec, RestoreStatus
 from backstay.builders.restore import claim_from_snapshot, verify_pod
 from backstay.domain import labels, naming, objects, restore, rolling_restore
+from backstay.domain.acknowledgement import Acknowledged
 from backstay.domain.clock import Clock
 from backstay.domain.errors import (
     AlreadyExists,
@@ -34,6 +36,7 @@ from backstay.reconcile import keys, leftovers
 from backstay.steps.agent_jobs import AgentImage
 from backstay.steps.hold import hold, release
 from backstay.steps.reasons import warning_about
+from backstay.steps.restore_turns import RestoreTurns
 from backstay.steps.restoring_copies import CopyRestores
 from backstay.steps.sources import Source, find_snapshots, read_source
 from backstay.steps.status import telling, write_status
@@ -53,6 +56,7 @@ class RestoreReconciler:
         enqueue: Callable[[Key], None],
         *,
         copies: CopyRestores,
+        turns: RestoreTurns,
     ) -> None:
         self._client = client
         self._events = events
@@ -60,6 +64,7 @@ class RestoreReconciler:
         self._image = image
         self._enqueue = enqueue
         self._copies = copies
+        self._turns = turns
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given a RestoreRequest's key, take its next step; return when to look again."""
@@ -88,13 +93,29 @@ class RestoreReconciler:
             decision = rolling_restore.decide(seen)
             if decision.start:
                 await self._copies.start(subject)
+            if decision.discard:
+                await self._copies.discard(subject)
             if decision.status.directory is not None and decision.status.directory.safety:
                 await self._copies.record_safety(subject, seen.policy)
+            if decision.enters:
+                return await self._take_turn(subject, seen, decision)
         await write_status(self._client, RESTORE_REQUEST, subject.obj, decision.status)
         await self._tell(subject, decision.status)
+        if decision.status.phase.final:
+            self._enqueue(keys.ADMISSION)  # Runs may wait for what it wrote to.
         if seen.policy and (decision.status.phase.final or not seen.held):
             # Their pass holds the point for the request, and lets go of it afterwards.
             self._enqueue(keys.copies(subject.namespace, seen.policy))
+        return decision.after
+
+    async def _take_turn(
+        self, subject: Request, seen: rolling_restore.Seen, decision: rolling_restore.Decision
+    ) -> timedelta | None:
+        """Write that the turn of a request has come, unless somebody is there."""
+        async with self._turns.lock:
+            if others := await self._turns.others_at(subject):
+                decision = rolling_restore.in_line(seen, others)
+            await write_status(self._client, RESTORE_REQUEST, subject.obj, decision.status)
         return decision.after
 
     def _waiting(self, subject: Request, message: str) -> RestoreStatus:
@@ -110,20 +131,23 @@ class RestoreReconciler:
             now=self._clock.now(),
             generation=int(dig(subject.obj, "metadata", "generation", default=0)),
             status=status,
+            may_stay_unverified=Acknowledgement.UNVERIFIED in subject.spec.acknowledge,
         )
         if status.phase is not RestorePhase.PENDING:
             claims = {c.claim: await self._see_claim(subject, c) for c in status.claims}
             return replace(seen, claims=claims)
+        said = Acknowledged(subject.spec.acknowledge)
         try:
             skew = self._client.skew
             if (late := rolling_restore.too_late(subject.spec, seen.now, skew)) is not None:
                 raise late
-            sources = await self._sources(subject)
+            sources = await self._sources(subject, said)
         except UserError as error:
             return replace(seen, refusal=error)
         first = sources[0].record
         return replace(
             seen,
+            passed=said.used,
             backup=subject.spec.from_.backup or (first.backup if first else None),
             sources=[
                 RestoredClaim(
@@ -136,7 +160,7 @@ class RestoreReconciler:
             ],
         )
 
-    async def _sources(self, subject: Request) -> list[Source]:
+    async def _sources(self, subject: Request, said: Acknowledged) -> list[Source]:
         """All claims of the request with what they are made from, or the UserError of the first."""
         namespace, spec = subject.namespace, subject.spec
         found = await find_snapshots(self._client, namespace, spec)
@@ -152,7 +176,9 @@ class RestoreReconciler:
                     "name, or delete it if it is not needed",
                 )
             snapshot = found[wanted.claim]
-            sources.append(await read_source(self._client, namespace, wanted, snapshot, kept=kept))
+            sources.append(
+                await read_source(self._client, namespace, wanted, snapshot, said, kept=kept)
+            )
         return sources
 
     async def _see_claim(self, subject: Request, entry: RestoredClaim) -> restore.ClaimSeen:
@@ -226,7 +252,9 @@ class RestoreReconciler:
     async def _source(self, subject: Request, entry: RestoredClaim) -> Source:
         wanted = next(c for c in subject.spec.claims if c.claim == entry.claim)
         kept = subject.spec.from_.backup is not None
-        return await read_source(self._client, subject.namespace, wanted, entry.snapshot, kept=kept)
+        said = Acknowledged(subject.spec.acknowledge)
+        at = subject.namespace
+        return await read_source(self._client, at, wanted, entry.snapshot, said, kept=kept)
 
     async def _create_claim(self, subject: Request, source: Source) -> None:
         body = claim_from_snapshot(

@@ -7,7 +7,7 @@ making it again is finding it; a name that is taken by other work is told and ne
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
@@ -50,6 +50,7 @@ class Work:
     mounts: Sequence[Mount]
     deadline: timedelta
     labels: Mapping[str, str]
+    annotations: Mapping[str, str] = field(default_factory=dict)
     tries: int = TRIES
     """Further Pods after one that failed."""
 
@@ -96,7 +97,7 @@ class AgentJobs:
             mounts=work.mounts,
             deadline=work.deadline,
             labels=work.labels,
-            annotations={labels.RUN: work.token},
+            annotations={**work.annotations, labels.RUN: work.token},
             tries=work.tries,
         )
         try:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from backstay.agent.arrival import Arrived, Wanted, arrive
 from backstay.agent.listing import Known, Listing, stat_of
 from backstay.agent.paths import DIRECTORY
-from backstay.agent.target import Arrived, Wanted, arrive, missing
 
 CONTENT = b"content"
 
@@ -99,16 +99,6 @@ def test_what_is_not_there_or_has_other_content_is_a_failure(target: Path) -> No
     result = arrived(target, Wanted({b"": listing}))
 
     assert sorted(result.failures) == [b"a: another content", b"b: missing"]
-
-
-def test_directories_that_are_missing_are_named(target: Path) -> None:
-    (target / "a").mkdir()
-    (target / "file").touch()
-    fd = os.open(target, DIRECTORY)
-    try:
-        assert missing(fd, [b"", b"a", b"b", b"a/c", b"file"]) == {b"b", b"a/c", b"file"}
-    finally:
-        os.close(fd)
 
 
 def test_other_content_gets_no_rights_of_its_owner(target: Path) -> None:

@@ -1,0 +1,311 @@
+"""What a restore does after rsync: special files, owners, attributes, modes and times.
+
+Invariants: the manifest says what an entry is, not the copy, whose file system may not keep all of
+it; a tenant may write to the target meanwhile, so each entry is changed by a descriptor, or by a
+name below an open directory, and never through a link; nothing is touched but what was chosen and
+the directories that had to be made for it. What the target's file system does not keep is reported,
+whatever else differs is a failure.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from backstay.agent import attributes
+from backstay.agent.check import Fault, faults, faults_below
+from backstay.agent.failing import reason_of
+from backstay.agent.files import dress, hash_file
+from backstay.agent.listing import ROOT, Known, Listing
+from backstay.agent.parallel import batches, spread
+from backstay.agent.paths import DIRECTORY, VANISHED, Descent, open_beneath
+from backstay.agent.place import DEVICE, link
+from backstay.agent.results import examples
+
+_BATCH: Final = 512
+_SET_ID: Final = stat.S_ISUID | stat.S_ISGID
+_OPENED: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NOT_THERE: Final = {*VANISHED, errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG}
+"""What a file system says of a name that is not there, or that it cannot have."""
+SPECIAL: Final = "special"
+"""The kind of fault of a pipe, socket or device that the target cannot have."""
+_WORDS: Final = {
+    attributes.OWNER: "owner",
+    attributes.MODE: "mode",
+    attributes.TIME: "time",
+    attributes.ATTRIBUTES: "attributes",
+    SPECIAL: "pipes, sockets and devices",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a target is to have."""
+
+    directories: Mapping[bytes, Listing]
+    """Whole ones."""
+    single: Mapping[bytes, Known] = field(default_factory=dict)
+    """Entries by themselves, among them the chosen directories' own, by path."""
+
+    def as_source(self) -> Wanted:
+        """Return it with what the source had, whatever the copies lack."""
+        return Wanted(
+            {path: _as_source(one) for path, one in self.directories.items()},
+            {path: _bare(known) for path, known in self.single.items()},
+        )
+
+
+@dataclass(slots=True)
+class Arrived:
+    """How a target is after all."""
+
+    failures: list[bytes] = field(default_factory=list)
+    """A line for each entry that is not as recorded."""
+    kept_not: dict[str, list[bytes]] = field(default_factory=dict)
+    """Lines of entries that lack what the target does not keep, by kind."""
+
+    @property
+    def notes(self) -> dict[str, object]:
+        """Return what is not kept, as answers have it."""
+        return {kind: examples(lines) for kind, lines in sorted(self.kept_not.items())}
+
+    @property
+    def words(self) -> str:
+        """Return what is not kept as the end of a sentence, "" if all is."""
+        if not self.kept_not:
+            return ""
+        told = [
+            f"{_WORDS[kind]} of {len(lines)} (as {os.fsdecode(min(lines))[:200]})"
+            for kind, lines in sorted(self.kept_not.items())
+        ]
+        return f"; not kept by the file system there: {', '.join(told)}"
+
+
+def arrive(target: int, copy: int, wanted: Wanted, processes: int) -> Arrived:
+    """Given a directory with the content of a copy and what it is to have, make the rest, and
+    return how it is then.
+    """
+    wanted = wanted.as_source()
+    refused = _make_specials(target, wanted)
+    listings = {**_by_directory(wanted.single), **wanted.directories}
+    units = batches([(path, len(one.names) + 4) for path, one in listings.items()], _BATCH)
+    # Directories last: what is put into one moves its time.
+    for directories in (False, True):
+        for _ in spread(
+            lambda unit, those=directories: _dress_some(  # type: ignore[misc]
+                target, copy, {path: listings[path] for path in unit}, directories=those
+            ),
+            units,
+            processes,
+        ):
+            pass
+    arrived = Arrived(kept_not={SPECIAL: sorted(refused)} if refused else {})
+    for path, fault in compare(target, wanted, processes):
+        line = path + b": " + os.fsencode(fault.why)
+        if fault.kind:
+            arrived.kept_not.setdefault(fault.kind, []).append(line)
+        elif path not in refused:
+            arrived.failures.append(line)
+    return arrived
+
+
+def _as_source(listing: Listing) -> Listing:
+    notes = {name: note for name, note in listing.notes.items() if "absent" not in note}
+    records = {name: _whole(record) for name, record in listing.records.items()}
+    return replace(listing, notes=notes, records=records)
+
+
+def _bare(known: Known) -> Known:
+    note = {} if "absent" in known.note else known.note
+    return known._replace(note=note, record=_whole(known.record))
+
+
+def _whole(record: attributes.Record) -> attributes.Record:
+    return {
+        name: "=" + word[1:] if word[0] == attributes.LACKS else word
+        for name, word in record.items()
+        if name not in attributes.INODE
+    }
+
+
+def _by_directory(single: Mapping[bytes, Known]) -> dict[bytes, Listing]:
+    found: dict[bytes, dict[bytes, Known]] = defaultdict(dict)
+    for path, known in single.items():
+        parent, _, name = path.rpartition(b"/")
+        found[parent][name or ROOT] = known
+    return {
+        parent: Listing(
+            list(those),
+            [one.stat for one in those.values()],
+            [one.extra for one in those.values()],
+            {name: one.note for name, one in those.items() if one.note},
+            {name: one.record for name, one in those.items() if one.record},
+        )
+        for parent, those in found.items()
+    }
+
+
+def _make_specials(target: int, wanted: Wanted) -> set[bytes]:
+    """Make pipes, sockets and devices; return the paths of those that the target cannot have."""
+    descent = Descent(target)
+    refused = set()
+    made: dict[int, bytes] = {}
+    for path, known in _specials(wanted):
+        parent, _, name = path.rpartition(b"/")
+        first = made.get(known.stat.inode) if known.stat.links > 1 else None
+        try:
+            directory = descent(parent)
+            if not _is_there(directory, name, known, target, first):
+                _clear(directory, name)
+                _make_special(directory, name, known, target, first)
+        except OSError as error:
+            if error.errno not in {*_NOT_THERE, *attributes.REFUSED}:
+                raise
+            refused.add(path)
+            continue
+        made.setdefault(known.stat.inode, path)
+    descent.close()
+    return refused
+
+
+def _specials(wanted: Wanted) -> Iterator[tuple[bytes, Known]]:
+    for path, listing in wanted.directories.items():
+        prefix = path + b"/" if path else b""
+        for at, one in enumerate(listing.stats):
+            if _is_special(one.mode):
+                yield prefix + listing.names[at], listing.known(at)
+    for path, known in wanted.single.items():
+        if _is_special(known.stat.mode):
+            yield path, known
+
+
+def _is_special(mode: int) -> bool:
+    return stat.S_IFMT(mode) not in {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}
+
+
+def _is_there(directory: int, name: bytes, known: Known, target: int, first: bytes | None) -> bool:
+    try:
+        now = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    if first is not None:
+        with _parent(target, first) as (above, other):
+            return os.path.samestat(now, os.stat(other, dir_fd=above, follow_symlinks=False))
+    same = stat.S_IFMT(now.st_mode) == stat.S_IFMT(known.stat.mode)
+    return same and (not known.extra or DEVICE.pack(now.st_rdev) == known.extra)
+
+
+@contextmanager
+def _parent(root: int, path: bytes) -> Iterator[tuple[int, bytes]]:
+    """A path's directory, opened through no link, and its name there."""
+    parent, _, name = path.rpartition(b"/")
+    fd = open_beneath(root, parent)
+    try:
+        yield fd, name
+    finally:
+        os.close(fd)
+
+
+def _clear(directory: int, name: bytes) -> None:
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        pass
+    except IsADirectoryError:
+        shutil.rmtree(name, dir_fd=directory)
+
+
+def _make_special(
+    directory: int, name: bytes, known: Known, target: int, first: bytes | None
+) -> None:
+    if first is not None:
+        with _parent(target, first) as (above, other):
+            link(other, above, name, directory)
+        return
+    device = DEVICE.unpack(known.extra)[0] if known.extra else 0
+    os.mknod(name, stat.S_IFMT(known.stat.mode) | 0o600, device, dir_fd=directory)
+
+
+def _dress_some(
+    target: int, copy: int, listings: Mapping[bytes, Listing], *, directories: bool
+) -> None:
+    new, old = Descent(target), Descent(copy)
+    for path, listing in listings.items():
+        for at, name in enumerate(listing.names):
+            known = listing.known(at)
+            if known.stat.is_directory != directories or "omitted" in known.note:
+                continue
+            try:
+                _dress_one(new(path), name, known, old, path)
+            except OSError as error:
+                if error.errno not in _NOT_THERE:
+                    raise
+                # It is not there, or something else by now: the comparison says so.
+    new.close()
+    old.close()
+
+
+def _dress_one(directory: int, name: bytes, known: Known, old: Descent, path: bytes) -> None:
+    there: attributes.Values = {}
+    if attributes.needs_copy(known.record):
+        there = attributes.read(f"/proc/self/fd/{old(path)}/{os.fsdecode(name)}")
+    values, _ = attributes.values_of(known.record, there)
+    one = known.stat
+    if not one.is_regular and not one.is_directory:
+        # Neither can be opened; none of what is done by that path follows a link.
+        now = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if stat.S_IFMT(now.st_mode) == stat.S_IFMT(one.mode):
+            dress(f"/proc/self/fd/{directory}/{os.fsdecode(name)}", one, values, fresh=False)
+        return
+    fd = os.open(name, DIRECTORY if one.is_directory else _OPENED, dir_fd=directory)
+    try:
+        if stat.S_IFMT(os.fstat(fd).st_mode) != stat.S_IFMT(one.mode):
+            return
+        # What gives rights to who runs it gets them only with the content that had them. A later
+        # write takes them away again, unless root's.
+        if _gives_rights(known) and hash_file(fd)[0] != known.extra:
+            return
+        dress(fd, one, values, fresh=False)
+    finally:
+        os.close(fd)
+
+
+def _gives_rights(known: Known) -> bool:
+    if not known.stat.is_regular:
+        return False
+    return bool(known.stat.mode & _SET_ID) or "security.capability" in known.record
+
+
+def compare(
+    target: int, wanted: Wanted, processes: int, *, hashes: bool = True
+) -> Iterator[tuple[bytes, Fault]]:
+    """Given an open directory and what it is to have, yield how it differs."""
+    wanted = wanted.as_source()
+    # Opened anew: btrfs shows the entries that were there when a directory was opened.
+    root = os.open(".", DIRECTORY, dir_fd=target)
+    try:
+        yield from faults_below(root, wanted.directories, hashes=hashes, processes=processes)
+        yield from _single_faults(root, wanted.single, hashes=hashes)
+    finally:
+        os.close(root)
+
+
+def _single_faults(
+    root: int, single: Mapping[bytes, Known], *, hashes: bool
+) -> Iterator[tuple[bytes, Fault]]:
+    descent = Descent(root)
+    for path, known in single.items():
+        parent, _, name = path.rpartition(b"/")
+        try:
+            for fault in faults(descent(parent), name or ROOT, known, hashes=hashes):
+                yield path, fault
+        except OSError as error:
+            yield path, Fault("", reason_of(error))
+    descent.close()
