@@ -261,7 +261,7 @@ catalogue() {
 # An awk program: what the dump says that it has, and at which position it stands.
 # shellcheck disable=SC2016 # awk's
 in_dump='
-    /^(-- |CREATE DEFINER=|\/\*!50)/ {
+    {
         name = substr($0, index($0, "`"))
         if (/^-- Table structure for table `/) print "TABLE " name
         else if (/^-- Dumping data for table `/) print "DATA " name
@@ -271,11 +271,11 @@ in_dump='
         else if (/^CREATE DEFINER=/ || /^\/\*!50003 CREATE\*\/ \/\*!50020 /) print "ROUTINE"
         else if (/^\/\*!50003 CREATE\*\//) print "TRIGGER"
         else if (/^\/\*!50106 CREATE\*\//) print "EVENT"
-        else if (NR <= 200 && /^-- CHANGE .*_LOG_FILE=/) head_says = substr($0, 4, length($0) - 4)
-        else if (/^-- SET GLOBAL gtid_slave_pos=/) { end_says = substr($0, 4, length($0) - 4); end_at = NR }
+        else if (number <= 200 && /^-- CHANGE .*_LOG_FILE=/) head_says = substr($0, 4, length($0) - 4)
+        else if (/^-- SET GLOBAL gtid_slave_pos=/) { end_says = substr($0, 4, length($0) - 4); end_at = number }
     }
     END {
-        if (NR - end_at > 40) end_says = ""
+        if (number - end_at > 40) end_says = ""
         position = head_says (head_says != "" && end_says != "" ? " " : "") end_says
         if (position != "") print "POSITION\t" position
     }'
