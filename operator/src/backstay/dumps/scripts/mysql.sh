@@ -44,7 +44,7 @@ engine_dump() { # DATABASES...: writes FILE.partial.
     grep -q '^LARGE' "$lock/before" || binary=--hex-blob
     history=''
     keep_history
-    note_looseness
+    note_what_differs
     case $# in
         0) set -- --all-databases --flush-privileges ;;
         1) set -- -- "$1" ;;
@@ -104,7 +104,8 @@ keep_history() { # Sets $history, the option for that of system-versioned tables
 transaction, as that of $found"
 }
 
-note_looseness() {
+note_what_differs() {
+    ! told ASLEEP || note "events that a replica does not run stay disabled in what is restored: $found"
     ! told LOOSE || note "not of the same moment as the rest, for want of transactions: $found"
 }
 
