@@ -44,6 +44,7 @@ from backstay.domain.run_status import (
     failures,
     format_size,
     ignored,
+    noted,
     plan_of,
     retry_left,
     retry_wait,
@@ -264,7 +265,7 @@ def _end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = (
         return Decision(again, actions, wait)
     if left:
         return Decision(_ended(seen, status, why), actions)
-    note = short("; ".join(ignored(status))) or None
+    note = short("; ".join([*ignored(status), *noted(status)])) or None
     ended = changed(_ended(seen, status, note), phase=BackupPhase.COMPLETED)
     return Decision(ended, actions)
 
