@@ -13,11 +13,12 @@ import pytest
 from tests.support.builders import plan, status
 from tests.support.dumping_cluster import Containers, add_databases, backup_of, cutting_snapshots
 
-from backstay.api.backup import BackupPhase, BackupStatus
+from backstay.api.backup import NOTE_MAX, NOTES_MAX, BackupPhase, BackupStatus
 from backstay.api.common import changed, format_time
-from backstay.domain import objects
+from backstay.domain import labels, objects
 from backstay.domain.admission import HOLDING, Limits
 from backstay.domain.objects import Obj
+from backstay.domain.record import parse_record
 from backstay.engine.queue import Key, Queue
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
@@ -157,6 +158,25 @@ async def test_a_long_version_of_a_tool_is_no_reason_to_fail(
         (found,) = await until_completed(client, namespace, 1)
 
     assert len((found.dumps[0].versions or {})["tool"]) == 128
+
+
+async def test_what_a_dump_lacks_is_on_the_backup_and_on_the_snapshot(
+    client: Client, namespace: str
+) -> None:
+    notes = ["rows are missing", *["x" * 600] * 20]
+    containers = Answers(await add_databases(client, namespace, ["n1"]), notes=notes)
+    await client.create(BACKUP, backup_of(namespace, "db-0"))
+
+    cutting = cutting_snapshots(client, SystemClock(), namespace)
+    async with cutting, operator(client, namespace, containers):
+        (found,) = await until_completed(client, namespace, 1)
+
+    (dump,) = found.dumps
+    assert dump.notes == ("rows are missing", *["x" * NOTE_MAX] * (NOTES_MAX - 1))
+    assert found.message == f"dump {dump.name}: rows are missing ({NOTES_MAX - 1} more)"
+    (snapshot,) = await client.list(VOLUME_SNAPSHOT, namespace)
+    (recorded,) = parse_record(objects.annotations(snapshot)[labels.RECORD]).dumps
+    assert recorded.notes == (f"{NOTES_MAX} notes: see {dump.path}.json",), "for want of room"
 
 
 async def test_a_run_whose_status_is_refused_fails_with_the_reason_and_holds_nothing(

@@ -1,6 +1,6 @@
 """How to restore a dump by hand: the commands of docs/how-to/dumps.md, run as they stand.
 
-That of Redis and SQLite is told in words; test_redis.py and test_sqlite.py do what they say.
+Those of MariaDB, Redis and SQLite, and odd and large data, are in test_round_trips.py.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from tests.faults.dumps.harness import Container
-from tests.support import mariadb, mongo, postgres
+from tests.support import mongo, postgres
 from tests.support.guides import Guide
 
-from backstay.api.dumps import EngineSpec, Mongodb, Mysql, Postgres, PostgresFormat
+from backstay.api.dumps import EngineSpec, Mongodb, Postgres, PostgresFormat
 from backstay.dumps import ENGINES
 from backstay.dumps.base import State
 
@@ -74,22 +74,8 @@ def test_all_of_a_postgres_server(dash: Container, restoring: Restoring) -> None
         server.sql("CREATE TABLE t AS SELECT 'ü😀' AS t", "shop")
         pod = replace(dash, environment=server.environment, programs=str(server.bin))
         dump(pod, "all.sql", "postgres", Postgres())
-        restoring("unpack all.sql |", **postgres_tools(empty))
+        restoring("unpack all.sql | psql", **postgres_tools(empty))
         assert empty.contents("shop", "--create") == server.contents("shop", "--create")
-
-
-def test_one_database_of_mariadb(
-    maria: mariadb.Server, dash: Container, restoring: Restoring
-) -> None:
-    maria.sql("CREATE DATABASE by_hand; CREATE DATABASE shop_copy")
-    maria.sql("CREATE TABLE t (t text) CHARSET utf8mb4; INSERT INTO t VALUES ('ü😀')", "by_hand")
-    pod = replace(dash, environment=maria.environment)
-    dump(pod, "shop.sql", "mysql", Mysql(databases=("by_hand",), host=str(maria.socket)))
-    (dash.folder / ".my.cnf").write_text(f"[client]\nuser = root\nsocket = {maria.socket}\n")
-    restoring("| mariadb", HOME=str(dash.folder), MYSQL_PWD=mariadb.PASSWORD)
-    shown = "SHOW CREATE TABLE t; SELECT * FROM t"
-    assert maria.sql(shown, "shop_copy") == maria.sql(shown, "by_hand")
-    maria.sql("DROP DATABASE by_hand; DROP DATABASE shop_copy")
 
 
 def test_mongodb(dash: Container, restoring: Restoring) -> None:

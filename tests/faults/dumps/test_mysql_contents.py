@@ -311,3 +311,51 @@ def test_large_binary_rows_can_be_loaded_by_a_server_like_theirs(
     shop.sql(f"source {loaded}", "copy")
     digests = "SELECT id, md5(d), md5(b), md5(t), hex(n) FROM large ORDER BY id"
     assert shop.sql(digests, "copy") == shop.sql(digests, "shop")
+
+
+def test_events_that_only_a_primary_runs_are_a_note(dash_pod: Container, shop: Server) -> None:
+    shop.sql("ALTER EVENT ev DISABLE ON SLAVE", "shop")
+    assert dump(dash_pod, shop, "shop").notes == (
+        "events that a replica does not run stay disabled in what is restored: 1 (shop.ev)",
+    )
+
+
+@pytest.mark.parametrize("mode", ["ORACLE", "ANSI,NO_BACKSLASH_ESCAPES", "EMPTY_STRING_IS_NULL"])
+def test_the_servers_mode_changes_nothing(dash_pod: Container, shop: Server, mode: str) -> None:
+    """The catalogue is asked in the session that the server gives everybody."""
+    before = shop.sql("SELECT @@global.sql_mode")
+    shop.sql(f"SET GLOBAL sql_mode = '{mode}'")
+    try:
+        state = dump(dash_pod, shop, "shop")
+        granted(shop, "SELECT ON shop.*")
+        there = replace(dash_pod, folder=dash_pod.folder / "low")
+        there.folder.mkdir()
+        low = dump_as_lo(there, shop, "shop")
+    finally:
+        shop.sql(f"SET GLOBAL sql_mode = '{before}'")
+    assert (state.state, state.notes) == (State.DONE, ()), state
+    assert "GRANT SHOW VIEW, TRIGGER, EVENT ON `shop`.* TO" in (low.message or "")
+    assert shop.sql("SELECT count(*) FROM orders", "shop") == "2"
+
+
+def test_a_position_that_the_server_cannot_tell_is_left_out(dash: Container) -> None:
+    """As after a restore with larger packets; mariadb-dump 10.11 crashes when it asks."""
+    with mariadb.running() as server:
+        server.sql("SET GLOBAL max_allowed_packet = 1 << 30; CREATE DATABASE shop")
+        server.sql(
+            "SET binlog_format = ROW; CREATE TABLE t (d longblob);"
+            "INSERT INTO t VALUES (repeat('x', 20 * 1024 * 1024))",
+            "shop",
+        )
+        server.sql("SET GLOBAL max_allowed_packet = 16 << 20")
+        pod = replace(dash, environment=server.environment)
+        state = dump(pod, server, "shop")
+        assert (state.state, state.position) == (State.DONE, None), state
+        (note,) = state.notes
+        assert note.startswith("the position is not known: binlog.000001 has an event larger than")
+        server.sql("FLUSH BINARY LOGS")
+        again = replace(pod, folder=pod.folder / "again")
+        again.folder.mkdir()
+        state = dump(again, server, "shop")
+        assert state.notes == ()
+        assert "gtid_slave_pos" in (state.position or "")

@@ -9,6 +9,7 @@ import pytest
 from tests.faults.dumps.harness import Container
 from tests.support import postgres
 from tests.support.postgres import Server
+from tests.support.waiting import eventually
 
 from backstay.api.dumps import Postgres
 from backstay.dumps import ENGINES
@@ -169,6 +170,21 @@ def test_rows_of_unlogged_tables_that_a_standby_has_not_are_a_note(
         assert state.notes == (
             "a standby has no rows of unlogged tables, nor has the dump: 1 (public.sessions)",
         )
+
+
+def test_a_standby_that_does_not_follow_its_primary_says_so(
+    dash_pod: Container, shop: Server
+) -> None:
+    with postgres.standby_of(shop) as standby:
+        there = replace(dash_pod, environment=standby.environment)
+        standby.sql("SELECT pg_wal_replay_pause()")
+        paused = "SELECT pg_is_wal_replay_paused()"
+        eventually(lambda: standby.sql(paused) == "t", "a pause")
+        notes = dump(there).notes
+    assert len(notes) == 2, notes
+    assert notes[1].startswith(
+        "the standby does not follow its primary; its last transaction is of"
+    )
 
 
 def test_rows_that_pg_dump_leaves_out_by_design_are_notes(

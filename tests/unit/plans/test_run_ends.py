@@ -49,6 +49,20 @@ def test_a_run_is_completed_when_every_claim_has_a_good_point() -> None:
     assert decision.after is None
 
 
+def test_a_completed_run_says_what_its_dumps_lack() -> None:
+    dumps = (
+        dump_status("a", DumpState.DONE, notes=("rows are missing", "and more")),
+        dump_status("b", DumpState.DONE),
+        dump_status("c", DumpState.DONE, notes=("so are these",)),
+    )
+    points = {"data": READY_POINT, "logs": READY_POINT}
+
+    ended = run.decide(seen(changed(TWO, dumps=dumps), points=points)).status
+
+    assert ended.phase is BackupPhase.COMPLETED
+    assert ended.message == "dump a: rows are missing (1 more); dump c: so are these"
+
+
 @pytest.mark.parametrize(("attempt", "wait"), [(1, 30), (2, 60)])
 def test_an_attempt_that_failed_is_repeated_after_a_growing_wait(attempt: int, wait: int) -> None:
     points = tuple(changed(p, attempt=attempt) for p in TWO.points)

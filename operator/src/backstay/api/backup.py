@@ -107,18 +107,14 @@ POSITION_MAX: Final = 1024
 """Characters of a dump's position. A longer one is left out, and stands beside the dump only."""
 SERVER_MAX: Final = 128
 """Characters of a server's identity. A longer one is left out."""
-NOTES_MAX: Final = 16
-"""Notes of one dump. More of them stand in FILE.json only."""
-NOTE_MAX: Final = 512
-"""Characters of a note. A longer one is cut."""
+NOTES_MAX, NOTE_MAX = 16, 512
+"""Notes of one dump, and characters of each. More of them are left out, a longer one is cut."""
 VERSION_MAX: Final = 128
 """Characters of a version. A longer one is cut: MySQL forks say much beside the number."""
 HANDLE_MAX: Final = 1024
 """Characters of a disk snapshot's handle. A longer one is left out: no driver makes such."""
 VersionText = Annotated[str, Field(max_length=VERSION_MAX)]
 NoteText = Annotated[str, Field(max_length=NOTE_MAX)]
-
-
 POOLS_MAX: Final = 64
 
 
@@ -245,8 +241,7 @@ class DumpStatus(Model):
     )
     notes: tuple[NoteText, ...] = Field(
         default=(),
-        description="What the server has and the dump has not, such as the rows of unlogged tables "
-        "on a standby, and what the dump's tool warned of.",
+        description="What the server has and the dump has not, and what its tool warned of.",
         max_length=NOTES_MAX,
     )
     uid: int | None = Field(default=None, ge=0, description="Owner of the file.")

@@ -45,6 +45,7 @@ from backstay.domain.run_status import (
     format_size,
     ignored,
     lacks_entries,
+    noted,
     plan_of,
     retry_left,
     retry_wait,
@@ -266,7 +267,7 @@ def _end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = (
     if left:
         return Decision(_ended(seen, status, why), actions)
     lacking = [f"copy {p.claim}: {p.message}" for p in status.points if lacks_entries(p)]
-    note = short("; ".join([*lacking, *ignored(status)])) or None
+    note = short("; ".join([*lacking, *ignored(status), *noted(status)])) or None
     ended = _ended(seen, status, note)
     return Decision(ended if lacking else changed(ended, phase=BackupPhase.COMPLETED), actions)
 

@@ -158,6 +158,16 @@ def ignored(status: BackupStatus) -> list[str]:
     return [f"{tell_hook(h)} (onError: Continue)" for h in mine]
 
 
+def noted(status: BackupStatus) -> list[str]:
+    """Given a status, return for each dump of the attempt that is good with notes the first one."""
+    return [
+        f"dump {d.name}: {d.notes[0]}" + (f" ({more} more)" if more else "")
+        for d in status.dumps
+        if d.attempt == status.attempt and d.state is DumpState.DONE and d.notes
+        for more in [len(d.notes) - 1]
+    ]
+
+
 def failures(status: BackupStatus) -> list[str]:
     """Given a status, return why its attempt failed: dump by dump, hook by hook, point by point."""
     dumps = [

@@ -12,7 +12,7 @@
 #
 # An engine provides `catalogue`, which prints the server's list, and calls
 #   look_at_server    before the dump
-#   read_back PROGRAM TEXT    after it: an awk program that prints the dump's list
+#   read_back PATTERN PROGRAM TEXT    after it: an awk program that prints the dump's list
 #   compare_contents  last; what is missing ends the attempt, or is a note
 
 tab='	'
@@ -23,26 +23,40 @@ look_at_server() { # NAME OF THE CLIENT
     must mv -f "$lock/out" "$lock/before"
 }
 
-read_back() { # AWK PROGRAM, TEXT: reads FILE.partial once; a line near its end must begin with TEXT.
-    # A line that begins so may also be in a view or a function: only the end counts.
-    step "$compression -dc" printed_contents "$1 $at_the_end" "$2"
-    grep -q '^ended$' "$lock/out" || fail 1 "the dump does not end with \"$2\""
+read_back() { # PATTERN, AWK PROGRAM, TEXT: a line near the end of FILE.partial must begin with TEXT.
+    # A line that begins so may also be in a view or a function: only the end counts. The program gets
+    # the lines that match, and the numbers of these in number.
+    step "$compression -dc" printed_contents "$1" "$before_all $2 $at_the_end" "$3"
+    grep -q '^ended$' "$lock/out" || fail 1 "the dump does not end with \"$3\""
     must mv -f "$lock/out" "$lock/found"
 }
 
-printed_contents() { # AWK PROGRAM, TEXT
-    { expand "$file.partial" || printf '\n%s\n' "$unreadable"; } |
-        child awk -v "trailer=$2" -v "unreadable=$unreadable" "$1"
+printed_contents() { # PATTERN, AWK PROGRAM, TEXT
+    if expand "$file.partial"; then printf '\n%s\n' "$whole"; else printf '\n%s\n' "$unreadable"; fi |
+        numbered "^($1|$whole|$unreadable)" |
+        child awk -v "trailer=$3" -v "whole=$whole" -v "unreadable=$unreadable" "$2"
 }
 
+numbered() { # PATTERN: prints the lines that match, each after its number and a colon.
+    # Rows may be very long: mawk reads those for minutes; and busybox's grep is slower than its awk.
+    if grep --version >/dev/null 2>&1; then
+        child grep -nE "$1"
+    else
+        child awk "/$1/ { print NR \":\" \$0 }"
+    fi
+}
+
+whole='-- the dump was read to its end'
+unreadable='-- the dump cannot be decompressed'
+# shellcheck disable=SC2016 # awk's
+before_all='{ at = index($0, ":"); number = substr($0, 1, at - 1) + 0; $0 = substr($0, at + 1) }'
 # shellcheck disable=SC2016 # awk's
 at_the_end='
-    /^-- / && index($0, trailer) == 1 { trailer_at = NR }
+    index($0, trailer) == 1 { trailer_at = number }
     END {
-        if ($0 == unreadable) { print unreadable | "cat >&2"; exit 1 }
-        if (trailer_at && NR - trailer_at < 16) print "ended"
+        if ($0 == unreadable) { print substr(unreadable, 4) | "cat >&2"; exit 1 }
+        if ($0 == whole && trailer_at && number - trailer_at < 16) print "ended"
     }'
-unreadable='the dump cannot be decompressed'
 
 compare_contents() {
     lacking_lines "$lock/before"

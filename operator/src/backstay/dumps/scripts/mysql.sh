@@ -32,8 +32,8 @@ offers() { # TEXT: does the tool's help speak of it?
 engine_dump() { # DATABASES...: writes FILE.partial.
     login
     format=sql
-    tool_version=$("$dumper" --version) || tool_version=
-    help=$("$dumper" --no-defaults --help 2>/dev/null)
+    tool_version=$("$dumper" --version 2>/dev/null) || tool_version=
+    help=$("$dumper" --help 2>/dev/null)
     try asked 'SELECT @@version, @@log_bin, CURRENT_USER()' || refused "$client"
     read -r server_version log_bin current_user <"$lock/out"
     require_rights "$@"
@@ -44,7 +44,7 @@ engine_dump() { # DATABASES...: writes FILE.partial.
     grep -q '^LARGE' "$lock/before" || binary=--hex-blob
     history=''
     keep_history
-    note_looseness
+    note_what_differs
     case $# in
         0) set -- --all-databases --flush-privileges ;;
         1) set -- -- "$1" ;;
@@ -104,16 +104,26 @@ keep_history() { # Sets $history, the option for that of system-versioned tables
 transaction, as that of $found"
 }
 
-note_looseness() {
+note_what_differs() {
+    ! told ASLEEP || note "events that a replica does not run stay disabled in what is restored: $found"
     ! told LOOSE || note "not of the same moment as the rest, for want of transactions: $found"
 }
 
 positioned() { # Can the position be had without harm? Sets $located, the options for it.
     if offers --gtid; then
         # The server tells the position of a snapshot: nothing has to be locked.
-        step "$client" asked "SHOW STATUS LIKE 'binlog_snapshot_file'"
+        step "$client" asked "SELECT f.VARIABLE_VALUE,
+                BINLOG_GTID_POS(f.VARIABLE_VALUE, p.VARIABLE_VALUE)
+            FROM information_schema.GLOBAL_STATUS f, information_schema.GLOBAL_STATUS p
+            WHERE f.VARIABLE_NAME = 'BINLOG_SNAPSHOT_FILE'
+            AND p.VARIABLE_NAME = 'BINLOG_SNAPSHOT_POSITION'"
         located='--master-data=2 --gtid'
-        [ -s "$lock/out" ]
+        read -r log_file gtid <"$lock/out" || return 1
+        # Where an event is larger than it may read, the server cannot say, and the tool crashes.
+        [ "$gtid" = NULL ] || return 0
+        note "the position is not known: $log_file has an event larger than max_allowed_packet. \
+FLUSH BINARY LOGS;"
+        return 1
     else
         located=--source-data=2
         offers --source-data || located=--master-data=2
@@ -163,7 +173,7 @@ dumped() { # DATABASES and options for them
 }
 
 engine_verify() { # Sets $position from the dump itself.
-    read_back "$in_dump" '-- Dump completed'
+    read_back '-- |CREATE DEFINER=|.[*]!50(003|106) CREATE' "$in_dump" '-- Dump completed'
     position=$(sed -n "s/^POSITION$tab//p" "$lock/found")
     [ -n "$located" ] || position=''
     compare_contents

@@ -87,8 +87,9 @@ connected() { # COMMAND OPTIONS...
 }
 
 asked() { # SQL: prints the answer, columns parted by tabs.
-    # A limit that the server has for everybody would cut our answers as well.
-    asked_as_others "SET SESSION sql_select_limit = 18446744073709551615; $1"
+    # What the server has for everybody could cut our answers, or quote names in another way.
+    asked_as_others "SET SESSION sql_mode = '', SESSION sql_quote_show_create = 1,
+        SESSION sql_select_limit = 18446744073709551615; $1"
 }
 
 asked_as_others() { # SQL: in the session that the server gives everybody.
@@ -222,7 +223,7 @@ objects() { # Prints kind, database, name, type and engine of all that a dump sh
         FROM information_schema.ROUTINES WHERE $(of_chosen ROUTINE_SCHEMA)
         UNION ALL SELECT 'TRIGGER', TRIGGER_SCHEMA, TRIGGER_NAME, 'trigger', ''
         FROM information_schema.TRIGGERS WHERE $(of_chosen TRIGGER_SCHEMA)
-        UNION ALL SELECT 'EVENT', EVENT_SCHEMA, EVENT_NAME, 'event', ''
+        UNION ALL SELECT 'EVENT', EVENT_SCHEMA, EVENT_NAME, 'event', STATUS
         FROM information_schema.EVENTS WHERE $(of_chosen EVENT_SCHEMA)
         UNION ALL SELECT DISTINCT 'LARGE', '', '', '', '' FROM information_schema.COLUMNS
         WHERE (DATA_TYPE IN ('mediumblob', 'longblob') OR DATA_TYPE LIKE '%geom%'
@@ -243,6 +244,7 @@ catalogue() {
             shown = $2 "." $3
         }
         $1 == "LARGE" { print "LARGE\t\tnone"; next }
+        $1 == "EVENT" && $5 ~ /SIDE_DISABLED/ { print "ASLEEP\t" shown "\tnone" }
         $1 != "TABLE" { tell($1, ($4 == "event" ? "an " : "a ") $4 " of " $2, "fail"); next }
         $4 == "VIEW" { tell("VIEW " name, "view " shown, "fail"); next }
         $4 == "SEQUENCE" { tell("SEQUENCE " name, "sequence " shown, "fail"); next }
@@ -261,7 +263,7 @@ catalogue() {
 # An awk program: what the dump says that it has, and at which position it stands.
 # shellcheck disable=SC2016 # awk's
 in_dump='
-    /^(-- |CREATE DEFINER=|\/\*!50)/ {
+    {
         name = substr($0, index($0, "`"))
         if (/^-- Table structure for table `/) print "TABLE " name
         else if (/^-- Dumping data for table `/) print "DATA " name
@@ -271,11 +273,11 @@ in_dump='
         else if (/^CREATE DEFINER=/ || /^\/\*!50003 CREATE\*\/ \/\*!50020 /) print "ROUTINE"
         else if (/^\/\*!50003 CREATE\*\//) print "TRIGGER"
         else if (/^\/\*!50106 CREATE\*\//) print "EVENT"
-        else if (NR <= 200 && /^-- CHANGE .*_LOG_FILE=/) head_says = substr($0, 4, length($0) - 4)
-        else if (/^-- SET GLOBAL gtid_slave_pos=/) { end_says = substr($0, 4, length($0) - 4); end_at = NR }
+        else if (number <= 200 && /^-- CHANGE .*_LOG_FILE=/) head_says = substr($0, 4, length($0) - 4)
+        else if (/^-- SET GLOBAL gtid_slave_pos=/) { end_says = substr($0, 4, length($0) - 4); end_at = number }
     }
     END {
-        if (NR - end_at > 40) end_says = ""
+        if (number - end_at > 40) end_says = ""
         position = head_says (head_says != "" && end_says != "" ? " " : "") end_says
         if (position != "") print "POSITION\t" position
     }'

@@ -160,7 +160,7 @@ engine_verify() { # Sets $server_version from the dump itself.
     else
         wanted='-- PostgreSQL database dump complete'
         [ "$set_globals" != only ] || wanted='-- PostgreSQL database cluster dump complete'
-        read_back "$in_sql" "$wanted"
+        read_back '-- ' "$in_sql" "$wanted"
         server_version=$(sed -n "s/^VERSION$tab//p" "$lock/found")
     fi
     [ ! -e "$lock/before" ] || compare_contents
@@ -168,4 +168,35 @@ engine_verify() { # Sets $server_version from the dump itself.
 
 listing() {
     { expand "$file.partial" 2>/dev/null || :; } | child pg_restore -l
+}
+
+engine_server() { # The system identifier stays until initdb. Without psql neither is known.
+    command -v psql >/dev/null 2>&1 || return 0
+    for database in "$named" postgres template1; do
+        connect_to "$database"
+        try asked 'SELECT system_identifier FROM pg_control_system()' || continue
+        read -r server <"$lock/out"
+        break
+    done
+    for database in "$named" postgres template1; do
+        connect_to "$database"
+        try asked "SELECT 'data_directory', setting FROM pg_settings WHERE name = 'data_directory'
+            UNION ALL SELECT 'tablespace', pg_tablespace_location(oid) FROM pg_tablespace
+            WHERE pg_tablespace_location(oid) <> ''" || continue
+        data_directory=''
+        while read -r name value; do
+            [ "$name" != data_directory ] || data_directory=$value
+            [ "$name" = data_directory ] || holds "$name" "$value"
+        done <"$lock/out"
+        # Only some may see it. Where the server is not in this container, this names nothing.
+        data_directory=${data_directory:-${PGDATA:-}}
+        if [ -z "$data_directory" ]; then
+            data=''
+            return 0
+        fi
+        holds data_directory "$data_directory"
+        holds pg_wal "$data_directory/pg_wal"
+        holds_links "$data_directory"
+        return 0
+    done
 }

@@ -47,6 +47,7 @@ or globals: omit."
 
 note_omissions() {
     ! told UNLOGGED || note "a standby has no rows of unlogged tables, nor has the dump: $found"
+    ! told BEHIND || note "the standby does not follow its primary; its last transaction is of $found"
     ! told FOREIGN || note "the rows of foreign tables are not in the dump: $found"
     ! told MEMBER || note "rows of tables that belong to extensions are not in the dump: $found"
     ! told MAPPING || note "not in the dump, as role $role may not see them: options of $found"
@@ -112,6 +113,10 @@ has_others() { # SQL of all else that can be counted, and of what we may not see
         AND NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user)
     UNION ALL SELECT 'CLOSED', datname, 'none' FROM pg_catalog.pg_database
         WHERE (NOT datallowconn OR datconnlimit = -2) AND datname <> 'template0'
+    UNION ALL SELECT 'BEHIND', coalesce(
+            pg_catalog.pg_last_xact_replay_timestamp()::text, 'before its start'), 'none'
+        WHERE pg_catalog.pg_is_in_recovery() AND (pg_catalog.pg_is_wal_replay_paused()
+            OR NOT EXISTS (SELECT 1 FROM pg_catalog.pg_stat_wal_receiver))
     UNION ALL SELECT 'NO_GLOBALS', '', 'none'
         WHERE NOT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')
     UNION ALL (SELECT 'LARGE', 'the large objects', 'fail' FROM pg_catalog.pg_largeobject_metadata
@@ -162,34 +167,3 @@ in_sql='
         version = substr($0, 33)
         print "VERSION\t" version
     }'
-
-engine_server() { # The system identifier stays until initdb. Without psql neither is known.
-    command -v psql >/dev/null 2>&1 || return 0
-    for database in "$named" postgres template1; do
-        connect_to "$database"
-        try asked 'SELECT system_identifier FROM pg_control_system()' || continue
-        read -r server <"$lock/out"
-        break
-    done
-    for database in "$named" postgres template1; do
-        connect_to "$database"
-        try asked "SELECT 'data_directory', setting FROM pg_settings WHERE name = 'data_directory'
-            UNION ALL SELECT 'tablespace', pg_tablespace_location(oid) FROM pg_tablespace
-            WHERE pg_tablespace_location(oid) <> ''" || continue
-        data_directory=''
-        while read -r name value; do
-            [ "$name" != data_directory ] || data_directory=$value
-            [ "$name" = data_directory ] || holds "$name" "$value"
-        done <"$lock/out"
-        # Only some may see it. Where the server is not in this container, this names nothing.
-        data_directory=${data_directory:-${PGDATA:-}}
-        if [ -z "$data_directory" ]; then
-            data=''
-            return 0
-        fi
-        holds data_directory "$data_directory"
-        holds pg_wal "$data_directory/pg_wal"
-        holds_links "$data_directory"
-        return 0
-    done
-}
