@@ -281,6 +281,29 @@ def test_what_is_left_of_a_restore_that_was_ended_goes(
     assert aside(in_memory, "r1", memory / "new").code == 0
 
 
+def test_what_is_left_is_removed_however_deep_it_is_and_never_through_a_symlink(
+    in_memory: Place, memory: Path
+) -> None:
+    left = memory / ".backstay-partial-new"
+    left.mkdir()
+    outside = memory / "outside"
+    outside.mkdir()
+    (outside / "f").write_text("f")
+    (left / "link").symlink_to(outside)
+    here = os.getcwd()
+    os.chdir(left)
+    for _ in range(1500):
+        os.mkdir("d" * 20)
+        os.chdir("d" * 20)
+    os.chdir(here)
+
+    outcome = in_memory.agent("discard", {"target": {"root": str(memory), "path": "new"}})
+
+    assert outcome.code == 0, outcome
+    assert not left.exists()
+    assert (outside / "f").read_text() == "f"
+
+
 def test_a_damaged_copy_is_restored_as_it_is_where_a_person_says_so(
     in_memory: Place, memory: Path
 ) -> None:

@@ -26,6 +26,7 @@ from backstay.agent.chosen import Chosen, choose, find_tree, sort_out_mounts
 from backstay.agent.database import SIBLINGS, is_database
 from backstay.agent.files import dress
 from backstay.agent.layout import Folder, locked
+from backstay.agent.linux import allow_open_files
 from backstay.agent.listing import Stat
 from backstay.agent.need import Need, need_of
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent
@@ -59,6 +60,7 @@ def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:
 
     Raise UserError where the point, a path or the target is not as asked, DataError if it failed.
     """
+    allow_open_files()
     with _ended_cleanly():
         with _reading(task):
             point = find_tree(task.folder, task.stamp)

@@ -29,7 +29,7 @@ from backstay.agent.paths import (
 )
 from backstay.agent.results import answer
 from backstay.agent.tasks import Fields
-from backstay.agent.trash import remove_tree
+from backstay.agent.trash import remove_foreign_tree
 from backstay.domain.errors import DataError, UserError
 
 PARTIAL: Final = ".backstay-partial-"
@@ -150,7 +150,7 @@ def clear(above: int, name: bytes) -> None:
         os.stat(partial, dir_fd=above, follow_symlinks=False)
     except FileNotFoundError:
         return
-    if left := remove_tree(f"/proc/self/fd/{above}/".encode() + partial):
+    if left := remove_foreign_tree(f"/proc/self/fd/{above}/".encode() + partial):
         where = printable(partial)
         raise DataError(f"{where}, which a failed restore left, cannot be removed: {left[0]}")
 
