@@ -27,7 +27,6 @@ from backstay.agent.database import SIBLINGS, is_database
 from backstay.agent.files import dress
 from backstay.agent.layout import Folder, locked
 from backstay.agent.linux import allow_open_files
-from backstay.agent.listing import Stat
 from backstay.agent.need import Need, need_of
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent
 from backstay.agent.restore_task import RestoreTask
@@ -35,7 +34,7 @@ from backstay.agent.results import answer, examples
 from backstay.agent.rsync import Incomplete, pattern_of, push
 from backstay.agent.safety import keep_what_is_there
 from backstay.agent.succession import continue_copies
-from backstay.agent.target import (
+from backstay.agent.whereto import (
     Above,
     clear,
     insist_on_room_for_name,
@@ -244,7 +243,7 @@ def _fill_onto(task: RestoreTask, point: RollingPoint, target: int, chosen: Chos
         above.put_back(target)
     new = Descent(target)
     for path in reversed(above.missing):
-        mtime = _stat_of(path, chosen).mtime
+        mtime = chosen.above[path][0].mtime
         os.utime(new(path), ns=(mtime, mtime))
     new.close()
 
@@ -253,15 +252,9 @@ def _make_as_in_point(source: int, target: int, path: bytes, chosen: Chosen) -> 
     parent, _, name = path.rpartition(b"/")
     old, new = Descent(source), Descent(target)
     with make_whole(new(parent), name) as fd:
-        dress(fd, _stat_of(path, chosen), old(path), fresh=False)
+        dress(fd, chosen.above[path][0], old(path), fresh=False)
     old.close()
     new.close()
-
-
-def _stat_of(path: bytes, chosen: Chosen) -> Stat:
-    parent, _, name = path.rpartition(b"/")
-    listing = chosen.above[parent]
-    return listing.stats[listing.index(name)]
 
 
 def _fill(
@@ -335,7 +328,7 @@ def _differences(target: int, chosen: Chosen, processes: int) -> list[bytes]:
     found = list(differences(target, chosen.directories, hashes=True, processes=processes))
     found = [line for line in found if line not in left]
     descent = Descent(target)
-    for path, known in chosen.files.items():
+    for path, known in {**chosen.tops, **chosen.files}.items():
         parent, _, name = path.rpartition(b"/")
         why = difference(descent(parent), name, known, hashes=True)
         found += [path + b": " + why.encode()] if why else []

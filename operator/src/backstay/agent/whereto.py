@@ -265,6 +265,13 @@ def is_below(path: bytes, above: Mapping[bytes, object] | set[bytes]) -> bool:
     return False
 
 
+def parents_of(path: bytes) -> Iterator[bytes]:
+    """Given a path, yield those above it, b"" the last."""
+    while path:
+        path = os.path.dirname(path)
+        yield path
+
+
 @dataclass(frozen=True, slots=True)
 class Above:
     """The directories above chosen paths, in a target that is there: as they were found."""
@@ -283,7 +290,7 @@ class Above:
         missing: list[bytes] = []
         descent = Descent(target)
         try:
-            for path in sorted({above for one in paths for above in _above(one)}):
+            for path in sorted({above for one in paths for above in parents_of(one)}):
                 try:
                     one = os.fstat(descent(path))
                 except FileNotFoundError:
@@ -310,9 +317,3 @@ class Above:
         for path, times in self.times.items():
             os.utime(descent(path), ns=times)
         descent.close()
-
-
-def _above(path: bytes) -> Iterator[bytes]:
-    while path:
-        path = os.path.dirname(path)
-        yield path
