@@ -179,6 +179,7 @@ def test_chosen_paths_are_restored_to_a_new_directory(place: Place, memory: Path
     assert place.agent("restore", task).code == 0
 
     assert sorted(fingerprint(memory / "out/found")) == [b"a", b"sub", b"sub/c", b"sub/d"]
+    (memory / "out/found/a").write_text("another")
     assert place.agent("restore", task).reason == "TargetNotEmpty"
     missing = place.agent("restore", {**task, "paths": ["nothing"]})
     assert (missing.code, missing.reason) == (3, "PathNotInPoint")

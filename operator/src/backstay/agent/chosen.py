@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backstay.agent.database import SIBLINGS
 from backstay.agent.layout import Folder
@@ -19,7 +19,7 @@ from backstay.agent.manifest import Manifest
 from backstay.agent.paths import DIRECTORY, printable
 from backstay.agent.scan import Walk, scan
 from backstay.agent.store import read_points, staged_point
-from backstay.agent.target import is_below
+from backstay.agent.whereto import is_below, parents_of
 from backstay.domain.acknowledgement import Acknowledged, Word
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.rolling import RUN, RollingPoint
@@ -35,24 +35,17 @@ class Chosen:
     """() is everything."""
     directories: Mapping[bytes, Listing]
     files: Mapping[bytes, Known]
-    above: Mapping[bytes, Listing]
-    """All listings of the point."""
+    listings: Mapping[bytes, Listing]
+    """All of the point's."""
+    tops: Mapping[bytes, Known] = field(default_factory=dict)
+    """The chosen directories themselves."""
+    above: Mapping[bytes, Known] = field(default_factory=dict)
+    """Directories that lead to what was chosen, and are none of it."""
     verifiable: bool = True
     """False: its manifest is damaged, and this is the tree as it is."""
     spared: tuple[bytes, ...] = ()
     """Paths of the target that are left as they are, for they cannot go and the point has none."""
     removes_first: bool = False
-
-    @property
-    def tops(self) -> list[bytes]:
-        """The chosen directories themselves."""
-        return [path for path in self.paths if path in self.directories]
-
-    def own(self, path: bytes) -> Known:
-        """Given a directory of the point, return what is recorded of itself."""
-        parent, _, name = path.rpartition(b"/")
-        listing = self.above[parent]
-        return listing.known(listing.index(name or ROOT))
 
     @property
     def count(self) -> int:
@@ -72,13 +65,29 @@ def choose(folder: Folder, tree: str, paths: Sequence[bytes], said: Acknowledged
         said.pass_over(Word.UNVERIFIED, why)
         listings, verifiable = _as_it_is(folder, tree), False
     if not paths:
-        return Chosen((), listings, {}, listings, verifiable)
+        return Chosen((), listings, {}, listings, verifiable=verifiable)
     directories: dict[bytes, Listing] = {}
     files: dict[bytes, Known] = {}
+    tops: dict[bytes, Known] = {}
     for path in paths:
-        _add(path, listings, directories, files)
-    wanted = dict.fromkeys((*paths, *files))
-    return Chosen(tuple(wanted), directories, files, listings, verifiable)
+        _add(path, listings, directories, files, tops)
+    above = {part for path in paths for part in parents_of(path)} - directories.keys()
+    return Chosen(
+        tuple(dict.fromkeys((*paths, *files))),
+        directories,
+        files,
+        listings,
+        tops,
+        {path: _own(listings, path) for path in above},
+        verifiable,
+    )
+
+
+def _own(listings: Mapping[bytes, Listing], path: bytes) -> Known:
+    """What is recorded of a directory itself."""
+    parent, _, name = path.rpartition(b"/")
+    listing = listings[parent]
+    return listing.known(listing.index(name or ROOT))
 
 
 def _as_it_is(folder: Folder, tree: str) -> Mapping[bytes, Listing]:
@@ -98,6 +107,7 @@ def _add(
     listings: Mapping[bytes, Listing],
     directories: dict[bytes, Listing],
     files: dict[bytes, Known],
+    tops: dict[bytes, Known],
 ) -> None:
     parent, _, name = path.rpartition(b"/")
     listing = listings.get(parent)
@@ -109,6 +119,7 @@ def _add(
     if listing.stats[at].is_directory:
         below = path + b"/"
         directories |= {p: o for p, o in listings.items() if p == path or p.startswith(below)}
+        tops[path] = listing.known(at)
         return
     files[path] = listing.known(at)
     if files[path][2].get("asFiles"):
@@ -192,7 +203,7 @@ def _has_nothing_at(chosen: Chosen, path: bytes) -> bool:
     """Whether the point has neither the path nor anything but directories above it."""
     while path:
         parent, _, name = path.rpartition(b"/")
-        listing = chosen.above.get(parent)
+        listing = chosen.listings.get(parent)
         if listing is not None:
             return name not in listing.stored()
         path = parent

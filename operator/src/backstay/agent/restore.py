@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Collection, Iterator, Set
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -27,6 +27,7 @@ from backstay.agent.chosen import Chosen, choose, find_tree, sort_out_mounts
 from backstay.agent.database import SIBLINGS, is_database
 from backstay.agent.files import dress
 from backstay.agent.layout import locked
+from backstay.agent.linux import allow_open_files
 from backstay.agent.need import Need, need_of
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent
 from backstay.agent.restore_task import RestoreTask
@@ -35,9 +36,8 @@ from backstay.agent.rot import insist_on_no_rot
 from backstay.agent.rsync import pattern_of, push
 from backstay.agent.safety import keep_what_is_there
 from backstay.agent.succession import continue_copies
-from backstay.agent.target import (
+from backstay.agent.whereto import (
     Above,
-    above_of,
     clear,
     insist_on_room_for_name,
     make_whole,
@@ -61,6 +61,7 @@ def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:
 
     Raise UserError where the point, a path or the target is not as asked, DataError if it failed.
     """
+    allow_open_files()
     with _ended_cleanly():
         with _reading(task):
             point = find_tree(task.folder, task.stamp)
@@ -90,7 +91,7 @@ def _is_there(task: RestoreTask, target: int, chosen: Chosen) -> bool:
     """
     if not chosen.verifiable:
         return False
-    wanted = _wanted(chosen, _above_of(chosen))
+    wanted = _wanted(chosen, chosen.above)
     try:
         # First without reading a byte: it is somebody else's directory most of the time.
         return all(
@@ -101,14 +102,9 @@ def _is_there(task: RestoreTask, target: int, chosen: Chosen) -> bool:
         return False
 
 
-def _above_of(chosen: Chosen) -> Set[bytes]:
-    """The directories above the chosen paths, which none of these has in it."""
-    return {above for path in chosen.paths for above in above_of(path)} - chosen.directories.keys()
-
-
 def _wanted(chosen: Chosen, made: Collection[bytes]) -> Wanted:
-    single = {path: chosen.own(path) for path in (*made, *chosen.tops)}
-    return Wanted(chosen.directories, {**single, **chosen.files})
+    above = {path: chosen.above[path] for path in made}
+    return Wanted(chosen.directories, {**above, **chosen.tops, **chosen.files})
 
 
 @contextmanager
@@ -145,7 +141,7 @@ def _insist_on_no_rot(task: RestoreTask, point: RollingPoint, chosen: Chosen) ->
     if not chosen.verifiable:
         return  # nobody knows what it should be
     try:
-        insist_on_no_rot(task.folder, point, chosen.above, task.paths)
+        insist_on_no_rot(task.folder, point, chosen.listings, task.paths)
     except UserError as error:
         task.said.pass_over(Word.UNVERIFIED, error)
 
@@ -175,7 +171,7 @@ def _restore_aside(
             clear(target.fd, target.missing[-1])  # what is left of an earlier try takes room
         _insist_on_room(task, point, target.fd, chosen, onto=False)
         with new_directory(target) as fd:
-            arrived = _fill(task, point, fd, chosen, _above_of(chosen), onto=False)
+            arrived = _fill(task, point, fd, chosen, chosen.above, onto=False)
     return _restored(task, chosen, arrived, more)
 
 
@@ -273,7 +269,7 @@ def _fill_onto(task: RestoreTask, point: RollingPoint, target: int, chosen: Chos
         above.put_back(target)
     new = Descent(target)
     for path in reversed(above.missing):
-        mtime = chosen.own(path).stat.mtime
+        mtime = chosen.above[path].stat.mtime
         os.utime(new(path), ns=(mtime, mtime))
     new.close()
     return arrived
@@ -283,7 +279,7 @@ def _make_as_in_point(source: int, target: int, path: bytes, chosen: Chosen) -> 
     parent, _, name = path.rpartition(b"/")
     old, new = Descent(source), Descent(target)
     with make_whole(new(parent), name) as fd:
-        dress(fd, chosen.own(path).stat, attributes.read(old(path)), fresh=False)
+        dress(fd, chosen.above[path].stat, attributes.read(old(path)), fresh=False)
     old.close()
     new.close()
 

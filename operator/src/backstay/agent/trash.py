@@ -53,6 +53,14 @@ def remove_tree(top: bytes, processes: int = 2) -> list[str]:
     return left
 
 
+def remove_foreign_tree(top: bytes) -> list[str]:
+    """Given the same where others may write meanwhile: nothing in it is reached by a path, which
+    might lead elsewhere by then.
+    """
+    allow_open_files()
+    return _remove(top)
+
+
 def _drop_subvolume(top: bytes) -> None:
     try:
         fd = os.open(top, DIRECTORY)

@@ -29,7 +29,7 @@ from backstay.agent.paths import (
 )
 from backstay.agent.results import answer
 from backstay.agent.tasks import Fields
-from backstay.agent.trash import remove_tree
+from backstay.agent.trash import remove_foreign_tree
 from backstay.domain.errors import DataError, UserError
 
 PARTIAL: Final = ".backstay-partial-"
@@ -150,7 +150,7 @@ def clear(above: int, name: bytes) -> None:
         os.stat(partial, dir_fd=above, follow_symlinks=False)
     except FileNotFoundError:
         return
-    if left := remove_tree(f"/proc/self/fd/{above}/".encode() + partial):
+    if left := remove_foreign_tree(f"/proc/self/fd/{above}/".encode() + partial):
         where = printable(partial)
         raise DataError(f"{where}, which a failed restore left, cannot be removed: {left[0]}")
 
@@ -265,6 +265,13 @@ def is_below(path: bytes, above: Mapping[bytes, object] | set[bytes]) -> bool:
     return False
 
 
+def parents_of(path: bytes) -> Iterator[bytes]:
+    """Given a path, yield those above it, b"" the last."""
+    while path:
+        path = os.path.dirname(path)
+        yield path
+
+
 @dataclass(frozen=True, slots=True)
 class Above:
     """The directories above chosen paths, in a target that is there: as they were found."""
@@ -283,7 +290,7 @@ class Above:
         missing: list[bytes] = []
         descent = Descent(target)
         try:
-            for path in sorted({above for one in paths for above in above_of(one)}):
+            for path in sorted({above for one in paths for above in parents_of(one)}):
                 try:
                     one = os.fstat(descent(path))
                 except FileNotFoundError:
@@ -310,10 +317,3 @@ class Above:
         for path, times in self.times.items():
             os.utime(descent(path), ns=times)
         descent.close()
-
-
-def above_of(path: bytes) -> Iterator[bytes]:
-    """Given a path, yield those of the directories above it, the root's b"" last."""
-    while path:
-        path = os.path.dirname(path)
-        yield path
