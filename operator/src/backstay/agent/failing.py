@@ -75,7 +75,7 @@ def from_source(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -
     try:
         return call(*arguments, **options)
     except OSError as error:
-        raise as_source_error(error, call.__name__) from error
+        raise as_source_error(error, call_of(error) or call.__name__) from error
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from backstay.agent.failing import as_source_error, from_source, reading_source
+from backstay.agent.failing import as_source_error, from_source
 from backstay.agent.linux import clean_pages, reflink, write_small_extents
 from backstay.agent.listing import Stat, stat_of
 from backstay.agent.pace import Pace
@@ -96,8 +96,7 @@ def copy_file(
     predecessor (None: there is none), copy it at that pace. `onto`: the target has a private copy
     of the predecessor (a snapshot) under this name already, to be turned into the new one.
     """
-    with reading_source():
-        read, before = _opened(name, source)
+    read, before = from_source(_opened, name, source)
     try:
         write, delta = _open_target(name, target, base, before, onto=onto)
         try:

@@ -105,8 +105,7 @@ def discard(name: bytes, directory: int) -> None:
 
 
 def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
-    with reading_source():
-        family = _family_of(spot, name)
+    family = from_source(_family_of, spot, name)
     if family is not None and family != name:
         discard(name, spot.new)
         return Placed(NO_HASH, one, {"omitted": True})
