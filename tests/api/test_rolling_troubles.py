@@ -136,3 +136,41 @@ async def test_what_cannot_be_read_fails_the_run_by_name_or_is_listed(world: Wor
     assert (await world.get(BACKUP, objects.name(done)))["status"]["message"] == status["message"]
     assert (await restored(world, done))["phase"] == "Completed"
     assert (world.source / "back/sub/b").read_text() == "two"
+
+
+async def test_copies_on_a_disk_that_is_full_are_restored_though_they_cannot_be_held(
+    world: World,
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("a small disk is mounted: needs root")
+    marker = (world.backup / ".backstay.json").read_text()
+    with small_disk(world.backup):
+        (world.backup / ".backstay.json").write_text(marker)
+        await world.policy()
+        done = await world.run()
+        fill(world.backup)
+
+        status = await restored(world, done)
+
+        assert status["phase"] == "Completed", status
+        assert (world.source / "back/a").read_text() == "one"
+        assert "No space left" in (await look(world))["message"]
+
+
+@contextmanager
+def small_disk(at: Path) -> Iterator[None]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "none", at], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", at], check=True)
+
+
+def fill(disk: Path) -> None:
+    """Leave no byte free."""
+    with (disk / "filler").open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            return

@@ -12,6 +12,7 @@ import stat
 
 from backstay.agent.build import Built
 from backstay.agent.failing import at as at_entry
+from backstay.agent.failing import from_source
 from backstay.agent.files import dress, xattrs
 from backstay.agent.listing import ROOT, Listing, Stat, stat_of
 from backstay.agent.manifest import Damaged
@@ -146,7 +147,7 @@ def _dress_one(new: int, name: bytes, one: Stat, source: Descent, path: bytes) -
     fd = os.open(name, DIRECTORY, dir_fd=new)
     try:
         try:
-            original = source(path)
+            original = from_source(source, path)
         except OSError as error:
             if error.errno not in VANISHED:
                 raise

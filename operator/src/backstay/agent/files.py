@@ -311,7 +311,7 @@ def copy_xattrs(source: int | str, target: int | str, *, fresh: bool) -> bool:
     """Given two inodes, give the second the extended attributes of the first, and unless it is
     fresh take away what it has besides; return whether there are any.
     """
-    wanted = xattrs(source)
+    wanted = from_source(xattrs, source)
     follow = isinstance(target, int)
     for name in () if fresh else xattrs(target).keys() - wanted.keys():
         os.removexattr(target, name, follow_symlinks=follow)

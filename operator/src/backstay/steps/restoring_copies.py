@@ -25,6 +25,7 @@ from backstay.domain.rolling_restore import Seen, too_late
 from backstay.domain.rolling_roots import below, source_root
 from backstay.domain.rolling_series import copying
 from backstay.domain.rolling_sites import TARGET, Mount, Opened, Site, running_users
+from backstay.domain.rolling_upkeep import Verb
 from backstay.domain.subject import Subject, parse_subject
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP, BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM, POD
@@ -105,7 +106,7 @@ class CopyRestores:
                 policy=plan.site.series.policy,
             )
         users = plan.point.annotations.get(labels.IN_USE, "").split(",")
-        held = request.uid in users or await self._is_read_only(plan)
+        held = request.uid in users or await self._cannot_be_held(plan)
         seen = replace(seen, held=held, policy=plan.site.series.policy)
         if seen.job.exists:
             return seen
@@ -168,12 +169,19 @@ class CopyRestores:
             return replace(seen, job=job, result=result)
         return seen
 
-    async def _is_read_only(self, plan: Plan) -> bool:
-        """Whether the copies lie on a disk where nothing can be held, and nothing removed."""
+    async def _cannot_be_held(self, plan: Plan) -> bool:
+        """Whether the copies lie on a disk that takes no change: read-only, or so full that not
+        even a label has room. No pass of ours removes a point that a request names, and one that
+        somebody removes by hand ends the restore before anything is touched.
+        """
         series = plan.site.series
         policy = await self._client.find(BACKUP_POLICY, series.policy, series.namespace)
         looks = policy_status(policy).copies if policy is not None else ()
-        return any(look.read_only for look in looks if look.series == plan.entry.claim)
+        return any(
+            look.read_only or (look.message or "").startswith(f"{Verb.RELABEL}: ")
+            for look in looks
+            if look.series == plan.entry.claim
+        )
 
     async def _copies_now(self, series: Series) -> str:
         """The Backup that copies the series now, "" if none does."""
