@@ -217,3 +217,21 @@ def test_a_target_that_fails_is_told_by_its_own_field(in_memory: Place) -> None:
     told = injecting.run("restore", _restore(in_memory), fails)
     assert (told["code"], told["reason"]) == (3, "TargetReadOnly")
     assert "spec.directory" in told["message"]
+
+
+@pytest.mark.parametrize("call", ["listxattr", "pread", "fstat"])
+def test_what_fails_at_the_source_is_not_laid_to_the_destination(
+    in_memory: Place, call: str
+) -> None:
+    (in_memory.source / "big").write_bytes(b"x" * (3 << 20))
+    source = os.stat(in_memory.source / "big").st_ino
+    fstat = os.fstat
+
+    def fails(name: str, arguments: tuple[Any, ...], _: int | None) -> int | None:
+        first = arguments[0]
+        of_source = isinstance(first, int) and fstat(first).st_ino == source
+        return errno.EIO if name == call and of_source else None
+
+    told = injecting.run("copy", in_memory.copy_task("r1", **ONE), fails)
+    assert (told["code"], told["reason"]) == (1, "Failed")
+    assert "at big of the source" in told["message"], told

@@ -79,6 +79,25 @@ def test_one_file_system_for_both_is_refused_unless_allowed(place: Place) -> Non
     )
 
 
+@pytest.mark.parametrize("where", ["", "shop", "shop/uploads"])
+def test_a_source_that_holds_its_own_copies_is_refused(memory: Path, where: str) -> None:
+    """Each copy would hold all that came before it."""
+    disk = memory / "disk"
+    place = Place(disk / where, disk)
+    disk.mkdir()
+    place.init()
+    first = Place(memory / "first", disk)
+    first.source.mkdir()
+    (first.source / "file").touch()
+    first.copy("r1")
+
+    outcome = place.agent("copy", place.copy_task("r2"))
+
+    assert (outcome.code, outcome.reason) == (REFUSED, "DestinationInSource"), outcome
+    assert "spec.rolling.destination" in outcome.result["message"]
+    assert [tree.name for tree in place.folder.trees.iterdir()] == ["r1"]
+
+
 def test_a_destination_inside_the_source_is_refused_unless_excluded(memory: Path) -> None:
     place = Place(memory / "source", memory / "source/backup")
     place.destination.mkdir(parents=True)

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.faults.rolling import injecting
 from tests.faults.rolling.harness import Place, assert_equal_to_rsync, tree_differences
 from tests.faults.rolling.test_upkeep import rot
 
@@ -210,3 +211,21 @@ def test_a_memory_that_cannot_be_read_is_none_and_is_found_again(
     rot(place.data("r1") / "file")
     assert scrub(place) == 1
     assert rotten_points(place) == {"r1": 1, "r2": 1}
+
+
+def test_a_directory_of_a_copy_that_cannot_be_read_is_told_and_ends_no_scrub(
+    in_memory: Place,
+) -> None:
+    place = in_memory
+    for name in ("one/file", "two/file"):
+        (place.source / name).parent.mkdir()
+        (place.source / name).write_bytes(name.encode())
+    place.copy("r1")
+    fails = injecting.of_names(place.destination, b"one")
+    task = place.task(**DAYS, limits={"processes": 1})
+
+    found = injecting.run("scrub", task, fails)
+
+    assert (found["reason"], found["checked"]) == ("Rotten", 1)
+    assert found["rot"] == {"count": 1, "examples": ["r1/one"]}
+    assert place.agent("scrub", task).result["cycle"] == 1

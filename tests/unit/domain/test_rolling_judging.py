@@ -53,6 +53,7 @@ def copy(number: int, age: timedelta, *, source: str = "", **more: Any) -> Copy:
         source=(source,) if source else (),
         annotations=notes,
         clock=more.pop("clock", None),
+        unreadable=more.pop("unreadable", 0),
     )
     return Copy(point, status, more.pop("good_since", NOW - age), **more)
 
@@ -226,3 +227,25 @@ def test_whatever_else_lies_there_no_more_of_the_real_copies_go_than_without_it(
     if real:
         newest = max((c for c in groups.counted), key=lambda c: c.point.order)
         assert newest.status.seq not in going(found)
+
+
+def test_the_newest_copy_that_lacks_nothing_stays_beside_the_newest() -> None:
+    whole = copy(1, 9 * DAY, labels=OLD)
+    lacking = [copy(number, (9 - number) * DAY, labels=OLD, unreadable=2) for number in (2, 3, 4)]
+    found = judge_copies(grouped([whole, *lacking], SERIES, (), NOW), DAILY, NOW)
+
+    assert {name: one.sweep for name, one in found.items()} == {
+        "point-001": False,
+        "point-002": True,
+        "point-003": True,
+        "point-004": False,
+    }
+    assert any("nothing is missing" in why for why in found["point-001"].reasons)
+
+
+def test_a_copy_that_lacks_something_fills_the_tiers_as_any_other() -> None:
+    lacking = verdicts([copy(n, (9 - n) * DAY, unreadable=n % 2) for n in range(1, 8)])
+    whole = verdicts([copy(n, (9 - n) * DAY) for n in range(1, 8)])
+    assert {n: v.set_labels for n, v in lacking.items()} == {
+        n: v.set_labels for n, v in whole.items()
+    }

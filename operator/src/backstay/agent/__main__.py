@@ -39,8 +39,8 @@ def _verify(text: str) -> int:
 
     try:
         outcome, code = verify(Task.parse(text)), 0
-    except BackstayError as error:
-        outcome, code = error.message, FAILED
+    except Exception as error:  # noqa: BLE001 - whatever it is, somebody waits for a result
+        outcome, code = worded(error).message, FAILED
     _say(outcome)
     return code
 

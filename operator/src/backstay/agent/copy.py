@@ -169,12 +169,12 @@ class _Copy:
         check_size(self.task, totals, newest, strange=strange)
 
     def _walk(self, source: int, destination: int, base: Base | None) -> Difference:
-        there = os.fstat(destination)
+        places = os.fstat(destination), os.stat(self.folder.path)
         walk = Walk(
             source=source,
             known=_known(base),
             excluded=compile_excludes(self.task.exclude),
-            forbidden=(there.st_dev, there.st_ino),
+            forbidden={(place.st_dev, place.st_ino) for place in places},
             lenient=self.task.allow_unreadable,
         )
         found = scan(walk, self.task.limits.processes)

@@ -25,6 +25,7 @@ from backstay.agent.attributes import (
 )
 from backstay.agent.build import Built
 from backstay.agent.failing import at as at_entry
+from backstay.agent.failing import from_source
 from backstay.agent.files import dress
 from backstay.agent.listing import ROOT, Listing, Stat, is_left_out, stat_of
 from backstay.agent.manifest import Damaged
@@ -181,12 +182,12 @@ def _dress_one(
     fd = os.open(name, DIRECTORY, dir_fd=new)
     try:
         try:
-            original = source(path)
+            original = from_source(source, path)
         except OSError as error:
             if error.errno not in VANISHED:
                 raise
             original = fd  # it has just gone: its content is here, its attributes are lost
-        return dress(fd, one, read(original), plan.able, fresh=False)
+        return dress(fd, one, from_source(read, original), plan.able, fresh=False)
     finally:
         os.close(fd)
 

@@ -75,7 +75,9 @@ def from_source(call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -
     try:
         return call(*arguments, **options)
     except OSError as error:
-        raise as_source_error(error, call.__name__) from error
+        if not _is_source_error(error):
+            raise
+        raise as_source_error(error, call_of(error) or getattr(call, "__name__", "")) from error
 
 
 @contextmanager
@@ -84,13 +86,18 @@ def reading_source() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if not _is_source_error(error):
+            raise
         raise as_source_error(error) from error
 
 
-def as_source_error(error: OSError, call: str = "") -> OSError:
+def _is_source_error(error: OSError) -> bool:
+    """Whether an error of a call on the source is yet to be marked as one."""
+    return not isinstance(error, SourceError) and error.errno not in VANISHED
+
+
+def as_source_error(error: OSError, call: str = "") -> SourceError:
     """Given an error of a call on the source, return it as such."""
-    if isinstance(error, SourceError) or error.errno in VANISHED:
-        return error
     found = SourceError(error.errno, error.strerror)
     found.call = call or call_of(error)
     return found

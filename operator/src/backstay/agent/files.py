@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 from backstay.agent import attributes
 from backstay.agent.abilities import EVERYTHING, Abilities
 from backstay.agent.attributes import Record, Values
-from backstay.agent.failing import as_source_error, from_source, reading_source
+from backstay.agent.failing import as_source_error, from_source
 from backstay.agent.linux import clean_pages, reflink, write_small_extents
 from backstay.agent.listing import Stat, is_clamped, stat_of
 from backstay.agent.pace import Pace
@@ -108,14 +108,13 @@ def copy_file(
     so much. `onto`: the target has a private copy of the predecessor (a snapshot) under this name
     already, to be turned into the new one.
     """
-    with reading_source():
-        read, before = _opened(name, source)
+    read, before = from_source(_opened, name, source)
     try:
         write, delta = _open_target(name, target, base, before, onto=onto)
         try:
             copied = _copy_still(read, write, before, pace, delta=delta)
             made = None if onto else before.st_mode & _MODE
-            values = attributes.read(read)
+            values = from_source(attributes.read, read)
             record = dress(write, copied.stat, values, able, fresh=not onto, made=made)
             if not able.syncs:
                 os.fsync(write)

@@ -136,8 +136,7 @@ def discard(name: bytes, directory: int) -> None:
 
 
 def _place_regular(spot: Spot, name: bytes, one: Stat) -> Placed:
-    with reading_source():
-        family = None if spot.as_files else _family_of(spot, name)
+    family = None if spot.as_files else from_source(_family_of, spot, name)
     if family is not None and family != name:
         discard(name, spot.new)
         return Placed(NO_HASH, one, {"omitted": True})
@@ -265,7 +264,7 @@ def _place_database(spot: Spot, name: bytes, one: Stat) -> Placed:
         digest, size = hash_file(fd)
         original = open_file(name, spot.source)
         try:
-            values = attributes.read(original)
+            values = from_source(attributes.read, original)
         finally:
             os.close(original)
         record = dress(fd, one, values, spot.able, fresh=not spot.onto)
@@ -317,7 +316,9 @@ def _make_special(spot: Spot, name: bytes, one: Stat, how: How) -> Placed:
         os.mknod(name, stat.S_IFMT(one.mode) | 0o600, found.st_rdev, dir_fd=target)
     copy = f"/proc/self/fd/{target}/{os.fsdecode(name)}"
     # In a snapshot, the directory may have given it an ACL already.
-    record = dress(copy, one, attributes.read(original), spot.able, fresh=not spot.onto)
+    record = dress(
+        copy, one, from_source(attributes.read, original), spot.able, fresh=not spot.onto
+    )
     return Placed(extra, one, how=how, record=record)
 
 

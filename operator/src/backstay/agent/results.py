@@ -15,6 +15,8 @@ Tell: TypeAlias = Callable[[dict[str, Any]], None]
 LIMIT: Final = 4096
 _EXAMPLES: Final = 5
 _NAME_LIMIT: Final = 200
+_FEW: Final = 200
+"""Characters of a message that has room always, as each takes twelve bytes at most."""
 
 
 def answer(reason: str, message: str, *, ok: bool = True, **more: Any) -> dict[str, Any]:
@@ -56,4 +58,5 @@ def text_of(result: dict[str, Any]) -> str:
         text = json.dumps(result, separators=(",", ":"))
         if len(text) <= LIMIT:
             return text
-    return json.dumps({key: result[key] for key in ("verb", "ok", "reason", "truncated")})
+    few = {key: result[key] for key in ("verb", "ok", "reason", "message", "truncated")}
+    return json.dumps({**few, "message": few["message"][:_FEW]})

@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -28,6 +29,7 @@ from backstay.domain.naming import digest
 
 _DIRECTORY_BYTES = 4096  # what ext4 takes for each; others take less
 _RESERVED: Final = ".backstay.room"
+_PAUSE: Final = 2.0  # seconds between two looks
 _FORM: Final = struct.Struct("<QQ")
 
 
@@ -42,22 +44,34 @@ class Room(NamedTuple):
 def reserved(task: CopyTask, plan: Plan) -> Iterator[Plan]:
     """Given a plan, reserve what its tree takes at most, and yield the plan with what is to be
     called as it is built. Raise UserError if its destination has too few bytes or inodes for it,
-    Transient if it has them only when other copies there have ended.
+    Transient if it has them only without other copies that do not end in where.lock_seconds.
     """
     need = _need(plan)
-    path = Path(task.where.path, _RESERVED, digest(f"{task.series.namespace} {task.series.folder}"))
-    with moment(task.where):
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        path.unlink(missing_ok=True)  # of a killed copy of this series, whose lock we hold
-        _check(task, plan, need, _of_others(path.parent))
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        os.pwrite(fd, _FORM.pack(*need), 0)
+    path = Path(task.where.path, _RESERVED, digest(task.series.folder))
+    fd = _reserve(task, plan, need, path)
     try:
         yield replace(plan, progress=_teller(fd, need, os.fstatvfs(plan.new).f_frsize))
     finally:
         path.unlink(missing_ok=True)
         os.close(fd)
+
+
+def _reserve(task: CopyTask, plan: Plan, need: Room, path: Path) -> int:
+    """Write down what is needed as soon as it is there; return the file, which is locked."""
+    patience = time.monotonic() + task.where.lock_seconds
+    while True:
+        with moment(task.where):
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            path.unlink(missing_ok=True)  # of a killed copy of this series, whose lock we hold
+            busy = _check(task, plan, need, _of_others(path.parent))
+            if busy is None:
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                os.pwrite(fd, _FORM.pack(*need), 0)
+                return fd
+        if time.monotonic() > patience:
+            raise busy
+        time.sleep(_PAUSE)
 
 
 def _of_others(folder: Path) -> Room:
@@ -92,7 +106,10 @@ def _teller(fd: int, need: Room, block: int) -> Callable[[int, int], None]:
     return tell
 
 
-def _check(task: CopyTask, plan: Plan, need: Room, others: Room) -> None:
+def _check(task: CopyTask, plan: Plan, need: Room, others: Room) -> Transient | None:
+    """Raise UserError where there is too little room; return why it is to be waited for, None if
+    there is enough.
+    """
     found = os.fstatvfs(plan.new)
     free = found.f_bavail * found.f_frsize
     # One in user space may not say at all how big it is.
@@ -114,11 +131,12 @@ def _check(task: CopyTask, plan: Plan, need: Room, others: Room) -> None:
     if need.size + others.size + task.keep_bytes > free or (
         found.f_files and need.inodes + others.inodes + task.keep_inodes > found.f_favail
     ):
-        raise Transient(
+        return Transient(
             f"spec.rolling.destination: {free} bytes are free, of which other copies under way"
             f" there are still to write up to {others.size}, and this one needs up to"
             f" {need.size}; it is tried again"
         )
+    return None
 
 
 def _need(plan: Plan) -> Room:

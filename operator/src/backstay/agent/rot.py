@@ -80,7 +80,7 @@ def remember(
     remember that; on a disk that is read-only nothing can be.
     """
     new = set(found)
-    if is_read_only(where):
+    if is_read_only(where) or (not new and read_rot(folder) == NONE):
         return
     places = _trees_with(folder, new)
     # Two who read may have found something; none of them has more than a shared lock.

@@ -77,8 +77,10 @@ class Walk:
     known: Mapping[bytes, bytes]
     """Digests of directories by path."""
     excluded: Excluded | None = None
-    forbidden: tuple[int, int] | None = None
-    """Device and inode of the destination: a copy of itself would never end."""
+    forbidden: Set[tuple[int, int]] = frozenset()
+    """Device and inode of the destination and of the series in it, for a source may lie inside the
+    destination: a copy of itself would never end.
+    """
     lenient: bool = False
     """What cannot be read is left out, and listed."""
 
@@ -200,7 +202,7 @@ def _directory(  # noqa: PLR0912, PLR0915 - it is called for each entry, and cal
                     continue
                 if directory:
                     below.append(name)
-                    if (device, inode) == forbidden:
+                    if (device, inode) in forbidden:
                         raise UserError(
                             "DestinationInSource",
                             "spec.rolling.destination: it lies inside the source, at"

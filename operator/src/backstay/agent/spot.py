@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from backstay.agent.abilities import EVERYTHING, Abilities
-from backstay.agent.failing import reason_of, shown
+from backstay.agent.failing import from_source, reason_of, shown
 from backstay.agent.listing import Encoded, Known, Listing
 from backstay.agent.manifest import Damaged
 from backstay.agent.pace import Pace
@@ -81,7 +81,7 @@ class Spot:
         """Opened only when asked for: what is linked needs nothing of it. Raise OSError (one of
         paths.VANISHED) if it is not there any more.
         """
-        return self.descent(self.path)
+        return from_source(self.descent, self.path)
 
     def old_entry(self, name: bytes) -> Known | None:
         """Given a name, return what the last manifest says of it."""

@@ -62,4 +62,9 @@ def _rot(rotten: Sequence[CopiesStatus]) -> Brake | None:
     if not rotten:
         return None
     told = "; ".join(f"{look.series}: {look.rot_message}" for look in rotten)
-    return Brake("RotFound", f"files of the copies are not as they were copied: {told}"[:4096])
+    ends = (
+        "; the next copy makes them anew from the source: run the policy now, and look at the disk."
+        " This ends when the copies that have them are gone, or read right again"
+    )
+    said = f"files of the copies are not as they were copied: {told}"
+    return Brake("RotFound", said[: 4096 - len(ends)] + ends)

@@ -25,6 +25,7 @@ from backstay.domain.rolling_clock import Expected
 from backstay.domain.rolling_restore import Seen, too_late
 from backstay.domain.rolling_series import copying
 from backstay.domain.rolling_sites import Site, running_users
+from backstay.domain.rolling_upkeep import Verb
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP_POLICY, POD
 from backstay.settings import RollingRoots
@@ -92,7 +93,7 @@ class CopyRestores:
             )
             return replace(seen, directory=directory, backup=request.spec.from_.backup)
         users = plan.point.annotations.get(labels.IN_USE, "").split(",")
-        held_at_all = plan.hold_needed and not await self._is_read_only(plan)
+        held_at_all = plan.hold_needed and not await self._cannot_be_held(plan)
         seen = replace(
             seen,
             held=request.uid in users,
@@ -216,12 +217,19 @@ class CopyRestores:
             return seen
         return seen
 
-    async def _is_read_only(self, plan: Plan) -> bool:
-        """Whether the copies lie on a disk where nothing can be held, and nothing removed."""
+    async def _cannot_be_held(self, plan: Plan) -> bool:
+        """Whether the copies lie on a disk that takes no change: read-only, or so full that not
+        even a label has room. No pass of ours removes a point that a request names, and one that
+        somebody removes by hand ends the restore before anything is touched.
+        """
         series = plan.site.series
         policy = await self._client.find(BACKUP_POLICY, series.policy, series.namespace)
         looks = policy_status(policy).copies if policy is not None else ()
-        return any(look.read_only for look in looks if look.series == plan.entry.claim)
+        return any(
+            look.read_only or (look.message or "").startswith(f"{Verb.RELABEL}: ")
+            for look in looks
+            if look.series == plan.entry.claim
+        )
 
     async def _copies_now(self, series: Series) -> str:
         """The Backup that copies the series now, "" if none does."""
