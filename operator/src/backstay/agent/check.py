@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from backstay.agent import attributes, tasks
 from backstay.agent.files import hash_file, open_file
 from backstay.agent.layout import folder_of, locked
+from backstay.agent.linux import fsync
 from backstay.agent.listing import ROOT, Known, Listing
 from backstay.agent.manifest import Manifest
 from backstay.agent.parallel import batches, spread
@@ -195,7 +196,7 @@ def hash_from_disk(name: bytes, directory: int) -> bytes:
     """Given a file, return the sha256 of what the disk has."""
     fd = open_file(name, directory)
     try:
-        os.fsync(fd)  # what is dirty cannot be dropped
+        fsync(fd)  # what is dirty cannot be dropped
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         return hash_file(fd)[0]
     finally:

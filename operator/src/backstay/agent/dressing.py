@@ -25,6 +25,7 @@ from backstay.agent.attributes import (
 )
 from backstay.agent.build import Built
 from backstay.agent.files import dress
+from backstay.agent.linux import fsync
 from backstay.agent.listing import ROOT, Listing, Stat, is_left_out, stat_of
 from backstay.agent.manifest import Damaged
 from backstay.agent.parallel import spread
@@ -81,7 +82,7 @@ def _dress(plan: Plan, built: Built, unit: list[bytes]) -> list[Dressed]:
                 known, fresh = replace(known, records=dict(known.records)), True
             _dress_in(plan, path, known, new, source, fresh=fresh)
             if not plan.able.syncs:
-                os.fsync(new)
+                fsync(new)
         finally:
             os.close(new)
         if fresh:

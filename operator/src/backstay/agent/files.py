@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 from backstay.agent import attributes
 from backstay.agent.abilities import EVERYTHING, Abilities
 from backstay.agent.attributes import Record, Values
-from backstay.agent.linux import clean_pages, reflink, write_small_extents
+from backstay.agent.linux import clean_pages, fsync, reflink, write_small_extents
 from backstay.agent.listing import Stat, is_clamped, stat_of
 from backstay.agent.pace import Pace
 
@@ -116,7 +116,7 @@ def copy_file(
             values = attributes.read(read)
             record = dress(write, copied.stat, values, able, fresh=not onto, made=made)
             if not able.syncs:
-                os.fsync(write)
+                fsync(write)
         finally:
             os.close(write)
     finally:

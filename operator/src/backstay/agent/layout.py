@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from backstay.agent.linux import fsync
 from backstay.agent.paths import DIRECTORY
 from backstay.agent.tasks import Where
 from backstay.domain.errors import Transient, UserError
@@ -187,9 +188,9 @@ def write_durably(path: Path, text: str) -> None:
 
 
 def flush(folder: Path) -> None:
-    """Given a directory, make its names durable."""
+    """Given a directory, make its names durable, as far as its file system can."""
     fd = os.open(folder, DIRECTORY)
     try:
-        os.fsync(fd)
+        fsync(fd)
     finally:
         os.close(fd)

@@ -25,7 +25,7 @@ from backstay.agent.database import (
     is_database,
 )
 from backstay.agent.files import copy_file, dress, hash_file, open_file, settled
-from backstay.agent.linux import clean_pages
+from backstay.agent.linux import clean_pages, fsync
 from backstay.agent.listing import NO_HASH, Known, Stat, stat_of
 from backstay.agent.paths import VANISHED, printable
 from backstay.agent.spot import Spot
@@ -234,7 +234,7 @@ def _place_database(spot: Spot, name: bytes, one: Stat) -> Placed:
             os.close(original)
         record = dress(fd, one, values, spot.able, fresh=not spot.onto)
         if not spot.able.syncs:
-            os.fsync(fd)
+            fsync(fd)
     finally:
         os.close(fd)
     spot.pace(size)  # afterwards: it is read in one go, or it would be of no one moment

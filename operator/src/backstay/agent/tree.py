@@ -20,7 +20,7 @@ from backstay.agent.difference import Base, Difference
 from backstay.agent.dressing import Dressed, dress_directories
 from backstay.agent.files import inherit_nothing
 from backstay.agent.layout import PARTIAL, Folder, flush
-from backstay.agent.linux import SUBVOLUME_INODE, make_snapshot, make_subvolume, syncfs
+from backstay.agent.linux import SUBVOLUME_INODE, fsync, make_snapshot, make_subvolume, syncfs
 from backstay.agent.listing import Encoded, Totals, totals_of
 from backstay.agent.manifest import Changes, save
 from backstay.agent.pace import Pace
@@ -93,7 +93,7 @@ def _flush_by_name(partial: Path) -> None:
     for path in (*(partial / "manifest").iterdir(), *partial.glob("*.json")):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            os.fsync(fd)
+            fsync(fd)
         finally:
             os.close(fd)
     for folder in (partial / "manifest", partial):
