@@ -24,7 +24,7 @@ from backstay.agent.attributes import (
     values_of,
 )
 from backstay.agent.build import Built
-from backstay.agent.files import dress
+from backstay.agent.dress import dress
 from backstay.agent.linux import fsync
 from backstay.agent.listing import ROOT, Listing, Stat, is_left_out, stat_of
 from backstay.agent.manifest import Damaged

@@ -24,7 +24,8 @@ from backstay.agent.database import (
     has_log,
     is_database,
 )
-from backstay.agent.files import copy_file, dress, hash_file, open_file, settled
+from backstay.agent.dress import dress
+from backstay.agent.files import copy_file, hash_file, open_file, settled
 from backstay.agent.linux import clean_pages, fsync
 from backstay.agent.listing import NO_HASH, Known, Stat, stat_of
 from backstay.agent.paths import VANISHED, printable

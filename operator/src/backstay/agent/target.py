@@ -21,7 +21,8 @@ from typing import Final
 
 from backstay.agent import attributes
 from backstay.agent.check import Fault, faults, faults_below
-from backstay.agent.files import dress, hash_file
+from backstay.agent.dress import dress
+from backstay.agent.files import hash_file
 from backstay.agent.listing import ROOT, Known, Listing
 from backstay.agent.parallel import batches, spread
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent, open_beneath

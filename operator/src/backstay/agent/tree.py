@@ -17,8 +17,8 @@ from backstay.agent.abilities import Abilities, insist, probe
 from backstay.agent.attributes import count_lacks
 from backstay.agent.build import Built, build
 from backstay.agent.difference import Base, Difference
+from backstay.agent.dress import inherit_nothing
 from backstay.agent.dressing import Dressed, dress_directories
-from backstay.agent.files import inherit_nothing
 from backstay.agent.layout import PARTIAL, Folder, flush
 from backstay.agent.linux import SUBVOLUME_INODE, fsync, make_snapshot, make_subvolume, syncfs
 from backstay.agent.listing import Encoded, Totals, totals_of
