@@ -109,3 +109,23 @@ def test_a_disk_without_links_is_refused_in_words_before_it_is_marked(disk: Disk
     assert (outcome.code, outcome.reason) == (3, "DestinationUnfit")
     assert "does not keep hard links, symlinks, names that differ by case" in str(outcome.result)
     assert list(destination.iterdir()) == []
+
+
+def test_a_disk_that_is_no_destination_gets_all_content_back_and_the_rest_is_named(
+    in_memory: Place, disk: Disks
+) -> None:
+    """exFAT has one file for each name, and no symlinks."""
+    place = in_memory
+    furnish(place.source)
+    os.unlink(os.path.join(os.fsencode(place.source), RAW))
+    place.copy("r1")
+
+    result, back = restored(place, "r1", disk("exFAT"))
+
+    before, after = look(place.source), look(back)
+    names = before["content"].keys() - after["content"].keys()
+    assert names == {b"link", b"null", b"pipe", b"socket"}
+    assert all(before["content"][path] == after["content"][path] for path in (b"one", b"deep/two"))
+    assert result["notes"]["links"]["examples"] == ["deep/two", "one"]
+    assert set(result["notes"]["special"]["examples"]) == {os.fsdecode(name) for name in names}
+    assert "not kept by the file system there: " in result["message"]

@@ -13,9 +13,11 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from backstay.agent import tasks
+from backstay.agent.abilities import EVERYTHING, probe
 from backstay.agent.check import find_point
 from backstay.agent.copy import copy
 from backstay.agent.database import SIBLINGS, is_database
@@ -32,6 +34,8 @@ from backstay.domain.errors import DataError, UserError
 from backstay.domain.rolling import RollingPoint, Series
 
 _PARTIAL = ".backstay-partial-"
+_FIELD = "spec.directory"
+_PROBE = ".backstay-probe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +230,15 @@ def _fill(
     onto: bool,
 ) -> Arrived:
     made = missing(target, chosen.above) if onto else set(chosen.above)
+    # What is restored in place came from there.
+    able = EVERYTHING if onto else probe(Path(f"/proc/self/fd/{target}"), _PROBE, _FIELD)
     source = os.open(folder.data(point.tree), DIRECTORY)
     try:
         if onto:
             _drop_logs(source, target, chosen)
-        said = push(source, target, task.paths, onto=onto, bandwidth=task.limits.bandwidth)
-        arrived = arrive(target, source, chosen.wanted(made), task.limits.processes)
+        bandwidth = task.limits.bandwidth
+        said = push(source, target, task.paths, onto=onto, bandwidth=bandwidth, able=able)
+        arrived = arrive(target, source, chosen.wanted(made), task.limits.processes, able)
     finally:
         os.close(source)
     if arrived.failures:

@@ -16,12 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from backstay.agent.abilities import EVERYTHING, Abilities
 from backstay.agent.linux import die_with_parent
 from backstay.domain.errors import DataError
 
-# Content, symlinks and hard links. What else an entry has is set from the manifest (target.py): the
-# copy's file system may not have it, or have what is its own. Until then nobody else reads a file.
-_CONTENT: Final = ("-lHS", "--chmod=D700,F600")
+# Content. What else an entry has is set from the manifest (target.py): the copy's file system may
+# not have it, or have what is its own. Until then nobody else reads a file.
+_CONTENT: Final = ("-S", "--chmod=D700,F600")
 _FROM: Final = ("--from0", "--files-from=-")
 _VANISHED_STATUS: Final = 24
 _PARTIAL_STATUS: Final = 23
@@ -40,14 +41,25 @@ read only = no
 """
 
 
-def push(source: int, target: int, names: Sequence[bytes], *, onto: bool, bandwidth: int) -> str:
+def push(
+    source: int,
+    target: int,
+    names: Sequence[bytes],
+    *,
+    onto: bool,
+    bandwidth: int,
+    able: Abilities = EVERYTHING,
+) -> str:
     """Given a tree of ours, a tenant's directory, and paths below both (none: everything), make
-    the second what the first is there; `onto`: it has files already, and times prove nothing.
-    Return what rsync says of entries that it could not make, "" if there are none.
+    the second what the first is there, with the links that its file system is able to have; `onto`:
+    it has files already, and times prove nothing. Return what rsync says of entries that it could
+    not make, "" if there are none.
 
     Raise DataError if rsync fails.
     """
     options = ["--recursive", "--delete"]
+    options += ["--links"] if able.symlinks else []
+    options += ["--hard-links"] if able.hard_links else []
     options += ["--checksum"] if onto else []
     options += [f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []
     options += _FROM if names else []

@@ -51,7 +51,7 @@ def make_tree(
     base = difference.base
     # Only here, because an unchanged source needs nothing of it. No run has that name.
     able = probe(folder.trees, f"{PARTIAL}.probe")
-    insist(able, "spec.rolling.destination")
+    insist(able)
     partial = folder.trees / f"{PARTIAL}{task.run}"
     if partial.exists():
         to_trash(folder, partial)
