@@ -97,10 +97,12 @@ class Abilities:
     """Whether syncfs(2) reaches the disk. In user space it does not leave the kernel."""
 
     def keeps_time(self, moment: int, *, link: bool = False) -> bool:
-        """Whether a time, in nanoseconds since 1970, comes back as it is."""
+        """Whether a time, in nanoseconds since 1970, comes back as it is. At the ends of what a
+        manifest holds it may be but the nearest one.
+        """
         if moment % self.grain or not self.first <= moment <= self.last:
             return False
-        return self.link_times or not link
+        return FIRST_TIME < moment < LAST_TIME and (self.link_times or not link)
 
     def takes(self, kind: int) -> bool:
         """Given the bits of a mode that say what kind of thing it is, whether one can be made."""

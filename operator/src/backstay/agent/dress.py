@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from typing import Final
+from typing import Final, ParamSpec
 
 from backstay.agent import attributes
 from backstay.agent.abilities import EVERYTHING, Abilities
 from backstay.agent.attributes import Record, Values
-from backstay.agent.listing import Stat, is_clamped
+from backstay.agent.listing import Stat
 
+P = ParamSpec("P")
 _NOTHING: Final[Record] = {}
 
 
@@ -40,7 +41,7 @@ def dress(
     lacking: list[str] = []
     owner = wanted.uid, wanted.gid
     if (there.st_uid, there.st_gid) != owner and not (
-        able.owners and _takes(lambda: os.chown(target, *owner, follow_symlinks=follow))
+        able.owners and _takes(os.chown, target, *owner, follow_symlinks=follow)
     ):
         lacking.append(attributes.OWNER)
     refused = (
@@ -54,13 +55,10 @@ def dress(
         pass
     elif not able.modes:
         lacking += [attributes.MODE] if there.st_mode != wanted.mode else []
-    elif (values or mode != made) and not _takes(lambda: _chmod(target, mode)):
+    elif (values or mode != made) and not _takes(_chmod, target, mode):
         lacking.append(attributes.MODE)
-    times = wanted.mtime, wanted.mtime
-    if is_clamped(wanted) or not able.keeps_time(wanted.mtime, link=link):
-        lacking.append(attributes.TIME)
-        _takes(lambda: os.utime(target, ns=times, follow_symlinks=follow))
-    elif not _takes(lambda: os.utime(target, ns=times, follow_symlinks=follow)):
+    taken = _takes(os.utime, target, ns=(wanted.mtime, wanted.mtime), follow_symlinks=follow)
+    if not taken or not able.keeps_time(wanted.mtime, link=link):
         lacking.append(attributes.TIME)
     if not values and not lacking:
         return _NOTHING
@@ -83,10 +81,10 @@ def _chmod(target: int | str, mode: int) -> None:
         os.close(fd)
 
 
-def _takes(act: Callable[[], None]) -> bool:
+def _takes(act: Callable[P, None], *given: P.args, **named: P.kwargs) -> bool:
     """Whether a file system does what is asked; raise OSError where something else is wrong."""
     try:
-        act()
+        act(*given, **named)
     except OSError as error:
         if error.errno in attributes.REFUSED:
             return False
@@ -102,4 +100,4 @@ def inherit_nothing(directory: int) -> None:
         if name.startswith(attributes.ACL):
             os.removexattr(directory, name)
     # What takes no mode has no setgid bit to hand down; each entry's mode is compared anyway.
-    _takes(lambda: os.fchmod(directory, 0o700))
+    _takes(os.fchmod, directory, 0o700)

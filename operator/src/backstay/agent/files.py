@@ -165,7 +165,8 @@ def _copy_still(
         digest, copied, head = _copy(read, write, before, pace, delta=delta)
         after = os.fstat(read)
         seen = stat_of(before)
-        if seen[4:7] == stat_of(after)[4:7]:
+        times = after.st_mtime_ns, after.st_ctime_ns
+        if after.st_size == seen.size and times == (before.st_mtime_ns, before.st_ctime_ns):
             return Copied(settled(seen), digest, delta=delta, copied=copied, head=head)
         if last == _TRIES:
             size = os.fstat(write).st_size
