@@ -28,7 +28,7 @@ from backstay.agent.results import answer, examples
 from backstay.agent.store import read_points
 from backstay.agent.tasks import Fields, Limits, Where
 from backstay.domain.errors import UserError
-from backstay.domain.rolling import RollingPoint, Series
+from backstay.domain.rolling import RollingPoint, Series, lacks_in_words
 
 _BATCH = 512
 
@@ -68,8 +68,10 @@ def check(task: CheckTask) -> dict[str, Any]:
         finally:
             os.close(root)
     if not found:
-        read = "names, inodes and content" if task.hash else "names and inodes"
-        return answer("Verified", f"{task.stamp}: {point.entries} entries, {read} as recorded")
+        read = "names, inodes, attributes" + (", content" if task.hash else "")
+        lacks = lacks_in_words(point.lacks)
+        message = f"{task.stamp}: {point.entries} entries, {read} as recorded"
+        return answer("Verified", f"{message}; {lacks}" if lacks else message)
     return answer(
         "Different",
         f"{task.stamp}: {len(found)} entries are not as recorded",
