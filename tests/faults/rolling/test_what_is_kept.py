@@ -250,6 +250,41 @@ def test_a_name_that_the_disk_cannot_have_is_named_with_the_remedy(
         assert place.agent("copy", copied).code == 0
 
 
+def test_a_size_that_the_disk_cannot_have_is_refused_before_its_zeros_are_read(
+    disk: Disks,
+) -> None:
+    place = place_on(disk("ext4"), disk("XFS") / "source")
+    with (place.source / "huge").open("wb") as file:
+        file.truncate(1 << 60)
+
+    outcome = place.agent("copy", place.copy_task("r1"))
+
+    assert (outcome.code, outcome.reason) == (3, "EntryUnfit")
+    assert "(File too large); exclude it, or use another file system: huge" in str(outcome.result)
+
+
+def test_an_attribute_that_only_the_source_and_the_target_can_hold_comes_back(disk: Disks) -> None:
+    place = place_on(disk("ext4"), disk("XFS") / "source")
+    huge = os.urandom(60_000)
+    for path in (place.source / "file", place.source / "folder"):
+        path.mkdir() if path.name == "folder" else path.write_bytes(b"1")
+        os.setxattr(path, "user.huge", huge)
+        os.setxattr(path, "user.small", b"1")
+
+    place.copy("r1")
+
+    assert os.listxattr(place.data("r1") / "file") == ["user.small"]
+    assert place.point("r1").lacks == {"attributes": 2}
+    result, back = restored(place, "r1", disk("XFS"))
+    assert result["notes"] == {}
+    assert all(os.getxattr(back / name, "user.huge") == huge for name in ("file", "folder"))
+    result, back = restored(place, "r1", disk("ext4"))
+    assert result["notes"]["attributes"] == {
+        "count": 2,
+        "examples": [f"{name}: attribute user.huge is missing" for name in ("file", "folder")],
+    }
+
+
 @pytest.mark.parametrize("name", ["ext4 with small inodes", "fuse2fs"])
 def test_a_change_within_the_second_of_the_last_one_is_copied(
     name: str, disk: Disks, tmp_path: Path

@@ -210,6 +210,8 @@ def _copy(
     digest = hashlib.sha256()
     copied = 0
     at = 0
+    if not delta and before.st_blocks * 512 < size:
+        os.ftruncate(write, size)  # a size that it cannot have is refused before hours of zeros
     end = os.fstat(write).st_size
     head = b""
     for data, hole in _pieces(read, before):

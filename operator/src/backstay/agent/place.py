@@ -32,7 +32,8 @@ from backstay.agent.paths import VANISHED, printable
 from backstay.agent.spot import Spot
 from backstay.domain.errors import UserError
 
-UNLINKABLE: Final = {errno.EMLINK, errno.EPERM, errno.EXDEV}
+UNLINKABLE: Final = {errno.EMLINK, errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP}
+"""What a file system says of one more link: of this file, of a symlink, or over its own parts."""
 DEVICE: Final = struct.Struct("<Q")
 
 
