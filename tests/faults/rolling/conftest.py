@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hack.cluster.kit.packages import ROLLING, ensure, extend_path
-from tests.faults.rolling.harness import Place, disk
+from hack.cluster.kit.packages import FILE_SYSTEMS, ROLLING, ensure, extend_path
+from tests.faults.rolling import harness
+from tests.faults.rolling.harness import Place
+from tests.faults.rolling.kinds import Disks, disks
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,20 +25,32 @@ def tools() -> None:
 
 @pytest.fixture(scope="session")
 def ext4(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with disk(tmp_path_factory.mktemp("ext4"), "ext4") as mount:
+    with harness.disk(tmp_path_factory.mktemp("ext4"), "ext4") as mount:
         yield mount
 
 
 @pytest.fixture(scope="session")
 def xfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with disk(tmp_path_factory.mktemp("xfs"), "xfs") as mount:
+    with harness.disk(tmp_path_factory.mktemp("xfs"), "xfs") as mount:
         yield mount
 
 
 @pytest.fixture(scope="session")
 def btrfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with disk(tmp_path_factory.mktemp("btrfs"), "btrfs") as mount:
+    with harness.disk(tmp_path_factory.mktemp("btrfs"), "btrfs") as mount:
         yield mount
+
+
+@pytest.fixture(scope="session")
+def disk() -> Iterator[Disks]:
+    """File systems in memory, so that flushing costs little."""
+    ensure(FILE_SYSTEMS)
+    folder = Path(tempfile.mkdtemp(prefix="backstay-", dir="/dev/shm"))
+    try:
+        with disks(folder) as found:
+            yield found
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture

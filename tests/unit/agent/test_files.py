@@ -13,6 +13,7 @@ import pytest
 
 from backstay.agent.abilities import EVERYTHING
 from backstay.agent.files import copy_file, is_fresh, open_file
+from backstay.agent.layout import flush
 from backstay.agent.listing import Encoded, Listing, stat_of
 from backstay.agent.pace import Pace
 from backstay.agent.paths import DIRECTORY, Descent
@@ -152,3 +153,18 @@ def test_a_directory_that_the_destination_cannot_have_is_an_error_and_no_endless
             pass
     finally:
         os.close(source)
+
+
+@pytest.mark.parametrize(("number", "passes"), [(errno.EINVAL, True), (errno.EIO, False)])
+def test_a_directory_that_cannot_be_flushed_is_no_error_and_a_broken_disk_is(
+    number: int, passes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    if passes:
+        flush(tmp_path)
+    else:
+        with pytest.raises(OSError, match="Input/output error"):
+            flush(tmp_path)

@@ -26,6 +26,7 @@ from backstay.agent.listing import FIRST_TIME, LAST_TIME
 from backstay.agent.paths import DIRECTORY, mount_of
 from backstay.domain.errors import UserError
 
+_FIELD: Final = "spec.rolling.destination"
 _PROBE: Final = ".backstay-probe-"
 _LEFT: Final = 3600
 """Seconds, after which a probe is what a killed command left."""
@@ -96,10 +97,12 @@ class Abilities:
     """Whether syncfs(2) reaches the disk. In user space it does not leave the kernel."""
 
     def keeps_time(self, moment: int, *, link: bool = False) -> bool:
-        """Whether a time, in nanoseconds since 1970, comes back as it is."""
+        """Whether a time, in nanoseconds since 1970, comes back as it is. At the ends of what a
+        manifest holds it may be but the nearest one.
+        """
         if moment % self.grain or not self.first <= moment <= self.last:
             return False
-        return self.link_times or not link
+        return FIRST_TIME < moment < LAST_TIME and (self.link_times or not link)
 
     def takes(self, kind: int) -> bool:
         """Given the bits of a mode that say what kind of thing it is, whether one can be made."""
@@ -136,7 +139,7 @@ def _year(moment: int) -> int:
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=moment // _SECOND)).year
 
 
-def insist(found: Abilities, field: str) -> None:
+def insist(found: Abilities, field: str = _FIELD) -> None:
     """Raise UserError, naming the field, unless copies can be kept on a file system with those
     abilities.
     """
@@ -176,9 +179,10 @@ def examine(destination: Path) -> Abilities:
     return found
 
 
-def probe(parent: Path, name: str) -> Abilities:
-    """Given a directory and the name of a folder that is not in it, return what its file system
-    keeps. Raise UserError if it is full, OSError if nothing can be written there.
+def probe(parent: Path, name: str, field: str = _FIELD) -> Abilities:
+    """Given a directory, the name of a folder that is not in it, and the field that names it to a
+    user, return what its file system keeps. Raise UserError if it is full, OSError if nothing can
+    be written there.
     """
     folder = parent / name
     try:
@@ -192,8 +196,7 @@ def probe(parent: Path, name: str) -> Abilities:
             raise
         raise UserError(
             "TooLittleSpace",
-            f"spec.rolling.destination: it is full ({error.strerror}); make room or keep fewer"
-            " points",
+            f"{field}: its file system is full ({error.strerror}); make room",
         ) from error
 
 

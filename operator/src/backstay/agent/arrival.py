@@ -15,19 +15,22 @@ import shutil
 import stat
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from backstay.agent import attributes
+from backstay.agent.abilities import EVERYTHING, Abilities
 from backstay.agent.check import Fault, faults, faults_below
+from backstay.agent.dress import dress
 from backstay.agent.failing import reason_of
-from backstay.agent.files import dress, hash_file
+from backstay.agent.files import hash_file
 from backstay.agent.listing import ROOT, Known, Listing
 from backstay.agent.parallel import batches, spread
-from backstay.agent.paths import DIRECTORY, VANISHED, Descent, open_beneath
+from backstay.agent.paths import DIRECTORY, VANISHED, Descent, open_beneath, printable
 from backstay.agent.place import DEVICE, link
 from backstay.agent.results import examples
+from backstay.domain.errors import DataError
 
 _BATCH: Final = 512
 _SET_ID: Final = stat.S_ISUID | stat.S_ISGID
@@ -35,13 +38,16 @@ _OPENED: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NOT_THERE: Final = {*VANISHED, errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG}
 """What a file system says of a name that is not there, or that it cannot have."""
 SPECIAL: Final = "special"
-"""The kind of fault of a pipe, socket or device that the target cannot have."""
+"""The kind of fault of a pipe, socket, device or symlink that the target cannot have."""
+LINKS: Final = "links"
+"""That of names which were one file."""
 _WORDS: Final = {
     attributes.OWNER: "owner",
     attributes.MODE: "mode",
     attributes.TIME: "time",
     attributes.ATTRIBUTES: "attributes",
-    SPECIAL: "pipes, sockets and devices",
+    SPECIAL: "what is no file",
+    LINKS: "hard links",
 }
 
 
@@ -88,12 +94,14 @@ class Arrived:
         return f"; not kept by the file system there: {', '.join(told)}"
 
 
-def arrive(target: int, copy: int, wanted: Wanted, processes: int) -> Arrived:
-    """Given a directory with the content of a copy and what it is to have, make the rest, and
-    return how it is then.
+def arrive(
+    target: int, copy: int, wanted: Wanted, processes: int, able: Abilities = EVERYTHING
+) -> Arrived:
+    """Given a directory with the content of a copy, what it is to have, and which links it is able
+    to have, make the rest, and return how it is then.
     """
     wanted = wanted.as_source()
-    refused = _make_specials(target, wanted)
+    refused = _make_specials(target, wanted, able)
     listings = {**_by_directory(wanted.single), **wanted.directories}
     units = batches([(path, len(one.names) + 4) for path, one in listings.items()], _BATCH)
     # Directories last: what is put into one moves its time.
@@ -113,7 +121,18 @@ def arrive(target: int, copy: int, wanted: Wanted, processes: int) -> Arrived:
             arrived.kept_not.setdefault(fault.kind, []).append(line)
         elif path not in refused:
             arrived.failures.append(line)
+    if not able.hard_links and (apart := _linked(wanted)):
+        arrived.kept_not[LINKS] = apart
     return arrived
+
+
+def _linked(wanted: Wanted) -> list[bytes]:
+    """The names that share an inode with another one."""
+    found: dict[int, list[bytes]] = defaultdict(list)
+    for path, known in _entries(wanted):
+        if known.stat.links > 1 and not known.stat.is_directory:
+            found[known.stat.inode].append(path)
+    return sorted(path for paths in found.values() if len(paths) > 1 for path in paths)
 
 
 def _as_source(listing: Listing) -> Listing:
@@ -152,12 +171,15 @@ def _by_directory(single: Mapping[bytes, Known]) -> dict[bytes, Listing]:
     }
 
 
-def _make_specials(target: int, wanted: Wanted) -> set[bytes]:
-    """Make pipes, sockets and devices; return the paths of those that the target cannot have."""
+def _make_specials(target: int, wanted: Wanted, able: Abilities) -> set[bytes]:
+    """Make what rsync does not; return the paths of those that the target cannot have."""
     descent = Descent(target)
     refused = set()
     made: dict[int, bytes] = {}
-    for path, known in _specials(wanted):
+    kinds = {stat.S_IFREG, stat.S_IFDIR, *([stat.S_IFLNK] if able.symlinks else [])}
+    for path, known in _entries(wanted):
+        if stat.S_IFMT(known.stat.mode) in kinds:
+            continue
         parent, _, name = path.rpartition(b"/")
         first = made.get(known.stat.inode) if known.stat.links > 1 else None
         try:
@@ -166,8 +188,12 @@ def _make_specials(target: int, wanted: Wanted) -> set[bytes]:
                 _clear(directory, name)
                 _make_special(directory, name, known, target, first)
         except OSError as error:
-            if error.errno not in {*_NOT_THERE, *attributes.REFUSED}:
-                raise
+            # EIO is what exFAT in user space says of them.
+            if error.errno not in {*_NOT_THERE, *attributes.REFUSED, errno.EIO}:
+                raise DataError(f"{error.strerror}: {printable(path)}") from error
+            # It may have made a file of that name all the same.
+            with suppress(OSError):
+                _clear(descent(parent), name)
             refused.add(path)
             continue
         made.setdefault(known.stat.inode, path)
@@ -175,19 +201,12 @@ def _make_specials(target: int, wanted: Wanted) -> set[bytes]:
     return refused
 
 
-def _specials(wanted: Wanted) -> Iterator[tuple[bytes, Known]]:
+def _entries(wanted: Wanted) -> Iterator[tuple[bytes, Known]]:
     for path, listing in wanted.directories.items():
         prefix = path + b"/" if path else b""
-        for at, one in enumerate(listing.stats):
-            if _is_special(one.mode):
-                yield prefix + listing.names[at], listing.known(at)
-    for path, known in wanted.single.items():
-        if _is_special(known.stat.mode):
-            yield path, known
-
-
-def _is_special(mode: int) -> bool:
-    return stat.S_IFMT(mode) not in {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}
+        for at, name in enumerate(listing.names):
+            yield prefix + name, listing.known(at)
+    yield from wanted.single.items()
 
 
 def _is_there(directory: int, name: bytes, known: Known, target: int, first: bytes | None) -> bool:
@@ -229,6 +248,9 @@ def _make_special(
         with _parent(target, first) as (above, other):
             link(other, above, name, directory)
         return
+    if stat.S_ISLNK(known.stat.mode):
+        os.symlink(known.extra, name, dir_fd=directory)
+        return
     device = DEVICE.unpack(known.extra)[0] if known.extra else 0
     os.mknod(name, stat.S_IFMT(known.stat.mode) | 0o600, device, dir_fd=directory)
 
@@ -246,7 +268,8 @@ def _dress_some(
                 _dress_one(new(path), name, known, old, path)
             except OSError as error:
                 if error.errno not in _NOT_THERE:
-                    raise
+                    shown = printable(os.path.join(path, name))
+                    raise DataError(f"{error.strerror}: {shown}") from error
                 # It is not there, or something else by now: the comparison says so.
     new.close()
     old.close()

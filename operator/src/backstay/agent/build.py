@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from backstay.agent.attributes import needs_copy
+from backstay.agent.dress import inherit_nothing
 from backstay.agent.failing import at as at_entry
 from backstay.agent.failing import worded
-from backstay.agent.files import BIG, inherit_nothing
+from backstay.agent.files import BIG
 from backstay.agent.linked import place_linked
 from backstay.agent.listing import Listing, Stat
 from backstay.agent.parallel import batches, spread

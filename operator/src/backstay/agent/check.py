@@ -19,6 +19,7 @@ from backstay.agent import attributes, tasks
 from backstay.agent.failing import reason_of
 from backstay.agent.files import hash_file, open_file
 from backstay.agent.layout import folder_of, locked
+from backstay.agent.linux import fsync
 from backstay.agent.listing import ROOT, Known, Listing
 from backstay.agent.manifest import Manifest
 from backstay.agent.parallel import batches, spread
@@ -29,7 +30,7 @@ from backstay.agent.rot import remember_differences
 from backstay.agent.store import read_points
 from backstay.agent.tasks import Fields, Limits, Where
 from backstay.domain.errors import UserError
-from backstay.domain.rolling import RollingPoint, Series
+from backstay.domain.rolling import RollingPoint, Series, lacks_in_words
 
 _BATCH = 512
 
@@ -70,8 +71,10 @@ def check(task: CheckTask) -> dict[str, Any]:
             os.close(root)
         remember_differences(task.where, folder, point.tree, listings, found)
     if not found:
-        read = "names, inodes and content" if task.hash else "names and inodes"
-        return answer("Verified", f"{task.stamp}: {point.entries} entries, {read} as recorded")
+        read = "names, inodes, attributes" + (", content" if task.hash else "")
+        lacks = lacks_in_words(point.lacks)
+        message = f"{task.stamp}: {point.entries} entries, {read} as recorded"
+        return answer("Verified", f"{message}; {lacks}" if lacks else message)
     return answer(
         "Different",
         f"{task.stamp}: {len(found)} entries are not as recorded",
@@ -198,7 +201,7 @@ def hash_from_disk(name: bytes, directory: int) -> bytes:
     """Given a file, return the sha256 of what the disk has."""
     fd = open_file(name, directory)
     try:
-        os.fsync(fd)  # what is dirty cannot be dropped
+        fsync(fd)  # what is dirty cannot be dropped
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         return hash_file(fd)[0]
     finally:

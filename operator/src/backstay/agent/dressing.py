@@ -24,9 +24,10 @@ from backstay.agent.attributes import (
     values_of,
 )
 from backstay.agent.build import Built
+from backstay.agent.dress import dress
 from backstay.agent.failing import at as at_entry
 from backstay.agent.failing import from_source
-from backstay.agent.files import dress
+from backstay.agent.linux import fsync
 from backstay.agent.listing import ROOT, Listing, Stat, is_left_out, stat_of
 from backstay.agent.manifest import Damaged
 from backstay.agent.parallel import spread
@@ -84,7 +85,7 @@ def _dress(plan: Plan, built: Built, unit: list[bytes]) -> list[Dressed]:
                 known, fresh = replace(known, records=dict(known.records)), True
             _dress_in(plan, path, known, new, source, fresh=fresh)
             if not plan.able.syncs:
-                os.fsync(new)
+                fsync(new)
         finally:
             os.close(new)
         if fresh:

@@ -14,15 +14,16 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from backstay.agent import attributes
 from backstay.agent.abilities import EVERYTHING, Abilities
-from backstay.agent.attributes import Record, Values
+from backstay.agent.attributes import Record
+from backstay.agent.dress import dress
 from backstay.agent.failing import as_source_error, from_source
-from backstay.agent.linux import clean_pages, reflink, write_small_extents
-from backstay.agent.listing import Stat, is_clamped, stat_of
+from backstay.agent.linux import clean_pages, fsync, reflink, write_small_extents
+from backstay.agent.listing import Stat, stat_of
 from backstay.agent.pace import Pace
 
 BLOCK: Final = 1 << 20
@@ -117,7 +118,7 @@ def copy_file(
             values = from_source(attributes.read, read)
             record = dress(write, copied.stat, values, able, fresh=not onto, made=made)
             if not able.syncs:
-                os.fsync(write)
+                fsync(write)
         finally:
             os.close(write)
     finally:
@@ -165,7 +166,8 @@ def _copy_still(
         digest, copied, head = _copy(read, write, before, pace, delta=delta)
         after = from_source(os.fstat, read)
         seen = stat_of(before)
-        if seen[4:7] == stat_of(after)[4:7]:
+        times = after.st_mtime_ns, after.st_ctime_ns
+        if after.st_size == seen.size and times == (before.st_mtime_ns, before.st_ctime_ns):
             return Copied(settled(seen), digest, delta=delta, copied=copied, head=head)
         if last == _TRIES:
             size = os.fstat(write).st_size
@@ -209,6 +211,8 @@ def _copy(
     digest = hashlib.sha256()
     copied = 0
     at = 0
+    if not delta and before.st_blocks * 512 < size:
+        os.ftruncate(write, size)  # a size that it cannot have is refused before hours of zeros
     end = os.fstat(write).st_size
     head = b""
     for data, hole in _pieces(read, before):
@@ -284,92 +288,6 @@ def _write_all(fd: int, data: bytes, at: int) -> None:
     done = os.pwrite(fd, data, at)
     while done < len(data):
         done += os.pwrite(fd, memoryview(data)[done:], at + done)
-
-
-def dress(
-    target: int | str,
-    wanted: Stat,
-    values: Values,
-    able: Abilities = EVERYTHING,
-    *,
-    fresh: bool,
-    made: int | None = None,
-) -> Record:
-    """Given an inode (a path is not followed), what it is to be, its attributes, and what its file
-    system is able to keep, set owner, attributes, mode and time; `fresh`: it has no attributes yet;
-    `made`: the mode that it was made with just now. Return its record: attributes, and what it
-    could not be given.
-    """
-    # In this order: chown drops capabilities, an ACL sets mode bits, all of it moves the time.
-    # Looked at, because a directory with setgid gives its group to what is made in it.
-    follow = isinstance(target, int)
-    there = os.stat(target, follow_symlinks=follow)
-    lacking: list[str] = []
-    owner = wanted.uid, wanted.gid
-    if (there.st_uid, there.st_gid) != owner and not (
-        able.owners and _takes(lambda: os.chown(target, *owner, follow_symlinks=follow))
-    ):
-        lacking.append(attributes.OWNER)
-    refused = (
-        attributes.give(target, values, fresh=fresh, kept=able.attributes)
-        if (values or not fresh)
-        else ()
-    )
-    link = stat.S_ISLNK(wanted.mode)
-    mode = stat.S_IMODE(wanted.mode)
-    if link:
-        pass
-    elif not able.modes:
-        lacking += [attributes.MODE] if there.st_mode != wanted.mode else []
-    elif (values or mode != made) and not _takes(lambda: _chmod(target, mode)):
-        lacking.append(attributes.MODE)
-    times = wanted.mtime, wanted.mtime
-    if is_clamped(wanted) or not able.keeps_time(wanted.mtime, link=link):
-        lacking.append(attributes.TIME)
-        _takes(lambda: os.utime(target, ns=times, follow_symlinks=follow))
-    elif not _takes(lambda: os.utime(target, ns=times, follow_symlinks=follow)):
-        lacking.append(attributes.TIME)
-    if not values and not lacking:
-        return _NOTHING
-    if not link:
-        refused = {*refused, *attributes.contradicted(values, mode)}
-    record = attributes.recorded(values, refused, whole=stat.S_ISDIR(wanted.mode))
-    return {**record, **dict.fromkeys(lacking, attributes.LACKS)}
-
-
-def _chmod(target: int | str, mode: int) -> None:
-    if isinstance(target, int):
-        os.fchmod(target, mode)
-        return
-    # chmod(2) follows what somebody puts there meanwhile.
-    fd = os.open(target, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISLNK(os.fstat(fd).st_mode):
-            os.chmod(f"/proc/self/fd/{fd}", mode)
-    finally:
-        os.close(fd)
-
-
-def _takes(act: Callable[[], None]) -> bool:
-    """Whether a file system does what is asked; raise OSError where something else is wrong."""
-    try:
-        act()
-    except OSError as error:
-        if error.errno in attributes.REFUSED:
-            return False
-        raise
-    return True
-
-
-def inherit_nothing(directory: int) -> None:
-    """Given a new directory, take what it would hand down to all that is made in it: the setgid
-    bit, which is there where a volume has an fsGroup, and ACLs.
-    """
-    for name in attributes.read(directory):
-        if name.startswith(attributes.ACL):
-            os.removexattr(directory, name)
-    # What takes no mode has no setgid bit to hand down; each entry's mode is compared anyway.
-    _takes(lambda: os.fchmod(directory, 0o700))
 
 
 def hash_file(fd: int) -> tuple[bytes, int]:

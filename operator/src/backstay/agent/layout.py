@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from backstay.agent.failing import named, reason_of
+from backstay.agent.linux import fsync
 from backstay.agent.locks import SERIES_LOCK, holding, is_read_only, moment, read_only
 from backstay.agent.paths import DIRECTORY
 from backstay.agent.tasks import Where
@@ -173,10 +174,10 @@ def write_durably(path: Path, text: str) -> None:
 
 
 def flush(folder: Path) -> None:
-    """Given a directory, make its names durable."""
+    """Given a directory, make its names durable, as far as its file system can."""
     with named(folder):
         fd = os.open(folder, DIRECTORY)
         try:
-            os.fsync(fd)
+            fsync(fd)
         finally:
             os.close(fd)

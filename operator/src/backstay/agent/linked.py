@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from backstay.agent.dress import inherit_nothing
 from backstay.agent.failing import at as at_entry
-from backstay.agent.files import inherit_nothing
 from backstay.agent.listing import Stat, stat_of
 from backstay.agent.paths import VANISHED, Descent, open_beneath
 from backstay.agent.place import UNLINKABLE, How, Placed, discard, is_live, link, place

@@ -48,6 +48,17 @@ def syncfs(fd: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
+def fsync(fd: int) -> None:
+    """Given a descriptor, flush what it is of. Where a file system has nothing to do so (as for
+    directories on vboxsf and on some in user space), that is as durable as it makes it.
+    """
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EROFS}:
+            raise
+
+
 def clean_pages(fd: int) -> None:
     """Given an open file, write out its dirty pages, without waiting for a journal.
 

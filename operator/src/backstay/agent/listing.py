@@ -65,18 +65,9 @@ def stat_of(found: os.stat_result) -> Stat:
     """Given what the kernel says of an inode, return it as a manifest keeps it."""
     mode, inode, _, links, uid, gid, size = found[:7]
     mtime, ctime = found.st_mtime_ns, found.st_ctime_ns
-    if not FIRST_TIME <= mtime <= LAST_TIME:
-        mtime = _nearest(mtime)
-    return Stat(mode, uid, gid, links, size, mtime, _nearest(ctime), inode)
-
-
-def _nearest(moment: int) -> int:
-    return min(max(moment, FIRST_TIME), LAST_TIME)
-
-
-def is_clamped(one: Stat) -> bool:
-    """Whether an entry's time is outside of what a manifest holds, or at its very end."""
-    return one.mtime in {FIRST_TIME, LAST_TIME}
+    if not (FIRST_TIME <= mtime <= LAST_TIME and FIRST_TIME <= ctime <= LAST_TIME):
+        mtime, ctime = (min(max(moment, FIRST_TIME), LAST_TIME) for moment in (mtime, ctime))
+    return Stat(mode, uid, gid, links, size, mtime, ctime, inode)
 
 
 def pack(one: Stat) -> bytes:

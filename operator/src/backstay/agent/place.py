@@ -26,15 +26,17 @@ from backstay.agent.database import (
     is_database,
     is_log,
 )
+from backstay.agent.dress import dress
 from backstay.agent.failing import SourceError, at, from_source, reading_source, reason_of
-from backstay.agent.files import copy_file, dress, hash_file, open_file, settled
-from backstay.agent.linux import clean_pages
+from backstay.agent.files import copy_file, hash_file, open_file, settled
+from backstay.agent.linux import clean_pages, fsync
 from backstay.agent.listing import NO_HASH, Known, Stat, extra_size, stat_of
 from backstay.agent.paths import VANISHED, printable
 from backstay.agent.spot import Spot
 from backstay.domain.errors import UserError
 
-UNLINKABLE: Final = {errno.EMLINK, errno.EPERM, errno.EXDEV}
+UNLINKABLE: Final = {errno.EMLINK, errno.EPERM, errno.EXDEV, errno.EOPNOTSUPP}
+"""What a file system says of one more link: of this file, of a symlink, or over its own parts."""
 DEVICE: Final = struct.Struct("<Q")
 
 
@@ -269,7 +271,7 @@ def _place_database(spot: Spot, name: bytes, one: Stat) -> Placed:
             os.close(original)
         record = dress(fd, one, values, spot.able, fresh=not spot.onto)
         if not spot.able.syncs:
-            os.fsync(fd)
+            fsync(fd)
     finally:
         os.close(fd)
     spot.pace(size)  # afterwards: it is read in one go, or it would be of no one moment

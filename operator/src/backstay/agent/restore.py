@@ -18,14 +18,16 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from backstay.agent import attributes
+from backstay.agent.abilities import EVERYTHING, probe
 from backstay.agent.arrival import Arrived, Wanted, arrive, compare
 from backstay.agent.chosen import Chosen, choose, find_tree, sort_out_mounts
 from backstay.agent.database import SIBLINGS, is_database
-from backstay.agent.files import dress
+from backstay.agent.dress import dress
 from backstay.agent.layout import locked
 from backstay.agent.linux import allow_open_files
 from backstay.agent.need import Need, need_of
@@ -37,6 +39,7 @@ from backstay.agent.rsync import pattern_of, push
 from backstay.agent.safety import keep_what_is_there
 from backstay.agent.succession import continue_copies
 from backstay.agent.whereto import (
+    FIELD,
     Above,
     clear,
     insist_on_room_for_name,
@@ -50,6 +53,8 @@ from backstay.domain import labels
 from backstay.domain.acknowledgement import Word
 from backstay.domain.errors import BackstayError, DataError, Transient, UserError
 from backstay.domain.rolling import RollingPoint
+
+_PROBE: Final = ".backstay-probe"
 
 
 class Different(DataError):
@@ -296,6 +301,8 @@ def _fill(
     """Bring the content and then the rest; `made`: directories above the chosen paths that are
     made for them.
     """
+    # What is restored in place came from there.
+    able = EVERYTHING if onto else probe(Path(f"/proc/self/fd/{target}"), _PROBE, FIELD)
     source = os.open(task.folder.data(point.tree), DIRECTORY)
     try:
         if onto:
@@ -309,12 +316,14 @@ def _fill(
             spared=chosen.spared,
             removes_first=chosen.removes_first,
             dressed=not chosen.verifiable,
+            able=able,
         )
         if not chosen.verifiable:
             if said:
                 task.said.pass_over(Word.UNVERIFIED, Different(f"rsync says: {said}"))
             return Arrived()
-        arrived = arrive(target, source, _wanted(chosen, made), task.limits.processes)
+        wanted = _wanted(chosen, made)
+        arrived = arrive(target, source, wanted, task.limits.processes, able)
     finally:
         os.close(source)
     left = {path + b": not in the manifest" for path in _spared_and_above(chosen)}

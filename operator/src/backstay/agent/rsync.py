@@ -17,14 +17,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from backstay.agent.abilities import EVERYTHING, Abilities
 from backstay.agent.linux import die_with_parent
 from backstay.domain.errors import DataError
 
-# Content, symlinks and hard links. What else an entry has is set from the manifest (arrival.py):
-# the copy's file system may not have it, or have what is its own. Until then nobody else reads it.
-_CONTENT: Final = ("-lHS", "--chmod=D700,F600")
-# Everything that -a has but recursion, and what it leaves out; times to the nanosecond.
-_EVERYTHING: Final = ("-lptgoD", "-HAXS", "--numeric-ids", "--modify-window=-1")
+# Content. What else an entry has is set from the manifest (arrival.py): the copy's file system may
+# not have it, or have what is its own. Until then nobody else reads a file.
+_CONTENT: Final = ("-S", "--chmod=D700,F600")
+# Everything that -a has but recursion and links, and what it leaves out; times to the nanosecond.
+_EVERYTHING: Final = ("-ptgoD", "-AXS", "--numeric-ids", "--modify-window=-1")
 _FROM: Final = ("--from0", "--files-from=-")
 _PARTIAL_STATUS: Final = 23
 _VANISHED_STATUS: Final = 24
@@ -54,17 +55,21 @@ def push(
     spared: Iterable[bytes] = (),
     removes_first: bool = False,
     dressed: bool = False,
+    able: Abilities = EVERYTHING,
 ) -> str:
     """Given a tree of ours, a tenant's directory, and paths below both (none: everything), make
-    the second what the first is there; `onto`: it has files already, and times prove nothing. What
-    is above the paths is left as it is then, and must be there. Spared paths are left too;
-    `removes_first`: what the tree does not have goes before anything is written; `dressed`: with
-    all that the tree's entries have, where no manifest says what they should have.
+    the second what the first is there, with the links that its file system is able to have; `onto`:
+    it has files already, and times prove nothing. What is above the paths is left as it is then,
+    and must be there. Spared paths are left too; `removes_first`: what the tree does not have goes
+    before anything is written; `dressed`: with all that the tree's entries have, where no manifest
+    says what they should have.
 
     Return what rsync says of entries that it could not make, "" if there are none. Raise DataError
     if it fails.
     """
     options: list[str | bytes] = ["--recursive", "--delete-before" if removes_first else "--delete"]
+    options += ["--links"] if able.symlinks else []
+    options += ["--hard-links"] if able.hard_links else []
     options += ["--checksum", "--no-implied-dirs"] if onto else []
     options += [b"--exclude=" + pattern_of(path) for path in spared]
     options += [f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from backstay.agent.difference import Base
+from backstay.agent.dress import inherit_nothing
 from backstay.agent.failing import reason_of, shown, worded
-from backstay.agent.files import inherit_nothing
 from backstay.agent.layout import PARTIAL, Folder, flush
 from backstay.agent.linux import SUBVOLUME_INODE, allow_open_files
 from backstay.agent.manifest import Damaged, Manifest

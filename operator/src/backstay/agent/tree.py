@@ -17,12 +17,12 @@ from backstay.agent.abilities import Abilities, insist, probe
 from backstay.agent.attributes import count_lacks
 from backstay.agent.build import Built, build
 from backstay.agent.difference import Base, Difference
+from backstay.agent.dress import inherit_nothing
 from backstay.agent.dressing import Dressed, dress_directories
 from backstay.agent.engines import engines_in
 from backstay.agent.failing import at
-from backstay.agent.files import inherit_nothing
 from backstay.agent.layout import PARTIAL, Folder, flush
-from backstay.agent.linux import SUBVOLUME_INODE, make_snapshot, make_subvolume, syncfs
+from backstay.agent.linux import SUBVOLUME_INODE, fsync, make_snapshot, make_subvolume, syncfs
 from backstay.agent.listing import Encoded, Totals, totals_of
 from backstay.agent.manifest import Changes, save
 from backstay.agent.pace import Pace
@@ -53,7 +53,7 @@ def make_tree(
     base = difference.base
     # Only here, because an unchanged source needs nothing of it. No run has that name.
     able = probe(folder.trees, f"{PARTIAL}.probe")
-    insist(able, "spec.rolling.destination")
+    insist(able)
     partial = folder.trees / f"{PARTIAL}{task.run}"
     if partial.exists():
         to_trash(folder, partial)
@@ -99,7 +99,7 @@ def _flush_by_name(partial: Path) -> None:
     for path in (*(partial / "manifest").iterdir(), *partial.glob("*.json")):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            os.fsync(fd)
+            fsync(fd)
         finally:
             os.close(fd)
     for folder in (partial / "manifest", partial):
