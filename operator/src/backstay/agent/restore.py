@@ -202,6 +202,7 @@ def _restore_onto(
             raise
         except (BackstayError, OSError) as error:
             reason = error.reason if isinstance(error, UserError) else "Failed"
+            fields |= {"acknowledged": dict(task.said.used)} if task.said.used else {}
             return answer(reason, f"{error}{_way_back(task, safety)}", ok=False, **fields)
     if not chosen.paths:
         more += continue_copies(task.where, point, target)

@@ -75,6 +75,7 @@ class RestoreReconciler:
         subject = parse_subject("RestoreRequest", obj, RestoreSpec, RestoreStatus)
         if subject.status.phase.final:
             return None
+        self._turns.note()
         if subject.spec.directory is not None:
             return await self._restore_directory(subject)
         async with telling(self._client, RESTORE_REQUEST, obj, partial(self._waiting, subject)):
