@@ -56,7 +56,7 @@ def test_a_broken_database_is_kept_as_its_files_and_stops_no_restore(
     assert outcome.code == 0, outcome
     assert _sum_of(path) == sum(range(1000))
     assert "1 databases are the files that were there" in outcome.result["message"]
-    assert outcome.result["notes"]["databasesAsFiles"]["examples"] == ["sub/app.db"]
+    assert outcome.result["safetyNotes"]["databasesAsFiles"]["examples"] == ["sub/app.db"]
     assert on_ext4.point("before").annotations[AS_FILES] == "true"
     kept = fingerprint(on_ext4.data("before"))  # and the -shm that opening it left
     files = {b"sub/app.db", b"sub/app.db-journal", b"sub/app.db-wal"} & broken.keys()

@@ -192,7 +192,7 @@ def _restore_onto(
     chosen = replace(chosen, spared=(*spared, *need.destination), removes_first=need.removes_first)
     left_out = tuple(os.fsdecode(pattern_of(path)) for path in chosen.spared)
     safety = keep_what_is_there(replace(task.safety, exclude=left_out), task.said, now)
-    fields = {"safety": safety["point"], "notes": safety.get("notes", {})} if safety else {}
+    fields = {"safety": safety["point"], "safetyNotes": safety.get("notes", {})} if safety else {}
     more = _told_of_safety(safety)
     with _reading(task):
         find_tree(task.folder, task.stamp)
