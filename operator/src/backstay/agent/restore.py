@@ -113,13 +113,15 @@ def _ended_cleanly() -> Iterator[None]:
 @contextmanager
 def _reading(task: RestoreTask) -> Iterator[None]:
     """Hold the lock as one who only reads. A marker keeps writers from a disk that is not mounted:
-    where the series' points are, a person may pass over that it is gone.
+    where the series' points are, a person may pass over that it is gone, unless the administrator
+    says which one it must be.
     """
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(task.where, exclusive=False))
         except UserError as error:
-            if error.reason != "DestinationNotInitialised" or not task.folder.points.is_dir():
+            lost = error.reason == "DestinationNotInitialised" and not task.where.id
+            if not lost or not task.folder.points.is_dir():
                 raise
             task.said.pass_over(Word.NO_MARKER, error)
         yield
