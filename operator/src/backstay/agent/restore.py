@@ -204,6 +204,10 @@ def _restore_onto(
             raise
         except (BackstayError, OSError) as error:
             reason = error.reason if isinstance(error, UserError) else "Failed"
+            if safety is None:
+                # No further try: it would keep what this one leaves as what was there before.
+                state = f"{_way_back(task, safety)}{task.said.told}"
+                raise UserError(reason, f"{error}{state}") from error
             fields |= {"acknowledged": dict(task.said.used)} if task.said.used else {}
             return answer(reason, f"{error}{_way_back(task, safety)}", ok=False, **fields)
     if not chosen.paths:
