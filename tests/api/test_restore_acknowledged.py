@@ -13,7 +13,7 @@ from backstay.api.common import format_time
 from backstay.domain import objects
 from backstay.domain.objects import Obj
 from backstay.engine.system_clock import SystemClock
-from backstay.kube.resources import BACKUP, NODE, RESTORE_REQUEST
+from backstay.kube.resources import BACKUP, BACKUP_POLICY, NODE, RESTORE_REQUEST
 from backstay.reconcile import keys
 from backstay.settings import DestinationRoot, SourceRoot
 
@@ -180,3 +180,24 @@ async def test_what_a_killed_restore_left_is_removed_before_the_request_ends(wor
     assert status["phase"] == "Failed", status
     assert not partial.exists()
     assert any("-discard-" in objects.name(job) for job in world.node.ran)
+
+
+@pytest.mark.parametrize("how", ["suspended", "gone"])
+async def test_a_policy_that_does_not_run_any_more_keeps_nobody_from_its_copies(
+    world: World, how: str
+) -> None:
+    await world.policy()
+    done = await world.run()
+    if how == "suspended":
+        await world.patch_policy(spec={"suspend": True})
+    else:
+        policy = await world.get(BACKUP_POLICY, "uploads")
+        uid = objects.uid(policy)
+        await world.client.delete(BACKUP_POLICY, "uploads", world.namespace, uid=uid)
+    (world.source / "uploads/a").write_text("newer")
+
+    status = await ask(world, "back", done, {"inPlace": {}})
+
+    assert status["phase"] == "Completed", status
+    assert (world.source / "uploads/a").read_text() == "one"
+    assert used(status) == {}

@@ -60,7 +60,7 @@ def test_a_broken_database_is_kept_as_its_files_and_stops_no_restore(
     assert outcome.code == 0, outcome
     assert _sum_of(path) == sum(range(1000))
     assert "1 databases are the files that were there" in outcome.result["message"]
-    assert outcome.result["notes"]["databasesAsFiles"]["examples"] == ["sub/app.db"]
+    assert outcome.result["safetyNotes"]["databasesAsFiles"]["examples"] == ["sub/app.db"]
     assert on_ext4.point("before").annotations[AS_FILES] == "true"
     kept = fingerprint(on_ext4.data("before"))  # and the -shm that opening it left
     files = {b"sub/app.db", b"sub/app.db-journal", b"sub/app.db-wal"} & broken.keys()
@@ -126,6 +126,28 @@ def test_a_safety_copy_that_cannot_be_made_is_passed_over_by_its_word_alone(
         assert list(done.result["acknowledged"]) == ["NoSafetyCopy"]
         assert "safety" not in done.result
         assert "NoSafetyCopy was acknowledged: what is there cannot" in done.result["message"]
+
+
+def test_what_fails_without_a_safety_copy_is_not_tried_again(tmp_path: Path) -> None:
+    """The next try would keep what this one leaves as what was there before."""
+    (tmp_path / "small").mkdir()
+    (tmp_path / "other").mkdir()
+    with (
+        disk(tmp_path / "small", "ext4", "20M") as mount,
+        disk(tmp_path / "other", "ext4", "40M") as target,
+    ):
+        place = place_on(mount, target / "source")
+        with (place.source / "a").open("wb") as file:
+            file.write(os.urandom(15 << 20))
+        place.copy("r1")
+        (place.source / "a").write_bytes(os.urandom(10 << 20))
+        (target / "full").write_bytes(os.urandom(18 << 20))
+
+        outcome = onto(place, "r1", acknowledge=["NoSafetyCopy", "TooLittleRoom"])
+
+    assert (outcome.code, outcome.reason) == (REFUSED, "Failed"), outcome
+    assert "of what was there before there is no copy" in outcome.result["message"]
+    assert "NoSafetyCopy was acknowledged" in outcome.result["message"]
 
 
 def test_what_a_restore_cannot_do_is_found_before_a_safety_copy_is_made(in_memory: Place) -> None:

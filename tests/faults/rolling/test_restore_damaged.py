@@ -84,3 +84,6 @@ def test_a_destination_without_its_marker_is_read_where_a_person_says_so(
     where = memory / "more"
     outcome = aside(in_memory, "r1", where, destination=elsewhere, acknowledge=["NoMarker"])
     assert outcome.reason == refused.reason
+    named = {"path": str(in_memory.destination), "id": "the-disk"}
+    outcome = aside(in_memory, "r1", where, destination=named, acknowledge=["NoMarker"])
+    assert outcome.reason == refused.reason

@@ -301,6 +301,8 @@ def test_what_is_left_is_removed_however_deep_it_is_and_never_through_a_symlink(
     assert outcome.code == 0, outcome
     assert not left.exists()
     assert (outside / "f").read_text() == "f"
+    whole = in_memory.agent("discard", {"target": {"root": str(memory), "path": ""}})
+    assert whole.code == 0, whole
 
 
 def test_a_word_that_the_agent_does_not_know_is_no_task(in_memory: Place, memory: Path) -> None:

@@ -18,6 +18,7 @@ from tests.support.builders import (
 
 from backstay.api.backup import BackupPhase, RunPlan
 from backstay.domain.admission import Limits, Run, admit, claimed, next_look
+from backstay.domain.restore_places import Taken, in_claim
 
 LIMITS = Limits(everywhere=5, node=1, driver=2)
 BEHIND = "behind older runs of this namespace"
@@ -254,3 +255,16 @@ def test_runs_share_claims_and_targets_of_dumps_and_hooks(
     one: RunPlan, other: RunPlan | None, overlaps: bool
 ) -> None:
     assert bool(claimed(one) & claimed(other)) is overlaps
+
+
+def test_a_run_of_a_claim_that_a_restore_writes_into_waits_for_that_alone() -> None:
+    restore = Taken("RestoreRequest", "team", "over", in_claim("team", "a", "uploads"))
+    runs = [queued("a"), queued("b"), queued("c", claim="a", of="other")]
+
+    found = {name: why for (_, name), why in admit(runs, LIMITS, NOW, taken=[restore]).items()}
+
+    assert found == {
+        "a": "waiting for the restore into what it reads: RestoreRequest over",
+        "b": "",
+        "c": "",
+    }

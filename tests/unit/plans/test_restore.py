@@ -371,7 +371,11 @@ SOON, LATE = restore.UNVERIFIED_AFTER / 2, restore.UNVERIFIED_AFTER * 2
     ("data", "ago", "why"),
     [
         (replace(verifying("u1"), pod_failed=True, pod_says="sha256 differs"), SOON, "sha256"),
-        (STUCK, LATE, "not verified within 0:05:00: 0/3 nodes are available"),
+        (
+            replace(STUCK, binds_late=True),
+            LATE,
+            "not verified within 0:05:00: 0/3 nodes are available",
+        ),
         (replace(STUCK, bound=True), LATE, "0/3 nodes"),
     ],
     ids=["differs", "never scheduled", "bound"],
@@ -392,8 +396,14 @@ def test_a_claim_that_cannot_be_verified_is_handed_over_where_a_person_said_so(
 
 @pytest.mark.parametrize(
     ("data", "ago"),
-    [(STUCK, SOON), (NOTHING, LATE), (replace(made("u9"), claim_ours=False), LATE)],
-    ids=["soon", "no claim", "foreign"],
+    [
+        (replace(STUCK, bound=True), SOON),
+        (NOTHING, LATE),
+        (replace(verifying("u9"), claim_ours=False), LATE),
+        (STUCK, LATE),
+        (replace(STUCK, binds_late=True, claim_says="ProvisioningFailed: full"), LATE),
+    ],
+    ids=["soon", "no claim", "foreign", "never bound", "refused by its driver"],
 )
 def test_nothing_is_handed_over_unverified_that_is_not_there_or_may_still_be_verified(
     data: ClaimSeen, ago: timedelta

@@ -2,7 +2,8 @@
 
 Invariant: what is counted is an upper bound of what is taken at any moment: a file is written
 whole before it replaces the one of its name. Files count as the copy stores them, holes left out;
-those that share an inode count once.
+those that share an inode count once. A disk that does not give something is no reason to stop here:
+what cannot be read counts as not there, or as it was recorded.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 
 from backstay.agent.files import BIG
 from backstay.agent.listing import ROOT, Known, Listing, Stat
-from backstay.agent.paths import DIRECTORY, VANISHED, Descent, printable
+from backstay.agent.paths import DIRECTORY, Descent, printable
 from backstay.domain.errors import UserError
 
 _DIRECTORY_BYTES: Final = 4096
@@ -150,10 +151,8 @@ class _Look:
             return None
         try:
             return self._target(path)
-        except OSError as error:
-            if error.errno in VANISHED:
-                return None
-            raise
+        except OSError:
+            return None
 
     def _directory(self, path: bytes, listing: Listing) -> None:
         there = self._there(path)
@@ -178,16 +177,15 @@ class _Look:
             self._entry(path, name, one._replace(size=size), there, disk)
         if there is not None:
             stored = set(listing.stored())
-            for name in map(os.fsencode, os.listdir(there)):
+            for name in _names(there):
                 if name not in stored:
                     self._extra(os.path.join(path, name), there, name, disk)
 
     def _entry(self, path: bytes, name: bytes, one: Stat, there: int | None, disk: Disk) -> None:
-        if one.links > 1:
-            inode = os.stat(name, dir_fd=self._source(path), follow_symlinks=False).st_ino
-            if inode in self._seen:
+        if one.links > 1 and (held := self._held(path, name)) is not None:
+            if held.st_ino in self._seen:
                 return
-            self._seen.add(inode)
+            self._seen.add(held.st_ino)
         size = self._stored(path, name, one, disk)
         old = _found(there, name) if there is not None else None
         if old is None:
@@ -202,17 +200,25 @@ class _Look:
         if not one.is_regular:
             return 0
         size = one.size
-        if size >= BIG:
-            held = os.stat(name, dir_fd=self._source(path), follow_symlinks=False)
+        if size >= BIG and (held := self._held(path, name)) is not None:
             size = min(size, held.st_blocks * 512)
         block = max(1, disk.found.f_frsize)
         return -(-size // block) * block
+
+    def _held(self, path: bytes, name: bytes) -> os.stat_result | None:
+        """The file of the copy, None where that is damaged: its record will do here."""
+        try:
+            return _found(self._source(path), name)
+        except OSError:
+            return None
 
     def _extra(self, path: bytes, directory: int, name: bytes, disk: Disk) -> None:
         """Count what the point does not have, and which therefore goes."""
         if path in self._spared:
             return
-        one = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        one = _found(directory, name)
+        if one is None:
+            return
         if not stat.S_ISDIR(one.st_mode):
             disk.freed += one.st_blocks * 512 if one.st_nlink == 1 else 0
             return
@@ -232,10 +238,17 @@ def _below(
 ) -> Generator[tuple[bytes, os.stat_result]]:
     """Yield a directory and what is below it, each path with its inode, but for what is spared."""
     # (descriptor, path, names still to visit): depth is the tenant's choice, so no recursion.
-    stack = [_visit(directory, name, path)]
+    stack: list[tuple[int, bytes, list[bytes]]] = []
     try:
-        yield path, os.fstat(stack[0][0])
-        while stack:
+        todo: tuple[int, bytes, bytes] | None = (directory, name, path)
+        while stack or todo is not None:
+            if todo is not None:
+                fd = _opened(todo[0], todo[1])
+                if fd is not None:
+                    yield todo[2], os.fstat(fd)
+                    stack.append((fd, todo[2], _names(fd)))
+                todo = None
+                continue
             fd, above, names = stack[-1]
             if not names:
                 os.close(stack.pop()[0])
@@ -245,23 +258,32 @@ def _below(
             one = _found(fd, name)
             if one is None or below in spared:
                 continue
-            yield below, one
             if stat.S_ISDIR(one.st_mode):
-                stack.append(_visit(fd, name, below))
+                todo = fd, name, below
+            else:
+                yield below, one
     finally:
         for fd, _, _ in stack:
             os.close(fd)
 
 
-def _visit(directory: int, name: bytes, path: bytes) -> tuple[int, bytes, list[bytes]]:
-    fd = os.open(name, DIRECTORY, dir_fd=directory)
-    return fd, path, [os.fsencode(name) for name in os.listdir(fd)]
+def _opened(directory: int, name: bytes) -> int | None:
+    """None where a disk does not give it: what cannot be read cannot be removed either."""
+    try:
+        return os.open(name, DIRECTORY, dir_fd=directory)
+    except OSError:
+        return None
+
+
+def _names(directory: int) -> list[bytes]:
+    try:
+        return [os.fsencode(name) for name in os.listdir(directory)]
+    except OSError:
+        return []
 
 
 def _found(directory: int, name: bytes) -> os.stat_result | None:
     try:
         return os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except OSError as error:
-        if error.errno in VANISHED:
-            return None
-        raise
+    except OSError:
+        return None

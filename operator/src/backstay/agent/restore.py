@@ -130,13 +130,15 @@ def _ended_cleanly() -> Iterator[None]:
 @contextmanager
 def _reading(task: RestoreTask) -> Iterator[None]:
     """Hold the lock as one who only reads. A marker keeps writers from a disk that is not mounted:
-    where the series' points are, a person may pass over that it is gone.
+    where the series' points are, a person may pass over that it is gone, unless the administrator
+    says which one it must be.
     """
     with ExitStack() as stack:
         try:
             stack.enter_context(locked(task.where, task.series, exclusive=False))
         except UserError as error:
-            if error.reason != "DestinationNotInitialised" or not task.folder.points.is_dir():
+            lost = error.reason == "DestinationNotInitialised" and not task.where.id
+            if not lost or not task.folder.points.is_dir():
                 raise
             task.said.pass_over(Word.NO_MARKER, error)
         yield
@@ -223,7 +225,7 @@ def _restore_onto(
     chosen = replace(chosen, spared=(*spared, *need.destination), removes_first=need.removes_first)
     left_out = tuple(os.fsdecode(pattern_of(path)) for path in chosen.spared)
     safety = keep_what_is_there(replace(task.safety, exclude=left_out), task.said, now)
-    fields = {"safety": safety["point"], "notes": safety.get("notes", {})} if safety else {}
+    fields = {"safety": safety["point"], "safetyNotes": safety.get("notes", {})} if safety else {}
     more = _told_of_safety(safety)
     with _reading(task):
         find_tree(task.folder, task.stamp)
@@ -233,6 +235,11 @@ def _restore_onto(
             raise
         except (BackstayError, OSError) as error:
             reason = error.reason if isinstance(error, UserError) else "Failed"
+            if safety is None:
+                # No further try: it would keep what this one leaves as what was there before.
+                state = f"{_way_back(task, safety)}{task.said.told}"
+                raise UserError(reason, f"{error}{state}") from error
+            fields |= {"acknowledged": dict(task.said.used)} if task.said.used else {}
             return answer(reason, f"{error}{_way_back(task, safety)}", ok=False, **fields)
     if not chosen.paths:
         more += continue_copies(task.where, point, target)

@@ -47,7 +47,16 @@ def text_of(result: dict[str, Any]) -> str:
     if len(text) <= LIMIT:
         return text
     result = {**result, "truncated": True}
-    for key in ("notes", "differences", "rot", "changed", "points", "point", "message"):
+    for key in (
+        "safetyNotes",
+        "notes",
+        "differences",
+        "rot",
+        "changed",
+        "points",
+        "point",
+        "message",
+    ):
         if key == "message":
             result[key] = str(result[key])[:500]
         elif isinstance(result.get(key), list):

@@ -194,8 +194,9 @@ def discard(task: DiscardTask) -> dict[str, Any]:
     """Given the target of a restore to a new directory that was killed, remove what is left of it
     and return the result. Raise DataError if some of it stays.
     """
-    with opened_above(task.root, task.path) as target:
-        clear(target.fd, target.missing[0])
+    if _parts(task.path):  # what is mounted is there, and nothing was made beside it
+        with opened_above(task.root, task.path) as target:
+            clear(target.fd, target.missing[0])
     return answer("Discarded", f"nothing is left of the restore to {task.path}")
 
 

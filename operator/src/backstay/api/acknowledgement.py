@@ -55,7 +55,7 @@ MEANINGS: Final[Mapping[Acknowledgement, str]] = {
     ),
     Acknowledgement.NO_MARKER: (
         "the copy is read from a destination that has lost its marker, as after a repair of its "
-        "file system"
+        "file system, unless the administrator gave its id"
     ),
     Acknowledgement.RECORD_UNREADABLE: (
         "a record on the snapshot that cannot be read is left aside: the new claim is like the "

@@ -72,6 +72,8 @@ class ClaimSeen:
     """Its outcome, or what it waits for."""
     claim_says: str = ""
     """What keeps the claim from being bound."""
+    binds_late: bool = False
+    """It is bound by the first Pod that uses it, whose ever that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,8 @@ def _unverified(seen: Seen, entry: RestoredClaim, look: ClaimSeen) -> str:
     same = entry.new_claim_uid in (None, look.claim_uid)
     if not seen.may_stay_unverified or entry.verified is not None or not (ours and same):
         return ""
-    if look.pod_done or not (look.bound or look.snapshot_there):
+    to_be_had = look.bound or (look.binds_late and look.snapshot_there and not look.claim_says)
+    if look.pod_done or not to_be_had:
         return ""
     if look.pod_failed:
         return f"not verified: {look.pod_says}"

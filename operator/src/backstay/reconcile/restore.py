@@ -30,6 +30,7 @@ from backstay.kube.resources import (
     PERSISTENT_VOLUME_CLAIM,
     POD,
     RESTORE_REQUEST,
+    STORAGE_CLASS,
     VOLUME_SNAPSHOT,
 )
 from backstay.reconcile import keys, leftovers
@@ -75,6 +76,7 @@ class RestoreReconciler:
         subject = parse_subject("RestoreRequest", obj, RestoreSpec, RestoreStatus)
         if subject.status.phase.final:
             return None
+        self._turns.note()
         if subject.spec.directory is not None:
             return await self._restore_directory(subject)
         async with telling(self._client, RESTORE_REQUEST, obj, partial(self._waiting, subject)):
@@ -201,7 +203,16 @@ class RestoreReconciler:
             pod_failed=phase == "Failed",
             pod_says="a Pod of its name was made by somebody else" if foreign else pod_says,
             claim_says=claim_says,
+            binds_late=await self._binds_late(subject, claim),
         )
+
+    async def _binds_late(self, subject: Request, claim: Obj | None) -> bool:
+        """Whether a claim that is not bound waits for a Pod; asked where it matters."""
+        if claim is None or Acknowledgement.UNVERIFIED not in subject.spec.acknowledge:
+            return False
+        name = dig(claim, "spec", "storageClassName")
+        found = await self._client.find(STORAGE_CLASS, name) if name else None
+        return bool(dig(found, "volumeBindingMode") == "WaitForFirstConsumer")
 
     async def _waits(self, subject: Request, claim: Obj | None, pod: Obj | None) -> tuple[str, str]:
         """What a claim and its verify pod wait for. What they do not say themselves, Events may;

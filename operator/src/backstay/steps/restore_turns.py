@@ -35,6 +35,8 @@ class RestoreTurns:
         self._client = client
         self._home = home
         self.lock = asyncio.Lock()
+        self._looked_at = 0
+        self._none_since: int | None = None
 
     async def others_at(self, request: Subject[RestoreSpec, RestoreStatus]) -> str:
         """Given a request whose turn would come, return who works on what it restores into: other
@@ -54,12 +56,20 @@ class RestoreTurns:
         left = await self._left_jobs(request.namespace, request.uid)
         return in_the_way(request.namespace, place, left)
 
+    def note(self) -> None:
+        """Note that a request under way is looked at, which comes before it does anything: until
+        then nobody needs to be asked whether there are any.
+        """
+        self._looked_at += 1
+
     async def taken(self) -> list[Taken]:
         """Return where restores that are under way write, in all namespaces."""
-        found: list[Taken] = []
-        for obj in await self._client.list(RESTORE_REQUEST, fields=_not_in(FINAL_RESTORE_PHASES)):
-            found += _writes(obj)
-        return found
+        looked_at = self._looked_at
+        if self._none_since == looked_at:
+            return []
+        objs = await self._client.list(RESTORE_REQUEST, fields=_not_in(FINAL_RESTORE_PHASES))
+        self._none_since = None if objs else looked_at
+        return [one for obj in objs for one in _writes(obj)]
 
     async def _left_jobs(self, namespace: str, uid: str) -> list[Taken]:
         """The Jobs of restores whose requests may be gone: they go on to their end."""
