@@ -23,7 +23,8 @@ conninfo() { # KEYWORD VALUE: adds it to $connection, unless it is empty.
 }
 
 connect_to() { # DATABASE: sets $connection.
-    connection=''
+    # A service file may have these: they say how a server answers, not where it is.
+    connection="options='' client_encoding=''"
     conninfo host "$set_host"
     conninfo port "$set_port"
     conninfo user "$user"
