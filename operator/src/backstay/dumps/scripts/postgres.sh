@@ -161,7 +161,7 @@ engine_verify() { # Sets $server_version from the dump itself.
     else
         wanted='-- PostgreSQL database dump complete'
         [ "$set_globals" != only ] || wanted='-- PostgreSQL database cluster dump complete'
-        read_back '-- ' "$in_sql" "$wanted"
+        read_back '' "$in_sql" "$wanted"
         server_version=$(sed -n "s/^VERSION$tab//p" "$lock/found")
     fi
     [ ! -e "$lock/before" ] || compare_contents
