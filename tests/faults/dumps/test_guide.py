@@ -87,5 +87,5 @@ def test_mongodb(dash: Container, restoring: Restoring) -> None:
         dump(pod, "shop.archive", "mongodb", Mongodb(host="127.0.0.1", port=server.port))
         here = {"mongorestore": f"mongorestore --port={copy.port}"}
         path = f"{mongo.tools()['mongorestore'].parent}:{os.environ['PATH']}"
-        restoring("# FILE.json has no position", here, PATH=path)
+        restoring("# no position", here, PATH=path)
         assert copy.documents() == server.documents()

@@ -230,6 +230,22 @@ def test_an_environment_that_would_change_the_dump_is_not_used_and_reported(
     )
 
 
+def test_a_service_file_says_where_a_server_is_and_no_more(
+    dash_pod: Container, shop: Server
+) -> None:
+    shop.sql("CREATE TABLE t AS SELECT 'ü'::text AS t", "contents")
+    service = dash_pod.folder / "service.conf"
+    service.write_text(
+        f"[here]\nhost={shop.home}\nuser=postgres\ndbname=nosuch\nclient_encoding=SQL_ASCII\n"
+        "options=-c role=nosuch\n"
+    )
+    environment = {"PGSERVICE": "here", "PGSERVICEFILE": str(service)}
+    there = replace(dash_pod, environment=environment)
+    state = dump(there, format="plain", user="postgres")
+    assert (state.state, state.notes) == (State.DONE, ()), state
+    assert "SET client_encoding = 'UTF8'" in there.content(state).decode()
+
+
 def test_a_container_without_psql_says_that_nothing_was_compared(
     dash_pod: Container, shop: Server
 ) -> None:

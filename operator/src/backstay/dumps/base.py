@@ -192,7 +192,7 @@ def _login(server: Server) -> Words:
 
 # What an engine asks its server, where that is long.
 _ASKED: Final[Mapping[str, tuple[str, ...]]] = {
-    "mysql": ("mysql_server",),
+    "mysql": ("mysql_server", "mysql_rights"),
     "postgres": ("postgres_server",),
 }
 

@@ -6,6 +6,7 @@ from backstay.api.target import Preference
 from backstay.dumps.base import Command
 
 _POSTGRES = """
+unset PGOPTIONS PGCLIENTENCODING
 export PGUSER="${PGUSER:-${POSTGRES_USER:-postgres}}"
 export PGPASSWORD="${PGPASSWORD:-${POSTGRES_PASSWORD:-}}"
 if [ -z "$PGPASSWORD" ] && [ -r "${POSTGRES_PASSWORD_FILE:-}" ]; then

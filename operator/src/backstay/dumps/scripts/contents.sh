@@ -2,9 +2,9 @@
 # What is in a dump, against what the server has. See common.sh.
 #
 # Both are lists with one object a line: a key, which the dump shows as well, and, parted by tabs,
-# words for it and what becomes of the dump if it is missing: `fail` or `note` (a line with `none` is
-# no object, but tells something of the server). Where a dump shows no
-# name the key is the kind alone, and the numbers are compared.
+# words for it and what becomes of the dump if it is missing: `fail` or `note` (a line with `none`
+# is no object, but tells something of the server). Where a dump shows no name the key is the kind
+# alone, and the numbers are compared.
 #
 # Invariant: an object counts as missing only if the server had it before the dump and has it after
 # it. What came or went in the meantime is nobody's mistake. The second look is taken only where the
@@ -12,7 +12,7 @@
 #
 # An engine provides `catalogue`, which prints the server's list, and calls
 #   look_at_server    before the dump
-#   read_back PATTERN PROGRAM TEXT    after it: an awk program that prints the dump's list
+#   read_back MORE PROGRAM TEXT    after it: an awk program that prints the dump's list
 #   compare_contents  last; what is missing ends the attempt, or is a note
 
 tab='	'
@@ -23,24 +23,24 @@ look_at_server() { # NAME OF THE CLIENT
     must mv -f "$lock/out" "$lock/before"
 }
 
-read_back() { # PATTERN, AWK PROGRAM, TEXT: a line near the end of FILE.partial must begin with TEXT.
-    # A line that begins so may also be in a view or a function: only the end counts. The program gets
-    # the lines that match, and the numbers of these in number.
+read_back() { # MORE, AWK PROGRAM, TEXT: near the end of FILE.partial a line must begin with TEXT.
+    # A line that begins so may also be in a view or a function: only the end counts. The program
+    # gets comments (`-- `) and the lines that match MORE, which begins with `|`; and their number.
     step "$compression -dc" printed_contents "$1" "$before_all $2 $at_the_end" "$3"
     grep -q '^ended$' "$lock/out" || fail 1 "the dump does not end with \"$3\""
     must mv -f "$lock/out" "$lock/found"
 }
 
-printed_contents() { # PATTERN, AWK PROGRAM, TEXT
+printed_contents() { # MORE, AWK PROGRAM, TEXT
     if expand "$file.partial"; then printf '\n%s\n' "$whole"; else printf '\n%s\n' "$unreadable"; fi |
-        numbered "^($1|$whole|$unreadable)" |
+        numbered "^(-- $1)" |
         child awk -v "trailer=$3" -v "whole=$whole" -v "unreadable=$unreadable" "$2"
 }
 
 numbered() { # PATTERN: prints the lines that match, each after its number and a colon.
-    # Rows may be very long: mawk reads those for minutes; and busybox's grep is slower than its awk.
+    # mawk takes minutes for very long rows, and busybox's grep is slower than its awk.
     if grep --version >/dev/null 2>&1; then
-        child grep -nE "$1"
+        child grep -anE "$1"
     else
         child awk "/$1/ { print NR \":\" \$0 }"
     fi

@@ -173,7 +173,7 @@ dumped() { # DATABASES and options for them
 }
 
 engine_verify() { # Sets $position from the dump itself.
-    read_back '-- |CREATE DEFINER=|.[*]!50(003|106) CREATE' "$in_dump" '-- Dump completed'
+    read_back '|CREATE DEFINER=|.[*]!50(003|106) CREATE' "$in_dump" '-- Dump completed'
     position=$(sed -n "s/^POSITION$tab//p" "$lock/found")
     [ -n "$located" ] || position=''
     compare_contents

@@ -23,7 +23,8 @@ conninfo() { # KEYWORD VALUE: adds it to $connection, unless it is empty.
 }
 
 connect_to() { # DATABASE: sets $connection.
-    connection=''
+    # A service file may have these: they say how a server answers, not where it is.
+    connection="options='' client_encoding=''"
     conninfo host "$set_host"
     conninfo port "$set_port"
     conninfo user "$user"
@@ -160,7 +161,7 @@ engine_verify() { # Sets $server_version from the dump itself.
     else
         wanted='-- PostgreSQL database dump complete'
         [ "$set_globals" != only ] || wanted='-- PostgreSQL database cluster dump complete'
-        read_back '-- ' "$in_sql" "$wanted"
+        read_back '' "$in_sql" "$wanted"
         server_version=$(sed -n "s/^VERSION$tab//p" "$lock/found")
     fi
     [ ! -e "$lock/before" ] || compare_contents

@@ -63,7 +63,7 @@ catalogue() { # What the databases of $lock/names have; contents.sh says how.
     while read -r line; do
         name=$(printf '%b.' "$line")
         connect_to "${name%.}"
-        asked "$(has_relations) $(has_others)" || return
+        asked "SET lock_timeout = 60000; $(has_relations) $(has_others)" || return
     done <"$lock/names"
 }
 
