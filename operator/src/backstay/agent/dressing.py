@@ -31,6 +31,7 @@ from backstay.agent.manifest import Damaged
 from backstay.agent.parallel import spread
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent, printable
 from backstay.agent.spot import Plan
+from backstay.domain.errors import DataError
 
 _DIRECTORIES = 64  # that a process takes at a time
 _KIND = 0o170000  # the bits of a mode that tell a file from a directory
@@ -103,11 +104,15 @@ def _dress_in(
         if not one.is_directory:
             continue
         full = path + b"/" + name if path and name != ROOT else name
-        record = _kept(before, name, one, new)
-        if record is None and not fresh:
-            _dress_as_recorded(plan, new, name, one, listing.records.get(name, {}))
-        elif record is None:
-            record = _dress_one(plan, new, (name, one), source, b"" if name == ROOT else full)
+        try:
+            record = _kept(before, name, one, new)
+            if record is None and not fresh:
+                _dress_as_recorded(plan, new, name, one, listing.records.get(name, {}))
+            elif record is None:
+                record = _dress_one(plan, new, (name, one), source, b"" if name == ROOT else full)
+        except OSError as error:
+            why = f"the copy's owner, mode, time or attributes cannot be set: {error.strerror}"
+            raise DataError(f"{why}: {printable(full)}") from error
         if fresh and record:
             listing.records[name] = record
         elif fresh:
