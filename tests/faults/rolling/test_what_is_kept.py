@@ -350,3 +350,50 @@ def test_special_files_are_restored_in_place_too(in_memory: Place) -> None:
     assert (outcome.code, outcome.result["notes"]) == (0, {}), outcome
     assert unlike(before, look(place.source)) == set()
     assert (place.source / "pipe").lstat().st_ino == inode
+
+
+def test_a_target_hands_none_of_its_group_and_permissions_down(
+    in_memory: Place, disk: Disks
+) -> None:
+    place = in_memory
+    furnish(place.source)
+    place.copy("r1")
+    target = disk("XFS")
+    os.chown(target, 0, 1000)
+    target.chmod(0o2770)
+    os.setxattr(target, "system.posix_acl_default", ACL)
+
+    result, back = restored(place, "r1", target)
+
+    assert (unlike(look(place.source), look(back)), result["notes"]) == (set(), {})
+
+
+def test_parents_of_what_is_restored_aside_are_as_in_the_point_and_stay_in_place(
+    in_memory: Place, disk: Disks
+) -> None:
+    place = in_memory
+    furnish(place.source)
+    (place.source / "deep").chmod(0o711)
+    place.copy("r1")
+    before = look(place.source)
+    for path in (place.source / "deep", place.source):
+        path.chmod(0o700)
+        os.chown(path, 9, 9)
+    (place.source / "deep/er/file").unlink()
+    point = place.point("r1").stamp
+    aside = {"root": str(disk("ext4")), "path": "back"}
+    there = {"root": str(place.source.parent), "path": place.source.name}
+    safety = {"run": "before", "labels": {}, "annotations": {"backstay.dev/restore-request": "u"}}
+
+    for target, more in ((aside, {}), (there, {"inPlace": True, "safety": safety})):
+        task = place.task(stamp=point, target=target, paths=["deep/er/file"], **more)
+        outcome = place.agent("restore", task)
+        assert outcome.code == 0, outcome
+
+    back = look(Path(aside["root"], "back"))
+    for name in (b".", b"deep", b"deep/er", b"deep/er/file"):
+        for kind in ("owner", "mode", "time", "attributes"):
+            assert back[kind][name] == before[kind][name]
+    now = look(place.source)
+    assert (now["mode"][b"deep"] & 0o7777, now["owner"][b"."]) == (0o700, (9, 9))
+    assert now["time"][b"deep/er/file"] == before["time"][b"deep/er/file"]

@@ -74,22 +74,22 @@ class Arrived:
 
     failures: list[bytes] = field(default_factory=list)
     """A line for each entry that is not as recorded."""
-    kept_not: dict[str, list[bytes]] = field(default_factory=dict)
+    not_kept: dict[str, list[bytes]] = field(default_factory=dict)
     """Lines of entries that lack what the target does not keep, by kind."""
 
     @property
     def notes(self) -> dict[str, object]:
         """Return what is not kept, as answers have it."""
-        return {kind: examples(lines) for kind, lines in sorted(self.kept_not.items())}
+        return {kind: examples(lines) for kind, lines in sorted(self.not_kept.items())}
 
     @property
     def words(self) -> str:
         """Return what is not kept as the end of a sentence, "" if all is."""
-        if not self.kept_not:
+        if not self.not_kept:
             return ""
         told = [
             f"{_WORDS[kind]} of {len(lines)} (as {os.fsdecode(min(lines))[:200]})"
-            for kind, lines in sorted(self.kept_not.items())
+            for kind, lines in sorted(self.not_kept.items())
         ]
         return f"; not kept by the file system there: {', '.join(told)}"
 
@@ -114,15 +114,15 @@ def arrive(
             processes,
         ):
             pass
-    arrived = Arrived(kept_not={SPECIAL: sorted(refused)} if refused else {})
+    arrived = Arrived(not_kept={SPECIAL: sorted(refused)} if refused else {})
     for path, fault in compare(target, wanted, processes):
         line = path + b": " + os.fsencode(fault.why)
         if fault.kind:
-            arrived.kept_not.setdefault(fault.kind, []).append(line)
+            arrived.not_kept.setdefault(fault.kind, []).append(line)
         elif path not in refused:
             arrived.failures.append(line)
     if not able.hard_links and (apart := _linked(wanted)):
-        arrived.kept_not[LINKS] = apart
+        arrived.not_kept[LINKS] = apart
     return arrived
 
 

@@ -114,7 +114,14 @@ def _is_as_seen(spot: Spot, name: bytes, one: Stat) -> bool:
     that there is no such thing: as SMB and exFAT do of a name that they cannot have.
     """
     try:
-        return stat_of(os.stat(name, dir_fd=spot.source, follow_symlinks=False)) == one
+        if not one.is_regular:
+            return stat_of(os.stat(name, dir_fd=spot.source, follow_symlinks=False)) == one
+        # Opened, because what is said of it may be remembered from the walk (in user space, NFS).
+        fd = open_file(name, spot.source)
+        try:
+            return stat_of(os.fstat(fd)) == one
+        finally:
+            os.close(fd)
     except OSError as error:
         if error.errno in VANISHED:
             return False
