@@ -7,15 +7,18 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.faults.rolling import injecting
 from tests.faults.rolling.conftest import place_on
 from tests.faults.rolling.harness import Place, assert_equal_to_rsync, disk, fingerprint
-from tests.faults.rolling.restoring import REFUSED, aside, crash_a_writer, mounted, onto
+from tests.faults.rolling.restoring import REFUSED, aside, crash_a_writer, mounted, onto, task_onto
 
 from backstay.domain.rolling_incarnations import current
 
 AS_FILES = "backstay.dev/databases-as-files"
+ONE = {"limits": {"processes": 1}}
 
 
 def _database(path: Path) -> None:
@@ -126,6 +129,31 @@ def test_a_safety_copy_that_cannot_be_made_is_passed_over_by_its_word_alone(
         assert list(done.result["acknowledged"]) == ["NoSafetyCopy"]
         assert "safety" not in done.result
         assert "NoSafetyCopy was acknowledged: what is there cannot" in done.result["message"]
+
+
+def test_what_can_be_read_is_kept_before_a_restore_that_goes_on(in_memory: Place) -> None:
+    for name in ("good", "bad"):
+        (in_memory.source / name).write_text(f"old {name}")
+    in_memory.copy("r1")
+    for name in ("good", "bad"):
+        (in_memory.source / name).write_text(f"new {name}")
+    bad, stat = in_memory.source / "bad", os.stat
+    inode, unreadable = stat(bad).st_ino, injecting.of_names(in_memory.source, b"bad")
+
+    def fails(*call: Any) -> int | None:
+        return unreadable(*call) if stat(bad).st_ino == inode else None
+
+    refused = injecting.run("restore", task_onto(in_memory, "r1", **ONE), fails)
+    done = injecting.run(
+        "restore", task_onto(in_memory, "r1", **ONE, acknowledge=["NoSafetyCopy"]), fails
+    )
+
+    assert "add NoSafetyCopy to spec.acknowledge" in refused["message"]
+    assert done["code"] == 0, done
+    assert "the copy of what was there lacks 1 entries: bad" in done["message"]
+    kept = in_memory.data("before")
+    assert (kept / "good").read_text() == "new good"
+    assert not (kept / "bad").exists()
 
 
 def test_what_fails_without_a_safety_copy_is_not_tried_again(tmp_path: Path) -> None:

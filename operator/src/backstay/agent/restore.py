@@ -247,13 +247,18 @@ def _restore_onto(
 
 
 def _told_of_safety(safety: dict[str, Any] | None) -> str:
-    as_files = safety.get("notes", {}).get("databasesAsFiles") if safety else None
-    if not as_files:
+    if safety is None:
         return ""
-    return (
-        f"; in the copy of what was there {as_files['count']} databases are the files that were"
-        f" there, as they could not be read as of one moment: {', '.join(as_files['examples'])}"
-    )
+    more = ""
+    if unread := safety["point"].get("unreadable"):
+        shown = ", ".join(unread["examples"])
+        more += f"; the copy of what was there lacks {unread['count']} entries: {shown}"
+    if as_files := safety.get("notes", {}).get("databasesAsFiles"):
+        more += (
+            f"; in the copy of what was there {as_files['count']} databases are the files that were"
+            f" there, as they could not be read as of one moment: {', '.join(as_files['examples'])}"
+        )
+    return more
 
 
 def _way_back(task: RestoreTask, safety: dict[str, Any] | None) -> str:

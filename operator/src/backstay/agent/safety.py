@@ -22,7 +22,8 @@ def keep_what_is_there(
     task: CopyTask, acknowledged: Acknowledged, now: datetime
 ) -> dict[str, Any] | None:
     """Given the task of that copy, what a person acknowledged, and now, make the copy and return
-    its result; None where it failed and that is passed over.
+    its result. Where it fails and that is passed over, make one of what can be read; return None
+    where that fails too.
 
     Raise what copy() raises, naming the word to add; Transient as it is.
     """
@@ -36,7 +37,10 @@ def keep_what_is_there(
             acknowledged.pass_over(Word.NO_SAFETY_COPY, UserError(error.reason, told))
         else:
             acknowledged.pass_over(Word.NO_SAFETY_COPY, DataError(told))
-        return None
+    try:
+        return _copy(replace(task, allow_unreadable=True), now)
+    except (BackstayError, OSError):
+        return None  # Why is said already.
 
 
 def _copy(task: CopyTask, now: datetime) -> dict[str, Any]:
