@@ -27,7 +27,8 @@ class Acknowledgement(StrEnum):
 MEANINGS: Final[Mapping[Acknowledgement, str]] = {
     Acknowledgement.NO_SAFETY_COPY: (
         "in place, if what is there cannot be copied first (the destination is full or read-only, "
-        "or files cannot be read), only what can be read is copied, or nothing, and the rest is lost"
+        "or files cannot be read), only what can be read is copied, or nothing, and the rest is "
+        "lost"
     ),
     Acknowledgement.TOO_LITTLE_ROOM: (
         "the directory is restored although its disk seems to have too little room, and fails when "
