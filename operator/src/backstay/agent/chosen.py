@@ -19,7 +19,7 @@ from backstay.agent.manifest import Manifest
 from backstay.agent.paths import DIRECTORY, printable
 from backstay.agent.scan import Walk, scan
 from backstay.agent.store import read_points, staged_point
-from backstay.agent.whereto import is_below, parents_of
+from backstay.agent.target import is_below, parents_of
 from backstay.domain.acknowledgement import Acknowledged, Word
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.rolling import RUN, RollingPoint

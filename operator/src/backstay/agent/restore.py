@@ -38,7 +38,7 @@ from backstay.agent.rot import insist_on_no_rot
 from backstay.agent.rsync import pattern_of, push
 from backstay.agent.safety import keep_what_is_there
 from backstay.agent.succession import continue_copies
-from backstay.agent.whereto import (
+from backstay.agent.target import (
     FIELD,
     Above,
     clear,

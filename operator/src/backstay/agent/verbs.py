@@ -113,13 +113,13 @@ def _restore(task: Any, tell: Tell) -> None:
 
 
 def _discard(task: Any, tell: Tell) -> None:
-    from backstay.agent.whereto import discard
+    from backstay.agent.target import discard
 
     tell(discard(task))
 
 
 def _discard_task(task: Fields) -> Any:
-    from backstay.agent.whereto import DiscardTask
+    from backstay.agent.target import DiscardTask
 
     return DiscardTask.read(task)
 
