@@ -359,3 +359,31 @@ def test_a_position_that_the_server_cannot_tell_is_left_out(dash: Container) -> 
         state = dump(again, server, "shop")
         assert state.notes == ()
         assert "gtid_slave_pos" in (state.position or "")
+
+
+def test_a_limit_of_rows_is_lifted_where_the_tool_can_do_so(
+    dash_pod: Container, shop: Server
+) -> None:
+    """mariadb-dump 10.11 has no --init-command: its session is given what that would say."""
+    told = dash_pod.folder / "told"
+    client = " ".join(shop.client())
+    cut = tool(
+        dash_pod,
+        'case $* in *--help*) echo "--init-command --gtid"; exit ;; esac\n'
+        'for word in "$@"; do shift\n'
+        'case $word in --init-command=*) printf %s "${word#*=}" >"$TOLD" ;;\n'
+        '*) set -- "$@" "$word" ;; esac; done\n'
+        f'case $* in *shop*) MYSQL_PWD="$ROOT" {client} -e "SET GLOBAL sql_select_limit = DEFAULT"'
+        " </dev/null ;; esac",
+    )
+    environment = {**cut.environment, "TOLD": str(told), "ROOT": mariadb.PASSWORD}
+    shop.sql("SET GLOBAL sql_select_limit = 1")
+    try:
+        state = dump(replace(cut, environment=environment), shop, "shop")
+    finally:
+        shop.sql("SET GLOBAL sql_select_limit = DEFAULT")
+    assert state.state == State.DONE, state
+    shown = shop.sql(
+        f"SET GLOBAL sql_mode = @@sql_mode; {told.read_text()};SELECT @@sql_select_limit"
+    )
+    assert shown == str(2**64 - 1)
