@@ -235,3 +235,24 @@ def test_what_fails_at_the_source_is_not_laid_to_the_destination(
     told = injecting.run("copy", in_memory.copy_task("r1", **ONE), fails)
     assert (told["code"], told["reason"]) == (1, "Failed")
     assert "at big of the source" in told["message"], told
+
+
+def test_a_restore_in_place_that_fails_names_its_target_and_no_tree(in_memory: Place) -> None:
+    (in_memory.source / "file").write_bytes(b"file")
+    in_memory.copy("r1")
+    (in_memory.source / "file").write_bytes(b"newer")
+    target = {"root": str(in_memory.source.parent), "path": in_memory.source.name}
+    safety = {"run": "before", "labels": {}}
+    task = in_memory.task(stamp=in_memory.point("r1").stamp, target=target, **ONE)
+    trees = in_memory.folder.trees
+    listdir = os.listdir
+
+    def fails(call: str, _: tuple[Any, ...], __: int | None) -> int | None:
+        # Only what comes after the copy of what is there.
+        return errno.EIO if call == "listdir" and "before" in listdir(trees) else None
+
+    told = injecting.run("restore", {**task, "inPlace": True, "safety": safety}, fails)
+
+    assert told["code"] == 1
+    assert "trees" not in told["message"], told
+    assert "Input/output error" in told["message"], told

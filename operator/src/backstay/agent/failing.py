@@ -56,11 +56,13 @@ def at(directory: bytes, name: bytes = b"") -> None:
 
 @contextmanager
 def writing_to(field: str) -> Iterator[None]:
-    """Given the field that names what is written to inside, have errors name it."""
-    global _field  # noqa: PLW0603 - of the command, of which a process has one
-    before, _field = _field, field
+    """Given the field that names what is written to inside, have errors name it; what was worked on
+    before is not at work there, nor the other way round.
+    """
+    global _field, _at
+    before, _field, _at = _field, field, None
     yield
-    _field = before  # not after an error, which is still to be told
+    _field, _at = before, None  # not after an error, which is still to be told
 
 
 def entry_at_work() -> bytes | None:
