@@ -69,7 +69,9 @@ def check(task: CheckTask) -> dict[str, Any]:
         remember_differences(task.where, folder, point.tree, listings, found)
     if not found:
         read = "names, inodes and content" if task.hash else "names and inodes"
-        return answer("Verified", f"{task.stamp}: {point.entries} entries, {read} as recorded")
+        lacks = f"; {point.unread.told}" if point.unread else ""
+        told = f"{task.stamp}: {point.entries} entries, {read} as recorded{lacks}"
+        return answer("Verified", told)
     return answer(
         "Different",
         f"{task.stamp}: {len(found)} entries are not as recorded",
