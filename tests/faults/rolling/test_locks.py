@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -187,3 +188,25 @@ def locked(lock: Path) -> bool:
         except BlockingIOError:
             return True
     return False
+
+
+def test_many_copies_at_once_get_along(in_memory: Place, memory: Path) -> None:
+    """They reserve room, end, and remove what they reserved, all at the same time."""
+    places = []
+    for number in range(6):
+        series = Series(f"team-{number}", "uploads", "hostPath", "worker-1", "/srv/uploads")
+        places.append(replace(in_memory, source=memory / f"of-{number}", series=series))
+        places[-1].source.mkdir()
+
+    def copies(place: Place) -> list[str]:
+        told = []
+        for run in range(3):
+            (place.source / "file").write_bytes(bytes(run + 1))
+            told.append(str(place.copy(f"r{run}", lockSeconds=60)["reason"]))
+        return told
+
+    with ThreadPoolExecutor(len(places)) as pool:
+        assert list(pool.map(copies, places)) == [["Copied"] * 3] * len(places)
+    assert list((in_memory.destination / ".backstay.room").iterdir()) == []
+    for place in places:
+        place.assert_settled()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.faults.rolling import injecting
@@ -229,3 +231,44 @@ def test_a_directory_of_a_copy_that_cannot_be_read_is_told_and_ends_no_scrub(
     assert (found["reason"], found["checked"]) == ("Rotten", 1)
     assert found["rot"] == {"count": 1, "examples": ["r1/one"]}
     assert place.agent("scrub", task).result["cycle"] == 1
+
+
+@pytest.mark.parametrize("verb", ["scrub", "verify-tree"])
+def test_what_was_found_is_told_though_there_is_no_room_to_remember_it(
+    in_memory: Place, verb: str
+) -> None:
+    place = in_memory
+    (place.source / "file").write_bytes(b"file")
+    place.copy("r1")
+    rot(place.data("r1") / "file")
+    more = DAYS if verb == "scrub" else {"stamp": place.point("r1").stamp, "hash": True}
+    task = place.task(**more, limits={"processes": 1})
+
+    def full(call: str, arguments: tuple[Any, ...], _: int | None) -> int | None:
+        return errno.ENOSPC if call == "rename" and "rot.json" in str(arguments[0]) else None
+
+    found = injecting.run(verb, task, full)
+
+    assert found["reason"] in {"Rotten", "Different"}
+    assert "not noted: No space left" in found["message"] or verb != "scrub"
+    assert rotten_points(place) == {"r1": 0}
+
+
+def test_a_memory_that_the_disk_cannot_read_stops_nothing(in_memory: Place) -> None:
+    place = in_memory
+    (place.source / "file").write_bytes(b"file")
+    place.copy("r1")
+    (place.folder.path / "rot.json").mkdir()  # reading it is an error
+    assert place.copy("r2")["reason"] == "Unchanged"
+    assert rotten_points(place) == {"r1": 0, "r2": 0}
+
+
+def test_a_tree_that_lost_its_data_is_told_and_ends_no_scrub(in_memory: Place) -> None:
+    place = in_memory
+    for run in ("r1", "r2"):
+        (place.source / "file").write_bytes(run.encode())
+        place.copy(run)
+    place.data("r1").rename(place.data("r1").with_name("away"))
+    found = place.agent("scrub", place.task(**DAYS)).result
+    assert (found["reason"], found["checked"]) == ("Rotten", 1)
+    assert found["rot"]["examples"][0].startswith("r1: No such file or directory")

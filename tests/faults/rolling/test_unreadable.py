@@ -91,7 +91,9 @@ def test_a_copy_without_them_says_what_is_missing(filled: Place) -> None:
     ]
     filled.assert_settled()
     stamp = filled.point("r1").stamp
-    assert filled.agent("verify-tree", filled.task(stamp=stamp, hash=True)).reason == "Verified"
+    verified = filled.agent("verify-tree", filled.task(stamp=stamp, hash=True))
+    assert verified.reason == "Verified"
+    assert "are missing: bad, dir/in, sub/bad" in verified.result["message"]
     target = {"root": str(filled.source.parent), "path": "back"}
     assert filled.agent("restore", filled.task(stamp=stamp, target=target)).code == 0
 

@@ -72,9 +72,9 @@ def check(task: CheckTask) -> dict[str, Any]:
         remember_differences(task.where, folder, point.tree, listings, found)
     if not found:
         read = "names, inodes, attributes" + (", content" if task.hash else "")
-        lacks = lacks_in_words(point.lacks)
+        lacks = [lacks_in_words(point.lacks), point.unread.told if point.unread else ""]
         message = f"{task.stamp}: {point.entries} entries, {read} as recorded"
-        return answer("Verified", f"{message}; {lacks}" if lacks else message)
+        return answer("Verified", "; ".join([message, *filter(None, lacks)]))
     return answer(
         "Different",
         f"{task.stamp}: {len(found)} entries are not as recorded",

@@ -42,7 +42,7 @@ def copy(task: CopyTask, now: datetime) -> dict[str, Any]:
     Raise UserError where a person must act, DataError where it failed, Transient where it may
     work later.
     """
-    destination = writing_to("spec.rolling.destination")
+    destination = writing_to("spec.rolling.destination", task.where.path)
     with destination, locked(task.where, task.series, exclusive=True, make=True) as identity:
         folder = folder_of(task.where.path, task.series)
         points = finish(folder)

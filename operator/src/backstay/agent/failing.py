@@ -36,6 +36,8 @@ _at: tuple[bytes, bytes] | None = None
 _DESTINATION: Final = "spec.rolling.destination"
 _field = _DESTINATION
 """What a person named the place that is written to by."""
+_whole = ""
+"""That place, for what names no entry in it."""
 
 
 class SourceError(OSError):
@@ -55,12 +57,15 @@ def at(directory: bytes, name: bytes = b"") -> None:
 
 
 @contextmanager
-def writing_to(field: str) -> Iterator[None]:
-    """Given the field that names what is written to inside, have errors name it."""
-    global _field  # noqa: PLW0603 - of the command, of which a process has one
-    before, _field = _field, field
+def writing_to(field: str, path: str) -> Iterator[None]:
+    """Given what is written to inside, by its field and its path, have errors name it; what was
+    worked on before is not at work there, nor the other way round.
+    """
+    global _field, _whole, _at
+    before = _field, _whole
+    _field, _whole, _at = field, path, None
     yield
-    _field = before  # not after an error, which is still to be told
+    (_field, _whole), _at = before, None  # not after an error, which is still to be told
 
 
 def entry_at_work() -> bytes | None:
@@ -207,7 +212,9 @@ def _place_of(error: OSError) -> str:
         return f" at {shown(entry)}"
     named: Any = error.filename  # the number of a descriptor, if the call had that
     path = os.fsencode(named) if isinstance(named, str | bytes | os.PathLike) else b""
-    return f" at {shown(path)}" if path and not _DESCRIPTOR.search(os.fsdecode(path)) else ""
+    if not path or _DESCRIPTOR.search(os.fsdecode(path)):
+        path = os.fsencode(_whole)
+    return f" at {shown(path)}" if path else ""
 
 
 def without_descriptors(text: str) -> str:

@@ -164,6 +164,10 @@ class Listing:
         directories = [name for name, one in pairs if one.is_directory and name != ROOT]
         return [name for name in directories if not self.is_omitted(name)]
 
+    def has(self, name: bytes) -> bool:
+        """Given a name, return whether the tree has it."""
+        return self.find(name) is not None and not self.is_omitted(name)
+
     def is_omitted(self, name: bytes) -> bool:
         """Given a name, return whether the tree does not have it."""
         return name in self.notes and bool(self.notes[name].get("omitted"))

@@ -26,6 +26,7 @@ from backstay.domain.errors import Transient, UserError
 LOCK: Final = ".backstay.lock"
 SERIES_LOCK: Final = ".lock"
 _READ_ONLY: Final = {errno.EROFS, errno.EACCES, errno.EPERM}
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 _NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
@@ -78,7 +79,7 @@ def _opened(path: Path, where: Where, exclusive: bool) -> int | None:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        if error.errno not in _READ_ONLY:
+        if error.errno not in {*_READ_ONLY, *_FULL} or (exclusive and error.errno in _FULL):
             raise
         if exclusive:
             raise read_only(where) from error

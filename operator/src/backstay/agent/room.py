@@ -52,7 +52,8 @@ def reserved(task: CopyTask, plan: Plan) -> Iterator[Plan]:
     try:
         yield replace(plan, progress=_teller(fd, need, os.fstatvfs(plan.new).f_frsize))
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # it counts nothing once it is closed
+            path.unlink()
         os.close(fd)
 
 
@@ -78,10 +79,13 @@ def _of_others(folder: Path) -> Room:
     """What copies under way are still to write; what ended ones left is removed."""
     found = Room()
     for path in folder.iterdir():
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # that copy has just ended
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            path.unlink()
+            path.unlink(missing_ok=True)
         except BlockingIOError:
             text = os.pread(fd, _FORM.size, 0)
             if len(text) == _FORM.size:

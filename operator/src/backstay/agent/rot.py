@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from backstay.agent.failing import worded
 from backstay.agent.layout import Folder, write_durably
 from backstay.agent.listing import Listing
 from backstay.agent.locks import is_read_only, moment
@@ -25,7 +27,7 @@ from backstay.agent.manifest import Manifest
 from backstay.agent.paths import DIRECTORY, VANISHED, Descent
 from backstay.agent.results import examples
 from backstay.agent.tasks import Where
-from backstay.domain.errors import DataError, UserError
+from backstay.domain.errors import BackstayError, DataError, UserError
 from backstay.domain.rolling import RollingPoint
 
 _NAME: Final = "rot.json"
@@ -67,10 +69,8 @@ def read_rot(folder: Folder) -> Rot:
             for one in raw["files"]
         }
         return Rot(trees, frozenset(map(str, raw["more"])))
-    except FileNotFoundError:
-        return NONE
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return NONE  # it is found again
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return NONE  # there is none, or it is found again
 
 
 def remember(
@@ -128,10 +128,10 @@ def _trees_with(folder: Folder, keys: Collection[Key]) -> dict[Key, frozenset[st
             continue
         try:
             listings = Manifest.load(tree / "manifest").listings()
+            for _, _, key in rotten_in(folder, tree.name, listings, keys):
+                found[key].add(tree.name)
         except (DataError, OSError):
-            continue  # a tree with a damaged manifest is told of by itself
-        for _, _, key in rotten_in(folder, tree.name, listings, keys):
-            found[key].add(tree.name)
+            continue  # what is wrong with a tree itself is told of by itself
     return {key: frozenset(names) for key, names in found.items()}
 
 
@@ -225,5 +225,8 @@ def remember_differences(
     ]
     descent.close()
     os.close(root)
-    if keys:
+    try:
         remember(where, folder, keys)
+    except (BackstayError, OSError) as error:
+        # What was found is told all the same.
+        sys.stderr.write(f"not remembered: {worded(error).message}\n")

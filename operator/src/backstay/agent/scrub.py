@@ -28,7 +28,7 @@ from backstay.agent.results import answer, examples
 from backstay.agent.rot import Key, remember
 from backstay.agent.store import read_points
 from backstay.agent.tasks import Fields, Limits, Where
-from backstay.domain.errors import DataError
+from backstay.domain.errors import BackstayError, DataError
 from backstay.domain.rolling import Series
 
 _STATE = "scrub.json"
@@ -85,24 +85,27 @@ def scrub(task: ScrubTask) -> dict[str, Any]:
         for tree in dict.fromkeys(p.tree for p in reversed(read_points(folder).found)):
             try:
                 listings = Manifest.load(folder.manifest(tree)).listings()
+                for part, broken in _in_slice(folder, tree, listings, done % task.days, task):
+                    found.rot += broken
+                    for inode, file in part:
+                        files.setdefault(inode, file)
             except (DataError, OSError) as error:
                 # It is rot as well, and no reason to leave the other trees unread.
                 found.rot += (os.fsencode(f"{tree}: {worded(error).message}"),)
-                continue
-            for part, broken in _in_slice(folder, tree, listings, done % task.days, task):
-                found.rot += broken
-                for inode, file in part:
-                    files.setdefault(inode, file)
     # Without the lock: a copy must not wait for hours of reading.
     units = batches([(file, 1) for file in sorted(files.values())], _FILES)
     for one in spread(lambda unit: _check(folder, unit), units, task.limits.processes):
         found.add(one)
-    remember(task.where, folder, found.keys, {file.key for file in files.values()})
     told = _told(found, len(files), done, task.days)
     if is_read_only(task.where):
         # The next one reads the same part again: only a writable disk can say which is next.
         return {**told, "message": f"{told['message']} ({_NO_STATE})", "readOnly": True}
-    write_durably(folder.path / _STATE, json.dumps({"done": done + 1}) + "\n")
+    try:
+        remember(task.where, folder, found.keys, {file.key for file in files.values()})
+        write_durably(folder.path / _STATE, json.dumps({"done": done + 1}) + "\n")
+    except (BackstayError, OSError) as error:
+        # What was found is told all the same, as on a disk that is full.
+        return {**told, "message": f"{told['message']}, not noted: {worded(error).message}"}
     return told
 
 

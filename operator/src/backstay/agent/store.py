@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from backstay.agent.failing import reason_of
+from backstay.agent.failing import at, reason_of
 from backstay.agent.layout import FIRST_PART, PARTIAL, TRASH, Folder, flush, write_durably
 from backstay.domain.errors import DataError
 from backstay.domain.rolling import RUN, STAMP, RollingPoint
@@ -97,6 +97,7 @@ def _read(path: Path) -> RollingPoint:
 
 def write_point(folder: Folder, point: RollingPoint) -> None:
     """Given a series' folder and a point, write it, new or changed, and its symlink."""
+    at(b"points", os.fsencode(point.stamp))
     write_durably(folder.points / f"{point.stamp}.json", point.text())
     _link(folder, point)
 

@@ -221,7 +221,7 @@ def _renewed(base: Base | None, built: Built) -> list[bytes]:
         os.path.join(path, name)
         for path, names in rotten.items()
         for name in names
-        if path in built.listings and built.listings[path].find(name) is not None
+        if path in built.listings and built.listings[path].has(name)
     ]
 
 

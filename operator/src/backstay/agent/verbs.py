@@ -108,7 +108,7 @@ def _restore(task: Any, tell: Tell) -> None:
     from backstay.agent.restore import restore
 
     _be_gentle(task.limits)
-    with writing_to("spec.directory"):
+    with writing_to("spec.directory", task.path or task.root):
         tell(restore(task, _now()))
 
 
