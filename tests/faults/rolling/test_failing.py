@@ -114,12 +114,25 @@ def _check(result: dict[str, Any], at: int) -> None:
     assert found.start() < FIRST, why
 
 
+def of_copies(error: int) -> injecting.Fails:
+    """Given an error, have it come when the content of a copy is written, not of what is tried
+    before it.
+    """
+    readlink = os.readlink
+
+    def fails(call: str, arguments: tuple[Any, ...], _directory: int | None) -> int | None:
+        if call != "pwrite" or "/data/" not in readlink(f"/proc/self/fd/{arguments[0]}"):
+            return None
+        return error
+
+    return fails
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
         (errno.ENOSPC, "make room there"),
         (errno.EDQUOT, "make room there"),
-        (errno.EFBIG, "too large"),
         (errno.EOPNOTSUPP, "does not do this"),
         (errno.EIO, "the disk fails"),
     ],
@@ -129,13 +142,20 @@ def test_a_destination_that_fails_is_told_with_what_to_do(
 ) -> None:
     (in_memory.source / "file").write_bytes(b"file")
 
-    def fails(call: str, *_: Any) -> int | None:
-        return error if call == "utime" else None
-
-    told = injecting.run("copy", in_memory.copy_task("r1", **ONE), fails)
+    told = injecting.run("copy", in_memory.copy_task("r1", **ONE), of_copies(error))
     assert (told["code"], told["reason"]) == (1, "Failed")
     for word in (os.strerror(error), "at file", words, "spec.rolling.destination"):
         assert word in told["message"], told
+
+
+def test_a_file_that_is_too_large_for_the_destination_is_named(in_memory: Place) -> None:
+    (in_memory.source / "file").write_bytes(b"file")
+
+    told = injecting.run("copy", in_memory.copy_task("r1", **ONE), of_copies(errno.EFBIG))
+    assert (told["code"], told["reason"]) == (3, "EntryUnfit")
+    for word in (os.strerror(errno.EFBIG), "exclude it", "spec.rolling.destination"):
+        assert word in told["message"], told
+    assert told["message"].endswith(": file")
 
 
 def test_a_disk_that_becomes_read_only_under_a_copy_says_so(in_memory: Place) -> None:

@@ -185,6 +185,8 @@ def dead_mount(at: Path, behind: Path) -> Iterator[None]:
         eventually(lambda: os.path.ismount(at), "bindfs to be there")
         server.kill()
         server.wait()
+        # The kernel goes on giving out for a second what it knows of it.
+        eventually(lambda: not os.access(at, os.F_OK), "the server to be missed")
         yield
     finally:
         subprocess.run(["umount", "-l", at], check=True)

@@ -158,8 +158,7 @@ def _restored(
 ) -> dict[str, Any]:
     where = task.path or task.root
     message = f"{task.stamp}: {chosen.count} entries at {where}{arrived.words}{more}"
-    if arrived.notes:
-        fields["notes"] = {**fields.get("notes", {}), **arrived.notes}
+    fields["notes"] = arrived.notes
     if chosen.spared:
         shown = ", ".join(examples(chosen.spared)["examples"])
         message += f"; left as it is, as it cannot go: {shown}"

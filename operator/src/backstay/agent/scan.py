@@ -193,9 +193,7 @@ def _directory(  # noqa: PLR0912, PLR0915 - it is called for each entry, and cal
                 directory = mode & 0o170000 == 0o040000
                 if excluded is not None and excluded(prefix + name, directory):
                     if size and name.endswith(_LOGS) and mode & 0o170000 == 0o100000:
-                        mtime, ctime = one.st_mtime_ns, one.st_ctime_ns
-                        row = pack(mode, uid, gid, links, size, mtime, ctime, inode)
-                        logs[name] = name + b"\0" + row
+                        logs[name] = row_of(name, stat_of(one))
                     continue
                 if len(prefix) + len(name) > LONGEST:
                     walk.leave_out(prefix + name, OSError(*_TOO_LONG), found)

@@ -39,10 +39,11 @@ def _init(task: Where, tell: Tell) -> None:
     from pathlib import Path
 
     from backstay.agent.layout import MARKER, initialise
+    from backstay.agent.locks import is_read_only
 
     lacking = []
     top = Path(task.path)
-    if top.is_dir() and not (top / MARKER).exists():
+    if top.is_dir() and not (top / MARKER).exists() and not is_read_only(task):
         # Once, and before anything is written there to stay: it is init before every Job, also of
         # a disk that is read-only by now.
         from backstay.agent.abilities import examine
