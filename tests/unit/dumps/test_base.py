@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +14,7 @@ from backstay.api.dumps import Postgres
 from backstay.domain.errors import DataError
 from backstay.domain.mounts import Lies
 from backstay.dumps import ENGINES
-from backstay.dumps.base import DumpState, DumpTask, State, parse_result
+from backstay.dumps.base import DumpState, DumpTask, State, parse_result, script
 
 TASK = DumpTask("run-1", 2, "/data/a b/shop.dump", timedelta(seconds=90), 4096)
 DONE = {
@@ -120,3 +122,13 @@ def test_a_long_foreign_answer_is_cut() -> None:
     with pytest.raises(DataError) as caught:
         parse_result(b"x" * 100_000)
     assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("engine", ["command", "mongodb", "mysql", "postgres", "redis", "sqlite"])
+def test_no_part_of_a_script_says_again_what_another_says(engine: str) -> None:
+    """The last one would win without a word; but for what has a default, to be said once."""
+    program = script(engine).decode()
+    defined = Counter(re.findall(r"^(\w+)\(\) \{", program, re.MULTILINE))
+    defaults = Counter(re.findall(r"^(\w+)\(\) \{ :; \}", program, re.MULTILINE))
+    twice = {name: number for name, number in (defined - defaults).items() if number > 1}
+    assert not twice

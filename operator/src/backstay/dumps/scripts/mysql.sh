@@ -132,38 +132,6 @@ FLUSH BINARY LOGS;"
     fi
 }
 
-engine_server() { # MySQL's server_uuid stays with its data directory; MariaDB has none.
-    if try asked 'SELECT @@server_uuid'; then read -r server <"$lock/out"; fi
-    try asked "SHOW GLOBAL VARIABLES WHERE Value <> '' AND Variable_name IN ('datadir',
-        'innodb_data_home_dir', 'innodb_log_group_home_dir', 'innodb_undo_directory',
-        'innodb_doublewrite_dir', 'aria_log_dir_path', 'rocksdb_datadir', 'rocksdb_wal_dir',
-        'log_bin_basename')" || return 0
-    home=$(sed -n 's/^datadir[[:space:]]*//p' "$lock/out")
-    [ -n "$home" ] || return 0
-    holds datadir "$home"
-    while read -r name value; do
-        case $name in
-            datadir) continue ;;
-            log_bin_basename) value=${value%/*} ;;
-        esac
-        case $value in /*) ;; *) value=$home/$value ;; esac
-        holds "$name" "$value"
-    done <"$lock/out"
-    holds_links "${home%/}"
-    # Tables with a DATA DIRECTORY: MariaDB keeps a file with the path, MySQL 8 a table.
-    for link in "${home%/}"/*/*.isl; do
-        value=''
-        read -r value <"$link"
-        if [ -n "$value" ]; then holds "${link##*/}" "${value%/*}"; fi
-    done 2>/dev/null
-    if try asked "SELECT DISTINCT left(PATH, length(PATH) - locate('/', reverse(PATH)))
-        FROM information_schema.INNODB_DATAFILES WHERE PATH LIKE '/%'"; then
-        while read -r value; do
-            holds 'DATA DIRECTORY' "$value"
-        done <"$lock/out"
-    fi
-}
-
 dumped() { # DATABASES and options for them
     [ -z "$waiting" ] || set -- "$waiting" "$@"
     # shellcheck disable=SC2086 # a list of words
