@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hack.cluster.kit import layout, processes
 from hack.cluster.kit.errors import KitError
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -113,6 +114,8 @@ def test_a_process_that_was_never_recorded_makes_way(
     supervisor.ensure(sleeper())
     orphan = supervisor.running("sleeper")
     assert orphan is not None
+    # In the middle of its exec it has neither arguments nor an environment yet.
+    eventually(lambda: processes.arguments(orphan) == list(sleeper().argv), "it to have begun")
     next(tmp_path.rglob("sleeper.json")).unlink()
 
     assert supervisor.ensure(sleeper())
