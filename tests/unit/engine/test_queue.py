@@ -199,6 +199,19 @@ async def test_failures_are_retried_with_growing_pauses(
     assert measured == pytest.approx(pauses)
 
 
+async def test_an_object_that_goes_under_a_look_is_a_lost_race_and_no_defect(
+    clock: VirtualClock, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    script.answers[A] = [NotFound("patch BackupPolicy shop/daily: not found")]
+    queue = Queue(script, clock)
+    async with running(queue):
+        queue.add(A)
+        await settle()
+    (told,) = [record for record in caplog.records if "not found" in record.getMessage()]
+    assert (told.levelname, told.exc_info) == ("INFO", None)
+
+
 async def test_success_forgets_the_failures(clock: VirtualClock, script: Script) -> None:
     script.answers[A] = [Transient("x"), Transient("x"), timedelta(seconds=10), Transient("x")]
     queue = Queue(script, clock)

@@ -36,6 +36,7 @@ from backstay.domain.errors import (
     Conflict,
     DataError,
     Fatal,
+    NotFound,
     NotServed,
     Transient,
     UserError,
@@ -291,6 +292,9 @@ class Queue:
                 return Outcome.TRANSIENT, RETRY.delay(failures, self._clock)
             case Conflict():
                 return Outcome.CONFLICT, CONFLICT_RETRY.delay(failures, self._clock)
+            case NotFound():
+                # It went between our read and our write: a race that was lost as well.
+                return Outcome.CONFLICT, RETRY.delay(failures, self._clock)
             case UserError():
                 # Reconcilers make conditions of their users' errors. One that comes through is
                 # the server's no to our own write, say of an admission policy or a quota that
