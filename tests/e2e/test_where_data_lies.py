@@ -5,10 +5,14 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from tests.e2e.kube import Kube, Obj
 from tests.e2e.shop import CLAIM, DUMP, IMAGE, Shop, policy, postgres
+
+from backstay.domain.times import parse_time
+from backstay.engine.system_clock import SystemClock
 
 WAL = "wal-pg-0"
 BOTH = {"claims": {"names": [CLAIM, WAL]}}
@@ -139,10 +143,15 @@ def test_two_claims_frozen_together_are_right_to_the_row(split: Shop) -> None:
     }
     split.kubectl.apply(quota)
     backup = split.backup(policy="frozen")
-    split.kubectl.until(
-        "the first cut",
+    (first,) = split.kubectl.until(
+        "the first snapshot",
         lambda: [s for s in split.snapshots_of(backup) if s.get("status", {}).get("readyToUse")],
         40,
+    )
+    # Snapshots are dated in whole seconds: two of the same second would be 0 s apart.
+    later = parse_time(first["status"]["creationTime"]) + timedelta(seconds=1)
+    split.kubectl.until(
+        "the second after the first snapshot's", lambda: SystemClock().now() >= later, 5
     )
     between = threading.Thread(
         target=split.sql,

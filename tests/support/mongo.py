@@ -6,6 +6,8 @@ replica set: neither a password nor the oplog can be tested against it.
 
 from __future__ import annotations
 
+import json
+import operator
 import re
 import shutil
 import struct
@@ -50,16 +52,30 @@ class Server:
             "mongorestore", f"--db={database}", f"--collection={collection}", "-", stdin=data
         )
 
+    def create(
+        self, database: str, collection: str, indexes: Sequence[Document], options: Document
+    ) -> None:
+        """Given indexes and options as MongoDB's metadata files have them, make a collection."""
+        with tempfile.TemporaryDirectory() as folder:
+            there = Path(folder) / database
+            there.mkdir()
+            (there / f"{collection}.bson").touch()
+            head = {"collectionName": collection, "indexes": indexes, "options": options}
+            (there / f"{collection}.metadata.json").write_text(json.dumps(head))
+            self._tool("mongorestore", f"--dir={folder}")
+
     def restore(self, archive: bytes) -> None:
         """Given an archive of mongodump, load it."""
         self._tool("mongorestore", "--archive", "--gzip", stdin=archive)
 
-    def documents(self) -> Mapping[str, Sequence[bytes]]:
-        """Return all documents, sorted, by database and collection."""
+    def contents(self) -> Mapping[str, tuple[Sequence[bytes], Any]]:
+        """Return documents, sorted, and indexes and options, by database and collection."""
         with tempfile.TemporaryDirectory() as folder:
             self._tool("mongodump", f"--out={folder}")
-            found = Path(folder).rglob("*.bson")
-            return {str(file.relative_to(folder)): _split(file.read_bytes()) for file in found}
+            return {
+                f"{file.parent.name}/{file.stem}": (_split(file.read_bytes()), _metadata(file))
+                for file in Path(folder).rglob("*.bson")
+            }
 
     def _tool(self, name: str, *words: str, stdin: bytes = b"") -> None:
         argv = [str(tools()[name]), f"--port={self.port}", *words]
@@ -89,6 +105,14 @@ def _element(name: str, item: Any) -> bytes:
         case list():
             return b"\x04" + key + encode({str(i): inner for i, inner in enumerate(item)})
     return b"\x03" + key + encode(item)
+
+
+def _metadata(file: Path) -> Any:
+    found = json.loads(file.with_suffix(".metadata.json").read_bytes())
+    # A collection is given a new one when it is made, also by a restore.
+    found.pop("uuid", None)
+    found["indexes"].sort(key=operator.itemgetter("name"))
+    return found
 
 
 def _split(data: bytes) -> Sequence[bytes]:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from tests.faults.dumps.harness import Container
-from tests.support import mongo, postgres
+from tests.support import postgres
 from tests.support.guides import Guide
 
-from backstay.api.dumps import EngineSpec, Mongodb, Postgres, PostgresFormat
+from backstay.api.dumps import EngineSpec, Postgres, PostgresFormat
 from backstay.dumps import ENGINES
 from backstay.dumps.base import State
 
@@ -76,16 +76,3 @@ def test_all_of_a_postgres_server(dash: Container, restoring: Restoring) -> None
         dump(pod, "all.sql", "postgres", Postgres())
         restoring("unpack all.sql | psql", **postgres_tools(empty))
         assert empty.contents("shop", "--create") == server.contents("shop", "--create")
-
-
-def test_mongodb(dash: Container, restoring: Restoring) -> None:
-    """FerretDB in the place of MongoDB; with the oplog it is not run: FerretDB has none."""
-    programs = str(mongo.tools()["mongodump"].parent)
-    with mongo.running() as server, mongo.running() as copy:
-        server.insert("shop", "größe", [{"_id": 1, "t": "a😀b"}])
-        pod = replace(dash, programs=programs)
-        dump(pod, "shop.archive", "mongodb", Mongodb(host="127.0.0.1", port=server.port))
-        here = {"mongorestore": f"mongorestore --port={copy.port}"}
-        path = f"{mongo.tools()['mongorestore'].parent}:{os.environ['PATH']}"
-        restoring("# no position", here, PATH=path)
-        assert copy.documents() == server.documents()

@@ -55,7 +55,7 @@ def test_a_dump_restores_to_the_same_documents(pod: Container, server: mongo.Ser
     assert state.versions["server"].startswith("7.")
     with mongo.running() as copy:
         copy.restore(pod.file.read_bytes())
-        assert copy.documents() == server.documents()
+        assert copy.contents() == server.contents()
 
 
 def test_a_dump_of_all_that_lacks_users_and_roles_says_so(
@@ -78,7 +78,7 @@ def test_documents_of_nearly_the_largest_size_are_restored(pod: Container) -> No
         source.insert("shop", "large", large)
         assert dump(pod, Mongodb(port=source.port)).state == State.DONE
         copy.restore(pod.file.read_bytes())
-        assert copy.documents() == source.documents()
+        assert copy.contents() == source.contents()
 
 
 def test_one_database_alone_may_be_dumped(dash: Container, server: mongo.Server) -> None:
@@ -86,7 +86,7 @@ def test_one_database_alone_may_be_dumped(dash: Container, server: mongo.Server)
     assert dump(pod, Mongodb(port=server.port, database="other")).state == State.DONE
     with mongo.running() as copy:
         copy.restore(pod.file.read_bytes())
-        assert list(copy.documents()) == ["other/c.bson"]
+        assert list(copy.contents()) == ["other/c"]
 
 
 def test_a_server_that_is_down_is_said(pod: Container) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from tests.faults.dumps.harness import Container
-from tests.support import mariadb, postgres, redis
+from tests.support import mariadb, mongo, postgres, redis
 from tests.support.guides import Guide
 from tests.support.waiting import eventually
 
-from backstay.api.dumps import EngineSpec, Mysql, PasswordSource, Postgres, Redis, Sqlite
+from backstay.api.dumps import EngineSpec, Mongodb, Mysql, PasswordSource, Postgres, Redis, Sqlite
 from backstay.dumps import ENGINES
 from backstay.dumps.base import DumpState, State
 
@@ -221,3 +221,34 @@ def test_sqlite_by_the_guide(dash: Container, guide: Guide) -> None:
         source.with_name(source.name + suffix).write_bytes(b"\x37\x7f\x06\x82" + b"x" * 4096)
     assert guide.run("rm -f app.db-wal", {}).strip() == "ok"
     assert sqlite(".dump") == before
+
+
+def test_mongodb_by_the_guide(dash: Container, guide: Guide) -> None:
+    """FerretDB in the place of MongoDB: no users, no views, and no oplog to replay."""
+    indexes = [
+        {"v": 2, "key": {"_id": 1}, "name": "_id_"},
+        {"v": 2, "key": {"a": 1, "b": -1}, "name": "both ü", "unique": True},
+        {"v": 2, "key": {"a": 1}, "name": "a_1"},
+    ]
+    odd = [{"_id": n, "a": n, "b": "a😀b 'x' $(id)", "l": [None, {"ü": n}]} for n in range(500)]
+    large = [{"_id": n, "a": n, "b": "ü'\\" * (LARGE // 4)} for n in range(2)]
+    with mongo.running() as server, mongo.running() as copy:
+        server.create("shop", "größe", indexes, {})
+        server.create("shop", "capped", indexes[:1], {"capped": True, "size": 1 << 20, "max": 9})
+        server.create("other", "empty", indexes, {})
+        server.insert("shop", "größe", odd)
+        server.insert("other", "large", large)
+        # What mongodump does not read, and must not be led away by.
+        surprises = {"HOME": str(dash.folder), "MONGODUMP_OPTS": "--db=other"}
+        (dash.folder / ".mongorc.js").write_text("quit(1)")
+        (dash.folder / ".mongodump.yaml").write_text("password: surprise\n")
+        programs = str(mongo.tools()["mongodump"].parent)
+        pod = replace(dash, programs=programs, environment=surprises)
+        dump(pod, "shop.archive", "mongodb", Mongodb(host="127.0.0.1", port=server.port))
+        here = {"mongorestore": f"mongorestore --port={copy.port}"}
+        path = f"{mongo.tools()['mongorestore'].parent}:{os.environ['PATH']}"
+        guide.run("# no position", here, PATH=path)
+        wanted = server.contents()
+        assert set(wanted) == {"shop/größe", "shop/capped", "other/empty", "other/large"}
+        assert len(wanted["shop/größe"][1]["indexes"]) == 3
+        assert copy.contents() == wanted
