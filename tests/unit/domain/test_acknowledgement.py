@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from backstay.api.acknowledgement import MEANINGS, Acknowledgement
-from backstay.domain.acknowledgement import MEANS, Acknowledged, Word
 from backstay.domain.errors import DataError, UserError
+from backstay.domain.restore.acknowledgement import MEANS, Acknowledged, Word
 
 
 def test_every_word_that_people_may_write_is_known_and_described() -> None:

@@ -9,7 +9,14 @@ import pytest
 from tests.unit.cli.running import FOREIGN, foreign
 
 from backstay.domain import labels, naming
-from backstay.domain.adoption import Seen, backup_name, labels_from, patch_labels, plan, tell
+from backstay.domain.adoption.takeover import (
+    Seen,
+    backup_name,
+    labels_from,
+    patch_labels,
+    plan,
+    tell,
+)
 from backstay.domain.objects import Obj, name
 
 VIENNA = ZoneInfo("Europe/Vienna")

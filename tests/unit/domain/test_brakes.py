@@ -9,7 +9,7 @@ from tests.unit.domain.series import at, patched, point
 
 from backstay.api.common import Condition
 from backstay.domain import labels
-from backstay.domain.brakes import (
+from backstay.domain.retention.brakes import (
     CONDITION,
     NOT_HELD,
     Brake,
@@ -23,8 +23,8 @@ from backstay.domain.brakes import (
     released_plans,
     with_brake,
 )
-from backstay.domain.points import Point, Rules, Verdict
-from backstay.domain.retention import judge
+from backstay.domain.retention.judge import judge
+from backstay.domain.retention.points import Point, Rules, Verdict
 
 VIENNA = ZoneInfo("Europe/Vienna")
 NOW = at("2026-11-22T12:00:00+01:00")

@@ -14,8 +14,8 @@ from tests.unit.domain.series import apply, point
 
 from backstay.domain import labels
 from backstay.domain.calendar import TIER_LABELS, Tier, period_of
-from backstay.domain.points import Rules
-from backstay.domain.retention import judge
+from backstay.domain.retention.judge import judge
+from backstay.domain.retention.points import Rules
 
 ZONES = (
     "Europe/Vienna",

@@ -8,7 +8,13 @@ from tests.support.builders import content, snapshot
 
 from backstay.domain import labels
 from backstay.domain.objects import Obj
-from backstay.domain.orphans import NAMESPACES_MAX, OTHERS, Census, Suspect, per_namespace
+from backstay.domain.stores.snapshots.orphans import (
+    NAMESPACES_MAX,
+    OTHERS,
+    Census,
+    Suspect,
+    per_namespace,
+)
 from backstay.observe import metrics
 
 TAKEN = "2026-11-22T00:32:00Z"

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from backstay.domain.schedule import Schedule
+from backstay.domain.schedule.cron import Schedule
 
 ZONES = {
     "Europe/Vienna": 26,

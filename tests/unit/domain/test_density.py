@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from backstay.domain.density import density_warning
-from backstay.domain.points import Rules
-from backstay.domain.schedule import Schedule
+from backstay.domain.retention.points import Rules
+from backstay.domain.schedule.cron import Schedule
+from backstay.domain.schedule.density import density_warning
 
 VIENNA = ZoneInfo("Europe/Vienna")
 

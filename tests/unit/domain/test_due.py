@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from backstay.api.schedule import MISSED_MAX, MissedSlots, MissReason
-from backstay.domain.due import COUNT_LIMIT, Due, Known, due, with_missed
-from backstay.domain.schedule import Schedule
-from backstay.domain.timing import Timing, Window
+from backstay.domain.schedule.cron import Schedule
+from backstay.domain.schedule.due import COUNT_LIMIT, Due, Known, due, with_missed
+from backstay.domain.schedule.slots import Timing, Window
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

@@ -10,14 +10,14 @@ from tests.support.builders import record, snapshot
 from tests.unit.domain.series import NOW, point
 
 from backstay.api.common import format_time
-from backstay.domain import upkeep
-from backstay.domain.carriers import point_of
-from backstay.domain.incarnations import Origin, incarnations
 from backstay.domain.objects import Obj
-from backstay.domain.points import Point, Rules
-from backstay.domain.record import ClaimRecord
-from backstay.domain.replaced import accepted, replaced, report, split
-from backstay.domain.upkeep import Seen, Stopped
+from backstay.domain.records.record import ClaimRecord
+from backstay.domain.retention.incarnations import Origin, incarnations
+from backstay.domain.retention.points import Point, Rules
+from backstay.domain.retention.replaced import accepted, replaced, report, split
+from backstay.domain.stores.snapshots import upkeep
+from backstay.domain.stores.snapshots.carriers import point_of
+from backstay.domain.stores.snapshots.upkeep import Seen, Stopped
 
 A, B = Origin(("uid-a", "pv-a")), Origin(("uid-b", "pv-b"))
 DAY = timedelta(days=1)

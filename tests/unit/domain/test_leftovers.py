@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from backstay.domain import labels
-from backstay.domain.leftovers import Fate, fate
 from backstay.domain.objects import Obj
+from backstay.domain.restore.leftovers import Fate, fate
 
 MINE = "uid-request"
 

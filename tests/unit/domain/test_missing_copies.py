@@ -12,13 +12,15 @@ import pytest
 from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus, RunPlan, Trigger
 from backstay.api.common import changed
 from backstay.api.rolling import CopiesStatus, PlannedCopy, PlannedRolling, Rolling
-from backstay.domain import brakes, labels, rolling_answers, rolling_series, rolling_upkeep
-from backstay.domain.points import Rules
-from backstay.domain.records import Run
-from backstay.domain.rolling import RollingPoint, Series
-from backstay.domain.rolling_results import mirrored
-from backstay.domain.rolling_series import Kept
-from backstay.domain.rolling_upkeep import Seen, Verb
+from backstay.domain import labels
+from backstay.domain.records.lifecycle import Run
+from backstay.domain.retention import brakes
+from backstay.domain.retention.points import Rules
+from backstay.domain.stores.copies import job_outcomes, series, upkeep
+from backstay.domain.stores.copies.points import RollingPoint, Series
+from backstay.domain.stores.copies.results import mirrored
+from backstay.domain.stores.copies.series import Kept
+from backstay.domain.stores.copies.upkeep import Seen, Verb
 from backstay.domain.subject import Subject
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -67,7 +69,7 @@ def run(day: int, **rolling: Any) -> Run:
 
 
 def kept_of(runs: list[Run]) -> Kept:
-    (kept,) = rolling_series.kept_of("shop", "uploads", runs, [(COPY, ROLLING)])
+    (kept,) = series.kept_of("shop", "uploads", runs, [(COPY, ROLLING)])
     return kept
 
 
@@ -87,7 +89,7 @@ def test_a_list_that_misses_too_many_takes_none_for_gone(
     kept = kept_of([run(day) for day in range(1, known + 1)])
     there = [point(day) for day in range(1, found + 1)]
 
-    answered, strangers = rolling_answers.after_list(kept, there)
+    answered, strangers = job_outcomes.after_list(kept, there)
 
     shown = [status.points[0].rolling for _, status in answered.shown]
     assert len(shown) == known - found
@@ -98,7 +100,7 @@ def test_a_list_that_misses_too_many_takes_none_for_gone(
 def test_a_point_that_is_found_again_is_missed_no_more() -> None:
     kept = kept_of([run(1, missing=True), run(2)])
 
-    answered, _ = rolling_answers.after_list(kept, [point(1), point(2)])
+    answered, _ = job_outcomes.after_list(kept, [point(1), point(2)])
 
     ((_, status),) = answered.shown
     assert status.points[0].rolling is not None
@@ -119,7 +121,7 @@ def test_nothing_is_decided_on_a_series_that_misses_points_but_a_request_holds_w
         },
     )
 
-    plan = rolling_upkeep.plan(asked)
+    plan = upkeep.plan(asked)
 
     (chore,) = plan.chores
     assert chore.verb is Verb.RELABEL
@@ -131,23 +133,21 @@ def test_nothing_is_decided_on_a_series_that_misses_points_but_a_request_holds_w
 
 def test_what_is_released_is_gone_and_another_plan_releases_nothing() -> None:
     runs = [run(day, missing=True) for day in range(1, 5)]
-    plan = rolling_upkeep.plan(seen_of(runs))
+    plan = upkeep.plan(seen_of(runs))
     told = next(c for c in plan.conditions or () if c.type == "CopiesMissing")
     assert (told.status, told.reason) == ("True", "NotFound")
     assert "4 of 4" in told.message
     release = told.message.split(f"{labels.RELEASE_RETENTION}=")[1].split()[0]
 
-    other = rolling_upkeep.plan(seen_of(runs, released=frozenset({"0123456789"})))
+    other = upkeep.plan(seen_of(runs, released=frozenset({"0123456789"})))
     assert other.removable == []
-    done = rolling_upkeep.plan(
-        seen_of(runs, released=frozenset({release}), conditions=plan.conditions)
-    )
+    done = upkeep.plan(seen_of(runs, released=frozenset({release}), conditions=plan.conditions))
 
     assert [status.points[0].rolling.gone for _, status in done.shown if status.points[0].rolling]
     assert [r.name for r in done.removable] == [r.name for r in runs]
     over = next(c for c in done.conditions or () if c.type == "CopiesMissing")
     assert over.status == "False"
-    again = rolling_upkeep.plan(seen_of([*runs, run(9, missing=True)], released={release}))
+    again = upkeep.plan(seen_of([*runs, run(9, missing=True)], released={release}))
     assert again.removable == []
 
 
@@ -155,10 +155,10 @@ def test_what_retention_may_mark_is_no_word_on_what_is_missing() -> None:
     """The same points: one annotation names both kinds of plan."""
     runs = [run(day) for day in range(1, 9)]
     kept = replace(kept_of(runs))
-    _, held = rolling_upkeep.judged(seen_of(runs), kept)
+    _, held = upkeep.judged(seen_of(runs), kept)
     assert held is not None
     lost = [run(day, missing=day < 8) for day in range(1, 9)]
-    assert rolling_upkeep.plan(seen_of(lost, released=frozenset({held.plan}))).removable == []
+    assert upkeep.plan(seen_of(lost, released=frozenset({held.plan}))).removable == []
 
 
 def test_the_messages_name_the_remedy() -> None:

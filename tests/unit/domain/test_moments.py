@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests.support.builders import record
 from tests.support.builders import snapshot as built
 
-from backstay.domain.carriers import point_of
-from backstay.domain.moments import cut_moment, moment_of
 from backstay.domain.objects import Obj
+from backstay.domain.stores.snapshots.carriers import point_of
+from backstay.domain.stores.snapshots.moments import cut_moment, moment_of
 
 VIENNA = ZoneInfo("Europe/Vienna")
 MADE = "2026-11-30T02:51:00Z"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backstay.domain.errors import UserError
-from backstay.domain.mounts import Lies, Mount, mount_of, path_of
+from backstay.domain.sources.mounts import Lies, Mount, mount_of, path_of
 
 MOUNTS = (
     Mount("/data", "data", "v"),

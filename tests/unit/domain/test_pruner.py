@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from tests.unit.cli.running import FOREIGN, foreign
 
+from backstay.domain.adoption.other_pruner import MARK_MEMORY, Pruner, creators, pruners, refusal
 from backstay.domain.objects import Obj
-from backstay.domain.pruner import MARK_MEMORY, Pruner, creators, pruners, refusal
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 IMAGE = "ghcr.io/allaboutapps/backup-ns:v0.3.0"

@@ -11,10 +11,11 @@ from tests.support.builders import RUN_UID, SHA, SLOT, content, record, seen, sn
 
 from backstay.api.backup import BackupPhase, BackupStatus, DumpState, Trigger
 from backstay.api.common import format_time
-from backstay.domain import rebuild, run
 from backstay.domain.objects import Obj
-from backstay.domain.rebuild import Artifact, Import, imports, is_asked, status_of
-from backstay.domain.record import DumpRecord
+from backstay.domain.records import rebuild
+from backstay.domain.records.rebuild import Artifact, Import, imports, is_asked, status_of
+from backstay.domain.records.record import DumpRecord
+from backstay.domain.run import machine
 
 TAKEN = "2026-11-22T00:32:05Z"
 CUT = datetime(2026, 11, 22, 0, 32, 5, tzinfo=UTC)
@@ -179,7 +180,7 @@ def test_an_imported_backup_is_never_executed() -> None:
     for phase in BackupPhase:
         status = BackupStatus(phase=phase)
         world = seen(status, spec=spec(trigger=Trigger.IMPORTED), uid=RUN_UID)
-        decision = run.decide(world)
+        decision = machine.decide(world)
         assert (decision.status, decision.actions, decision.after) == (status, (), None)
 
 

@@ -9,8 +9,8 @@ import pytest
 from tests.unit.domain.series import apply, at, point
 
 from backstay.domain import labels
-from backstay.domain.points import Point, Rules, Verdict
-from backstay.domain.retention import judge
+from backstay.domain.retention.judge import judge
+from backstay.domain.retention.points import Point, Rules, Verdict
 
 VIENNA = ZoneInfo("Europe/Vienna")
 NOW = at("2026-11-22T12:00:00+01:00")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from backstay.domain.errors import DataError
-from backstay.domain.record import (
+from backstay.domain.records.record import (
     SIZE_LIMIT,
     ClaimRecord,
     DumpRecord,

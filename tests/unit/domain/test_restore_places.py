@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backstay.domain.restore_places import Place, Taken, in_claim, in_the_way, on_node
+from backstay.domain.run.shared_places import Place, Taken, in_claim, in_the_way, on_node
 
 NODE = on_node("n1", "/srv/a")
 

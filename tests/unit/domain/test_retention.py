@@ -20,7 +20,7 @@ from tests.unit.domain.series import (
 )
 
 from backstay.domain import labels
-from backstay.domain.retention import Rules, judge
+from backstay.domain.retention.judge import Rules, judge
 
 
 def test_keepers_of_the_newest_periods_have_the_label_and_no_other_point_has() -> None:

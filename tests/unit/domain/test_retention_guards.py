@@ -8,12 +8,12 @@ from tests.support.builders import content, snapshot
 from tests.unit.domain.series import NOW, RULES, judged, point
 
 from backstay.api.common import format_time
-from backstay.domain import upkeep
 from backstay.domain.objects import Obj
-from backstay.domain.points import Point
-from backstay.domain.retention import FAILED_GUARDED, POLICY_GONE, judge
-from backstay.domain.upkeep import Seen
-from backstay.domain.users import named_by_claims, named_by_requests
+from backstay.domain.retention.judge import FAILED_GUARDED, POLICY_GONE, judge
+from backstay.domain.retention.points import Point
+from backstay.domain.stores.snapshots import upkeep
+from backstay.domain.stores.snapshots.upkeep import Seen
+from backstay.domain.stores.snapshots.users import named_by_claims, named_by_requests
 
 HOUR = timedelta(hours=1)
 PAST = {"delete_after": "2026-01-01"}

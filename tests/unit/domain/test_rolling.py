@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 
 from backstay.domain.errors import DataError
 from backstay.domain.labels import IN_USE, MARKED_AT, PREFIX, RESTORE_REQUEST, RUN
-from backstay.domain.rolling import RollingPoint, Series, newest_good, point_of, point_uid, why_kept
-from backstay.domain.rolling_results import judged_point, mirrored
+from backstay.domain.stores.copies.points import (
+    RollingPoint,
+    Series,
+    newest_good,
+    point_of,
+    point_uid,
+    why_kept,
+)
+from backstay.domain.stores.copies.results import judged_point, mirrored
 
 SERIES = Series("shop", "uploads", "hostPath", "worker-1", "/srv/uploads")
 names = st.from_regex(r"\A[a-z0-9]([-a-z0-9.]{0,40}[a-z0-9])?\Z")

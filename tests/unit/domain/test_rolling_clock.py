@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backstay.domain.rolling_clock import Expected, believed, made_at
+from backstay.domain.stores.copies.dates import Expected, believed, made_at
 
 ASKED = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 EXPECTED = Expected(ASKED, ASKED + timedelta(hours=4), ASKED + timedelta(hours=24))

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backstay.domain.rolling import Series
-from backstay.domain.rolling_incarnations import (
+from backstay.domain.stores.copies.incarnations import (
     Replaced,
     accepted_words,
     accepting,
@@ -17,6 +16,7 @@ from backstay.domain.rolling_incarnations import (
     told,
     words_of_claim,
 )
+from backstay.domain.stores.copies.points import Series
 
 DIRECTORY = Series("shop", "uploads", "hostPath", "worker-1", "/srv/uploads")
 CLAIM = Series("shop", "uploads", "claim", "data", "")

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 from backstay.api.rolling import CopyStatus
 from backstay.domain import labels
-from backstay.domain.brakes import freeze
-from backstay.domain.points import Point, Rules, Verdict
-from backstay.domain.retention import GRACE
-from backstay.domain.rolling import Series
-from backstay.domain.rolling_judging import (
+from backstay.domain.retention.brakes import freeze
+from backstay.domain.retention.judge import GRACE
+from backstay.domain.retention.points import Point, Rules, Verdict
+from backstay.domain.stores.copies.judging import (
     Copy,
     clock_trouble,
     grouped,
     judge_copies,
     replaced,
 )
+from backstay.domain.stores.copies.points import Series
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 SERIES = Series("shop", "uploads", "hostPath", "worker-1", "/srv/uploads")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backstay.domain.errors import DataError
-from backstay.domain.rolling_unread import EXAMPLES, Unread
+from backstay.domain.stores.copies.unreadable import EXAMPLES, Unread
 
 NUMBERS = st.integers(0, 2**63 - 1)
 

@@ -7,7 +7,7 @@ from itertools import islice
 import pytest
 
 from backstay.domain.errors import UserError
-from backstay.domain.schedule import Schedule, same_slots
+from backstay.domain.schedule.cron import Schedule, same_slots
 
 
 def at(text: str) -> datetime:

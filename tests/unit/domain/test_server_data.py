@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from backstay.domain.mounts import Lies, Mount
-from backstay.domain.server_data import DataDirectory, data_trouble
+from backstay.domain.sources.mounts import Lies, Mount
+from backstay.domain.sources.server_data import DataDirectory, data_trouble
 
 MOUNTS = (
     Mount("/data", "data", "v"),

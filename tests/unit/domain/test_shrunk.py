@@ -10,9 +10,9 @@ import pytest
 from tests.unit.domain.series import at, point
 
 from backstay.domain import labels
-from backstay.domain.points import Point, Rules, Verdict
-from backstay.domain.retention import judge
-from backstay.domain.shrunk import Shrunk, accepted_sizes, freeze, shrunk, told
+from backstay.domain.retention.judge import judge
+from backstay.domain.retention.points import Point, Rules, Verdict
+from backstay.domain.retention.shrinkage import Shrunk, accepted_sizes, freeze, shrunk, told
 
 NOW = at("2026-11-22T12:00:00+00:00")
 RULES = Rules(zone=NOW.tzinfo, last=1)  # type: ignore[arg-type]  # it is aware

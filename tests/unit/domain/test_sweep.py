@@ -6,8 +6,15 @@ from dataclasses import replace
 import pytest
 
 from backstay.domain import labels
-from backstay.domain.mirror import content_of
-from backstay.domain.sweep import Action, Carrier, Content, DeletionPolicy, Step, plan_sweep
+from backstay.domain.stores.snapshots.content import content_of
+from backstay.domain.stores.snapshots.deletion import (
+    Action,
+    Carrier,
+    Content,
+    DeletionPolicy,
+    Step,
+    plan_sweep,
+)
 
 RETAIN, DELETE = DeletionPolicy.RETAIN, DeletionPolicy.DELETE
 SNAPSHOT = Carrier("snap", "S", "11")

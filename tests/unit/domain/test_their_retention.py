@@ -11,10 +11,10 @@ import pytest
 from tests.unit.cli.running import FOREIGN, foreign
 
 from backstay.domain import labels
-from backstay.domain.adoption import Seen, patch_labels, plan, tell
+from backstay.domain.adoption.other_retention import to_hold
+from backstay.domain.adoption.takeover import Seen, patch_labels, plan, tell
 from backstay.domain.objects import Obj
-from backstay.domain.points import Rules
-from backstay.domain.their_retention import to_hold
+from backstay.domain.retention.points import Rules
 
 VIENNA = ZoneInfo("Europe/Vienna")
 NOW = datetime.fromisoformat("2026-11-24T12:00:00+01:00")

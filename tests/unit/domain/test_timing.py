@@ -10,8 +10,8 @@ import pytest
 
 from backstay.api.schedule import Schedule as Wanted
 from backstay.domain.errors import UserError
-from backstay.domain.schedule import Schedule
-from backstay.domain.timing import Timing, jitter_warning, offset_of
+from backstay.domain.schedule.cron import Schedule
+from backstay.domain.schedule.slots import Timing, jitter_warning, offset_of
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)

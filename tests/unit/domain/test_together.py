@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj
-from backstay.domain.together import Writer, groups, writers
+from backstay.domain.sources.together import Writer, groups, writers
 
 
 def pod(*containers: Obj, phase: str = "Running", init: tuple[Obj, ...] = ()) -> Obj:

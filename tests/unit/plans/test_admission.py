@@ -17,8 +17,8 @@ from tests.support.builders import (
 )
 
 from backstay.api.backup import BackupPhase, RunPlan
-from backstay.domain.admission import Limits, Run, admit, claimed, next_look
-from backstay.domain.restore_places import Taken, in_claim
+from backstay.domain.run.concurrency import Limits, Run, admit, claimed, next_look
+from backstay.domain.run.shared_places import Taken, in_claim
 
 LIMITS = Limits(everywhere=5, node=1, driver=2)
 BEHIND = "behind older runs of this namespace"

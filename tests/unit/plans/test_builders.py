@@ -8,7 +8,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from backstay.agent.verify import Task
+from backstay.agent.commands.verify_claim import Task
 from backstay.builders.restore import NOBODY, claim_from_snapshot, verify_pod
 from backstay.builders.snapshot import metadata_patch, volume_snapshot
 from backstay.domain.objects import Obj

@@ -22,11 +22,12 @@ from tests.unit.plans import policies
 
 from backstay.api.backup import BackupPhase, DumpState, PointResult, PointStatus
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling, RollingDestination
-from backstay.domain import policy, run
+from backstay.domain import policy
 from backstay.domain.ceilings import beyond, limited, limited_plan
-from backstay.domain.job_sights import JobSeen
-from backstay.domain.run_values import CancelCopy, CancelDump
-from backstay.domain.sights import CopySeen, DumpSight
+from backstay.domain.jobs import JobSeen
+from backstay.domain.run import machine
+from backstay.domain.run.sights import CopySeen, DumpSight
+from backstay.domain.run.values import CancelCopy, CancelDump
 from backstay.settings import Ceilings
 
 MOST = Ceilings()
@@ -82,8 +83,8 @@ def test_a_dump_that_was_frozen_with_a_longer_deadline_ends_at_the_ceiling() -> 
     entry = dump_status(started_at=NOW - MOST.dump_duration - minutes(2), state=DumpState.RUNNING)
     begun = status(BackupPhase.DUMPING, plan=plan(dumps=(dump,)), dumps=(entry,))
 
-    before = run.decide(seen(begun, dump=look(DumpSight.RUNNING)))
-    after = run.decide(seen(limited(begun, MOST), dump=look(DumpSight.RUNNING)))
+    before = machine.decide(seen(begun, dump=look(DumpSight.RUNNING)))
+    after = machine.decide(seen(limited(begun, MOST), dump=look(DumpSight.RUNNING)))
 
     assert before.actions == ()
     assert [type(action) for action in after.actions] == [CancelDump]
@@ -100,7 +101,7 @@ def test_a_copy_whose_job_does_not_end_in_time_is_ended() -> None:
     begun = status(BackupPhase.COPYING, plan=mine, points=(entry,))
     job = JobSeen(name="copy", exists=True, started=True)
 
-    step = run.decide(seen(begun, copy=CopySeen(job)))
+    step = machine.decide(seen(begun, copy=CopySeen(job)))
 
     assert step.actions == (CancelCopy("n1:/srv"),)
     assert "maxDuration" in (step.status.points[0].message or "")

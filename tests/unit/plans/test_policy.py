@@ -11,8 +11,8 @@ from tests.unit.plans.policies import NOW, SLOT, YESTERDAY, at, ran, ready, seen
 from backstay.api.common import changed
 from backstay.api.policy import SHOWN_MAX, PolicyStatus
 from backstay.domain import policy
-from backstay.domain.early import Named
 from backstay.domain.errors import UserError
+from backstay.domain.schedule.early import Named
 
 ARTIFACT = Named(SLOT, "shop-20261122-0032")
 

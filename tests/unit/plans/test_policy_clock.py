@@ -12,7 +12,7 @@ from backstay.api.policy import PolicySpec, PolicyStatus
 from backstay.api.schedule import EarlyRuns, MissedSlots, MissReason
 from backstay.domain import naming, policy
 from backstay.domain.calendar import load_zone
-from backstay.domain.early import EARLY, Named
+from backstay.domain.schedule.early import EARLY, Named
 
 AHEAD = "the operator's clock is over 60 s ahead of the API server's"
 NEXT_YEAR = SLOT + timedelta(days=365)

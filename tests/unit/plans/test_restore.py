@@ -11,9 +11,9 @@ from tests.support.builders import NOW
 
 from backstay.api.common import changed
 from backstay.api.restore import RestoredClaim, RestorePhase, RestoreStatus
-from backstay.domain import restore
 from backstay.domain.errors import UserError
-from backstay.domain.restore import Action, ClaimSeen, Step
+from backstay.domain.restore import claims as restore
+from backstay.domain.restore.claims import Action, ClaimSeen, Step
 
 
 def entry(claim: str, **values: Any) -> RestoredClaim:

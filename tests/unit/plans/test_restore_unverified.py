@@ -11,19 +11,19 @@ from tests.unit.plans.test_restore import NOTHING, TOLD, made, seen, steps, veri
 
 from backstay.api.common import changed
 from backstay.api.restore import RestorePhase, RestoreStatus
-from backstay.domain import restore
-from backstay.domain.restore import ClaimSeen, Step
+from backstay.domain.restore import claims
+from backstay.domain.restore.claims import ClaimSeen, Step
 
 
-def may_go(status: RestoreStatus, data: ClaimSeen, ago: timedelta) -> restore.Decision:
+def may_go(status: RestoreStatus, data: ClaimSeen, ago: timedelta) -> claims.Decision:
     """What is decided on a request that acknowledges Unverified and began so long ago."""
     status = changed(status, started_at=NOW - ago)
     look = {"data": data, "logs": verified("u2")}
-    return restore.decide(seen(status, claims=look, may_stay_unverified=True))
+    return claims.decide(seen(status, claims=look, may_stay_unverified=True))
 
 
 STUCK = replace(made("u1"), pod_there=True, pod_says="0/3 nodes are available")
-SOON, LATE = restore.UNVERIFIED_AFTER / 2, restore.UNVERIFIED_AFTER * 2
+SOON, LATE = claims.UNVERIFIED_AFTER / 2, claims.UNVERIFIED_AFTER * 2
 
 
 @pytest.mark.parametrize(

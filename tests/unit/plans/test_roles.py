@@ -10,10 +10,10 @@ from backstay.api.backup import PlannedDump
 from backstay.api.common import changed
 from backstay.api.target import Preference
 from backstay.domain.objects import Obj
-from backstay.domain.roles import role_of
-from backstay.domain.sights import DumpPlace
+from backstay.domain.run.sights import DumpPlace
+from backstay.domain.sources.roles import role_of
 from backstay.dumps import roles
-from backstay.steps.places import choose_by_asking, choose_hook_place, choose_place
+from backstay.steps.containers import choose_by_asking, choose_hook_place, choose_place
 
 PRIMARY, STANDBY = Preference.PRIMARY, Preference.STANDBY
 

@@ -9,10 +9,9 @@ import pytest
 from tests.support.builders import NOW
 
 from backstay.api.restore import RestoredDirectory, RestorePhase, RestoreSpec, RestoreStatus
-from backstay.domain.agent_result import AgentResult
 from backstay.domain.errors import UserError
-from backstay.domain.job_sights import JobSeen
-from backstay.domain.rolling_restore import (
+from backstay.domain.jobs import JobSeen
+from backstay.domain.restore.directories import (
     HOLD_PATIENCE,
     HOLD_WAIT,
     Decision,
@@ -21,6 +20,7 @@ from backstay.domain.rolling_restore import (
     in_line,
     too_late,
 )
+from backstay.domain.stores.copies.agent_result import AgentResult
 
 IN_USE = UserError("ClaimInUse", "spec.directory.inPlace: claim data is in use by Pod app; stop it")
 RUNNING = JobSeen(name="restore", exists=True, started=True)

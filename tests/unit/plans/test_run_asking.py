@@ -22,10 +22,11 @@ from tests.support.builders import (
 
 from backstay.api.backup import BackupPhase, DumpState, PointResult, PointStatus, Trigger
 from backstay.api.common import changed
-from backstay.domain import naming, run
+from backstay.domain import naming
 from backstay.domain.calendar import load_zone
-from backstay.domain.run_points import snapshot_name
-from backstay.domain.run_values import (
+from backstay.domain.run import machine
+from backstay.domain.run.sights import PointSeen
+from backstay.domain.run.values import (
     AT_ONCE,
     LONGEST_POLL,
     POLL,
@@ -33,7 +34,7 @@ from backstay.domain.run_values import (
     Decision,
     MarkFailed,
 )
-from backstay.domain.sights import PointSeen
+from backstay.domain.stores.snapshots.take import snapshot_name
 
 CUTTING = status(BackupPhase.SNAPSHOTTING)
 ASKED = changed(CUTTING, points=(point_status(),))
@@ -64,7 +65,7 @@ def test_snapshots_are_written_down_one_round_before_they_are_asked_for() -> Non
         message="dump b: locked by r2",
     )
 
-    decision = run.decide(seen(dumped))
+    decision = machine.decide(seen(dumped))
 
     names = ["data-20261122-0032-1f0c5-1", "logs-20261122-0032-1f0c5-1"]
     entries = tuple(
@@ -74,7 +75,7 @@ def test_snapshots_are_written_down_one_round_before_they_are_asked_for() -> Non
     cutting = changed(dumped, phase=BackupPhase.SNAPSHOTTING, points=entries, message=None)
     assert decision == Decision(cutting, (), AT_ONCE)
 
-    asked = run.decide(seen(cutting, now=NOW + POLL))
+    asked = machine.decide(seen(cutting, now=NOW + POLL))
 
     assert asked.actions == (
         CreateSnapshot("data", names[0], NOW + POLL, (on_data,)),
@@ -84,7 +85,7 @@ def test_snapshots_are_written_down_one_round_before_they_are_asked_for() -> Non
 
 
 def test_a_run_without_dumps_writes_its_snapshots_down_as_it_is_admitted() -> None:
-    decision = run.decide(seen(status(BackupPhase.QUEUED)))
+    decision = machine.decide(seen(status(BackupPhase.QUEUED)))
 
     assert the_point(decision) == point_status(
         snapshot="data-20261122-0032-1f0c5-1", requested_at=NOW
@@ -111,10 +112,10 @@ def test_a_claim_whose_dump_failed_is_not_cut() -> None:
         dumps=(dump_status(state=DumpState.FAILED),),
     )
 
-    decision = run.decide(seen(half))
+    decision = machine.decide(seen(half))
 
     assert [p.claim for p in decision.status.points] == ["logs"]
-    assert names_asked_for(run.decide(seen(decision.status))) == ["logs-20261122-0032-1f0c5-1"]
+    assert names_asked_for(machine.decide(seen(decision.status))) == ["logs-20261122-0032-1f0c5-1"]
 
 
 def test_a_claim_with_a_good_point_is_not_cut_again() -> None:
@@ -128,20 +129,20 @@ def test_a_claim_with_a_good_point_is_not_cut_again() -> None:
         ),
     )
 
-    decision = run.decide(seen(retry))
+    decision = machine.decide(seen(retry))
 
     name = "logs-20261122-0032-1f0c5-2"
     assert decision.status.points == (
         retry.points[0],
         point_status("logs", attempt=2, snapshot=name, requested_at=NOW),
     )
-    assert names_asked_for(run.decide(seen(decision.status))) == [name]
+    assert names_asked_for(machine.decide(seen(decision.status))) == [name]
 
 
 def test_a_snapshot_that_is_not_there_is_asked_for_until_the_deadline() -> None:
     refused = changed(ASKED, points=(point_status(requested_at=NOW - TIMEOUT),))
 
-    decision = run.decide(seen(refused, points={"data": PointSeen()}))
+    decision = machine.decide(seen(refused, points={"data": PointSeen()}))
 
     again = CreateSnapshot("data", "data-1", NOW, ())
     assert decision == Decision(refused, (again,), POLL)
@@ -151,7 +152,7 @@ def test_a_create_that_is_refused_until_the_deadline_fails_the_point_with_what_w
     entry = point_status(requested_at=NOW - TIMEOUT - minutes(0.1))
     refused = changed(ASKED, points=(entry,), message="exceeded quota: snapshots")
 
-    decision = run.decide(seen(refused, points={"data": PointSeen()}))
+    decision = machine.decide(seen(refused, points={"data": PointSeen()}))
 
     why = "not created within cutTimeout (0:10:00): exceeded quota: snapshots"
     assert the_point(decision) == changed(entry, result=PointResult.FAILED, message=why)
@@ -162,7 +163,7 @@ def test_a_create_that_is_refused_until_the_deadline_fails_the_point_with_what_w
 def test_a_create_that_went_through_at_last_clears_what_was_said() -> None:
     refused = changed(ASKED, message="exceeded quota: snapshots")
 
-    decision = run.decide(seen(refused, points={"data": PENDING_POINT}))
+    decision = machine.decide(seen(refused, points={"data": PENDING_POINT}))
 
     assert decision == Decision(ASKED, (), LONGEST_POLL)
 
@@ -170,8 +171,8 @@ def test_a_create_that_went_through_at_last_clears_what_was_said() -> None:
 def test_a_snapshot_that_is_deleted_before_the_cut_is_asked_for_again() -> None:
     on_claim = CreateSnapshot("data", "data-1", NOW, DUMPED.dumps)
 
-    before = run.decide(seen(DUMPED, points={"data": PENDING_POINT}))
-    deleted = run.decide(seen(before.status, points={"data": PointSeen()}))
+    before = machine.decide(seen(DUMPED, points={"data": PENDING_POINT}))
+    deleted = machine.decide(seen(before.status, points={"data": PointSeen()}))
 
     assert before == Decision(DUMPED, (), LONGEST_POLL)
     assert deleted == Decision(DUMPED, (on_claim,), POLL)
@@ -181,9 +182,9 @@ def test_a_snapshot_that_is_deleted_after_the_cut_is_lost() -> None:
     cut = point_status("data", cut_at=NOW - minutes(1))
     two = changed(CUTTING, plan=plan("data", "logs"), points=(cut, point_status("logs")))
 
-    waiting = run.decide(seen(two, points={"data": PointSeen(), "logs": PENDING_POINT}))
-    uploading = run.decide(seen(two, points={"data": PointSeen(), "logs": CUT_POINT}))
-    lost = run.decide(seen(uploading.status, points={"data": PointSeen(), "logs": CUT_POINT}))
+    waiting = machine.decide(seen(two, points={"data": PointSeen(), "logs": PENDING_POINT}))
+    uploading = machine.decide(seen(two, points={"data": PointSeen(), "logs": CUT_POINT}))
+    lost = machine.decide(seen(uploading.status, points={"data": PointSeen(), "logs": CUT_POINT}))
 
     assert waiting == Decision(two, (), LONGEST_POLL)
     assert (uploading.status.phase, uploading.actions) == (BackupPhase.UPLOADING, ())

@@ -24,13 +24,13 @@ from tests.support.builders import (
 from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.hooks import HookState
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling, RollingDestination
-from backstay.domain import run
-from backstay.domain.job_sights import JobSeen
-from backstay.domain.run_deadlines import GRACE, TICK, deadlines, gives_up, in_time
-from backstay.domain.run_dumps import DEADLINE_SLACK, TARGET_WAIT
-from backstay.domain.run_hooks import SLACK
-from backstay.domain.run_rolling import JOB_SLACK
-from backstay.domain.sights import CopySeen, HookSight
+from backstay.domain.jobs import JobSeen
+from backstay.domain.run import machine
+from backstay.domain.run.deadlines import GRACE, TICK, deadlines, gives_up, in_time
+from backstay.domain.run.dumps import DEADLINE_SLACK, TARGET_WAIT
+from backstay.domain.run.hooks import SLACK
+from backstay.domain.run.sights import CopySeen, HookSight
+from backstay.domain.stores.copies.take import JOB_SLACK
 
 SECOND = timedelta(seconds=1)
 DUMP = planned_dump(max_duration=20 * SECOND)
@@ -148,7 +148,7 @@ def test_a_run_that_may_not_keep_its_record_ends_before_any_hook_is_started() ->
     waits = status(BackupPhase.SNAPSHOTTING, plan=plan(hooks=planned_hooks(HOOK)))
     hook = hook_look(HookSight.NONE)
 
-    step = run.fail(seen(waits, hook=hook, kept=False), "patch Backup shop/x: forbidden")
+    step = machine.fail(seen(waits, hook=hook, kept=False), "patch Backup shop/x: forbidden")
 
     assert step.status.phase is BackupPhase.FAILED
     assert step.status.message == "patch Backup shop/x: forbidden"
@@ -159,7 +159,7 @@ def test_a_copy_whose_job_nobody_ends_is_given_up_and_its_permits_with_it() -> N
     late = max(deadlines(COPYING)) + SECOND
     runs_on = CopySeen(JobSeen(name="copy", exists=True, started=True))
 
-    step = run.decide(seen(COPYING, now=late, copy=runs_on))
+    step = machine.decide(seen(COPYING, now=late, copy=runs_on))
 
     (point,) = step.status.points
     assert "does the Job controller run?" in (point.message or "")

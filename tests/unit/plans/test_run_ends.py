@@ -22,10 +22,10 @@ from tests.support.builders import (
 
 from backstay.api.backup import BackupPhase, DumpState, PointResult
 from backstay.api.common import changed
-from backstay.domain import run
-from backstay.domain.run_status import format_size
-from backstay.domain.run_values import MarkFailed, MarkGood
-from backstay.domain.sights import PointSeen
+from backstay.domain.run import machine
+from backstay.domain.run.sights import PointSeen
+from backstay.domain.run.status import format_size
+from backstay.domain.run.values import MarkFailed, MarkGood
 
 TWO = status(
     BackupPhase.UPLOADING,
@@ -40,7 +40,7 @@ LOST = PointSeen().lost()
 
 
 def test_a_run_is_completed_when_every_claim_has_a_good_point() -> None:
-    decision = run.decide(seen(TWO, points={"data": READY_POINT, "logs": READY_POINT}))
+    decision = machine.decide(seen(TWO, points={"data": READY_POINT, "logs": READY_POINT}))
 
     ended = decision.status
     assert decision.actions == (MarkGood("data"), MarkGood("logs"))
@@ -57,7 +57,7 @@ def test_a_completed_run_says_what_its_dumps_lack() -> None:
     )
     points = {"data": READY_POINT, "logs": READY_POINT}
 
-    ended = run.decide(seen(changed(TWO, dumps=dumps), points=points)).status
+    ended = machine.decide(seen(changed(TWO, dumps=dumps), points=points)).status
 
     assert ended.phase is BackupPhase.COMPLETED
     assert ended.message == "dump a: rows are missing (1 more); dump c: so are these"
@@ -68,7 +68,7 @@ def test_an_attempt_that_failed_is_repeated_after_a_growing_wait(attempt: int, w
     points = tuple(changed(p, attempt=attempt) for p in TWO.points)
     failing = changed(TWO, attempt=attempt, points=points)
 
-    decision = run.decide(seen(failing, points=HALF))
+    decision = machine.decide(seen(failing, points=HALF))
 
     again, pause = decision.status, timedelta(seconds=wait)
     assert (again.phase, again.attempt) == (BackupPhase.QUEUED, attempt)
@@ -80,7 +80,7 @@ def test_an_attempt_that_failed_is_repeated_after_a_growing_wait(attempt: int, w
 def test_the_last_attempt_keeps_what_is_good_and_says_what_is_not() -> None:
     last = changed(TWO, plan=plan("data", "logs", retries=0))
 
-    decision = run.decide(seen(last, points=HALF))
+    decision = machine.decide(seen(last, points=HALF))
 
     assert decision.status.phase is BackupPhase.PARTIALLY_FAILED
     assert decision.status.message == f"claim logs: {LOST}"
@@ -92,7 +92,7 @@ def test_the_last_attempt_keeps_what_is_good_and_says_what_is_not() -> None:
 def test_a_run_without_any_good_point_failed() -> None:
     last = changed(TWO, plan=plan("data", "logs", retries=0))
 
-    decision = run.decide(seen(last, points={}))
+    decision = machine.decide(seen(last, points={}))
 
     ended = decision.status
     assert (ended.phase, ended.taken, ended.size) == (BackupPhase.FAILED, None, None)
@@ -110,7 +110,7 @@ def test_a_retry_that_heals_the_rest_completes_the_run() -> None:
         ),
     )
 
-    decision = run.decide(seen(second, points={"logs": READY_POINT}))
+    decision = machine.decide(seen(second, points={"logs": READY_POINT}))
 
     assert decision.status.phase is BackupPhase.COMPLETED
     assert decision.actions == (MarkGood("logs"),)
@@ -127,7 +127,7 @@ def test_only_the_snapshots_of_this_attempt_are_marked_failed() -> None:
         ),
     )
 
-    decision = run.decide(seen(second, points={}))
+    decision = machine.decide(seen(second, points={}))
 
     assert decision.actions == (MarkFailed("logs-2"),)
 
@@ -140,7 +140,7 @@ def test_the_message_names_every_dump_and_point_that_failed() -> None:
         points=(point_status("logs"),),
     )
 
-    decision = run.decide(seen(both, points={"logs": PointSeen(claim_gone=True)}))
+    decision = machine.decide(seen(both, points={"logs": PointSeen(claim_gone=True)}))
 
     assert decision.status.message == (f"dump shop: FATAL: no such database; claim logs: {LOST}")
 
@@ -148,7 +148,7 @@ def test_the_message_names_every_dump_and_point_that_failed() -> None:
 def test_the_size_is_that_of_the_dumps_if_there_are_any() -> None:
     dumped = changed(TWO, dumps=(dump_status(state=DumpState.DONE, bytes=1500),))
 
-    decision = run.decide(seen(dumped, points={"data": READY_POINT, "logs": READY_POINT}))
+    decision = machine.decide(seen(dumped, points={"data": READY_POINT, "logs": READY_POINT}))
 
     assert decision.status.size == "1.5Ki"
 
@@ -163,19 +163,19 @@ def test_a_dump_that_is_in_no_good_point_adds_nothing_to_the_size() -> None:
         ),
     )
 
-    assert run.decide(seen(half, points=HALF)).status.size == "100"
+    assert machine.decide(seen(half, points=HALF)).status.size == "100"
 
 
 def test_a_run_whose_sizes_nobody_knows_tells_none() -> None:
     unknown = replace(READY_POINT, restore_size=None)
 
-    decision = run.decide(seen(TWO, points={"data": unknown, "logs": unknown}))
+    decision = machine.decide(seen(TWO, points={"data": unknown, "logs": unknown}))
 
     assert (decision.status.phase, decision.status.size) == (BackupPhase.COMPLETED, None)
 
 
 def test_a_point_still_pending_keeps_the_attempt_going() -> None:
-    decision = run.decide(seen(TWO, points={"data": READY_POINT, "logs": CUT_POINT}))
+    decision = machine.decide(seen(TWO, points={"data": READY_POINT, "logs": CUT_POINT}))
 
     assert decision.status.phase is BackupPhase.UPLOADING
     assert decision.actions == (MarkGood("data"),)
@@ -201,7 +201,7 @@ def test_a_size_is_told_in_binary_units(size: int, text: str) -> None:
 def test_a_run_ends_where_the_status_of_its_points_is_refused() -> None:
     last = changed(TWO, plan=plan("data", "logs", retries=0))
 
-    decision = run.fail(seen(last, points=HALF), "status.points[0].bytes: Invalid value")
+    decision = machine.fail(seen(last, points=HALF), "status.points[0].bytes: Invalid value")
 
     assert decision.status.phase is BackupPhase.FAILED
     assert "status.points[0].bytes" in (decision.status.message or "")
@@ -209,7 +209,7 @@ def test_a_run_ends_where_the_status_of_its_points_is_refused() -> None:
 
 
 def test_a_plan_that_is_refused_ends_the_run_before_it_begins() -> None:
-    decision = run.fail(seen(status(), plan=plan()), "status.plan.pools: Too many")
+    decision = machine.fail(seen(status(), plan=plan()), "status.plan.pools: Too many")
 
     assert decision.status.phase is BackupPhase.FAILED
     assert decision.status.message == "status.plan.pools: Too many"

@@ -26,10 +26,11 @@ from tests.support.builders import (
 from backstay.api.backup import BackupPhase, BackupStatus, PointResult
 from backstay.api.common import changed
 from backstay.api.hooks import HookState, HookStatus, OnError, PlannedHook, Stage
-from backstay.domain import run
-from backstay.domain.run_dumps import TARGET_WAIT
-from backstay.domain.run_hooks import HOOK_POLL, NOWHERE, SLACK
-from backstay.domain.run_values import (
+from backstay.domain.run import machine
+from backstay.domain.run.dumps import TARGET_WAIT
+from backstay.domain.run.hooks import HOOK_POLL, NOWHERE, SLACK
+from backstay.domain.run.sights import HookSeen, HookSight
+from backstay.domain.run.values import (
     AT_ONCE,
     POLL,
     Decision,
@@ -39,7 +40,6 @@ from backstay.domain.run_values import (
     ReleaseHook,
     StartHook,
 )
-from backstay.domain.sights import HookSeen, HookSight
 
 HOOK = planned_hook()
 LAST = planned_hook("last", holds=False)
@@ -78,9 +78,9 @@ def test_the_backup_is_kept_before_its_first_hook_is_written_down_and_that_befor
 ):
     looked = hook_look(HookSight.NONE)
 
-    kept = run.decide(seen(around(), hook=looked))
-    placed = run.decide(seen(around(), hook=looked, kept=True))
-    started = run.decide(seen(placed.status, hook=looked, kept=True))
+    kept = machine.decide(seen(around(), hook=looked))
+    placed = machine.decide(seen(around(), hook=looked, kept=True))
+    started = machine.decide(seen(placed.status, hook=looked, kept=True))
 
     assert kept == Decision(around(), (KeepRecord(),), AT_ONCE)
     entry = hook_status(state=HookState.STARTING, started_at=NOW)
@@ -92,15 +92,15 @@ def test_the_backup_is_kept_before_its_first_hook_is_written_down_and_that_befor
 def test_no_snapshot_is_asked_for_before_the_last_hook_before_holds() -> None:
     dumped = status(BackupPhase.DUMPING, plan=plan(hooks=planned_hooks(HOOK, planned_hook("two"))))
 
-    cutting = run.decide(seen(dumped))
+    cutting = machine.decide(seen(dumped))
     first = changed(cutting.status, hooks=(hook_status(),))
     both = changed(cutting.status, hooks=(hook_status(), hook_status("two")))
 
     assert (cutting.status.phase, cutting.status.points) == (BackupPhase.SNAPSHOTTING, ())
-    waiting = run.decide(seen(first, hook=hook_look(HookSight.NONE), kept=True))
+    waiting = machine.decide(seen(first, hook=hook_look(HookSight.NONE), kept=True))
     assert waiting.status.hooks[1].name == "two"
     assert waiting.status.points == ()
-    (point,) = run.decide(seen(both, kept=True)).status.points
+    (point,) = machine.decide(seen(both, kept=True)).status.points
     assert point.requested_at == NOW
 
 
@@ -123,7 +123,7 @@ def test_what_a_started_hook_comes_to(
 ) -> None:
     world = around(hook_status(state=HookState.STARTING), before=(hook,))
 
-    decision = run.decide(seen(world, hook=hook_look(sight), kept=True))
+    decision = machine.decide(seen(world, hook=hook_look(sight), kept=True))
 
     assert (the_hook(decision).state, decision.actions) == (state, ())
 
@@ -134,8 +134,8 @@ def test_a_hook_without_a_result_is_let_go_after_its_timeout(sight: HookSight) -
     entry = hook_status(state=HookState.STARTING, started_at=NOW - late)
     look = hook_look(sight, task_lives=True, message="why")
 
-    at_last = run.decide(seen(around(entry), hook=look, kept=True))
-    too_late = run.decide(seen(around(entry), hook=look, kept=True, now=NOW + HOOK_POLL))
+    at_last = machine.decide(seen(around(entry), hook=look, kept=True))
+    too_late = machine.decide(seen(around(entry), hook=look, kept=True, now=NOW + HOOK_POLL))
 
     assert the_hook(at_last).state is HookState.STARTING
     assert the_hook(too_late).state is HookState.RELEASING
@@ -143,11 +143,11 @@ def test_a_hook_without_a_result_is_let_go_after_its_timeout(sight: HookSight) -
 
 
 def test_a_target_without_a_pod_is_waited_for_and_then_fails_the_hook() -> None:
-    waiting = run.decide(seen(around(), hook=AWAY, kept=True))
+    waiting = machine.decide(seen(around(), hook=AWAY, kept=True))
     assert the_hook(waiting) == hook_status(state=HookState.STARTING, at=NOWHERE, started_at=NOW)
     assert waiting.after == POLL
 
-    failed = run.decide(seen(waiting.status, hook=AWAY, kept=True, now=NOW + TARGET_WAIT))
+    failed = machine.decide(seen(waiting.status, hook=AWAY, kept=True, now=NOW + TARGET_WAIT))
 
     assert (the_hook(failed).state, the_hook(failed).message) == (HookState.FAILED, AWAY.message)
 
@@ -155,12 +155,14 @@ def test_a_target_without_a_pod_is_waited_for_and_then_fails_the_hook() -> None:
 def test_a_hook_whose_container_was_replaced_is_let_go_in_the_new_one() -> None:
     moved = hook_place(container_id="cri://2")
 
-    decision = run.decide(seen(STARTING, hook=hook_look(HookSight.NONE, place=moved), kept=True))
-    releasing = run.decide(
+    decision = machine.decide(
+        seen(STARTING, hook=hook_look(HookSight.NONE, place=moved), kept=True)
+    )
+    releasing = machine.decide(
         seen(decision.status, hook=hook_look(HookSight.NONE, place=moved), kept=True)
     )
     broken = hook_look(HookSight.BROKEN, place=moved, message="lost")
-    over = run.decide(seen(decision.status, hook=broken, kept=True))
+    over = machine.decide(seen(decision.status, hook=broken, kept=True))
 
     assert the_hook(decision).message == "its container was restarted or replaced"
     assert releasing.actions == (ReleaseHook(HOOK, moved, 1),)
@@ -168,13 +170,13 @@ def test_a_hook_whose_container_was_replaced_is_let_go_in_the_new_one() -> None:
 
 
 def test_what_is_held_is_let_go_when_the_snapshots_are_cut_not_when_they_are_ready() -> None:
-    waiting = run.decide(seen(HELD, points={"data": PENDING_POINT}, kept=True))
-    cut = run.decide(seen(HELD, points={"data": CUT_POINT}, kept=True))
-    releasing = run.decide(seen(cut.status, hook=hook_look(HookSight.HELD), kept=True))
-    asked = run.decide(seen(releasing.status, hook=hook_look(HookSight.HELD), kept=True))
-    done = run.decide(seen(asked.status, hook=hook_look(HookSight.DONE, seconds=9), kept=True))
-    freed = run.decide(seen(done.status, kept=True))
-    over = run.decide(seen(done.status))
+    waiting = machine.decide(seen(HELD, points={"data": PENDING_POINT}, kept=True))
+    cut = machine.decide(seen(HELD, points={"data": CUT_POINT}, kept=True))
+    releasing = machine.decide(seen(cut.status, hook=hook_look(HookSight.HELD), kept=True))
+    asked = machine.decide(seen(releasing.status, hook=hook_look(HookSight.HELD), kept=True))
+    done = machine.decide(seen(asked.status, hook=hook_look(HookSight.DONE, seconds=9), kept=True))
+    freed = machine.decide(seen(done.status, kept=True))
+    over = machine.decide(seen(done.status))
 
     assert waiting.status.points == HELD.points
     assert (cut.status.phase, cut.status.points[0].cut_at) == (
@@ -198,7 +200,7 @@ def test_hooks_let_go_in_the_opposite_order_then_the_ones_after_run_in_theirs() 
     order: list[tuple[str, str]] = []
     for _ in range(12):
         sight = HookSight.DONE if order else HookSight.NONE
-        decision = run.decide(seen(world, hook=hook_look(sight), kept=True))
+        decision = machine.decide(seen(world, hook=hook_look(sight), kept=True))
         changes = set(decision.status.hooks) - set(world.hooks)
         order += [(h.name, h.state.value) for h in changes]
         world = decision.status
@@ -215,8 +217,8 @@ def test_hooks_let_go_in_the_opposite_order_then_the_ones_after_run_in_theirs() 
 
 def test_a_cut_is_not_waited_for_longer_than_the_hooks_hold() -> None:
     old = changed(HELD, hooks=(hook_status(started_at=NOW - minutes(1)),))
-    at_last = run.decide(seen(old, points={"data": PENDING_POINT}, kept=True))
-    late = run.decide(
+    at_last = machine.decide(seen(old, points={"data": PENDING_POINT}, kept=True))
+    late = machine.decide(
         seen(old, points={"data": PENDING_POINT}, kept=True, now=NOW + timedelta(seconds=1))
     )
 
@@ -231,8 +233,10 @@ def test_what_let_go_too_early_fails_its_points_whatever_on_error_says(on_error:
     mine = plan(hooks=planned_hooks(tolerant), retries=0)
     world = changed(RELEASING, plan=mine)
 
-    broken = run.decide(seen(world, hook=hook_look(HookSight.BROKEN, message="early"), kept=True))
-    over = run.decide(seen(broken.status))
+    broken = machine.decide(
+        seen(world, hook=hook_look(HookSight.BROKEN, message="early"), kept=True)
+    )
+    over = machine.decide(seen(broken.status))
 
     assert over.status.phase is BackupPhase.FAILED
     assert over.status.points[0].message == "hook quiet: early"
@@ -250,17 +254,17 @@ def test_on_error_decides_what_a_failure_to_undo_means(
     world = changed(RELEASING, plan=mine)
     look = hook_look(HookSight.FAILED, message="stuck")
 
-    failed = run.decide(seen(world, hook=look, kept=True))
+    failed = machine.decide(seen(world, hook=look, kept=True))
 
     assert (the_hook(failed).state, the_hook(failed).message) == (HookState.FAILED, "stuck")
-    assert run.decide(seen(failed.status)).status.phase is phase
+    assert machine.decide(seen(failed.status)).status.phase is phase
 
 
 def test_a_hook_that_fails_before_the_cut_spares_the_claims_of_other_pods() -> None:
     failed = hook_status(state=HookState.FAILED, message="no")
     world = around(failed, claims=("data", "logs"))
 
-    decision = run.decide(seen(world, kept=True))
+    decision = machine.decide(seen(world, kept=True))
 
     assert [p.claim for p in decision.status.points] == ["logs"]
 
@@ -269,8 +273,8 @@ def test_a_hook_in_a_pod_without_a_claim_of_the_run_stands_for_all() -> None:
     failed = hook_status(state=HookState.FAILED, message="no", at=replace(hook_place(), claims=()))
     world = around(failed, claims=("data", "logs"), retries=1)
 
-    freed = run.decide(seen(world, kept=True))
-    over = run.decide(seen(world))
+    freed = machine.decide(seen(world, kept=True))
+    over = machine.decide(seen(world))
 
     assert freed.actions == (FreeRecord(),)
     assert (over.status.phase, over.status.points) == (BackupPhase.QUEUED, ())
@@ -280,7 +284,7 @@ def test_a_hook_in_a_pod_without_a_claim_of_the_run_stands_for_all() -> None:
 def test_a_target_that_is_gone_for_good_ends_the_wait_for_its_release() -> None:
     gone = HookSeen(HookSight.FAILED, message="StatefulSet pg is scaled to zero")
 
-    decision = run.decide(seen(RELEASING, hook=gone, kept=True))
+    decision = machine.decide(seen(RELEASING, hook=gone, kept=True))
 
     assert the_hook(decision).state is HookState.FAILED
     assert the_hook(decision).message == (
@@ -291,8 +295,8 @@ def test_a_target_that_is_gone_for_good_ends_the_wait_for_its_release() -> None:
 def test_a_release_that_cannot_be_reached_is_tried_until_its_time_is_over() -> None:
     limit = HOOK.timeout + HOOK.undo_timeout + TARGET_WAIT
 
-    trying = run.decide(seen(RELEASING, hook=AWAY, kept=True, now=NOW + limit / 2))
-    over = run.decide(seen(RELEASING, hook=AWAY, kept=True, now=NOW + limit))
+    trying = machine.decide(seen(RELEASING, hook=AWAY, kept=True, now=NOW + limit / 2))
+    over = machine.decide(seen(RELEASING, hook=AWAY, kept=True, now=NOW + limit))
 
     waits = "hook quiet: waiting for it to release what it holds: StatefulSet pg has no running pod"
     told = RELEASING.model_copy(update={"message": waits})
@@ -301,26 +305,26 @@ def test_a_release_that_cannot_be_reached_is_tried_until_its_time_is_over() -> N
 
 
 def test_a_deleted_backup_lets_go_and_does_nothing_else() -> None:
-    releasing = run.decide(seen(HELD, deleting=True, kept=True))
-    freed = run.decide(
+    releasing = machine.decide(seen(HELD, deleting=True, kept=True))
+    freed = machine.decide(
         seen(changed(HELD, hooks=(hook_status(state=HookState.DONE),)), deleting=True, kept=True)
     )
     dumping = status(BackupPhase.DUMPING)
 
     assert the_hook(releasing).state is HookState.RELEASING
     assert freed.actions == (FreeRecord(),)
-    assert run.decide(seen(dumping, deleting=True)) == Decision(dumping)
+    assert machine.decide(seen(dumping, deleting=True)) == Decision(dumping)
 
 
 def test_after_hooks_without_any_before_run_once_the_cut_is_over() -> None:
     world = around(before=(), after=(LAST,), points=(point_status(),))
 
-    cut = run.decide(seen(world, points={"data": CUT_POINT}))
-    placed = run.decide(seen(cut.status, hook=hook_look(HookSight.NONE)))
-    done = run.decide(seen(placed.status, hook=hook_look(HookSight.DONE, seconds=0)))
+    cut = machine.decide(seen(world, points={"data": CUT_POINT}))
+    placed = machine.decide(seen(cut.status, hook=hook_look(HookSight.NONE)))
+    done = machine.decide(seen(placed.status, hook=hook_look(HookSight.DONE, seconds=0)))
 
     assert [h.state for h in done.status.hooks] == [HookState.DONE]
-    assert run.decide(seen(done.status)).status.phase is BackupPhase.UPLOADING
+    assert machine.decide(seen(done.status)).status.phase is BackupPhase.UPLOADING
 
 
 def test_a_hook_whose_status_is_refused_fails_and_the_cut_is_not_made() -> None:
@@ -329,7 +333,7 @@ def test_a_hook_whose_status_is_refused_fails_and_the_cut_is_not_made() -> None:
     )
     done = hook_look(HookSight.DONE, seconds=2**70)
 
-    decision = run.fail(seen(starting, hook=done, kept=True), "seconds: Invalid value")
+    decision = machine.fail(seen(starting, hook=done, kept=True), "seconds: Invalid value")
 
     assert the_hook(decision).state is HookState.FAILED
     assert the_hook(decision).message == "seconds: Invalid value"

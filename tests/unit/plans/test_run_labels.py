@@ -25,9 +25,9 @@ from tests.support.builders import (
 
 from backstay.api.backup import BackupPhase, BackupStatus, DumpState
 from backstay.api.common import changed
-from backstay.domain import run
-from backstay.domain.run_values import AT_ONCE, Action, Decision, LabelContent, MarkGood
-from backstay.domain.sights import DumpSight, PointSeen
+from backstay.domain.run import machine
+from backstay.domain.run.sights import DumpSight, PointSeen
+from backstay.domain.run.values import AT_ONCE, Action, Decision, LabelContent, MarkGood
 
 BARE_CUT = replace(CUT_POINT, bare=True)
 BARE_READY = replace(READY_POINT, bare=True)
@@ -39,7 +39,7 @@ TWO = status(
 
 
 def decided(of: BackupStatus, **points: PointSeen) -> Decision:
-    return run.decide(seen(of, points=points))
+    return machine.decide(seen(of, points=points))
 
 
 def labelled(actions: tuple[Action, ...]) -> list[str]:
@@ -78,14 +78,14 @@ def test_with_a_dump_the_look_that_follows_the_cut_at_once_labels_or_judges() ->
     )
     world = seen(dumped, points={"data": BARE_CUT}, rechecks={"shop": look_done()})
 
-    cut = run.decide(world)
+    cut = machine.decide(world)
 
     assert (cut.actions, cut.after) == ((), AT_ONCE)
     assert decided(cut.status, data=BARE_CUT).actions == (LabelContent("data"),)
     assert decided(cut.status, data=BARE_READY).actions == (MarkGood("data"),)
     # and a dump that cannot be read again keeps no content from being labelled
     unread = replace(world, rechecks={"shop": look(DumpSight.UNREACHABLE)})
-    assert labelled(run.decide(unread).actions) == ["data"]
+    assert labelled(machine.decide(unread).actions) == ["data"]
 
 
 def test_while_hooks_hold_nothing_is_labelled() -> None:

@@ -7,7 +7,7 @@ from tests.support.builders import planned_dump
 
 from backstay.domain.errors import Transient, UserError
 from backstay.domain.objects import Obj
-from backstay.steps.places import choose_place
+from backstay.steps.containers import choose_place
 
 DUMP = planned_dump()
 

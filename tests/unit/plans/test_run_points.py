@@ -39,10 +39,11 @@ from backstay.api.backup import (
 )
 from backstay.api.common import changed
 from backstay.api.hooks import HookState, HookStatus
-from backstay.domain import run
 from backstay.domain.errors import DataError
-from backstay.domain.run_status import claims_to_cut, dumps_on
-from backstay.domain.run_values import (
+from backstay.domain.run import machine
+from backstay.domain.run.sights import DumpSeen, DumpSight, PointSeen
+from backstay.domain.run.status import claims_to_cut, dumps_on
+from backstay.domain.run.values import (
     AT_ONCE,
     LONGEST_POLL,
     POLL,
@@ -51,7 +52,6 @@ from backstay.domain.run_values import (
     MarkGood,
     pause,
 )
-from backstay.domain.sights import DumpSeen, DumpSight, PointSeen
 
 CUTTING = status(BackupPhase.SNAPSHOTTING)
 ASKED = changed(CUTTING, points=(point_status(),))
@@ -86,7 +86,7 @@ def the_point(decision: Decision) -> PointStatus:
 def test_a_point_that_is_lost_fails(phase: BackupPhase, point: PointSeen, why: str) -> None:
     of = changed(DUMPED if phase is BackupPhase.SNAPSHOTTING else UPLOADING, phase=phase)
 
-    decision = run.decide(seen(of, points={"data": point}, rechecks={"shop": look_done()}))
+    decision = machine.decide(seen(of, points={"data": point}, rechecks={"shop": look_done()}))
 
     assert the_point(decision).result is PointResult.FAILED
     assert why in (the_point(decision).message or "")
@@ -95,7 +95,7 @@ def test_a_point_that_is_lost_fails(phase: BackupPhase, point: PointSeen, why: s
 
 
 def test_a_snapshot_that_is_gone_while_it_becomes_ready_fails_its_point() -> None:
-    decision = run.decide(seen(UPLOADING, points={"data": PointSeen()}))
+    decision = machine.decide(seen(UPLOADING, points={"data": PointSeen()}))
 
     assert the_point(decision).message == PointSeen().lost()
     assert decision.actions == (MarkFailed("data-1"),)
@@ -104,7 +104,7 @@ def test_a_snapshot_that_is_gone_while_it_becomes_ready_fails_its_point() -> Non
 def test_a_foreign_snapshot_is_never_counted_even_if_it_is_labelled_good() -> None:
     foreign = replace(READY_POINT, ours=False, result=PointResult.GOOD)
 
-    decision = run.decide(seen(UPLOADING, points={"data": foreign}))
+    decision = machine.decide(seen(UPLOADING, points={"data": foreign}))
 
     assert the_point(decision).result is PointResult.FAILED
 
@@ -112,11 +112,11 @@ def test_a_foreign_snapshot_is_never_counted_even_if_it_is_labelled_good() -> No
 def test_a_snapshot_that_is_not_cut_yet_is_waited_for_with_its_error() -> None:
     stuck = replace(PENDING_POINT, error="driver\n is busy")
 
-    decision = run.decide(seen(ASKED, points={"data": stuck}))
+    decision = machine.decide(seen(ASKED, points={"data": stuck}))
 
     assert the_point(decision) == point_status(message="driver is busy")
     assert (decision.status.phase, decision.after) == (BackupPhase.SNAPSHOTTING, WAITED)
-    healed = run.decide(seen(decision.status, points={"data": PENDING_POINT}))
+    healed = machine.decide(seen(decision.status, points={"data": PENDING_POINT}))
     assert the_point(healed).message is None
 
 
@@ -135,7 +135,7 @@ def test_a_silence_is_told_when_it_takes_longer_than_when_all_is_well(
     for of, point in ((cutting, silent), (uploading, uncut)):
         if waited > 600 and of is cutting:
             continue  # its deadline is over
-        decision = run.decide(seen(of, points={"data": point}))
+        decision = machine.decide(seen(of, points={"data": point}))
         assert the_point(decision).message == told
         assert decision.status.message == (f"claim data: {told}" if told else None)
 
@@ -143,10 +143,10 @@ def test_a_silence_is_told_when_it_takes_longer_than_when_all_is_well(
 def test_what_the_driver_says_is_told_before_any_silence_and_at_once() -> None:
     both = replace(CUT_POINT, error="rate limited", silence="is X running?")
 
-    decision = run.decide(seen(UPLOADING, points={"data": both}))
+    decision = machine.decide(seen(UPLOADING, points={"data": both}))
 
     assert decision.status.message == "claim data: rate limited"
-    ready = run.decide(seen(decision.status, points={"data": READY_POINT}))
+    ready = machine.decide(seen(decision.status, points={"data": READY_POINT}))
     assert (ready.status.phase, ready.status.message) == (BackupPhase.COMPLETED, None)
 
 
@@ -154,7 +154,7 @@ def test_what_the_driver_says_is_told_before_any_silence_and_at_once() -> None:
 def test_a_snapshot_that_is_not_cut_in_time_fails(error: str, ending: str) -> None:
     late = changed(CUTTING, points=(point_status(requested_at=NOW - minutes(10.1)),))
 
-    decision = run.decide(seen(late, points={"data": replace(PENDING_POINT, error=error)}))
+    decision = machine.decide(seen(late, points={"data": replace(PENDING_POINT, error=error)}))
 
     message = the_point(decision).message or ""
     assert message.startswith("not cut within cutTimeout")
@@ -162,7 +162,7 @@ def test_a_snapshot_that_is_not_cut_in_time_fails(error: str, ending: str) -> No
 
 
 def test_a_cut_point_without_dumps_goes_on_to_wait_until_it_is_ready() -> None:
-    decision = run.decide(seen(ASKED, points={"data": CUT_POINT}))
+    decision = machine.decide(seen(ASKED, points={"data": CUT_POINT}))
 
     assert the_point(decision) == point_status(cut_at=CUT_POINT.cut_at, content="content-1")
     assert decision.status.phase is BackupPhase.UPLOADING
@@ -170,20 +170,20 @@ def test_a_cut_point_without_dumps_goes_on_to_wait_until_it_is_ready() -> None:
 
 
 def test_a_run_without_dumps_whose_snapshot_is_ready_when_it_is_cut_ends_at_once() -> None:
-    decision = run.decide(seen(ASKED, points={"data": READY_POINT}))
+    decision = machine.decide(seen(ASKED, points={"data": READY_POINT}))
 
     assert decision.actions == (MarkGood("data"),)
     assert (decision.status.phase, decision.after) == (BackupPhase.COMPLETED, None)
     assert the_point(decision).cut_at == READY_POINT.cut_at
     # and a process that follows one that died after the mark says the same, and marks nothing
     marked = replace(READY_POINT, result=PointResult.GOOD)
-    assert run.decide(seen(ASKED, points={"data": marked})) == replace(decision, actions=())
+    assert machine.decide(seen(ASKED, points={"data": marked})) == replace(decision, actions=())
 
 
 def test_a_run_with_dumps_writes_down_that_they_were_read_again_before_it_marks() -> None:
     found = seen(DUMPED, points={"data": READY_POINT}, rechecks={"shop": look_done()})
 
-    decision = run.decide(found)
+    decision = machine.decide(found)
 
     assert decision.actions == ()
     assert (decision.status.phase, decision.after) == (BackupPhase.UPLOADING, AT_ONCE)
@@ -197,7 +197,7 @@ def test_what_the_watch_tells_of_is_looked_at_more_and_more_seldom(waited: int, 
 def test_a_cut_whose_dump_was_read_again_unchanged_is_a_cut() -> None:
     found = seen(DUMPED, points={"data": CUT_POINT}, rechecks={"shop": look_done()})
 
-    decision = run.decide(found)
+    decision = machine.decide(found)
 
     assert the_point(decision).cut_at == CUT_POINT.cut_at
     assert decision.status.phase is BackupPhase.UPLOADING
@@ -215,7 +215,7 @@ def test_a_cut_whose_dump_was_read_again_unchanged_is_a_cut() -> None:
     ],
 )
 def test_a_dump_that_is_another_one_after_the_cut_spoils_the_point(again: DumpSeen) -> None:
-    decision = run.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks={"shop": again}))
+    decision = machine.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks={"shop": again}))
 
     assert the_point(decision).message == "dump shop was replaced before the snapshot was cut"
 
@@ -223,7 +223,7 @@ def test_a_dump_that_is_another_one_after_the_cut_spoils_the_point(again: DumpSe
 def test_a_dump_that_lies_elsewhere_after_the_cut_fails_the_point() -> None:
     moved = replace(look_done(), path="elsewhere/shop.dump")
 
-    decision = run.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks={"shop": moved}))
+    decision = machine.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks={"shop": moved}))
 
     assert the_point(decision).result is PointResult.FAILED
     assert "at elsewhere/shop.dump after it" in (the_point(decision).message or "")
@@ -232,7 +232,7 @@ def test_a_dump_that_lies_elsewhere_after_the_cut_fails_the_point() -> None:
 def test_a_dump_that_reads_as_failed_after_the_cut_spoils_the_point_with_its_own_words() -> None:
     again = look(DumpSight.FAILED, message="exec: there is no sh in the container")
 
-    decision = run.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks={"shop": again}))
+    decision = machine.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks={"shop": again}))
 
     assert the_point(decision).result is PointResult.FAILED
     assert the_point(decision).message == (
@@ -255,9 +255,9 @@ def test_a_dump_that_reads_as_failed_after_the_cut_spoils_the_point_with_its_own
 def test_a_dump_that_cannot_be_read_after_the_cut_is_read_until_the_deadline(
     rechecks: dict[str, DumpSeen], note: str
 ) -> None:
-    decision = run.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks=rechecks))
+    decision = machine.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks=rechecks))
     late = changed(DUMPED, points=(point_status(requested_at=NOW - minutes(10.1)),))
-    failed = run.decide(seen(late, points={"data": CUT_POINT}, rechecks=rechecks))
+    failed = machine.decide(seen(late, points={"data": CUT_POINT}, rechecks=rechecks))
 
     told = f"dump shop could not be read after the cut{note}"
     assert the_point(decision) == changed(DUMPED.points[0], message=told)
@@ -283,7 +283,7 @@ def test_no_point_waits_for_readiness_while_another_is_not_cut() -> None:
         CUTTING, plan=plan("data", "logs"), points=(point_status("data"), point_status("logs"))
     )
 
-    decision = run.decide(seen(two, points={"data": CUT_POINT, "logs": PENDING_POINT}))
+    decision = machine.decide(seen(two, points={"data": CUT_POINT, "logs": PENDING_POINT}))
 
     assert (decision.status.phase, decision.after) == (BackupPhase.SNAPSHOTTING, WAITED)
 
@@ -294,7 +294,7 @@ def test_a_point_that_fails_does_not_hold_up_the_others() -> None:
     )
 
     gone = PointSeen(claim_gone=True)
-    decision = run.decide(seen(two, points={"data": gone, "logs": CUT_POINT}))
+    decision = machine.decide(seen(two, points={"data": gone, "logs": CUT_POINT}))
 
     assert decision.status.phase is BackupPhase.UPLOADING
     assert decision.status.points[0].result is PointResult.FAILED
@@ -302,7 +302,7 @@ def test_a_point_that_fails_does_not_hold_up_the_others() -> None:
 
 
 def test_a_ready_point_is_marked_good_and_ends_the_run() -> None:
-    decision = run.decide(seen(UPLOADING, points={"data": READY_POINT}))
+    decision = machine.decide(seen(UPLOADING, points={"data": READY_POINT}))
 
     assert decision.actions == (MarkGood("data"),)
     assert the_point(decision) == changed(
@@ -314,13 +314,13 @@ def test_a_ready_point_is_marked_good_and_ends_the_run() -> None:
 def test_a_point_that_is_good_already_is_not_marked_again() -> None:
     good = replace(READY_POINT, result=PointResult.GOOD)
 
-    decision = run.decide(seen(UPLOADING, points={"data": good}))
+    decision = machine.decide(seen(UPLOADING, points={"data": good}))
 
     assert (decision.actions, decision.status.phase) == ((), BackupPhase.COMPLETED)
 
 
 def test_a_point_that_is_not_ready_is_waited_for() -> None:
-    assert run.decide(seen(UPLOADING, points={"data": CUT_POINT})) == Decision(
+    assert machine.decide(seen(UPLOADING, points={"data": CUT_POINT})) == Decision(
         UPLOADING, (), pause(minutes(1))
     )
 
@@ -329,7 +329,7 @@ def test_a_point_that_is_not_ready_in_time_fails() -> None:
     entry = point_status(requested_at=NOW - minutes(61), cut_at=NOW - minutes(60.1))
     old = changed(UPLOADING, points=(entry,))
 
-    decision = run.decide(seen(old, points={"data": replace(CUT_POINT, error="slow link")}))
+    decision = machine.decide(seen(old, points={"data": replace(CUT_POINT, error="slow link")}))
 
     assert the_point(decision).message == "not ready within readyTimeout (1:00:00): slow link"
 
@@ -337,7 +337,9 @@ def test_a_point_that_is_not_ready_in_time_fails() -> None:
 def test_a_driver_whose_clock_is_wrong_does_not_shorten_the_wait_for_readiness() -> None:
     long_ago = point_status(requested_at=NOW - minutes(2), cut_at=NOW - minutes(9000))
 
-    decision = run.decide(seen(changed(UPLOADING, points=(long_ago,)), points={"data": CUT_POINT}))
+    decision = machine.decide(
+        seen(changed(UPLOADING, points=(long_ago,)), points={"data": CUT_POINT})
+    )
 
     assert the_point(decision).result is PointResult.PENDING
 
@@ -345,7 +347,7 @@ def test_a_driver_whose_clock_is_wrong_does_not_shorten_the_wait_for_readiness()
 @pytest.mark.parametrize("phase", [BackupPhase.SNAPSHOTTING, BackupPhase.UPLOADING])
 def test_a_run_without_its_plan_is_an_error_for_a_person(phase: BackupPhase) -> None:
     with pytest.raises(DataError, match=f"in phase {phase} has no plan"):
-        run.decide(seen(changed(ASKED, phase=phase, plan=None), points={"data": CUT_POINT}))
+        machine.decide(seen(changed(ASKED, phase=phase, plan=None), points={"data": CUT_POINT}))
 
 
 FREEZE = planned_hook("stop", freezes=True)
@@ -367,8 +369,8 @@ def results(decision: Decision) -> list[PointResult]:
 
 
 def test_points_that_belong_together_are_marked_when_all_of_them_are_ready() -> None:
-    half = run.decide(seen(frozen(), points={"data": READY_POINT, "wal": CUT_POINT}))
-    both = run.decide(seen(frozen(), points={"data": READY_POINT, "wal": READY_POINT}))
+    half = machine.decide(seen(frozen(), points={"data": READY_POINT, "wal": CUT_POINT}))
+    both = machine.decide(seen(frozen(), points={"data": READY_POINT, "wal": READY_POINT}))
 
     assert (half.actions, results(half)) == ((), [PointResult.PENDING] * 2)
     assert both.actions == (MarkGood("data"), MarkGood("wal"))
@@ -377,14 +379,14 @@ def test_points_that_belong_together_are_marked_when_all_of_them_are_ready() -> 
 
 def test_a_point_that_was_marked_before_the_process_died_is_followed_by_the_other() -> None:
     marked = replace(READY_POINT, result=PointResult.GOOD)
-    decision = run.decide(seen(frozen(), points={"data": marked, "wal": READY_POINT}))
+    decision = machine.decide(seen(frozen(), points={"data": marked, "wal": READY_POINT}))
 
     assert decision.actions == (MarkGood("wal"),)
     assert results(decision) == [PointResult.GOOD] * 2
 
 
 def test_a_point_that_fails_takes_along_those_that_belong_together_with_it() -> None:
-    decision = run.decide(seen(frozen(), points={"data": READY_POINT, "wal": PointSeen()}))
+    decision = machine.decide(seen(frozen(), points={"data": READY_POINT, "wal": PointSeen()}))
 
     assert results(decision) == [PointResult.FAILED] * 2
     assert not [a for a in decision.actions if isinstance(a, MarkGood)]
@@ -405,7 +407,7 @@ def test_a_point_that_fails_takes_along_those_that_belong_together_with_it() -> 
 )
 def test_points_that_nothing_froze_together_fail(hooks: tuple[HookStatus, ...]) -> None:
     ready = {"data": READY_POINT, "wal": READY_POINT}
-    decision = run.decide(seen(frozen(hooks=hooks), points=ready))
+    decision = machine.decide(seen(frozen(hooks=hooks), points=ready))
 
     assert results(decision) == [PointResult.FAILED] * 2
     assert "no hook froze data, wal together" in (decision.status.points[0].message or "")
@@ -416,7 +418,7 @@ def test_claims_that_a_pod_writes_to_since_the_plan_was_made_fail_at_their_cut()
         CUTTING, plan=plan("data", "wal"), points=(point_status("data"), point_status("wal"))
     )
     cut = {"data": CUT_POINT, "wal": CUT_POINT}
-    decision = run.decide(seen(two, points=cut, torn="pod pg-0 writes to both"))
+    decision = machine.decide(seen(two, points=cut, torn="pod pg-0 writes to both"))
 
     assert results(decision) == [PointResult.FAILED] * 2
     assert decision.status.points[1].message == "pod pg-0 writes to both"
@@ -442,5 +444,5 @@ def test_the_time_between_the_cuts_is_recorded() -> None:
     far_off = changed(second, cut_at=NOW - minutes(9000))  # the driver's clock; asked for 2 min ago
     ready = {"data": READY_POINT, "wal": READY_POINT}
     for entry, spread in ((apart, 30), (far_off, 60)):
-        decision = run.decide(seen(frozen(points=(first, entry)), points=ready))
+        decision = machine.decide(seen(frozen(points=(first, entry)), points=ready))
         assert decision.status.spread == spread

@@ -22,11 +22,11 @@ from backstay.api.rolling import (
     Rolling,
     RollingDestination,
 )
-from backstay.domain.admission import claimed
-from backstay.domain.job_sights import JobSeen
-from backstay.domain.run import decide, fail
-from backstay.domain.run_values import CancelCopy, Seen, StartCopy
-from backstay.domain.sights import CopySeen
+from backstay.domain.jobs import JobSeen
+from backstay.domain.run.concurrency import claimed
+from backstay.domain.run.machine import decide, fail
+from backstay.domain.run.sights import CopySeen
+from backstay.domain.run.values import CancelCopy, Seen, StartCopy
 
 UPLOADS, MAIL = "worker-1:/srv/uploads", "worker-1:/srv/mail"
 RUNNING = JobSeen(name="copy", exists=True, started=True)

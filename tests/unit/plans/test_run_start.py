@@ -18,9 +18,9 @@ from tests.support.builders import (
 
 from backstay.api.backup import BackupPhase, DumpState, PointResult, Trigger
 from backstay.api.common import changed
-from backstay.domain import run
 from backstay.domain.errors import UserError
-from backstay.domain.run_values import AT_ONCE, POLL, Decision
+from backstay.domain.run import machine
+from backstay.domain.run.values import AT_ONCE, POLL, Decision
 
 PENDING = status()
 QUEUED = status(BackupPhase.QUEUED)
@@ -28,7 +28,7 @@ NOT_FOUND = UserError("PolicyNotFound", "spec.policy: there is no BackupPolicy s
 
 
 def test_a_pending_run_freezes_its_plan_and_queues() -> None:
-    decision = run.decide(seen(PENDING, plan=plan()))
+    decision = machine.decide(seen(PENDING, plan=plan()))
 
     assert decision.status == changed(
         PENDING, phase=BackupPhase.QUEUED, plan=plan(), started_at=NOW
@@ -40,7 +40,7 @@ def test_a_pending_run_freezes_its_plan_and_queues() -> None:
 def test_a_policy_that_cannot_be_run_fails_the_run_with_its_own_words() -> None:
     problem = UserError("ClaimNotFound", "spec.source.claims.names: there is no claim x")
 
-    decision = run.decide(seen(PENDING, problem=problem))
+    decision = machine.decide(seen(PENDING, problem=problem))
 
     assert decision.status.phase is BackupPhase.FAILED
     assert decision.status.message == problem.message
@@ -55,7 +55,7 @@ def test_a_policy_that_cannot_be_run_fails_the_run_with_its_own_words() -> None:
 def test_a_missing_policy_is_waited_for_shortly(
     age: float, phase: BackupPhase, after: object
 ) -> None:
-    decision = run.decide(seen(PENDING, problem=NOT_FOUND, created=NOW - minutes(age)))
+    decision = machine.decide(seen(PENDING, problem=NOT_FOUND, created=NOW - minutes(age)))
 
     assert decision.status.phase is phase
     assert decision.after == after
@@ -64,7 +64,7 @@ def test_a_missing_policy_is_waited_for_shortly(
 def test_a_retry_waits_for_its_time() -> None:
     waiting = changed(QUEUED, attempt=1, retry_at=NOW + minutes(1))
 
-    decision = run.decide(seen(waiting))
+    decision = machine.decide(seen(waiting))
 
     assert decision == Decision(waiting, (), minutes(1))
 
@@ -72,13 +72,13 @@ def test_a_retry_waits_for_its_time() -> None:
 def test_a_retry_that_a_clock_that_was_ahead_has_put_off_is_due() -> None:
     waiting = changed(QUEUED, attempt=1, retry_at=NOW + minutes(8 * 60))
 
-    decision = run.decide(seen(waiting))
+    decision = machine.decide(seen(waiting))
 
     assert (decision.status.attempt, decision.status.retry_at) == (2, None)
 
 
 def test_a_blocked_run_tells_for_whom_it_waits() -> None:
-    decision = run.decide(seen(QUEUED, waits_for="waiting for a, b, c"))
+    decision = machine.decide(seen(QUEUED, waits_for="waiting for a, b, c"))
 
     assert decision == Decision(changed(QUEUED, message="waiting for a, b, c"))
 
@@ -101,7 +101,7 @@ def test_an_admitted_run_begins_an_attempt(
     mine = changed(plan(), dumps=dumps, pools=pools)
     waiting = changed(QUEUED, plan=mine, message="waiting for a")
 
-    decision = run.decide(seen(waiting))
+    decision = machine.decide(seen(waiting))
 
     assert decision.status == changed(
         waiting,
@@ -129,7 +129,7 @@ def test_a_retry_whose_dumps_are_in_good_points_goes_straight_to_the_cut() -> No
         ),
     )
 
-    decision = run.decide(seen(retry))
+    decision = machine.decide(seen(retry))
 
     assert decision.status.phase is BackupPhase.SNAPSHOTTING
     assert (decision.status.attempt, decision.status.retry_at) == (2, None)
@@ -138,12 +138,12 @@ def test_a_retry_whose_dumps_are_in_good_points_goes_straight_to_the_cut() -> No
 def test_runs_queue_by_slot_and_ad_hoc_ones_by_their_creation() -> None:
     adhoc = spec(trigger=Trigger.AD_HOC, scheduled_for=None)
 
-    assert run.due_order(spec(), NOW, "n") == (SLOT, "n")
-    assert run.due_order(adhoc, NOW, "n") == (NOW, "n")
+    assert machine.due_order(spec(), NOW, "n") == (SLOT, "n")
+    assert machine.due_order(adhoc, NOW, "n") == (NOW, "n")
 
 
 @pytest.mark.parametrize("phase", [p for p in BackupPhase if p.final])
 def test_a_final_phase_is_never_left(phase: BackupPhase) -> None:
     over = status(phase, points=(point_status(),))
 
-    assert run.decide(seen(over, plan=plan(), waits_for="a")) == Decision(over)
+    assert machine.decide(seen(over, plan=plan(), waits_for="a")) == Decision(over)

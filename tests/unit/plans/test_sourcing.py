@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from backstay.api.policy import LabelExpression, LabelSelector, SelectorOperator
-from backstay.domain import sourcing
 from backstay.domain.errors import UserError
-from backstay.domain.mounts import Mount
 from backstay.domain.objects import Obj
-from backstay.domain.sights import DumpPlace
+from backstay.domain.run.sights import DumpPlace
+from backstay.domain.sources import claims
+from backstay.domain.sources.mounts import Mount
 
 DRIVER = "csi.example"
 
@@ -28,7 +28,7 @@ def named(name: str, **more: Any) -> Obj:
 
 
 def snapshot_class(name: str, driver: str = DRIVER, *, default: bool = False) -> Obj:
-    notes = {sourcing.DEFAULT_CLASS: "true"} if default else {}
+    notes = {claims.DEFAULT_CLASS: "true"} if default else {}
     return {"metadata": {"name": name, "annotations": notes}, "driver": driver}
 
 
@@ -86,19 +86,19 @@ def test_a_selector_is_written_as_the_api_server_reads_it(
 ) -> None:
     selector = LabelSelector(match_labels=labels, match_expressions=expressions)
 
-    assert sourcing.selector_text(selector) == text
+    assert claims.selector_text(selector) == text
 
 
 def test_a_workloads_selector_is_that_of_its_pods() -> None:
     workload = named("pg", spec={"selector": {"matchLabels": {"app": "pg"}}})
 
-    assert sourcing.workload_selector(workload) == "app=pg"
+    assert claims.workload_selector(workload) == "app=pg"
 
 
 def test_the_driver_is_that_of_the_claims_volume() -> None:
     volume = named("pv-1", spec={"csi": {"driver": DRIVER}})
 
-    assert sourcing.driver_of(named("data"), volume) == DRIVER
+    assert claims.driver_of(named("data"), volume) == DRIVER
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_the_driver_is_that_of_the_claims_volume() -> None:
 def test_a_claim_that_cannot_be_snapshotted_is_refused_with_the_remedy(
     volume: Obj | None, reason: str, words: tuple[str, ...]
 ) -> None:
-    found, message = refused(lambda: sourcing.driver_of(named("data"), volume))
+    found, message = refused(lambda: claims.driver_of(named("data"), volume))
 
     assert found == reason
     assert message.startswith("spec.source.claims: ")
@@ -130,8 +130,8 @@ CLASSES = [
 
 
 def test_the_wanted_class_is_used_or_the_drivers_default() -> None:
-    assert sourcing.snapshot_class_for("data", DRIVER, "slow", CLASSES) == "slow"
-    assert sourcing.snapshot_class_for("data", DRIVER, None, CLASSES) == "fast"
+    assert claims.snapshot_class_for("data", DRIVER, "slow", CLASSES) == "slow"
+    assert claims.snapshot_class_for("data", DRIVER, None, CLASSES) == "fast"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_the_wanted_class_is_used_or_the_drivers_default() -> None:
 def test_a_class_that_does_not_fit_is_refused_with_the_choices(
     driver: str, wanted: str | None, classes: list[Obj], reason: str, ending: str
 ) -> None:
-    found, message = refused(lambda: sourcing.snapshot_class_for("data", driver, wanted, classes))
+    found, message = refused(lambda: claims.snapshot_class_for("data", driver, wanted, classes))
 
     assert found == reason
     assert message.startswith("spec.snapshot.className")
@@ -188,13 +188,13 @@ def test_only_pods_that_run_and_stay_are_dumped_the_lowest_ordinal_first() -> No
         pod("pg-0", deletionTimestamp="2026-11-22T00:00:00Z"),
     ]
 
-    assert [p["metadata"]["name"] for p in sourcing.running_pods(pods)] == ["pg-2", "pg-10"]
+    assert [p["metadata"]["name"] for p in claims.running_pods(pods)] == ["pg-2", "pg-10"]
 
 
 def test_the_only_container_needs_no_name() -> None:
-    assert sourcing.container_of(pod(), field=TARGET, wanted=None) == "postgres"
+    assert claims.container_of(pod(), field=TARGET, wanted=None) == "postgres"
     two = pod(containers=("postgres", "exporter"))
-    assert sourcing.container_of(two, field=TARGET, wanted="exporter") == "exporter"
+    assert claims.container_of(two, field=TARGET, wanted="exporter") == "exporter"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_container_that_is_not_clear_is_refused(
     containers: tuple[str, ...], wanted: str | None, reason: str, words: str
 ) -> None:
     found, message = refused(
-        lambda: sourcing.container_of(
+        lambda: claims.container_of(
             pod(containers=containers), field="spec.dumps[shop].target", wanted=wanted
         )
     )
@@ -224,10 +224,10 @@ def test_the_id_of_a_container_is_known_while_it_runs() -> None:
     down = pod()
     down["status"]["containerStatuses"][0]["state"] = {"waiting": {"reason": "CrashLoopBackOff"}}
 
-    assert sourcing.container_id(pod(), "postgres") == "cri://postgres"
-    assert sourcing.container_id(down, "postgres") == ""
-    assert sourcing.container_id(pod(), "other") == ""
-    assert sourcing.container_id(named("pg-0"), "postgres") == ""
+    assert claims.container_id(pod(), "postgres") == "cri://postgres"
+    assert claims.container_id(down, "postgres") == ""
+    assert claims.container_id(pod(), "other") == ""
+    assert claims.container_id(named("pg-0"), "postgres") == ""
 
 
 VOLUMES = (
@@ -255,7 +255,7 @@ VOLUMES = (
 def test_a_file_lies_on_the_claim_of_its_longest_mount(
     file: str, mounts: tuple[Obj, ...], claim: str, path: str
 ) -> None:
-    place = sourcing.place_in(
+    place = claims.place_in(
         pod(mounts=mounts, volumes=VOLUMES), dump="shop", container=None, file=file
     )
 
@@ -274,7 +274,7 @@ def test_what_is_mounted_in_a_container_is_read_from_its_pod() -> None:
         mount("/x", "w", subPathExpr="$(POD)"),
     )
 
-    found = sourcing.mounts_of(pod(mounts=mounts, volumes=(*VOLUMES, read_only)), "postgres")
+    found = claims.mounts_of(pod(mounts=mounts, volumes=(*VOLUMES, read_only)), "postgres")
 
     assert found == (
         Mount("/data", "data", "v", "a"),
@@ -309,7 +309,7 @@ def test_a_file_that_no_snapshot_would_carry_is_refused(
     file: str, mounts: tuple[Obj, ...], reason: str, words: str
 ) -> None:
     found, message = refused(
-        lambda: sourcing.place_in(
+        lambda: claims.place_in(
             pod(mounts=mounts, volumes=VOLUMES), dump="shop", container=None, file=file
         )
     )
@@ -322,9 +322,9 @@ def test_a_file_that_no_snapshot_would_carry_is_refused(
 def test_the_files_claim_must_be_one_of_the_run() -> None:
     place = DumpPlace("pg-0", "u", "postgres", "c", "dumps", "x")
 
-    sourcing.require_claim_of_run(place, ["dumps"], dump="shop", file="/d/x")
+    claims.require_claim_of_run(place, ["dumps"], dump="shop", file="/d/x")
     found, message = refused(
-        lambda: sourcing.require_claim_of_run(place, ["b", "a"], dump="shop", file="/d/x")
+        lambda: claims.require_claim_of_run(place, ["b", "a"], dump="shop", file="/d/x")
     )
 
     assert found == "FileOutsideClaims"

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from tests.unit.domain.series import at, point
 
-from backstay.domain.points import Point, Rules
-from backstay.domain.until import tiers_of, until
+from backstay.domain.retention.expiry import tiers_of, until
+from backstay.domain.retention.points import Point, Rules
 
 VIENNA = ZoneInfo("Europe/Vienna")
 RULES = Rules(zone=VIENNA, hourly=6, daily=7, weekly=4, monthly=12, yearly=3)

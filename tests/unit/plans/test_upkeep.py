@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from tests.support.builders import NOW, content, record, snapshot
 
-from backstay.domain import labels, objects, upkeep
-from backstay.domain.brakes import Brake
-from backstay.domain.mirror import MIRRORED_NOTES, Patch
+from backstay.domain import labels, objects
 from backstay.domain.objects import Obj
-from backstay.domain.points import Rules
-from backstay.domain.sweep import Step
-from backstay.domain.upkeep import Seen
+from backstay.domain.retention.brakes import Brake
+from backstay.domain.retention.points import Rules
+from backstay.domain.stores.snapshots import upkeep
+from backstay.domain.stores.snapshots.content import MIRRORED_NOTES, Patch
+from backstay.domain.stores.snapshots.deletion import Step
+from backstay.domain.stores.snapshots.upkeep import Seen
 
 RULES = Rules(zone=UTC, daily=2, failed=1)
 PREFIX = labels.PREFIX

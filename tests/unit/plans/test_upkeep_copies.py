@@ -17,10 +17,10 @@ from backstay.api.rolling import (
     Rolling,
     RollingDestination,
 )
-from backstay.domain import rolling_upkeep
-from backstay.domain.records import Run
-from backstay.domain.rolling_series import Kept, kept_of, looks_of
-from backstay.domain.rolling_upkeep import Seen, Verb
+from backstay.domain.records.lifecycle import Run
+from backstay.domain.stores.copies import upkeep
+from backstay.domain.stores.copies.series import Kept, kept_of, looks_of
+from backstay.domain.stores.copies.upkeep import Seen, Verb
 from backstay.domain.subject import Subject
 
 ROLLING = Rolling(destination=RollingDestination(host_path="/backup"))
@@ -73,7 +73,7 @@ def test_series_without_room_in_the_status_are_left_alone() -> None:
     found = kept(runs, f"c-{SHOWN_MAX + 1:03}")
     seen = Seen(now=NOW, rules=None, kept=found, policy={"metadata": {"name": "shop"}})
 
-    chores = rolling_upkeep.plan(seen).chores
+    chores = upkeep.plan(seen).chores
 
     listed = [c.kept.series.holder for c in chores if c.verb is Verb.LIST]
     assert len(listed) == SHOWN_MAX
@@ -87,7 +87,7 @@ def test_series_without_room_in_the_status_are_left_alone() -> None:
         policy={"metadata": {"name": "shop"}},
         looks={look.series: look for look in looks},
     )
-    assert not [c for c in rolling_upkeep.plan(later).chores if c.verb is Verb.LIST]
+    assert not [c for c in upkeep.plan(later).chores if c.verb is Verb.LIST]
 
 
 def test_a_list_dated_by_a_clock_that_was_ahead_is_due_and_a_rebuild_is_not_ignored() -> None:
@@ -103,6 +103,6 @@ def test_a_list_dated_by_a_clock_that_was_ahead_is_due_and_a_rebuild_is_not_igno
         rebuilt_at=NOW,
     )
 
-    (chore,) = rolling_upkeep.plan(seen).chores
+    (chore,) = upkeep.plan(seen).chores
 
     assert (chore.verb, chore.imports) == (Verb.LIST, True)

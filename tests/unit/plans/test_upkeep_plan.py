@@ -12,12 +12,14 @@ from tests.unit.plans.test_upkeep import OLD, OVERDUE, TODAY, mirrored, seen
 
 from backstay.api.backup import BackupPhase, BackupStatus, PointGone, PointResult
 from backstay.api.common import changed
-from backstay.domain import labels, shrunk, upkeep
-from backstay.domain.brakes import Brake
+from backstay.domain import labels
 from backstay.domain.objects import Obj
-from backstay.domain.record import DumpRecord
-from backstay.domain.records import Run
-from backstay.domain.shrunk import accepted_sizes
+from backstay.domain.records.lifecycle import Run
+from backstay.domain.records.record import DumpRecord
+from backstay.domain.retention import shrinkage
+from backstay.domain.retention.brakes import Brake
+from backstay.domain.retention.shrinkage import accepted_sizes
+from backstay.domain.stores.snapshots import upkeep
 from backstay.domain.subject import Subject
 
 POLICY: Obj = {"metadata": {"name": "shop", "namespace": "team", "generation": 3}}
@@ -160,7 +162,7 @@ def test_a_shrunken_dump_freezes_its_series_and_no_other_until_it_is_accepted() 
     let_go = upkeep.plan(replace(world, accepted=accepted_sizes(value), conditions=plan.conditions))
     assert {i.point.name for i in let_go.items if i.due} == {"overdue", "other-overdue"}
     assert let_go.conditions is not None
-    assert kinds(let_go.conditions) == {"Shrunk": ("False", shrunk.NOT_SHRUNK.reason)}
+    assert kinds(let_go.conditions) == {"Shrunk": ("False", shrinkage.NOT_SHRUNK.reason)}
 
 
 def test_a_proof_is_taken_back_when_its_series_freezes() -> None:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from tests.support.builders import content, snapshot
 
-from backstay.domain import mirror
-from backstay.domain.records import RecordSeen, records_to_remove
+from backstay.domain.records.lifecycle import RecordSeen, records_to_remove
+from backstay.domain.stores.snapshots import content as mirror
 
 TODAY = "2026-11-22T00:32:00Z"
 

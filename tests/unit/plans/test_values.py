@@ -12,10 +12,16 @@ from tests.support.builders import record, snapshot
 
 from backstay.api.policy import PolicySpec
 from backstay.domain import labels
-from backstay.domain.carriers import identity, is_good, point_of, record_of, rules_of
 from backstay.domain.errors import DataError, UserError
-from backstay.domain.patching import merge_diff
-from backstay.domain.points import Rules
+from backstay.domain.merge_patch import merge_diff
+from backstay.domain.retention.points import Rules
+from backstay.domain.stores.snapshots.carriers import (
+    identity,
+    is_good,
+    point_of,
+    record_of,
+    rules_of,
+)
 from backstay.domain.times import parse_time
 
 

@@ -20,10 +20,12 @@ from backstay.api.backup import (
     Trigger,
 )
 from backstay.api.common import Condition, changed
-from backstay.domain import brakes, labels, upkeep
+from backstay.domain import labels
 from backstay.domain.objects import Obj
-from backstay.domain.records import Run
-from backstay.domain.upkeep import Seen
+from backstay.domain.records.lifecycle import Run
+from backstay.domain.retention import brakes
+from backstay.domain.stores.snapshots import upkeep
+from backstay.domain.stores.snapshots.upkeep import Seen
 
 KEPT = labelled("kept", 22)
 LOST = labelled("lost", 21)

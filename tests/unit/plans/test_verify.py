@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backstay.agent import __main__ as agent
-from backstay.agent.verify import BLOCK, Task, verify
+from backstay.agent.commands.verify_claim import BLOCK, Task, verify
 from backstay.domain.errors import DataError
 
 DATA = b"dump" * BLOCK  # read in several blocks
@@ -85,7 +85,7 @@ def test_a_claim_whose_root_is_another_users_counts_as_mounted(
     def refused(_: Path) -> list[str]:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("backstay.agent.verify.os.listdir", refused)
+    monkeypatch.setattr("backstay.agent.commands.verify_claim.os.listdir", refused)
 
     assert verify(Task(mount, ())) == "the claim is mounted; its root is closed to other users"
     assert "sha256 as recorded" in verify(Task.parse(task(mount)))
