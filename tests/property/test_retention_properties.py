@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.unit.domain.series import apply, point
+from tests.unit.domain.retention.series import apply, point
 
 from backstay.domain import labels
 from backstay.domain.calendar import TIER_LABELS, Tier, period_of

@@ -6,7 +6,7 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.property.test_retention_properties import NOW, live_rules, series
-from tests.unit.domain.series import point
+from tests.unit.domain.retention.series import point
 
 from backstay.domain import labels
 from backstay.domain.retention.judge import judge

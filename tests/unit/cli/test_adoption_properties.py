@@ -15,7 +15,7 @@ from tests.property.test_retention_properties import NOW
 from tests.property.test_retention_properties import ZONES as SOME_ZONES
 from tests.unit.cli.running import FOREIGN, foreign
 from tests.unit.cli.test_preview_properties import FOREIGN_TIERS, SEARCH, WORLDS, theirs
-from tests.unit.domain.series import apply
+from tests.unit.domain.retention.series import apply
 
 from backstay.domain import labels, objects, preview
 from backstay.domain.adoption import takeover

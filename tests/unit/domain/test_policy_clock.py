@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.unit.plans.policies import NOW, SLOT, YESTERDAY, at, ran, ready, seen, spec
+from tests.unit.domain.policies import NOW, SLOT, YESTERDAY, at, ran, ready, seen, spec
 
 from backstay.api.policy import PolicySpec, PolicyStatus
 from backstay.api.schedule import EarlyRuns, MissedSlots, MissReason

@@ -5,7 +5,7 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from tests.unit.domain.series import (
+from tests.unit.domain.retention.series import (
     DAILY_ONE,
     NOW,
     RULES,

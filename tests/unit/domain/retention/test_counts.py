@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC
 
 import pytest
-from tests.unit.domain.series import (
+from tests.unit.domain.retention.series import (
     DAILY_ONE,
     NOW,
     RULES,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from tests.support.builders import NOW, content, plan, point_status, snapshot, spec
-from tests.unit.plans.test_upkeep import OLD, OVERDUE, mirrored, seen
-from tests.unit.plans.test_upkeep_plan import POLICY, finished, labelled, settled
+from tests.unit.domain.stores.snapshots.test_upkeep import OLD, OVERDUE, mirrored, seen
+from tests.unit.domain.stores.snapshots.test_upkeep_plan import POLICY, finished, labelled, settled
 
 from backstay.api.backup import (
     BackupPhase,

@@ -6,7 +6,7 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from tests.unit.domain.series import apply, at, point
+from tests.unit.domain.retention.series import apply, at, point
 
 from backstay.domain import labels
 from backstay.domain.retention.judge import judge

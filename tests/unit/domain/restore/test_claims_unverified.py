@@ -7,7 +7,15 @@ from datetime import timedelta
 
 import pytest
 from tests.support.builders import NOW
-from tests.unit.plans.test_restore import NOTHING, TOLD, made, seen, steps, verified, verifying
+from tests.unit.domain.restore.test_claims import (
+    NOTHING,
+    TOLD,
+    made,
+    seen,
+    steps,
+    verified,
+    verifying,
+)
 
 from backstay.api.common import changed
 from backstay.api.restore import RestorePhase, RestoreStatus

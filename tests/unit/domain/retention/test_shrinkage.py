@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.unit.domain.series import at, point
+from tests.unit.domain.retention.series import at, point
 
 from backstay.domain import labels
 from backstay.domain.retention.judge import judge

@@ -5,7 +5,7 @@ from datetime import UTC, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from tests.unit.domain.series import at, patched, point
+from tests.unit.domain.retention.series import at, patched, point
 
 from backstay.api.common import Condition
 from backstay.domain import labels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.support.builders import planned_dump, planned_hook, target
-from tests.unit.plans.test_run_places import pod
+from tests.unit.domain.run.test_places import pod
 
 from backstay.api.backup import PlannedDump
 from backstay.api.common import changed

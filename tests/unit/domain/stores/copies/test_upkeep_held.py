@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from tests.unit.domain.test_missing_copies import COPY, NOW, kept_of, run, seen_of
+from tests.unit.domain.stores.copies.test_missing import COPY, NOW, kept_of, run, seen_of
 
 from backstay.api.backup import BackupSpec, Trigger
 from backstay.api.common import changed

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from tests.support.builders import content, snapshot
-from tests.unit.domain.series import NOW, RULES, judged, point
+from tests.unit.domain.retention.series import NOW, RULES, judged, point
 
 from backstay.api.common import format_time
 from backstay.domain.objects import Obj

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.unit.plans.policies import SLOT, YESTERDAY, at, ready, seen, spec
+from tests.unit.domain.policies import SLOT, YESTERDAY, at, ready, seen, spec
 
 from backstay.api.common import changed
 from backstay.api.policy import PolicySpec, PolicyStatus

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.support.builders import NOW, content, point_status, record, snapshot, spec
-from tests.unit.plans.test_upkeep import OLD, OVERDUE, TODAY, mirrored, seen
+from tests.unit.domain.stores.snapshots.test_upkeep import OLD, OVERDUE, TODAY, mirrored, seen
 
 from backstay.api.backup import BackupPhase, BackupStatus, PointGone, PointResult
 from backstay.api.common import changed

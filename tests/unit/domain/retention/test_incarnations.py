@@ -7,7 +7,7 @@ from datetime import UTC, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.builders import record, snapshot
-from tests.unit.domain.series import NOW, point
+from tests.unit.domain.retention.series import NOW, point
 
 from backstay.api.common import format_time
 from backstay.domain.objects import Obj

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from tests.support.gnu_date import texts
-from tests.unit.domain.series import apply, point
+from tests.unit.domain.retention.series import apply, point
 
 from backstay.domain import labels
 from backstay.domain.calendar import TIER_LABELS, Tier, period_of

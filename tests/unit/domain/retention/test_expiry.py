@@ -8,7 +8,7 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from tests.unit.domain.series import at, point
+from tests.unit.domain.retention.series import at, point
 
 from backstay.domain.retention.expiry import tiers_of, until
 from backstay.domain.retention.points import Point, Rules

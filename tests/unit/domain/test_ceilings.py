@@ -18,7 +18,7 @@ from tests.support.builders import (
     seen,
     status,
 )
-from tests.unit.plans import policies
+from tests.unit.domain import policies
 
 from backstay.api.backup import BackupPhase, DumpState, PointResult, PointStatus
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling, RollingDestination
