@@ -24,7 +24,7 @@ from backstay.api.kinds import KINDS
 from backstay.api.policy import PolicySpec
 from backstay.domain import objects
 from backstay.domain.errors import BackstayError, UserError
-from backstay.domain.timing import Timing
+from backstay.domain.schedule.slots import Timing
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.login import login

@@ -22,8 +22,8 @@ from tests.support.passes import copying_nothing
 from tests.unit.cli.running import FOREIGN
 
 from backstay.domain import labels, objects
-from backstay.domain.carriers import is_good, point_of, record_of
 from backstay.domain.objects import dig
+from backstay.domain.stores.snapshots.carriers import is_good, point_of, record_of
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster

@@ -17,7 +17,7 @@ from tests.support.stored import store
 from backstay.cli import main
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj
-from backstay.domain.record import DumpRecord
+from backstay.domain.records.record import DumpRecord
 from backstay.kube.client import Client
 from backstay.kube.resources import (
     BACKUP,

@@ -14,7 +14,7 @@ from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP_POLICY, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 from backstay.observe import metrics
 from backstay.reconcile import keys
-from backstay.reconcile.everything import Everything
+from backstay.reconcile.resync import Everything
 
 TAKEN = "2026-11-22T00:32:00Z"
 

@@ -10,7 +10,7 @@ from tests.support.guides import Guide
 from tests.support.stored import bind, store
 
 from backstay.domain import labels, objects
-from backstay.domain.record import DumpRecord, parse_record
+from backstay.domain.records.record import DumpRecord, parse_record
 from backstay.kube.client import Client
 from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 

@@ -25,7 +25,7 @@ from backstay.kube.resources import (
 from backstay.main import Router
 from backstay.reconcile import keys
 from backstay.settings import Settings
-from backstay.steps.streams import Streams
+from backstay.steps.exec_streams import Streams
 
 
 class Stage:

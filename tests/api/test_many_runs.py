@@ -16,9 +16,9 @@ from tests.support.dumping_cluster import Containers, add_databases, backup_of, 
 from backstay.api.backup import NOTE_MAX, NOTES_MAX, BackupPhase, BackupStatus
 from backstay.api.common import changed, format_time
 from backstay.domain import labels, objects
-from backstay.domain.admission import HOLDING, Limits
 from backstay.domain.objects import Obj
-from backstay.domain.record import parse_record
+from backstay.domain.records.record import parse_record
+from backstay.domain.run.concurrency import HOLDING, Limits
 from backstay.engine.queue import Key, Queue
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
@@ -27,11 +27,11 @@ from backstay.kube.login import Login
 from backstay.kube.resources import BACKUP, NAMESPACE, VOLUME_SNAPSHOT
 from backstay.main import Router
 from backstay.reconcile import keys
-from backstay.reconcile.admission import Admitter
+from backstay.reconcile.concurrency import Admitter
 from backstay.settings import Settings
-from backstay.steps.restore_turns import RestoreTurns
+from backstay.steps.exec_streams import Streams
 from backstay.steps.status import write_status
-from backstay.steps.streams import Streams
+from backstay.targets.turns import RestoreTurns
 
 NODES = ("n1", "n2", "n3", "n4", "n5")
 SETTINGS = Settings(pool_global=16, pool_node=3, pool_driver=20)

@@ -18,8 +18,8 @@ from backstay.api.common import format_time
 from backstay.domain import labels, objects
 from backstay.domain.errors import Conflict
 from backstay.domain.objects import Obj, dig
-from backstay.domain.rebuild import is_asked
-from backstay.domain.record import DumpRecord
+from backstay.domain.records.rebuild import is_asked
+from backstay.domain.records.record import DumpRecord
 from backstay.engine.queue import Key
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client

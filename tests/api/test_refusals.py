@@ -29,7 +29,7 @@ from backstay.kube.resources import BACKUP, BACKUP_POLICY, SECRET
 from backstay.main import Router
 from backstay.reconcile import keys
 from backstay.settings import Settings
-from backstay.steps.streams import Streams
+from backstay.steps.exec_streams import Streams
 
 POLICY = "db-0"
 PASSWORD = {"password": {"secretKeyRef": {"name": "pg", "key": "password"}}}

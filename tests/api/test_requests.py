@@ -21,7 +21,7 @@ from tests.support.schedules import (
 
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig
-from backstay.domain.orphans import orphans
+from backstay.domain.stores.snapshots.orphans import orphans
 from backstay.engine.queue import Key
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client

@@ -22,8 +22,8 @@ from backstay.reconcile import keys
 from backstay.reconcile.restore import RestoreReconciler
 from backstay.settings import RollingRoots
 from backstay.steps.agent_jobs import AgentImage, AgentJobs
-from backstay.steps.restore_turns import RestoreTurns
-from backstay.steps.restoring_copies import CopyRestores
+from backstay.stores.copies.restore import CopyRestores
+from backstay.targets.turns import RestoreTurns
 
 CLOCK = SystemClock()
 

@@ -10,12 +10,12 @@ from tests.support.stored import bind, store
 
 from backstay.api.restore import ClaimDestination, ClaimRestore, NewClaim
 from backstay.domain import labels
-from backstay.domain.acknowledgement import Acknowledged
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj
+from backstay.domain.restore.acknowledgement import Acknowledged
 from backstay.kube.client import Client
 from backstay.kube.resources import STORAGE_CLASS
-from backstay.steps.sources import Source, read_source
+from backstay.stores.snapshots.restore_source import Source, read_source
 
 
 async def read(

@@ -27,8 +27,8 @@ from backstay.kube.resources import (
 from backstay.reconcile import keys
 from backstay.settings import RollingRoots
 from backstay.steps.agent_jobs import AgentImage, AgentJobs
-from backstay.steps.copying import Copying
-from backstay.steps.restoring_copies import CopyRestores
+from backstay.stores.copies.restore import CopyRestores
+from backstay.stores.copies.take import Copying
 
 
 async def test_a_copy_is_restored_to_a_new_directory_and_held_meanwhile(world: World) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.support.rolling_world import WORKER, World, ensure_node
 
-from backstay.cli import main as kubectl_backstay
+from backstay.cli import main
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig
 from backstay.kube.resources import (
@@ -169,7 +169,7 @@ async def test_the_plugin_shows_copies_and_why_they_are_kept(
     (stamp,) = world.points()
     command = ["retention", "uploads", "-n", world.namespace, "--kubeconfig", str(kubeconfig)]
 
-    code = await asyncio.to_thread(kubectl_backstay, [*command, "-o", "json"])
+    code = await asyncio.to_thread(main, [*command, "-o", "json"])
 
     (line,) = json.loads(capsys.readouterr().out)
     assert code == 0

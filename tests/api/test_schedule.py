@@ -25,8 +25,8 @@ from backstay.api.common import format_time
 from backstay.domain import objects
 from backstay.domain.errors import Conflict, Fatal
 from backstay.domain.objects import Obj
+from backstay.domain.schedule.slots import offset_of
 from backstay.domain.times import parse_time
-from backstay.domain.timing import offset_of
 from backstay.durations import format_duration
 from backstay.engine.queue import Key, Queue
 from backstay.engine.system_clock import SystemClock

@@ -10,14 +10,14 @@ from tests.support.schedules import make_snapshot_class, make_source
 from backstay.api.backup import ClaimGroup, RunPlan
 from backstay.api.policy import PolicySpec
 from backstay.domain.errors import UserError
-from backstay.domain.mounts import Lies
 from backstay.domain.objects import Obj
-from backstay.domain.server_data import DataDirectory
+from backstay.domain.sources.mounts import Lies
+from backstay.domain.sources.server_data import DataDirectory
 from backstay.dumps.layout import Layout
 from backstay.kube import resources
 from backstay.kube.client import Client
 from backstay.steps.consistency import torn
-from backstay.steps.resolve import make_plan
+from backstay.stores.snapshots.resolve import make_plan
 
 TARGET = {"kind": "Pod", "name": "pg-0", "container": "postgres"}
 FREEZE = {

@@ -18,8 +18,8 @@ from tests.support.stored import bind, store
 
 from backstay.api.common import format_time
 from backstay.domain import labels, objects
-from backstay.domain.mirror import MIRRORED_NOTES
 from backstay.domain.objects import Obj, dig
+from backstay.domain.stores.snapshots.content import MIRRORED_NOTES
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
@@ -34,8 +34,8 @@ from backstay.kube.resources import (
 )
 from backstay.observe import metrics
 from backstay.reconcile import keys
-from backstay.reconcile.everything import Everything
 from backstay.reconcile.policy import PolicyReconciler
+from backstay.reconcile.resync import Everything
 
 NOW = SystemClock().now().replace(microsecond=0)
 

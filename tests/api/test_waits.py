@@ -39,7 +39,7 @@ from backstay.main import Router
 from backstay.reconcile import keys
 from backstay.settings import Settings
 from backstay.steps.agent_jobs import AgentImage, AgentJobs
-from backstay.steps.streams import Streams
+from backstay.steps.exec_streams import Streams
 
 NAME = "shop"
 QUIET = 21

@@ -26,7 +26,7 @@ from tests.support.stored import bind, store
 from backstay.api.common import format_time
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig
-from backstay.domain.record import ClaimRecord
+from backstay.domain.records.record import ClaimRecord
 from backstay.domain.times import parse_time
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client

@@ -23,7 +23,7 @@ from backstay.kube.client import Client
 from backstay.kube.login import login
 from backstay.main import keep_turns_short  # with all that is loaded in the pod: its memory counts
 from backstay.reconcile import keys
-from backstay.reconcile.everything import Everything
+from backstay.reconcile.resync import Everything
 from backstay.reconcile.retention import RetentionReconciler
 from backstay.reconcile.sweeps import SweepReconciler
 from backstay.settings import Settings

@@ -21,7 +21,7 @@ from tests.e2e.kube import Kube, Obj
 from tests.e2e.shop import API, Shop, policy, postgres
 from tests.support.kubectl import Kubectl
 
-from backstay.domain.admission import HOLDING
+from backstay.domain.run.concurrency import HOLDING
 
 RUNS = 50
 SERVERS = 8

@@ -26,10 +26,11 @@ from tests.bench.many import Write
 from tests.support.apiserver import ETCD_URL, running_api_server
 
 from backstay.builders.snapshot import metadata_patch
-from backstay.domain import objects, upkeep
-from backstay.domain.mirror import Patch
+from backstay.domain import objects
+from backstay.domain.merge_patch import merge_diff
 from backstay.domain.objects import Obj
-from backstay.domain.patching import merge_diff
+from backstay.domain.stores.snapshots import upkeep
+from backstay.domain.stores.snapshots.content import Patch
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import PAGE, Client
 from backstay.kube.login import login

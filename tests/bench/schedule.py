@@ -35,7 +35,7 @@ from tests.support.schedules import (
 
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj
-from backstay.domain.timing import offset_of
+from backstay.domain.schedule.slots import offset_of
 from backstay.durations import format_duration
 from backstay.engine.queue import Key, Queue
 from backstay.engine.system_clock import SystemClock
@@ -47,7 +47,7 @@ from backstay.kube.resources import BACKUP_POLICY, NAMESPACE, VOLUME_SNAPSHOT, R
 from backstay.main import Router
 from backstay.reconcile import keys
 from backstay.settings import Settings
-from backstay.steps.streams import Streams
+from backstay.steps.exec_streams import Streams
 
 POLICIES: Final = 1000
 NAMESPACES: Final = 200

@@ -19,7 +19,7 @@ from tests.e2e.kube import Kube, Obj
 from tests.e2e.rolling import CLUSTER, DESTINATION, NODE, OTHER_NODE, SOURCES, Uploads
 from tests.e2e.shop import API, IMAGE
 
-from backstay.cli import main as kubectl_backstay
+from backstay.cli import main
 
 HOME = operator_pod.NAMESPACE
 PREFIX = "backstay.dev/"
@@ -33,7 +33,7 @@ def destination(kubectl: Kube) -> None:
     SOURCES.mkdir(parents=True, exist_ok=True)
     DESTINATION.mkdir(parents=True, exist_ok=True)
     command = ["init-destination", "--node", NODE, "--path", str(DESTINATION)]
-    assert kubectl_backstay([*command, "--kubeconfig", str(kubectl.kubeconfig)]) == 0
+    assert main([*command, "--kubeconfig", str(kubectl.kubeconfig)]) == 0
 
 
 @pytest.fixture

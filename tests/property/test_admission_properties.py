@@ -12,7 +12,7 @@ from tests.support.builders import NOW, plan, status
 
 from backstay.api.backup import BackupPhase
 from backstay.api.common import changed
-from backstay.domain.admission import HOLDING, Limits, Run, admit, claimed, serve
+from backstay.domain.run.concurrency import HOLDING, Limits, Run, admit, claimed, serve
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ from datetime import timedelta
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.property.test_retention_properties import NOW, live_rules, series
-from tests.unit.domain.series import patched, point
+from tests.unit.domain.retention.series import patched, point
 
 from backstay.domain import labels
-from backstay.domain.brakes import brake_marks, marks
-from backstay.domain.points import Point, Rules, Verdict
-from backstay.domain.retention import judge
+from backstay.domain.retention.brakes import brake_marks, marks
+from backstay.domain.retention.judge import judge
+from backstay.domain.retention.points import Point, Rules, Verdict
 
 OLD = [point(f"old{i}", NOW - timedelta(days=400, minutes=i)) for i in range(12)]
 """So that there is much to mark."""

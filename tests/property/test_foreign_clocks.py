@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.artifact_world import START, World
 
-from backstay.domain import brakes, objects
-from backstay.domain.points import Rules
+from backstay.domain import objects
+from backstay.domain.retention import brakes
+from backstay.domain.retention.points import Rules
 
 VIENNA = ZoneInfo("Europe/Vienna")
 RULES = [

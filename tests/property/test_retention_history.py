@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.domain.series import apply, point
+from tests.unit.domain.retention.series import apply, point
 
 from backstay.domain import labels
-from backstay.domain.retention import Point, Rules, judge, tiers_for_new
+from backstay.domain.retention.judge import Point, Rules, judge, tiers_for_new
 
 VIENNA = ZoneInfo("Europe/Vienna")
 APIA = ZoneInfo("Pacific/Apia")

@@ -1,4 +1,4 @@
-"""What holds for any series whatever: the invariants of domain/retention.py."""
+"""What holds for any series whatever: the invariants of domain/retention/judge.py."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.unit.domain.series import apply, point
+from tests.unit.domain.retention.series import apply, point
 
 from backstay.domain import labels
 from backstay.domain.calendar import TIER_LABELS, Tier, period_of
 from backstay.domain.labels import Retain
-from backstay.domain.retention import Point, Rules, Verdict, judge, tiers_for_new
+from backstay.domain.retention.judge import Point, Rules, Verdict, judge, tiers_for_new
 
 NOW = datetime(2026, 1, 2, 23, 15, tzinfo=UTC)
 ZONES = [

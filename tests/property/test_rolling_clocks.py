@@ -13,18 +13,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstay.domain import labels
-from backstay.domain.brakes import freeze
-from backstay.domain.points import Rules, Verdict
-from backstay.domain.retention import GRACE, tiers_for_new
-from backstay.domain.rolling import STAMP_FORMAT, RollingPoint, Series, newest_good, point_of
-from backstay.domain.rolling_clock import Expected, made_at
-from backstay.domain.rolling_judging import (
+from backstay.domain.retention.brakes import freeze
+from backstay.domain.retention.judge import GRACE, tiers_for_new
+from backstay.domain.retention.points import Rules, Verdict
+from backstay.domain.stores.copies.dates import Expected, made_at
+from backstay.domain.stores.copies.judging import (
     Copy,
     clock_trouble,
     grouped,
     judge_copies,
 )
-from backstay.domain.rolling_results import mirrored
+from backstay.domain.stores.copies.points import (
+    STAMP_FORMAT,
+    RollingPoint,
+    Series,
+    newest_good,
+    point_of,
+)
+from backstay.domain.stores.copies.results import mirrored
 
 START = datetime(2026, 11, 2, 0, 32, tzinfo=UTC)
 SERIES = Series("shop", "uploads", "hostPath", "worker-1", "/srv/uploads")

@@ -19,12 +19,14 @@ from tests.support.run_world import REFUSAL, World
 from backstay.api.backup import BackupPhase, ClaimGroup, PointResult, RunPlan
 from backstay.api.common import changed
 from backstay.api.hooks import PlannedHook, Stage
-from backstay.domain import run, run_deadlines, run_hooks, run_status
-from backstay.domain.admission import HOLDING
 from backstay.domain.errors import BackstayError, Conflict
-from backstay.domain.run_dumps import DEADLINE_SLACK, PROGRESS, TARGET_WAIT
-from backstay.domain.run_hooks import SLACK
-from backstay.domain.run_values import POLL
+from backstay.domain.run import deadlines, machine
+from backstay.domain.run import hooks as run_hooks
+from backstay.domain.run import status as run_status
+from backstay.domain.run.concurrency import HOLDING
+from backstay.domain.run.dumps import DEADLINE_SLACK, PROGRESS, TARGET_WAIT
+from backstay.domain.run.hooks import SLACK
+from backstay.domain.run.values import POLL
 
 SECOND = timedelta(seconds=1)
 DEADLINE = 60 * SECOND
@@ -183,7 +185,7 @@ def tell(story: Story) -> World:
             FAULTS[story.faults[rounds]](world)
         rounds += 1
         cut = world.cut_snapshots()
-        decision = run.decide(world.look())
+        decision = machine.decide(world.look())
         pause = (decision.after or timedelta(0)) + SECOND
         for write in world.writes(decision):
             written += 1
@@ -222,7 +224,7 @@ def check(world: World) -> None:
         held = {h.name for h in world.holding}
         assert held <= snapshot.frozen, "good, and a hook did not hold when it was cut"
     if world.status.phase in HOLDING:
-        over = run_deadlines.deadlines(world.status, deleting=world.deleting)
+        over = deadlines.deadlines(world.status, deleting=world.deleting)
         assert over, "it holds what others wait for, and nothing ends that"
     frozen = world.hooks.frozen()
     assert world.kept or not frozen or not world.pod_runs, "held, and the Backup may go"
@@ -249,7 +251,7 @@ def check_end(world: World) -> None:
         assert status.message
     assert status.phase is expected
     assert status.completed_at is not None
-    over = run.decide(world.look())
+    over = machine.decide(world.look())
     assert (over.status, over.actions, over.after) == (status, (), None)
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backstay.domain.schedule import Schedule
+from backstay.domain.schedule.cron import Schedule
 
 ZONES = (
     "Europe/Vienna",

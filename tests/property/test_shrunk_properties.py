@@ -6,12 +6,12 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.property.test_retention_properties import NOW, live_rules, series
-from tests.unit.domain.series import point
+from tests.unit.domain.retention.series import point
 
 from backstay.domain import labels
-from backstay.domain.points import Point, Rules
-from backstay.domain.retention import judge
-from backstay.domain.shrunk import freeze, shrunk
+from backstay.domain.retention.judge import judge
+from backstay.domain.retention.points import Point, Rules
+from backstay.domain.retention.shrinkage import freeze, shrunk
 
 SIZES = st.lists(st.integers(min_value=0, max_value=1000), min_size=1, max_size=12)
 

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backstay.domain.sweep import Action, Carrier, Content, DeletionPolicy, Step, plan_sweep
+from backstay.domain.stores.snapshots.deletion import (
+    Action,
+    Carrier,
+    Content,
+    DeletionPolicy,
+    Step,
+    plan_sweep,
+)
 
 RETAIN, DELETE = DeletionPolicy.RETAIN, DeletionPolicy.DELETE
 DATE = "2026-11-20"

@@ -12,8 +12,8 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from tests.support.artifact_world import World
 
-from backstay.domain import upkeep
-from backstay.domain.points import Rules
+from backstay.domain.retention.points import Rules
+from backstay.domain.stores.snapshots import upkeep
 
 VIENNA, APIA, LORD_HOWE = (
     ZoneInfo(zone) for zone in ("Europe/Vienna", "Pacific/Apia", "Australia/Lord_Howe")

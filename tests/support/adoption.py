@@ -13,9 +13,9 @@ from tests.unit.cli.running import FOREIGN, foreign
 from backstay.api.common import format_time
 from backstay.domain import labels, objects, preview
 from backstay.domain.calendar import local_date
-from backstay.domain.carriers import rules_of
 from backstay.domain.objects import Obj, dig
 from backstay.domain.preview import Preview
+from backstay.domain.stores.snapshots.carriers import rules_of
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.resources import (

@@ -21,16 +21,18 @@ from typing import Any
 from tests.support import builders
 
 from backstay.api.common import format_time
-from backstay.domain import brakes, labels, objects, upkeep
+from backstay.domain import labels, objects
 from backstay.domain.calendar import Tier, period_of
-from backstay.domain.carriers import point_of
 from backstay.domain.errors import Conflict
-from backstay.domain.mirror import Patch, content_of
-from backstay.domain.moments import cut_moment
 from backstay.domain.objects import Obj, dig
-from backstay.domain.points import Point, Rules
-from backstay.domain.retention import tiers_for_new
-from backstay.domain.sweep import Action, Carrier, Step, plan_sweep
+from backstay.domain.retention import brakes
+from backstay.domain.retention.judge import tiers_for_new
+from backstay.domain.retention.points import Point, Rules
+from backstay.domain.stores.snapshots import upkeep
+from backstay.domain.stores.snapshots.carriers import point_of
+from backstay.domain.stores.snapshots.content import Patch, content_of
+from backstay.domain.stores.snapshots.deletion import Action, Carrier, Step, plan_sweep
+from backstay.domain.stores.snapshots.moments import cut_moment
 from backstay.domain.times import parse_time
 
 START = datetime(2026, 3, 27, 11, 0, tzinfo=UTC)

@@ -31,11 +31,11 @@ from backstay.api.hooks import (
     Stage,
 )
 from backstay.api.target import Target, TargetKind
-from backstay.domain import labels, run_dumps
+from backstay.domain import labels
 from backstay.domain.objects import Obj
-from backstay.domain.record import ClaimRecord, Record, build_record
-from backstay.domain.run_values import Seen
-from backstay.domain.sights import (
+from backstay.domain.records.record import ClaimRecord, Record, build_record
+from backstay.domain.run import dumps as run_dumps
+from backstay.domain.run.sights import (
     DumpPlace,
     DumpSeen,
     DumpSight,
@@ -44,6 +44,7 @@ from backstay.domain.sights import (
     HookSight,
     PointSeen,
 )
+from backstay.domain.run.values import Seen
 
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
 SLOT = datetime(2026, 11, 22, 0, 32, tzinfo=UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from backstay.kube.client import Client
 from backstay.settings import DestinationRoot, RollingRoots, SourceRoot
 from backstay.steps.agent_jobs import AgentImage, AgentJobs
-from backstay.steps.copying import Copying
+from backstay.stores.copies.take import Copying
 
 HOME = "backstay"
 """The operator's namespace."""

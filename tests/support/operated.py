@@ -13,9 +13,9 @@ from backstay.kube.exec import Exec
 from backstay.kube.login import Login
 from backstay.main import Router
 from backstay.reconcile import keys
-from backstay.reconcile.admission import LONGEST_PAUSE, SHARE
+from backstay.reconcile.concurrency import LONGEST_PAUSE, SHARE
 from backstay.settings import Settings
-from backstay.steps.streams import Streams
+from backstay.steps.exec_streams import Streams
 
 
 class Operated:

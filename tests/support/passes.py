@@ -15,7 +15,7 @@ from backstay.reconcile.retention import RetentionReconciler
 from backstay.reconcile.sweeps import SweepReconciler
 from backstay.settings import RollingRoots
 from backstay.steps.agent_jobs import AgentImage, AgentJobs
-from backstay.steps.copying import Copying
+from backstay.stores.copies.take import Copying
 
 
 def copying_nothing(client: Client) -> Copying:

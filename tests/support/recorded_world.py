@@ -16,12 +16,13 @@ from tests.support import builders
 from tests.support.artifact_world import Killed, World
 
 from backstay.api.backup import BackupPhase, BackupStatus, PointGone, PointResult
-from backstay.domain import objects, upkeep, vanished
+from backstay.domain import objects
 from backstay.domain.errors import Conflict
 from backstay.domain.objects import Obj, dig
-from backstay.domain.records import Run
+from backstay.domain.records.lifecycle import Run
+from backstay.domain.stores.snapshots import upkeep, vanished
+from backstay.domain.stores.snapshots.deletion import Action, Step
 from backstay.domain.subject import Subject
-from backstay.domain.sweep import Action, Step
 
 POLICY: Obj = {"metadata": {"name": "shop", "namespace": "team", "generation": 1}}
 

@@ -32,7 +32,7 @@ from backstay.kube.resources import (
 from backstay.main import Router
 from backstay.reconcile import keys
 from backstay.settings import DestinationRoot, RollingRoots, Settings, SourceRoot
-from backstay.steps.streams import Streams
+from backstay.steps.exec_streams import Streams
 
 WITHIN = 60.0
 """Seconds in which everything must come to rest: a guard against a loop, not a speed."""

@@ -9,7 +9,7 @@ from backstay.api.backup import (
     DumpStatus,
     PointResult,
 )
-from backstay.domain.sights import (
+from backstay.domain.run.sights import (
     PointSeen,
 )
 

@@ -2,7 +2,7 @@
 
 It answers as the real ones do: a dump's state is judged as dumps/scripts/common.sh does, hooks
 behave as in hooks.sh (tests/support/hook_world.py), snapshots are made and labelled as
-steps/snapshots.py does. A write is one call; a process may die before it.
+stores/snapshots/objects.py does. A write is one call; a process may die before it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,19 @@ from backstay.api.backup import (
 )
 from backstay.api.common import changed
 from backstay.api.hooks import PlannedHook
-from backstay.domain import run_hooks
 from backstay.domain.errors import Conflict, Transient
-from backstay.domain.run_status import current_dump, dump_entry, dumps_on, point_entry
-from backstay.domain.run_values import (
+from backstay.domain.run import hooks
+from backstay.domain.run.sights import (
+    DumpPlace,
+    DumpSeen,
+    DumpSight,
+    HookPlace,
+    HookSeen,
+    HookSight,
+    PointSeen,
+)
+from backstay.domain.run.status import current_dump, dump_entry, dumps_on, point_entry
+from backstay.domain.run.values import (
     Action,
     CancelCopy,
     CancelDump,
@@ -46,15 +55,6 @@ from backstay.domain.run_values import (
     StartDump,
     StartHook,
     with_seen,
-)
-from backstay.domain.sights import (
-    DumpPlace,
-    DumpSeen,
-    DumpSight,
-    HookPlace,
-    HookSeen,
-    HookSight,
-    PointSeen,
 )
 
 Write = Callable[[], None]
@@ -179,9 +179,7 @@ class World:
                 return with_seen(seen, plan=self._plan)
             case BackupPhase.DUMPING:
                 return with_seen(seen, dump=self._see_dump())
-            case BackupPhase.SNAPSHOTTING if found := run_hooks.turn(
-                status, deleting=self.deleting
-            ):
+            case BackupPhase.SNAPSHOTTING if found := hooks.turn(status, deleting=self.deleting):
                 return with_seen(seen, hook=self._see_hook(found))
             case BackupPhase.SNAPSHOTTING | BackupPhase.UPLOADING:
                 return self._see_points(seen)
@@ -201,7 +199,7 @@ class World:
             return DumpSeen(DumpSight.UNREACHABLE, place)
         return self._judge(dump.name, self.status.attempt)
 
-    def _see_hook(self, found: run_hooks.Turn) -> HookSeen:
+    def _see_hook(self, found: hooks.Turn) -> HookSeen:
         if not self.pod_runs:
             return HookSeen(HookSight.UNREACHABLE, message="no running pod")
         place = HookPlace("pg-0", "uid-pg-0", "postgres", f"cri://{self._container}", ())

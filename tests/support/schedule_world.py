@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 from backstay.api.common import changed
 from backstay.api.policy import PolicySpec, PolicyStatus
 from backstay.api.schedule import Blackout, MissedSlots, Schedule
-from backstay.domain import brakes, naming, policy, schedule
+from backstay.domain import naming, policy
 from backstay.domain.calendar import load_zone
-from backstay.domain.early import EARLY, Named
+from backstay.domain.retention import brakes
+from backstay.domain.schedule import cron
+from backstay.domain.schedule.early import EARLY, Named
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -221,7 +223,7 @@ class World:
     def _check_account(self, decision: policy.Decision) -> None:
         """Every slot that lastSlot moves over has run or is counted, once."""
         wanted, status = self._wanted(), decision.status
-        parsed = schedule.Schedule.parse(wanted.cron, wanted.time_zone)
+        parsed = cron.Schedule.parse(wanted.cron, wanted.time_zone)
         for group in decision.missed if self.accounted is not None else ():
             self._account(slots_in(parsed, group.first - MINUTE, group.last))
         if self.ever_wrong:
@@ -235,7 +237,7 @@ class World:
                 ours.append(group)
                 continue
             # Of the schedule that was edited away, or suspended.
-            old = schedule.Schedule.of_meaning(self.status.schedule or "")
+            old = cron.Schedule.of_meaning(self.status.schedule or "")
             assert old is not None
             self._count(self._slots_of(group, old))
         if status.suspended or status.last_slot is None or status.last_slot <= counted:
@@ -250,7 +252,7 @@ class World:
         assert not self.missed.intersection(lost), "a slot is counted once"
         self.missed.update(lost)
 
-    def _slots_of(self, group: MissedSlots, parsed: schedule.Schedule) -> list[datetime]:
+    def _slots_of(self, group: MissedSlots, parsed: cron.Schedule) -> list[datetime]:
         found = slots_in(parsed, group.first - MINUTE, group.last)
         lost = [s for s in found if s not in self.carriers]
         assert len(lost) == group.count
@@ -275,7 +277,7 @@ def settled(world: World) -> list[datetime]:
     world.pass_time(2 * DAY)
     wanted = world._wanted()
     end = world.now - wanted.starting_deadline - (wanted.jitter or timedelta(0)) - MINUTE
-    parsed = schedule.Schedule.parse(wanted.cron, wanted.time_zone)
+    parsed = cron.Schedule.parse(wanted.cron, wanted.time_zone)
     return sorted({*slots_in(parsed, begin + EARLY, end)} - world.accounted)
 
 
@@ -296,11 +298,11 @@ def promised(status: PolicyStatus) -> datetime | None:
 
 def in_window(window: Blackout, zone: str, moment: datetime) -> bool:
     """Given a window as a person wrote it, return whether a moment lies in it."""
-    opens = schedule.Schedule.parse(window.start, zone)
+    opens = cron.Schedule.parse(window.start, zone)
     return bool(slots_in(opens, moment - window.duration, moment))
 
 
-def slots_in(parsed: schedule.Schedule, after: datetime, until: datetime) -> list[datetime]:
+def slots_in(parsed: cron.Schedule, after: datetime, until: datetime) -> list[datetime]:
     """Given a schedule and two moments, return its slots in (after, until], walking."""
     found: list[datetime] = []
     for slot in parsed.after(after):

@@ -15,9 +15,9 @@ from typing import Final
 
 from backstay.api.common import format_time
 from backstay.domain import objects
-from backstay.domain.carriers import record_of
 from backstay.domain.errors import AlreadyExists, Conflict, NotFound
 from backstay.domain.objects import Obj, dig
+from backstay.domain.stores.snapshots.carriers import record_of
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Resource

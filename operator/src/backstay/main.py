@@ -17,8 +17,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, NoReturn
 
-from backstay.domain.admission import Limits
 from backstay.domain.clock import Clock
+from backstay.domain.run.concurrency import Limits
 from backstay.engine.group import run_together
 from backstay.engine.queue import Key, Queue
 from backstay.engine.resync import Resync
@@ -33,23 +33,23 @@ from backstay.kube.lease import Elector, identity
 from backstay.kube.login import Login, login
 from backstay.observe import metrics, ports
 from backstay.reconcile import keys
-from backstay.reconcile.admission import Admitter
 from backstay.reconcile.backup import BackupReconciler
+from backstay.reconcile.concurrency import Admitter
 from backstay.reconcile.copies import CopiesReconciler
-from backstay.reconcile.everything import Everything
 from backstay.reconcile.leftovers import LeftoverReconciler
 from backstay.reconcile.policy import PolicyReconciler
 from backstay.reconcile.rebuild import RebuildReconciler
 from backstay.reconcile.restore import RestoreReconciler
+from backstay.reconcile.resync import Everything
 from backstay.reconcile.retention import RetentionReconciler
 from backstay.reconcile.sweeps import SweepReconciler
 from backstay.settings import Settings
 from backstay.steps.agent_jobs import AgentImage, AgentJobs
-from backstay.steps.copying import Copying
-from backstay.steps.restore_turns import RestoreTurns
-from backstay.steps.restoring_copies import CopyRestores
-from backstay.steps.streams import Streams
-from backstay.steps.upkeep_jobs import UpkeepJobs
+from backstay.steps.exec_streams import Streams
+from backstay.stores.copies.restore import CopyRestores
+from backstay.stores.copies.take import Copying
+from backstay.stores.copies.upkeep_jobs import UpkeepJobs
+from backstay.targets.turns import RestoreTurns
 
 log = logging.getLogger(__name__)
 

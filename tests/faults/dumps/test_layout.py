@@ -12,7 +12,7 @@ from tests.faults.dumps.harness import Container
 from tests.support import mariadb, postgres
 
 from backstay.domain.errors import DataError
-from backstay.domain.mounts import Mount
+from backstay.domain.sources.mounts import Mount
 from backstay.dumps.layout import Layout, ask, parse_layout
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.faults.dumps.harness import Container, Shell
 
 from backstay.domain.errors import UserError
-from backstay.domain.mounts import Mount, path_of
+from backstay.domain.sources.mounts import Mount, path_of
 from backstay.dumps.base import LAST_LINE, DumpTask, State
 
 MOUNTED = """

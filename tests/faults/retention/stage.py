@@ -18,7 +18,7 @@ from tests.support.fault_proxy import Call, FaultProxy, Point
 
 from backstay.domain import labels, objects
 from backstay.domain.objects import dig
-from backstay.domain.orphans import Census
+from backstay.domain.stores.snapshots.orphans import Census
 from backstay.kube.client import Client
 from backstay.kube.login import Login
 from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT

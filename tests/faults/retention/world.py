@@ -21,8 +21,8 @@ from tests.support.disks import CONTENT_FINALIZER, SNAPSHOT_FINALIZER
 
 from backstay.api.common import format_time
 from backstay.domain import labels, objects
-from backstay.domain.mirror import MIRRORED_NOTES
 from backstay.domain.objects import Obj, dig
+from backstay.domain.stores.snapshots.content import MIRRORED_NOTES
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.resources import (

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from backstay.agent.check import differences
-from backstay.agent.layout import Folder, folder_of
-from backstay.agent.manifest import Manifest
-from backstay.agent.store import read_points
-from backstay.domain.rolling import RollingPoint, Series
+from backstay.agent.destination.layout import Folder, folder_of
+from backstay.agent.destination.manifest import Manifest
+from backstay.agent.destination.points import read_points
+from backstay.agent.tree.check import differences
+from backstay.domain.stores.copies.points import RollingPoint, Series
 
 ROOT = Path(__file__).resolve().parents[3]
 SERIES = Series("shop", "uploads", "hostPath", "worker-1", "/srv/uploads")

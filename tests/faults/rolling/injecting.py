@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from backstay.agent import __main__ as agent
-from backstay.agent import files, tree
+from backstay.agent.fs import copy_file
+from backstay.agent.tree import create
 
 _WITH_PATH = (
     *("open", "stat", "lstat", "mkdir", "rmdir", "link", "symlink", "unlink", "rename", "mknod"),
@@ -27,7 +28,7 @@ _WITH_PATH = (
 )
 _READING = ("open", "readlink")
 _OF_DESCRIPTOR = ("read", "pread", "pwrite", "fsync", "fstat", "fstatvfs", "ftruncate", "fchmod")
-_OURS = ((tree, "syncfs"), (files, "clean_pages"))
+_OURS = ((create, "syncfs"), (copy_file, "clean_pages"))
 
 Fails = Callable[[str, tuple[Any, ...], int | None], int | None]
 """Given a call, its arguments and the directory that its name is in (None: it has none), the error

@@ -20,7 +20,9 @@ from collections.abc import Callable
 from typing import Any
 
 from backstay.agent import __main__ as agent
-from backstay.agent import files, trash, tree
+from backstay.agent.destination import trash
+from backstay.agent.fs import copy_file
+from backstay.agent.tree import create
 
 _CALLS = (
     *("mkdir", "rmdir", "link", "symlink", "unlink", "rename", "mknod", "pwrite", "fsync"),
@@ -69,10 +71,10 @@ def _arm(counter: mmap.mmap, kill_at: int | None) -> None:
     for name in _CALLS:
         setattr(os, name, counted(getattr(os, name)))
     for module, name in (
-        (tree, "syncfs"),
-        (tree, "make_snapshot"),
-        (tree, "make_subvolume"),
+        (create, "syncfs"),
+        (create, "make_snapshot"),
+        (create, "make_subvolume"),
         (trash, "drop_subvolume"),
-        (files, "reflink"),
+        (copy_file, "reflink"),
     ):
         setattr(module, name, counted(getattr(module, name)))

@@ -15,7 +15,7 @@ from tests.faults.rolling.conftest import place_on
 from tests.faults.rolling.harness import Place, assert_equal_to_rsync, disk, fingerprint
 from tests.faults.rolling.restoring import REFUSED, aside, crash_a_writer, mounted, onto, task_onto
 
-from backstay.domain.rolling_incarnations import current
+from backstay.domain.stores.copies.incarnations import current
 
 AS_FILES = "backstay.dev/databases-as-files"
 ONE = {"limits": {"processes": 1}}

@@ -17,7 +17,7 @@ from tests.faults.rolling import injecting
 from tests.faults.rolling.harness import Place, same_as
 from tests.faults.rolling.test_kills import change, fill
 
-from backstay.agent.failing import SHOWN, call_of, shown, without_descriptors, worded
+from backstay.agent.fs.failures import SHOWN, call_of, shown, without_descriptors, worded
 
 ONE = {"limits": {"processes": 1}}
 POINTS = int(os.environ.get("BACKSTAY_FAIL_POINTS", "40"))

@@ -18,7 +18,7 @@ import pytest
 from tests.faults.rolling.harness import ROOT, Place, disk
 from tests.support.waiting import eventually
 
-from backstay.domain.rolling import Series
+from backstay.domain.stores.copies.points import Series
 
 BUSY = 75
 ENDLESS = {"limits": {"bandwidth": 1}}

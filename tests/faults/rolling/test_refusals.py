@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.faults.rolling.harness import Place, assert_equal_to_rsync, disk, fingerprint
 
-from backstay.domain.rolling import Series
+from backstay.domain.stores.copies.points import Series
 
 REFUSED = 3
 

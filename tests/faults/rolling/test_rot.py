@@ -13,7 +13,7 @@ from tests.faults.rolling import injecting
 from tests.faults.rolling.harness import Place, assert_equal_to_rsync, tree_differences
 from tests.faults.rolling.test_upkeep import rot
 
-from backstay.agent.rot import MOST, NONE, Key, Rot, read_rot, remember
+from backstay.agent.destination.rot import MOST, NONE, Key, Rot, read_rot, remember
 from backstay.agent.tasks import Where
 
 DAYS = {"days": 1}
@@ -187,7 +187,7 @@ def test_of_a_disk_that_lost_more_than_is_remembered_nothing_is_linked_on(
         rot(place.data("r1") / f"f{number}")
     scrub(place)
     known = read_rot(place.folder)
-    monkeypatch.setattr("backstay.agent.rot.MOST", 2)
+    monkeypatch.setattr("backstay.agent.destination.rot.MOST", 2)
     assert MOST > len(known.trees) == 6
     where = Where(str(place.destination), "", 5, same_file_system=True)
     remember(where, place.folder, known.trees)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.faults.rolling.harness import Place
 
-from backstay.agent.identity import identity_of
+from backstay.agent.fs.identity import identity_of
 
 
 def identity(path: Path) -> tuple[str, ...]:

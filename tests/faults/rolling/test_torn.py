@@ -13,7 +13,8 @@ from tests.faults.rolling.conftest import place_on
 from tests.faults.rolling.harness import Place, assert_equal_to_rsync, tree_differences
 
 from backstay.agent import __main__ as agent
-from backstay.agent import copy, scan
+from backstay.agent.commands import copy
+from backstay.agent.tree import scan
 
 Here = Callable[..., tuple[int, dict[str, Any]]]
 """A copy in this process, where its steps can be hooked."""

@@ -21,7 +21,7 @@ from tests.faults.rolling.conftest import place_on
 from tests.faults.rolling.harness import Place, assert_equal_to_rsync, fingerprint
 from tests.support.waiting import eventually
 
-from backstay.agent.scan import LONGEST
+from backstay.agent.tree.scan import LONGEST
 
 ONE = {"limits": {"processes": 1}}
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from tests.faults.rolling.harness import Place, assert_equal_to_rsync, fingerprint
 
-from backstay.domain.points import Rules
-from backstay.domain.retention import judge
-from backstay.domain.rolling import RollingPoint, point_of
+from backstay.domain.retention.judge import judge
+from backstay.domain.retention.points import Rules
+from backstay.domain.stores.copies.points import RollingPoint, point_of
 
 RULES = {"zone": "Europe/Vienna", "daily": 2}
 

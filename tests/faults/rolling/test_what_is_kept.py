@@ -29,10 +29,10 @@ from tests.faults.rolling.kinds import (
     unmount,
 )
 
-from backstay.agent.files import copy_file
-from backstay.agent.listing import stat_of
-from backstay.agent.pace import Pace
-from backstay.agent.paths import DIRECTORY
+from backstay.agent.fs.copy_file import copy_file
+from backstay.agent.fs.listing import stat_of
+from backstay.agent.fs.paths import DIRECTORY
+from backstay.agent.fs.throttle import Pace
 
 WITHOUT_MKNOD = ("setpriv", "--inh-caps=-all", "--bounding-set=-mknod")
 

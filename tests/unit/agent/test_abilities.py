@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from backstay.agent import abilities
-from backstay.agent.abilities import EVERYTHING, Abilities, examine, insist, probe
-from backstay.agent.listing import FIRST_TIME, LAST_TIME
+from backstay.agent.fs import abilities
+from backstay.agent.fs.abilities import EVERYTHING, Abilities, examine, insist, probe
+from backstay.agent.fs.listing import FIRST_TIME, LAST_TIME
 from backstay.domain.errors import UserError
 
 SECOND = 10**9

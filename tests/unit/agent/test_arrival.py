@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from backstay.agent.arrival import Arrived, Wanted, arrive
-from backstay.agent.listing import Known, Listing, stat_of
-from backstay.agent.paths import DIRECTORY
+from backstay.agent.fs.listing import Known, Listing, stat_of
+from backstay.agent.fs.paths import DIRECTORY
+from backstay.agent.target.arrival import Arrived, Wanted, arrive
 
 CONTENT = b"content"
 

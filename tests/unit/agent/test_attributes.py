@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backstay.agent import attributes
+from backstay.agent.fs import attributes
 
 names = st.sampled_from(["user.a", "user.b", "security.capability", "trusted.c"])
 values = st.dictionaries(names, st.one_of(st.none(), st.binary(max_size=2000)))

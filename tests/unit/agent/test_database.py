@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from backstay.agent import database
-from backstay.agent.paths import DIRECTORY
+from backstay.agent.fs import sqlite
+from backstay.agent.fs.paths import DIRECTORY
 from backstay.domain.errors import DataError
 
 
@@ -41,7 +41,7 @@ def tenants(tmp_path: Path) -> Path:
 def copied(tenants: Path) -> list[tuple[str]]:
     source, target = (os.open(tenants / name, DIRECTORY) for name in ("own", "copy"))
     try:
-        database.copy_database(b"app.db", source, target)
+        sqlite.copy_database(b"app.db", source, target)
     finally:
         os.close(source)
         os.close(target)
@@ -51,7 +51,7 @@ def copied(tenants: Path) -> list[tuple[str]]:
 
 def hook(monkeypatch: pytest.MonkeyPatch, then: Callable[[sqlite3.Connection], None]) -> None:
     """Have something happen when the source's database has been opened, and before it is read."""
-    plain = database._open
+    plain = sqlite._open
 
     def hooked(directory: int, name: bytes, mode: str) -> sqlite3.Connection:
         connection = plain(directory, name, mode)
@@ -59,7 +59,7 @@ def hook(monkeypatch: pytest.MonkeyPatch, then: Callable[[sqlite3.Connection], N
             then(connection)
         return connection
 
-    monkeypatch.setattr(database, "_open", hooked)
+    monkeypatch.setattr(sqlite, "_open", hooked)
 
 
 def test_what_is_in_the_log_is_copied(tenants: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_file_of_another_tenant_that_is_opened_while_it_copies_fails_it(
         path = f"file:/proc/self/fd/{directory}/{name.decode()}?mode={mode}"
         return sqlite3.connect(path, uri=True, isolation_level=None, factory=Late)
 
-    monkeypatch.setattr(database, "_open", late)
+    monkeypatch.setattr(sqlite, "_open", late)
     try:
         with pytest.raises(DataError, match=r"app\.db"):
             copied(tenants)

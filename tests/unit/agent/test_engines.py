@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from backstay.agent.engines import engines_in
-from backstay.agent.listing import Listing
+from backstay.agent.fs.listing import Listing
+from backstay.agent.tree.engines import engines_in
 
 
 def listing(*names: str) -> Listing:

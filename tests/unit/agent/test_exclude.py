@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from backstay.agent.exclude import compile_excludes
+from backstay.agent.tree.exclude import compile_excludes
 from backstay.domain.errors import UserError
 
 PATTERNS = (

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from backstay.agent.abilities import EVERYTHING
-from backstay.agent.files import copy_file, is_fresh, open_file
-from backstay.agent.layout import flush
-from backstay.agent.listing import Encoded, Listing, stat_of
-from backstay.agent.pace import Pace
-from backstay.agent.paths import DIRECTORY, Descent
-from backstay.agent.place import place
-from backstay.agent.scan import Scan
-from backstay.agent.spot import Plan, Spot, at_work
+from backstay.agent.destination.layout import flush
+from backstay.agent.fs.abilities import EVERYTHING
+from backstay.agent.fs.copy_file import copy_file, is_fresh, open_file
+from backstay.agent.fs.listing import Encoded, Listing, stat_of
+from backstay.agent.fs.paths import DIRECTORY, Descent
+from backstay.agent.fs.throttle import Pace
+from backstay.agent.tree.context import Plan, Spot, at_work
+from backstay.agent.tree.place_entry import place
+from backstay.agent.tree.scan import Scan
 from backstay.domain.errors import UserError
 
 HOLDER = """
@@ -119,7 +119,7 @@ def test_what_the_destination_cannot_have_is_not_taken_for_what_vanished(
     def refuse(*_: object, **__: object) -> None:
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", b"a:b")
 
-    monkeypatch.setattr("backstay.agent.place.copy_file", refuse)
+    monkeypatch.setattr("backstay.agent.tree.place_entry.copy_file", refuse)
     source, new = (os.open(tmp_path / name, DIRECTORY) for name in ("source", "new"))
     listing = Listing([b"a:b"], [seen])
     spot = Spot(b"", Descent(source), new, None, listing, None, False, False, Pace(0))

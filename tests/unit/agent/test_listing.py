@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backstay.agent import listing
-from backstay.agent.attributes import Record
-from backstay.agent.listing import (
+from backstay.agent.destination.manifest import Changes, Damaged, Manifest, save
+from backstay.agent.fs import listing
+from backstay.agent.fs.attributes import Record
+from backstay.agent.fs.listing import (
     FIRST_TIME,
     LAST_TIME,
     Encoded,
@@ -24,7 +25,6 @@ from backstay.agent.listing import (
     stat_of,
     totals_of,
 )
-from backstay.agent.manifest import Changes, Damaged, Manifest, save
 
 names = st.binary(min_size=1, max_size=20).map(
     lambda raw: raw.replace(b"\0", b"\xff").replace(b"/", b"\n")

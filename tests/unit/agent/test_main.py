@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from backstay.agent import __main__ as agent
+from backstay.agent.commands.registry import VERBS
 from backstay.agent.results import Tell, answer
-from backstay.agent.verbs import VERBS
 from backstay.domain.errors import DataError
 
 

@@ -17,7 +17,7 @@ FIELD = re.compile(r"\bspec(?:\.[a-z][A-Za-z]*)+")
 
 def named() -> set[str]:
     folder = Path(backstay.agent.__file__).parent
-    return {field for path in folder.glob("*.py") for field in FIELD.findall(path.read_text())}
+    return {field for path in folder.rglob("*.py") for field in FIELD.findall(path.read_text())}
 
 
 def has(schema: dict[str, Any], field: str) -> bool:

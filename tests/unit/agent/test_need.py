@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from backstay.agent.listing import NO_HASH, Listing, stat_of
-from backstay.agent.need import Disk, need_of
+from backstay.agent.fs.listing import NO_HASH, Listing, stat_of
+from backstay.agent.target.need import Disk, need_of
 from backstay.domain.errors import UserError
 
 

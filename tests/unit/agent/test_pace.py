@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from backstay.agent.pace import Pace
-from backstay.agent.parallel import spread
+from backstay.agent.fs.parallel import spread
+from backstay.agent.fs.throttle import Pace
 
 MEBI = 1 << 20
 

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from backstay.agent.parallel import apart, spread
+from backstay.agent.fs.parallel import apart, spread
 from backstay.domain.errors import DataError, UserError
 
 PROCESSES = 4

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backstay.agent.paths import DIRECTORY, Descent
+from backstay.agent.fs.paths import DIRECTORY, Descent
 
 
 def test_a_descent_that_failed_is_tried_again_and_one_that_was_closed_begins_anew(

@@ -15,15 +15,18 @@ from tests.property.test_retention_properties import NOW
 from tests.property.test_retention_properties import ZONES as SOME_ZONES
 from tests.unit.cli.running import FOREIGN, foreign
 from tests.unit.cli.test_preview_properties import FOREIGN_TIERS, SEARCH, WORLDS, theirs
-from tests.unit.domain.series import apply
+from tests.unit.domain.retention.series import apply
 
-from backstay.domain import adoption, brakes, labels, objects, preview, upkeep
+from backstay.domain import labels, objects, preview
+from backstay.domain.adoption import takeover
+from backstay.domain.adoption.other_retention import to_hold
 from backstay.domain.calendar import period_of
-from backstay.domain.carriers import point_of
 from backstay.domain.objects import Obj
-from backstay.domain.points import Rules
-from backstay.domain.retention import judge
-from backstay.domain.their_retention import to_hold
+from backstay.domain.retention import brakes
+from backstay.domain.retention.judge import judge
+from backstay.domain.retention.points import Rules
+from backstay.domain.stores.snapshots import upkeep
+from backstay.domain.stores.snapshots.carriers import point_of
 
 PLACE: Final = "shop"
 CLAIMS: Final = frozenset({"data", "logs"})
@@ -32,12 +35,12 @@ CLAIMS: Final = frozenset({"data", "logs"})
 def adopted(snapshots: Sequence[Obj], rules: Rules) -> list[Obj]:
     """The world after adoption, labels and annotations written as the patches say."""
     held = to_hold(snapshots, FOREIGN, rules, NOW)
-    seen = adoption.Seen("policy", FOREIGN, CLAIMS, {}, snapshots, held)
+    seen = takeover.Seen("policy", FOREIGN, CLAIMS, {}, snapshots, held)
     done = copy.deepcopy(list(snapshots))
-    chosen = {objects.name(s) for s in adoption.plan(seen).adopt}
+    chosen = {objects.name(s) for s in takeover.plan(seen).adopt}
     for snapshot in done:
         if objects.name(snapshot) in chosen:
-            values, notes = adoption.patch_labels(snapshot, seen, rules.zone)
+            values, notes = takeover.patch_labels(snapshot, seen, rules.zone)
             snapshot["metadata"]["labels"] |= values
             snapshot["metadata"]["annotations"] = notes
     return done
@@ -74,8 +77,8 @@ def pass_does_what_was_said(snapshots: Sequence[Obj], rules: Rules) -> None:
         changes = dict(item.snapshot.labels) if item.snapshot else {}
         changes |= {labels.HOLD: "true"} if item.point.name in held else {}
         ours = {k: v for k, v in changes.items() if v is not None}
-        assert {adoption.renamed(k, FOREIGN): v for k, v in ours.items()} == line.set_labels
-        gone = {adoption.renamed(k, FOREIGN) for k, v in changes.items() if v is None}
+        assert {takeover.renamed(k, FOREIGN): v for k, v in ours.items()} == line.set_labels
+        gone = {takeover.renamed(k, FOREIGN) for k, v in changes.items() if v is None}
         assert gone == set(line.remove_labels)
         assert (item.sweep is not None and item.sweep.step == "DeleteSnapshot") == line.delete
         assert item.reasons == line.reasons
@@ -186,8 +189,8 @@ def test_the_order_in_which_snapshots_are_listed_does_not_matter(
         return {objects.name(s): s for s in adopted(world, rules)}
 
     assert result(shuffled) == result(snapshots)
-    seen = adoption.Seen("policy", FOREIGN, CLAIMS, {}, snapshots)
-    assert adoption.plan(replace(seen, snapshots=shuffled)) == adoption.plan(seen)
+    seen = takeover.Seen("policy", FOREIGN, CLAIMS, {}, snapshots)
+    assert takeover.plan(replace(seen, snapshots=shuffled)) == takeover.plan(seen)
 
 
 @SEARCH
@@ -202,4 +205,4 @@ def test_both_forms_of_a_week_mean_the_same_at_any_time_of_any_year(
     at = taken.replace(tzinfo=UTC)
     year, week, _ = at.astimezone(zone).isocalendar()
     given_ = foreign("one", at.isoformat(), weekly=f"{year}-w{week:02d}" if old else f"w{week:02d}")
-    assert adoption.labels_from(given_, FOREIGN, zone)[labels.WEEKLY] == f"w{week:02d}"
+    assert takeover.labels_from(given_, FOREIGN, zone)[labels.WEEKLY] == f"w{week:02d}"

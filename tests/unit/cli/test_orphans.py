@@ -11,8 +11,8 @@ from tests.unit.cli.running import Cli
 
 from backstay.domain import labels
 from backstay.domain.objects import Obj
-from backstay.domain.orphans import Orphan, orphans
-from backstay.domain.record import DumpRecord
+from backstay.domain.records.record import DumpRecord
+from backstay.domain.stores.snapshots.orphans import Orphan, orphans
 
 TODAY = "2026-11-22T00:32:00Z"
 THERE = {"team": "uid-team"}

@@ -17,10 +17,10 @@ from tests.unit.cli.running import FOREIGN, foreign
 from backstay.domain import labels, objects, preview
 from backstay.domain.calendar import Tier, period_of
 from backstay.domain.objects import Obj
-from backstay.domain.points import Point, Rules
 from backstay.domain.preview import Preview
-from backstay.domain.retention import judge
-from backstay.domain.upkeep import labels_after
+from backstay.domain.retention.judge import judge
+from backstay.domain.retention.points import Point, Rules
+from backstay.domain.stores.snapshots.upkeep import labels_after
 
 SEARCH: Final = settings(deadline=None, derandomize=True, max_examples=60)
 POINTS_MAX: Final = 12

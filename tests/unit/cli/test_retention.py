@@ -10,7 +10,7 @@ from tests.support.builders import record, snapshot
 from tests.unit.cli.running import Cli, foreign, manifest
 
 from backstay.domain import labels
-from backstay.domain.record import DumpRecord
+from backstay.domain.records.record import DumpRecord
 
 P = labels.PREFIX
 NOW = "2026-11-22T03:00:00+01:00"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from tests.unit.cli.running import Cli, manifest
 
-from backstay.domain.simulation import gaps
+from backstay.domain.retention.simulation import gaps
 
 CLAIMS = {"claims": {"names": ["data"]}}
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backstay.domain import clock_trust, labels
-from backstay.domain.brakes import Brake
 from backstay.domain.clock_trust import GAP, HELD, STEP, Jump, Reading
+from backstay.domain.retention.brakes import Brake
 
 NOW = datetime(2026, 11, 30, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from backstay.domain.job_sights import job_seen
+from backstay.domain.jobs import job_seen
 from backstay.domain.objects import Obj
 from backstay.domain.silence import error_of, silence_of, unbound, unstarted, warning_of
 

@@ -12,7 +12,7 @@ import pytest
 
 from backstay.api.dumps import Postgres
 from backstay.domain.errors import DataError
-from backstay.domain.mounts import Lies
+from backstay.domain.sources.mounts import Lies
 from backstay.dumps import ENGINES
 from backstay.dumps.base import DumpState, DumpTask, State, parse_result, script
 

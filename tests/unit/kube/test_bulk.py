@@ -18,9 +18,9 @@ from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import BULK, Client
 from backstay.kube.resources import NAMESPACE
 from backstay.reconcile import keys
-from backstay.reconcile.everything import Everything
+from backstay.reconcile.resync import Everything
 from backstay.reconcile.retention import RetentionReconciler
-from backstay.steps.work import Work
+from backstay.steps.batch import Work
 
 SNAPSHOTS = "/apis/snapshot.storage.k8s.io/v1/volumesnapshots"
 BACKUPS = "/apis/backstay.dev/v1alpha1/backups"

@@ -16,13 +16,13 @@ from backstay.api.dumps import PasswordSource, Postgres, SecretKeyRef
 from backstay.api.hooks import Stage
 from backstay.domain.errors import BackstayError, NotFound, Refused, Transient, UserError
 from backstay.domain.objects import Obj
-from backstay.domain.sights import DumpSight, HookSight
+from backstay.domain.run.sights import DumpSight, HookSight
 from backstay.dumps.hooks import HookTask
 from backstay.engine.patience import Patience
 from backstay.kube.client import Client
-from backstay.steps.dumping import Dumping
-from backstay.steps.hooking import Hooking
-from backstay.steps.streams import Streams
+from backstay.steps.dumps import Dumping
+from backstay.steps.exec_streams import Streams
+from backstay.steps.hooks import Hooking
 
 NOTHING = {"state": "none"}
 REFUSED = {"state": "failed", "exit": 2, "message": "read-only file system"}

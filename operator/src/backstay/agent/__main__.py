@@ -13,10 +13,10 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from backstay.agent.failing import Defect, without_descriptors, worded
+from backstay.agent.commands.registry import VERBS
+from backstay.agent.fs.failures import Defect, without_descriptors, worded
 from backstay.agent.results import LIMIT, answer, text_of
 from backstay.agent.tasks import Fields
-from backstay.agent.verbs import VERBS
 from backstay.domain.errors import BackstayError, DataError, Transient, UserError
 
 TERMINATION_LOG = Path("/dev/termination-log")
@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
 
 
 def _verify(text: str) -> int:
-    from backstay.agent.verify import Task, verify  # noqa: PLC0415 - a walk needs none of it
+    from backstay.agent.commands.verify_claim import Task, verify  # noqa: PLC0415 - a walk needs none of it
 
     try:
         outcome, code = verify(Task.parse(text)), 0

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
-from backstay.domain.rolling import RollingPoint
+from backstay.domain.stores.copies.points import RollingPoint
 
 Tell: TypeAlias = Callable[[dict[str, Any]], None]
 """Called once, with the result, as soon as that is certain."""

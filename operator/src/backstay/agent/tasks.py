@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from backstay.domain.calendar import load_zone
 from backstay.domain.errors import DataError, UserError
-from backstay.domain.points import Rules
-from backstay.domain.rolling import RUN, STAMP, Series
-from backstay.domain.rolling_clock import Expected
+from backstay.domain.retention.points import Rules
+from backstay.domain.stores.copies.dates import Expected
+from backstay.domain.stores.copies.points import RUN, STAMP, Series
 from backstay.domain.times import parse_time
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ from datetime import timedelta
 from typing import Final
 
 from backstay.domain.objects import Obj
-from backstay.domain.rolling_sites import Mount
-from backstay.domain.rolling_tasks import Step
+from backstay.domain.stores.copies.agent_tasks import Step
+from backstay.domain.stores.copies.locations import Mount
 
 CONTAINER: Final = "agent"
 CAPABILITIES: Final = (

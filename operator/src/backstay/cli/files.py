@@ -20,10 +20,10 @@ from pydantic import BaseModel, ValidationError
 from backstay.api.policy import POLICY_META, PolicySpec, Retention
 from backstay.api.schedule import Schedule
 from backstay.domain import objects
-from backstay.domain.carriers import rules_of
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj, dig
-from backstay.domain.points import Rules
+from backstay.domain.retention.points import Rules
+from backstay.domain.stores.snapshots.carriers import rules_of
 
 POLICY: Final = "--policy"
 SNAPSHOTS: Final = "--snapshots"

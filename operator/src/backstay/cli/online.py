@@ -14,15 +14,16 @@ from typing import Any, TypeVar
 from backstay.cli.files import PolicyFile
 from backstay.cli.options import Moment, Target
 from backstay.cli.retention import Shown
-from backstay.domain import labels, objects, preview, replaced
-from backstay.domain import orphans as lost
-from backstay.domain.brakes import released_plans
+from backstay.domain import labels, objects, preview
 from backstay.domain.calendar import load_zone
 from backstay.domain.errors import NotFound
 from backstay.domain.objects import Obj, dig
-from backstay.domain.orphans import Orphan
-from backstay.domain.shrunk import accepted_sizes
-from backstay.domain.upkeep import Seen
+from backstay.domain.retention import replaced
+from backstay.domain.retention.brakes import released_plans
+from backstay.domain.retention.shrinkage import accepted_sizes
+from backstay.domain.stores.snapshots import orphans as lost
+from backstay.domain.stores.snapshots.orphans import Orphan
+from backstay.domain.stores.snapshots.upkeep import Seen
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.contexts import default_namespace

@@ -8,10 +8,11 @@ from typing import Final
 
 from backstay.cli.online import with_client
 from backstay.cli.options import Target
-from backstay.domain import naming, rolling_tasks
+from backstay.domain import naming
 from backstay.domain.errors import DataError, NotFound, Transient
 from backstay.domain.objects import dig
-from backstay.domain.rolling_sites import DESTINATION, Mount
+from backstay.domain.stores.copies import agent_tasks
+from backstay.domain.stores.copies.locations import DESTINATION, Mount
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.resources import DEPLOYMENT
@@ -40,7 +41,7 @@ def init_destination(
             namespace=namespace,
             token=path,
             node=node,
-            steps=[rolling_tasks.init(DESTINATION, marker)],
+            steps=[agent_tasks.init(DESTINATION, marker)],
             mounts=[mount],
             deadline=_PATIENCE,
             labels=OURS,

@@ -10,7 +10,7 @@ import click
 
 from backstay.cli.options import Target, cluster_options, output_option
 from backstay.cli.output import print_json, print_table, short_size, short_time
-from backstay.domain.orphans import Orphan
+from backstay.domain.stores.snapshots.orphans import Orphan
 
 
 @click.command()

@@ -15,9 +15,9 @@ from backstay.cli.files import PolicyFile, read_policy, read_snapshots
 from backstay.cli.options import MOMENT, Moment, Target, cluster_options, output_option
 from backstay.cli.output import print_json, print_table, short_time
 from backstay.domain import labels, objects, preview
-from backstay.domain.carriers import identity
 from backstay.domain.objects import Obj
 from backstay.domain.preview import Preview
+from backstay.domain.stores.snapshots.carriers import identity
 from backstay.engine.system_clock import SystemClock
 
 _PREFIX: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")

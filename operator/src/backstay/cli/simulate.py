@@ -13,10 +13,10 @@ from backstay.cli.files import PolicyFile, read_policy
 from backstay.cli.options import MOMENT, Moment, output_option
 from backstay.cli.output import print_json, print_table, short_duration, short_time
 from backstay.domain.errors import UserError
-from backstay.domain.simulation import Outcome
-from backstay.domain.simulation import simulate as run_simulation
-from backstay.domain.timing import Timing
-from backstay.domain.until import tiers_of, until
+from backstay.domain.retention.expiry import tiers_of, until
+from backstay.domain.retention.simulation import Outcome
+from backstay.domain.retention.simulation import simulate as run_simulation
+from backstay.domain.schedule.slots import Timing
 
 RUNS_MAX: Final = 10_000
 

@@ -16,7 +16,7 @@ from backstay.api.common import changed
 from backstay.api.hooks import PlannedHook, PlannedHooks
 from backstay.api.policy import PolicySpec
 from backstay.api.rolling import Rolling
-from backstay.domain.rolling_tasks import in_bytes
+from backstay.domain.stores.copies.agent_tasks import in_bytes
 from backstay.durations import format_duration
 from backstay.settings import Ceilings
 

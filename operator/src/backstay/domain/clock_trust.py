@@ -19,8 +19,8 @@ from typing import Final
 
 from backstay.api.common import format_time
 from backstay.domain import labels
-from backstay.domain.brakes import Brake
 from backstay.domain.errors import DataError
+from backstay.domain.retention.brakes import Brake
 from backstay.domain.times import parse_time
 from backstay.durations import format_duration
 

@@ -17,16 +17,16 @@ from typing import Final
 from backstay.api.common import changed, with_condition
 from backstay.api.policy import SHOWN_MAX, PolicySpec, PolicyStatus, SeriesStatus
 from backstay.api.schedule import MissedSlots
-from backstay.domain import early
-from backstay.domain.brakes import CLOCK_SKEW
-from backstay.domain.carriers import rules_of
 from backstay.domain.ceilings import beyond
-from backstay.domain.density import density_warning
-from backstay.domain.due import Due, Known, continues, dropped, due, with_missed
-from backstay.domain.early import Named
 from backstay.domain.errors import UserError
-from backstay.domain.schedule import Schedule, same_slots
-from backstay.domain.timing import Timing, jitter_warning
+from backstay.domain.retention.brakes import CLOCK_SKEW
+from backstay.domain.schedule import early
+from backstay.domain.schedule.cron import Schedule, same_slots
+from backstay.domain.schedule.density import density_warning
+from backstay.domain.schedule.due import Due, Known, continues, dropped, due, with_missed
+from backstay.domain.schedule.early import Named
+from backstay.domain.schedule.slots import Timing, jitter_warning
+from backstay.domain.stores.snapshots.carriers import rules_of
 from backstay.settings import Ceilings
 
 OVERLAP_POLL: Final = timedelta(minutes=1)

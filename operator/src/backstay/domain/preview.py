@@ -14,16 +14,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from backstay.domain import adoption, labels, objects, replaced, rolling_upkeep
-from backstay.domain.brakes import released_plans
+from backstay.domain import labels, objects
+from backstay.domain.adoption import takeover
+from backstay.domain.adoption.other_retention import to_hold
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
-from backstay.domain.points import Rules, Verdict
-from backstay.domain.shrunk import accepted_sizes
-from backstay.domain.their_retention import to_hold
+from backstay.domain.retention import replaced
+from backstay.domain.retention.brakes import released_plans
+from backstay.domain.retention.expiry import tiers_of
+from backstay.domain.retention.points import Rules, Verdict
+from backstay.domain.retention.shrinkage import accepted_sizes
+from backstay.domain.stores.copies import upkeep
+from backstay.domain.stores.snapshots.upkeep import Seen, judged, labels_after
 from backstay.domain.times import parse_time
-from backstay.domain.until import tiers_of
-from backstay.domain.upkeep import Seen, judged, labels_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def of_pass(seen: Seen) -> list[Preview]:
     return _previews(seen, _of_verdict)
 
 
-def of_copies(seen: rolling_upkeep.Seen) -> list[Preview]:
+def of_copies(seen: upkeep.Seen) -> list[Preview]:
     """Given what a pass over rolling copies rests on, return what it would do, line by copy."""
     return [
         Preview(
@@ -66,7 +69,7 @@ def of_copies(seen: rolling_upkeep.Seen) -> list[Preview]:
             reasons=verdict.reasons,
         )
         for kept in seen.kept
-        for shown, verdict in zip(kept.shown, rolling_upkeep.judged(seen, kept)[0], strict=True)
+        for shown, verdict in zip(kept.shown, upkeep.judged(seen, kept)[0], strict=True)
     ]
 
 
@@ -108,11 +111,8 @@ def of_adopted(snapshots: Sequence[Obj], rules: Rules, now: datetime, prefix: st
     """
     snapshots = [_with_uid(snapshot) for snapshot in snapshots]
     held = to_hold(snapshots, prefix, rules, now)
-    already = {
-        objects.uid(s)
-        for s in snapshots
-        if labels.HOLD in adoption.labels_from(s, prefix, rules.zone)
-    }
+    carried = {objects.uid(s): takeover.labels_from(s, prefix, rules.zone) for s in snapshots}
+    already = {uid for uid, values in carried.items() if labels.HOLD in values}
 
     def of_verdict(snapshot: Obj, verdict: Verdict) -> Preview:
         line = _of_labels(snapshot, verdict)
@@ -120,19 +120,19 @@ def of_adopted(snapshots: Sequence[Obj], rules: Rules, now: datetime, prefix: st
         changed = {**line.set_labels, **hold}
         return replace(
             line,
-            set_labels={adoption.renamed(k, prefix): v for k, v in changed.items()},
-            remove_labels=tuple(adoption.renamed(k, prefix) for k in line.remove_labels),
+            set_labels={takeover.renamed(k, prefix): v for k, v in changed.items()},
+            remove_labels=tuple(takeover.renamed(k, prefix) for k in line.remove_labels),
         )
 
     lines: list[Preview | None] = []
     taken_over = []
     for snapshot in snapshots:
-        if (missing := adoption.missing_label(snapshot, prefix)) is not None:
+        if (missing := takeover.missing_label(snapshot, prefix)) is not None:
             reason = f"no label {missing}: not touched"
-            lines.append(_untouched(snapshot, reason, adoption.claim_of(snapshot, prefix)))
+            lines.append(_untouched(snapshot, reason, takeover.claim_of(snapshot, prefix)))
         else:
             lines.append(None)
-            taken_over.append(adoption.as_adopted(snapshot, prefix, rules.zone, held))
+            taken_over.append(takeover.as_adopted(snapshot, prefix, rules.zone, held))
     seen = Seen(
         now=now,
         rules=rules,

@@ -33,8 +33,8 @@ from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 from backstay.api.common import Model
 from backstay.api.dumps import PasswordSource, Server
 from backstay.domain.errors import DataError, UserError
-from backstay.domain.mounts import Lies
-from backstay.domain.server_data import DataDirectory
+from backstay.domain.sources.mounts import Lies
+from backstay.domain.sources.server_data import DataDirectory
 
 _SHOWN = 300  # characters of a foreign answer that are worth showing
 

@@ -13,8 +13,8 @@ from importlib import resources
 from pydantic import TypeAdapter, ValidationError
 
 from backstay.domain.errors import DataError
-from backstay.domain.mounts import Mount
-from backstay.domain.server_data import DataDirectory
+from backstay.domain.sources.mounts import Mount
+from backstay.domain.sources.server_data import DataDirectory
 from backstay.dumps.base import Command
 
 

@@ -21,10 +21,11 @@ import kopf
 from backstay.api.backup import FINAL_PHASES
 from backstay.api.common import GROUP, VERSION
 from backstay.api.restore import FINAL_RESTORE_PHASES
-from backstay.domain import adoption, labels, objects
-from backstay.domain.carriers import identity
+from backstay.domain import labels, objects
+from backstay.domain.adoption import takeover
 from backstay.domain.objects import dig
-from backstay.domain.rebuild import is_asked
+from backstay.domain.records.rebuild import is_asked
+from backstay.domain.stores.snapshots.carriers import identity
 from backstay.engine.queue import Key
 from backstay.kube.login import Login
 from backstay.reconcile import keys
@@ -63,7 +64,7 @@ def registry(access: Login, enqueue: Enqueue, is_echo: IsEcho) -> kopf.OperatorR
     ) -> None:
         if is_news(body, is_echo):
             enqueue(keys.policy(namespace or "", name))
-        if concerns_retention(type, body) or (type and adoption.is_asked(body)):
+        if concerns_retention(type, body) or (type and takeover.is_asked(body)):
             enqueue(keys.retention(namespace or "", name))
         if is_asked(body):
             enqueue(keys.rebuild(namespace or "", name))

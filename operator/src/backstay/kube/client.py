@@ -28,11 +28,12 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from backstay.domain import brakes, objects
-from backstay.domain.brakes import Brake
+from backstay.domain import objects
 from backstay.domain.clock import Clock
 from backstay.domain.errors import DataError, NotFound
 from backstay.domain.objects import Obj
+from backstay.domain.retention import brakes
+from backstay.domain.retention.brakes import Brake
 from backstay.kube.clock_memory import ClockMemory
 from backstay.kube.errors import TRANSPORT_ERRORS, Busy, from_response, from_transport
 from backstay.kube.login import Login

@@ -11,11 +11,11 @@ import logging
 from datetime import datetime
 
 from backstay.domain import clock_trust, labels, objects
-from backstay.domain.brakes import Brake
 from backstay.domain.clock import Clock
 from backstay.domain.clock_trust import Jump, Reading
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
+from backstay.domain.retention.brakes import Brake
 from backstay.domain.times import parse_time
 
 log = logging.getLogger(__name__)

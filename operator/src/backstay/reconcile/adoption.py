@@ -14,15 +14,17 @@ from datetime import tzinfo
 from backstay.api.common import changed, with_condition
 from backstay.api.policy import ClaimSource, PolicySpec
 from backstay.builders.snapshot import metadata_patch
-from backstay.domain import adoption, labels, naming, objects, pruner, rebuild
-from backstay.domain.carriers import rules_of
+from backstay.domain import labels, naming, objects
+from backstay.domain.adoption import other_pruner, takeover
+from backstay.domain.adoption.other_retention import to_hold
 from backstay.domain.clock import Clock
 from backstay.domain.errors import BackstayError, Conflict, DataError, Fatal, Transient, UserError
-from backstay.domain.moments import created
 from backstay.domain.objects import Obj, dig
-from backstay.domain.record import ClaimRecord, Record, build_record
-from backstay.domain.sourcing import selector_text
-from backstay.domain.their_retention import to_hold
+from backstay.domain.records import rebuild
+from backstay.domain.records.record import ClaimRecord, Record, build_record
+from backstay.domain.sources.claims import selector_text
+from backstay.domain.stores.snapshots.carriers import rules_of
+from backstay.domain.stores.snapshots.moments import created
 from backstay.kube.client import Client
 from backstay.kube.resources import (
     BACKUP_POLICY,
@@ -33,10 +35,10 @@ from backstay.kube.resources import (
     VOLUME_SNAPSHOT_CONTENT,
 )
 from backstay.reconcile.runs import parse_policy_spec
-from backstay.steps.held import policy_status
-from backstay.steps.points import recorded_claim
-from backstay.steps.records import import_record, size_of
+from backstay.steps.conditions import policy_status
+from backstay.steps.record_import import import_record, size_of
 from backstay.steps.status import write_status
+from backstay.stores.snapshots.take import recorded_claim
 
 log = logging.getLogger(__name__)
 
@@ -59,14 +61,14 @@ class Adopter:
             return await self._tell(policy, None)
         seen = await self._gather(policy, spec, f"{spec.adopt.label_prefix}/")
         cronjobs = await self._cronjobs(policy)
-        found = pruner.pruners(cronjobs)
-        why = pruner.refusal(found, seen.snapshots, seen.prefix, self._clock.now(), zone)
+        found = other_pruner.pruners(cronjobs)
+        why = other_pruner.refusal(found, seen.snapshots, seen.prefix, self._clock.now(), zone)
         if why is not None:
-            return await self._tell(policy, adoption.Told(False, "PrunerRunning", why))
-        plan = adoption.plan(seen)
+            return await self._tell(policy, takeover.Told(False, "PrunerRunning", why))
+        plan = takeover.plan(seen)
         skipped = await self._carry_out(policy, plan, seen, zone)
-        creators = pruner.creators(cronjobs, objects.namespace(policy))
-        return await self._tell(policy, adoption.tell(plan, seen, creators, skipped))
+        creators = other_pruner.creators(cronjobs, objects.namespace(policy))
+        return await self._tell(policy, takeover.tell(plan, seen, creators, skipped))
 
     async def _cronjobs(self, policy: Obj) -> list[Obj]:
         """All of the cluster; where they cannot be read a pruner may be among them."""
@@ -74,20 +76,20 @@ class Adopter:
             return await self._client.list(CRON_JOB)
         except Transient as error:
             why = f"whether the other tool's pruner runs is not known: {error.message}"
-            await self._tell(policy, adoption.Told(False, "PrunerUnknown", why))
+            await self._tell(policy, takeover.Told(False, "PrunerUnknown", why))
             raise
 
-    async def _gather(self, policy: Obj, spec: PolicySpec, prefix: str) -> adoption.Seen:
+    async def _gather(self, policy: Obj, spec: PolicySpec, prefix: str) -> takeover.Seen:
         namespace = objects.namespace(policy)
-        wanted = ",".join(adoption.renamed(k, prefix) for k in (labels.RETAIN, labels.PVC))
+        wanted = ",".join(takeover.renamed(k, prefix) for k in (labels.RETAIN, labels.PVC))
         snapshots = await self._client.list(VOLUME_SNAPSHOT, namespace, labels=wanted)
         claims = await self._claims(namespace, spec)
-        fresh = {adoption.claim_of(s, prefix) for s in snapshots if not adoption.is_ours(s)}
+        fresh = {takeover.claim_of(s, prefix) for s in snapshots if not takeover.is_ours(s)}
         # In a thread, as the pass plans: it is pure, and may take long for many years.
         held = await asyncio.to_thread(
             to_hold, snapshots, prefix, rules_of(spec), self._clock.now()
         )
-        return adoption.Seen(
+        return takeover.Seen(
             policy=objects.name(policy),
             prefix=prefix,
             claims=claims,
@@ -122,7 +124,7 @@ class Adopter:
         return found
 
     async def _carry_out(
-        self, policy: Obj, plan: adoption.Plan, seen: adoption.Seen, zone: tzinfo
+        self, policy: Obj, plan: takeover.Plan, seen: takeover.Seen, zone: tzinfo
     ) -> list[str]:
         """Adopt one by one; return why some never can be. Raise what may work later."""
         skipped: list[str] = []
@@ -145,19 +147,19 @@ class Adopter:
             if worst is None:
                 raise failures[0]
             count = f"{len(failures)} snapshots are not adopted yet, and retention waits for it"
-            told = adoption.Told(False, "Incomplete", f"{count}: {worst.message}")
+            told = takeover.Told(False, "Incomplete", f"{count}: {worst.message}")
             await self._tell(policy, told)
             raise Transient(f"{count}: {worst.message}")
         return skipped
 
-    async def _tell(self, policy: Obj, told: adoption.Told | None) -> Obj:
+    async def _tell(self, policy: Obj, told: takeover.Told | None) -> Obj:
         """Write the condition where it differs; None takes it away."""
         status = policy_status(policy)
-        conditions = tuple(c for c in status.conditions if c.type != adoption.CONDITION)
+        conditions = tuple(c for c in status.conditions if c.type != takeover.CONDITION)
         if told is not None:
             conditions = with_condition(
                 status.conditions,
-                type=adoption.CONDITION,
+                type=takeover.CONDITION,
                 ok=told.ok,
                 reason=told.reason,
                 message=told.message,
@@ -173,7 +175,7 @@ class Adopter:
 class _Writer:
     """Writes one snapshot after the other for one policy; what they share is read once."""
 
-    def __init__(self, client: Client, policy: Obj, seen: adoption.Seen, zone: tzinfo) -> None:
+    def __init__(self, client: Client, policy: Obj, seen: takeover.Seen, zone: tzinfo) -> None:
         self._client = client
         self._namespace = objects.namespace(policy)
         self._seen = seen
@@ -185,12 +187,12 @@ class _Writer:
         """Given a snapshot, make it the policy's, and its record if it is ready."""
         values: dict[str, str | None] = {}
         notes: dict[str, str | None] = {}
-        if not adoption.is_ours(snapshot):
-            ours, ours_notes = adoption.patch_labels(snapshot, self._seen, self._zone)
+        if not takeover.is_ours(snapshot):
+            ours, ours_notes = takeover.patch_labels(snapshot, self._seen, self._zone)
             values, notes = dict(ours), dict(ours_notes)
             if labels.MARKED_AT in objects.annotations(snapshot):
                 notes[labels.MARKED_AT] = None
-        if adoption.is_ready(snapshot):
+        if takeover.is_ready(snapshot):
             await self._add_record(snapshot, values, notes)
         await self._client.patch(
             VOLUME_SNAPSHOT,
@@ -204,7 +206,7 @@ class _Writer:
         self, snapshot: Obj, values: dict[str, str | None], notes: dict[str, str | None]
     ) -> None:
         """Make the Backup, and say it and the record in what is to be written."""
-        name = adoption.backup_name(snapshot, self._seen, self._zone)
+        name = takeover.backup_name(snapshot, self._seen, self._zone)
         named, named_notes = naming.identity_labels({labels.BACKUP: name})
         values |= named
         notes |= named_notes
@@ -221,7 +223,7 @@ class _Writer:
         return Record(
             policy=self._seen.policy,
             backup=name,
-            slot=adoption.taken_of(snapshot, self._seen.prefix, self._zone),
+            slot=takeover.taken_of(snapshot, self._seen.prefix, self._zone),
             zone=str(self._zone),
             attempt=1,
             namespace=self._namespace,
@@ -233,14 +235,14 @@ class _Writer:
         """The claim as it is now; of one that is gone, or was made anew since, what its snapshot
         tells.
         """
-        name = adoption.claim_of(snapshot, self._seen.prefix)
+        name = takeover.claim_of(snapshot, self._seen.prefix)
         if name not in self._claims:
             self._claims[name] = await self._client.find(
                 PERSISTENT_VOLUME_CLAIM, name, self._namespace
             )
         claim = self._claims[name]
         made = created(claim) if claim is not None else None
-        taken = adoption.taken_of(snapshot, self._seen.prefix, self._zone)
+        taken = takeover.taken_of(snapshot, self._seen.prefix, self._zone)
         if claim is not None and made is not None and made <= taken:
             return recorded_claim(claim)
         bound = dig(snapshot, "status", "boundVolumeSnapshotContentName")

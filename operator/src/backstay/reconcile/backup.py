@@ -1,9 +1,9 @@
 """Reconcile a Backup: read what the next decision rests on, decide, carry it out.
 
 Invariants: a Backup in a final phase is never touched here; the plan is frozen before the first
-side effect; a queued run is started by the admitter only (reconcile/admission.py), which is told
+side effect; a queued run is started by the admitter only (reconcile/concurrency.py), which is told
 of every change that may let one start; a step that fails is told on the Backup, and repeated until
-the deadline of what it waits for (domain/run_deadlines.py).
+the deadline of what it waits for (domain/run/deadlines.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 from backstay.api.backup import BackupPhase, Trigger
 from backstay.api.common import changed
 from backstay.api.hooks import Stage
-from backstay.domain import labels, objects, run, run_deadlines
+from backstay.domain import labels, objects
 from backstay.domain.ceilings import limited
 from backstay.domain.clock import Clock
 from backstay.domain.errors import (
@@ -29,9 +29,10 @@ from backstay.domain.errors import (
     UserError,
 )
 from backstay.domain.objects import Obj
-from backstay.domain.records import Run
-from backstay.domain.run_status import short
-from backstay.domain.run_values import (
+from backstay.domain.records.lifecycle import Run
+from backstay.domain.run import deadlines, machine
+from backstay.domain.run.status import short
+from backstay.domain.run.values import (
     AT_ONCE,
     Action,
     CancelCopy,
@@ -59,13 +60,13 @@ from backstay.kube.resources import BACKUP
 from backstay.reconcile import keys
 from backstay.reconcile.look import Looker
 from backstay.reconcile.runs import is_kept, is_leaving, parse, sighted, tell
-from backstay.steps.copying import Copying
-from backstay.steps.dumping import Dumping
-from backstay.steps.hooking import Hooking
-from backstay.steps.points import PointWriter
-from backstay.steps.snapshots import Pair, label_content
+from backstay.steps.dumps import Dumping
+from backstay.steps.exec_streams import Streams
+from backstay.steps.hooks import Hooking
 from backstay.steps.status import tell_trouble, write_status
-from backstay.steps.streams import Streams
+from backstay.stores.copies.take import Copying
+from backstay.stores.snapshots.objects import Pair, label_content
+from backstay.stores.snapshots.take import PointWriter
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +133,7 @@ class BackupReconciler:
         pairs: Mapping[str, Pair] = {}
         try:
             seen, pairs = await self._looker.gather(subject)
-            step = await self._carry_out(key, subject, seen, pairs, run.decide(seen))
+            step = await self._carry_out(key, subject, seen, pairs, machine.decide(seen))
         except Fatal:
             raise
         except Exception as error:  # noqa: BLE001 - no defect may hold permits beyond a deadline
@@ -151,17 +152,17 @@ class BackupReconciler:
         rule = isinstance(error, Refused | UserError)
         refused = rule and self._refusals.is_over(subject.uid)
         busy = isinstance(error, Busy)
-        if run_deadlines.gives_up(status, now, refused=refused, busy=busy, deleting=deleting):
+        if deadlines.gives_up(status, now, refused=refused, busy=busy, deleting=deleting):
             log.warning("%s: given up: %s%s", key, kind, error)
             self._refusals.forget(subject.uid)
-            given_up = run.fail(seen, f"{kind}{error}")
+            given_up = machine.fail(seen, f"{kind}{error}")
             return await self._carry_out(key, subject, seen, pairs, given_up, anyway=True)
         if not isinstance(error, Conflict):  # a lost race is no news
             told = changed(status, message=short(f"{kind}{error}"))
             await tell_trouble(self._client, BACKUP, subject.obj, told)
         if isinstance(error, BackstayError):
             patience = self._refusals.left(subject.uid) if rule else None
-            error.within = run_deadlines.in_time(status, patience, now, deleting=deleting)
+            error.within = deadlines.in_time(status, patience, now, deleting=deleting)
         raise error
 
     async def _carry_out(
@@ -181,7 +182,7 @@ class BackupReconciler:
         except (UserError, DataError) as error:
             # The same look makes the same status, and the run would hold its slots for ever.
             log.warning("%s: %s", key, error.message)
-            decision = run.fail(seen, f"its status was refused: {error.message}")
+            decision = machine.fail(seen, f"its status was refused: {error.message}")
             await self._act_all(key, subject, seen, pairs, decision)
             written = await write_status(self._client, BACKUP, subject.obj, decision.status)
         status = decision.status
@@ -195,7 +196,7 @@ class BackupReconciler:
             self._enqueue(keys.retention(key.namespace, subject.spec.policy))
             if status.plan is not None and status.plan.rolling is not None:
                 self._enqueue(keys.copies(key.namespace, subject.spec.policy))
-        after = run_deadlines.in_time(status, decision.after, seen.now, deleting=seen.deleting)
+        after = deadlines.in_time(status, decision.after, seen.now, deleting=seen.deleting)
         return written, after
 
     async def _act_all(

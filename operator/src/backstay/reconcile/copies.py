@@ -17,24 +17,20 @@ from typing import Final
 from backstay.api.common import Condition, changed
 from backstay.api.policy import SHOWN_MAX, PolicySpec
 from backstay.api.rolling import CopiesStatus
-from backstay.domain import (
-    brakes,
-    labels,
-    objects,
-    rebuild,
-    rolling_answers,
-    rolling_series,
-    rolling_upkeep,
-)
-from backstay.domain.carriers import rules_of
+from backstay.domain import labels, objects
 from backstay.domain.clock import Clock
 from backstay.domain.errors import AlreadyExists, Transient, UserError
 from backstay.domain.objects import Obj, dig
-from backstay.domain.rolling import RollingPoint
-from backstay.domain.rolling_answers import Answered
-from backstay.domain.rolling_incarnations import accepted_words
-from backstay.domain.rolling_series import kept_of, looks_of
-from backstay.domain.rolling_upkeep import Answer, Chore, Seen, Verb
+from backstay.domain.records import rebuild
+from backstay.domain.retention import brakes
+from backstay.domain.stores.copies import job_outcomes, upkeep
+from backstay.domain.stores.copies import series as rolling_series
+from backstay.domain.stores.copies.incarnations import accepted_words
+from backstay.domain.stores.copies.job_outcomes import Answered
+from backstay.domain.stores.copies.points import RollingPoint
+from backstay.domain.stores.copies.series import kept_of, looks_of
+from backstay.domain.stores.copies.upkeep import Answer, Chore, Seen, Verb
+from backstay.domain.stores.snapshots.carriers import rules_of
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
@@ -43,12 +39,12 @@ from backstay.observe import metrics
 from backstay.reconcile import keys
 from backstay.reconcile.gathering import Place, World, makes_copies, read
 from backstay.reconcile.runs import parse, parse_policy_spec
-from backstay.steps.copying import Copying
-from backstay.steps.finished import settle
-from backstay.steps.held import policy_status, tell_held
+from backstay.steps.batch import Work
+from backstay.steps.conditions import policy_status, tell_held
+from backstay.steps.record_updates import settle
 from backstay.steps.status import write_status
-from backstay.steps.upkeep_jobs import UpkeepJobs
-from backstay.steps.work import Work
+from backstay.stores.copies.take import Copying
+from backstay.stores.copies.upkeep_jobs import UpkeepJobs
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +97,7 @@ class CopiesReconciler:
         elif len(seen.kept) > SHOWN_MAX:
             more = len(seen.kept) - SHOWN_MAX
             log.warning("%s: nothing is done for %d series, as its status has no room", key, more)
-        plan = rolling_upkeep.plan(seen)
+        plan = upkeep.plan(seen)
         work, late = Work(self._client), False
         if seen.policy is not None and plan.conditions is not None:
             await work.do((key.name, partial(self._tell, seen.policy, plan.conditions)))
@@ -168,7 +164,7 @@ class CopiesReconciler:
         try:
             return await self._advance(seen, chore, came, look)
         except (UserError, Transient) as error:
-            held_up = rolling_answers.look_held_up(look, chore, error.message)
+            held_up = job_outcomes.look_held_up(look, chore, error.message)
             if held_up != look:
                 log.warning("%s of %s: %s", chore.verb, chore.kept.series.key, error.message)
             came.looks[series] = held_up
@@ -181,9 +177,7 @@ class CopiesReconciler:
             return True
         if not answer.ok:
             log.warning("%s of %s: %s", chore.verb, chore.kept.series.key, answer.message)
-            came.looks[look.series] = rolling_answers.look_after_failure(
-                look, chore, answer, seen.now
-            )
+            came.looks[look.series] = job_outcomes.look_after_failure(look, chore, answer, seen.now)
             return False
         answered = await self._take(chore, answer)
         for run, status in answered.shown:
@@ -193,9 +187,7 @@ class CopiesReconciler:
         if answered.again and seen.policy is None:
             # Nowhere to note that a list is needed: the Job stays a while, and with it the plan.
             return False
-        came.looks[look.series] = rolling_answers.look_after(
-            look, chore, answer, answered, seen.now
-        )
+        came.looks[look.series] = job_outcomes.look_after(look, chore, answer, answered, seen.now)
         came.done.append(chore)
         return True
 
@@ -208,14 +200,14 @@ class CopiesReconciler:
         kept, outcomes = chore.kept, answer.result.outcomes if answer.result else {}
         match chore.verb:
             case Verb.RELABEL:
-                return rolling_answers.after_relabel(kept, chore.changes, outcomes)
+                return job_outcomes.after_relabel(kept, chore.changes, outcomes)
             case Verb.PRUNE:
-                return rolling_answers.after_prune(kept, chore.changes, outcomes)
+                return job_outcomes.after_prune(kept, chore.changes, outcomes)
             case Verb.SCRUB:
                 return Answered(())
         if answer.points is None:
             raise Transient(f"list of {kept.series.key}: its log is lost")
-        answered, strangers = rolling_answers.after_list(kept, answer.points)
+        answered, strangers = job_outcomes.after_list(kept, answer.points)
         if chore.imports and strangers:
             await self._import(chore, strangers)
         return answered
@@ -228,7 +220,7 @@ class CopiesReconciler:
         series = chore.kept.series
         backups = await self._client.list(BACKUP, series.namespace)
         names = {objects.name(b) for b in backups if not rebuild.is_begun(b, series.policy)}
-        for body, status in rolling_answers.imported(chore.kept, strangers, names):
+        for body, status in job_outcomes.imported(chore.kept, strangers, names):
             try:
                 stored = await self._client.create(BACKUP, body)
             except AlreadyExists:

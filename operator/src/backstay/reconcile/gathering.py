@@ -18,16 +18,17 @@ from typing import Any, TypeAlias
 
 from backstay.api.backup import FINAL_PHASES, PointResult
 from backstay.api.restore import FINAL_RESTORE_PHASES
-from backstay.domain import brakes, labels, naming, objects, replaced
-from backstay.domain.carriers import identity, rules_of
+from backstay.domain import labels, naming, objects
 from backstay.domain.clock import Clock
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
-from backstay.domain.orphans import Census, is_ours
-from backstay.domain.records import Run
-from backstay.domain.shrunk import accepted_sizes
-from backstay.domain.upkeep import Seen, is_leaving
-from backstay.domain.users import named_by_claims, named_by_requests
+from backstay.domain.records.lifecycle import Run
+from backstay.domain.retention import brakes, replaced
+from backstay.domain.retention.shrinkage import accepted_sizes
+from backstay.domain.stores.snapshots.carriers import identity, rules_of
+from backstay.domain.stores.snapshots.orphans import Census, is_ours
+from backstay.domain.stores.snapshots.upkeep import Seen, is_leaving
+from backstay.domain.stores.snapshots.users import named_by_claims, named_by_requests
 from backstay.engine.group import run_together
 from backstay.kube.client import Client
 from backstay.kube.resources import (
@@ -40,8 +41,8 @@ from backstay.kube.resources import (
 )
 from backstay.reconcile import keys
 from backstay.reconcile.runs import parse, parse_policy_spec
-from backstay.steps.held import policy_status
-from backstay.steps.work import each
+from backstay.steps.batch import each
+from backstay.steps.conditions import policy_status
 
 Place: TypeAlias = tuple[str, str]
 """Namespace and name of a policy, which may be gone."""

@@ -14,13 +14,13 @@ from functools import partial
 
 from backstay.builders.snapshot import metadata_patch
 from backstay.domain import labels, objects
-from backstay.domain.leftovers import Fate, fate
 from backstay.domain.objects import Obj
+from backstay.domain.restore.leftovers import Fate, fate
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.resources import PERSISTENT_VOLUME_CLAIM, POD, RESTORE_REQUEST
 from backstay.reconcile import keys
-from backstay.steps.work import Work
+from backstay.steps.batch import Work
 
 log = logging.getLogger(__name__)
 

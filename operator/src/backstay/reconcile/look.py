@@ -22,28 +22,37 @@ from backstay.api.backup import (
 from backstay.api.common import changed
 from backstay.api.policy import PolicySpec
 from backstay.api.target import Preference
-from backstay.domain import objects, run, run_hooks
+from backstay.domain import objects
 from backstay.domain.calendar import load_zone
 from backstay.domain.clock import Clock
 from backstay.domain.errors import Transient, UserError
-from backstay.domain.mounts import Mount
-from backstay.domain.records import Run
-from backstay.domain.run_hooks import Turn
-from backstay.domain.run_status import current_dump, dump_entry, dumps_on
-from backstay.domain.run_values import Seen, with_seen
-from backstay.domain.sights import DumpPlace, DumpSeen, DumpSight, HookSeen, HookSight, PointSeen
+from backstay.domain.records.lifecycle import Run
+from backstay.domain.run import hooks, machine
+from backstay.domain.run.hooks import Turn
+from backstay.domain.run.sights import (
+    DumpPlace,
+    DumpSeen,
+    DumpSight,
+    HookSeen,
+    HookSight,
+    PointSeen,
+)
+from backstay.domain.run.status import current_dump, dump_entry, dumps_on
+from backstay.domain.run.values import Seen, with_seen
+from backstay.domain.sources.mounts import Mount
 from backstay.dumps.hooks import HookTask
 from backstay.dumps.layout import Layout
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM
 from backstay.reconcile.runs import is_leaving, parse_policy_spec, sighted
-from backstay.steps import places, snapshots
+from backstay.steps import containers
 from backstay.steps.consistency import Probe, torn
-from backstay.steps.copying import Copying
-from backstay.steps.dumping import Dumping
-from backstay.steps.hooking import Hooking
-from backstay.steps.planning import make_plan
-from backstay.steps.snapshots import Pair
+from backstay.steps.dumps import Dumping
+from backstay.steps.hooks import Hooking
+from backstay.stores.copies.take import Copying
+from backstay.stores.planning import make_plan
+from backstay.stores.snapshots import objects as snapshots
+from backstay.stores.snapshots.objects import Pair
 
 JUST_NOW: Final = timedelta(seconds=10)
 
@@ -81,7 +90,7 @@ class Looker:
             case BackupPhase.DUMPING if not is_leaving(subject):
                 return with_seen(seen, dump=await self._see_dump(subject))
             case BackupPhase.SNAPSHOTTING:
-                turn = run_hooks.turn(subject.status, deleting=is_leaving(subject))
+                turn = hooks.turn(subject.status, deleting=is_leaving(subject))
                 if turn is not None:
                     return with_seen(seen, hook=await self._see_hook(subject, turn))
                 return await self._see_points(subject, seen, pairs, recheck=True)
@@ -99,7 +108,7 @@ class Looker:
         try:
             if obj is None:
                 raise UserError(
-                    run.POLICY_NOT_FOUND,
+                    machine.POLICY_NOT_FOUND,
                     f"spec.policy: there is no BackupPolicy {name} in namespace "
                     f"{subject.namespace}",
                 )
@@ -128,7 +137,7 @@ class Looker:
         entry = dump_entry(status, dump.name)
         started = entry if entry and entry.attempt == status.attempt else None
         try:
-            place = await places.find_place(
+            place = await containers.find_place(
                 self._client,
                 subject.namespace,
                 dump,
@@ -146,7 +155,7 @@ class Looker:
             return DumpSeen(DumpSight.UNREACHABLE, place)
         return await self._dumping.look(subject.namespace, subject.uid, dump, place, status.attempt)
 
-    def _ask(self, subject: Run) -> places.Ask:
+    def _ask(self, subject: Run) -> containers.Ask:
         async def ask(dump: PlannedDump, place: DumpPlace) -> Preference | None:
             return await self._dumping.role(subject.namespace, dump, place)
 
@@ -171,7 +180,7 @@ class Looker:
         }
         target = turn.hook.target.kind, turn.hook.target.name
         try:
-            place = await places.find_hook_place(
+            place = await containers.find_hook_place(
                 self._client,
                 subject.namespace,
                 turn.hook,
@@ -243,7 +252,7 @@ class Looker:
             if dump is None or plan is None or entry.state is not DumpState.DONE:
                 continue
             try:
-                place = await places.find_place(
+                place = await containers.find_place(
                     self._client,
                     subject.namespace,
                     dump,

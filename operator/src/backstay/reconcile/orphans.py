@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backstay.domain import objects
-from backstay.domain.orphans import Census, per_namespace
+from backstay.domain.stores.snapshots.orphans import Census, per_namespace
 from backstay.kube.client import Client
 from backstay.kube.resources import VOLUME_SNAPSHOT
 from backstay.observe import metrics

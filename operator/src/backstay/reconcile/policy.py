@@ -12,11 +12,9 @@ from backstay.api.backup import BackupPhase, PointGone, PointResult, Trigger
 from backstay.api.common import changed, format_time, with_condition
 from backstay.api.policy import PolicySpec, PolicyStatus
 from backstay.api.schedule import MissedSlots, MissReason
-from backstay.domain import brakes, labels, naming, objects, policy
+from backstay.domain import labels, naming, objects, policy
 from backstay.domain.calendar import load_zone
-from backstay.domain.carriers import identity, is_adopted, is_good, point_of, record_of
 from backstay.domain.clock import Clock
-from backstay.domain.early import Named
 from backstay.domain.errors import (
     AlreadyExists,
     BackstayError,
@@ -26,7 +24,16 @@ from backstay.domain.errors import (
     UserError,
 )
 from backstay.domain.objects import Obj, dig
-from backstay.domain.run import FORBIDDEN
+from backstay.domain.retention import brakes
+from backstay.domain.run.machine import FORBIDDEN
+from backstay.domain.schedule.early import Named
+from backstay.domain.stores.snapshots.carriers import (
+    identity,
+    is_adopted,
+    is_good,
+    point_of,
+    record_of,
+)
 from backstay.domain.times import parse_time
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
@@ -35,11 +42,11 @@ from backstay.kube.resources import BACKUP, BACKUP_POLICY
 from backstay.observe import metrics
 from backstay.reconcile import keys
 from backstay.reconcile.runs import parse, parse_policy_spec
-from backstay.steps.copying import Copying
-from backstay.steps.held import policy_status
-from backstay.steps.planning import make_plan
-from backstay.steps.series import policy_snapshots
+from backstay.steps.conditions import policy_status
 from backstay.steps.status import tell_trouble, write_status
+from backstay.stores.copies.take import Copying
+from backstay.stores.planning import make_plan
+from backstay.stores.snapshots.series import policy_snapshots
 
 WHY: Final[Mapping[MissReason, str]] = MappingProxyType(
     {

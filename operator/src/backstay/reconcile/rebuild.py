@@ -13,19 +13,20 @@ from datetime import timedelta
 
 from backstay.api.common import changed, format_time
 from backstay.builders.snapshot import metadata_patch
-from backstay.domain import labels, objects, rebuild
+from backstay.domain import labels, objects
 from backstay.domain.clock import Clock
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.objects import Obj, dig
+from backstay.domain.records import rebuild
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP, BACKUP_POLICY
 from backstay.reconcile import keys
-from backstay.steps.held import policy_status
-from backstay.steps.records import import_record, point_at, size_of
-from backstay.steps.series import policy_contents, policy_snapshots
+from backstay.steps.conditions import policy_status
+from backstay.steps.record_import import import_record, point_at, size_of
 from backstay.steps.status import write_status
+from backstay.stores.snapshots.series import policy_contents, policy_snapshots
 
 log = logging.getLogger(__name__)
 

@@ -11,16 +11,18 @@ from typing import TypeAlias
 from backstay.api.acknowledgement import Acknowledgement
 from backstay.api.restore import RestoredClaim, RestorePhase, RestoreSpec, RestoreStatus
 from backstay.builders.restore import claim_from_snapshot, verify_pod
-from backstay.domain import labels, naming, objects, restore, rolling_restore
-from backstay.domain.acknowledgement import Acknowledged
+from backstay.domain import labels, naming, objects
 from backstay.domain.clock import Clock
 from backstay.domain.errors import (
     AlreadyExists,
     UserError,
 )
-from backstay.domain.job_sights import pod_waits_for
+from backstay.domain.jobs import pod_waits_for
 from backstay.domain.objects import Obj, dig
-from backstay.domain.restore import Step
+from backstay.domain.restore import claims as restore
+from backstay.domain.restore import directories
+from backstay.domain.restore.acknowledgement import Acknowledged
+from backstay.domain.restore.claims import Step
 from backstay.domain.silence import QUIET, unbound, unstarted
 from backstay.domain.subject import Subject, parse_subject
 from backstay.engine.queue import Key
@@ -35,12 +37,12 @@ from backstay.kube.resources import (
 )
 from backstay.reconcile import keys, leftovers
 from backstay.steps.agent_jobs import AgentImage
-from backstay.steps.hold import hold, release
 from backstay.steps.reasons import warning_about
-from backstay.steps.restore_turns import RestoreTurns
-from backstay.steps.restoring_copies import CopyRestores
-from backstay.steps.sources import Source, find_snapshots, read_source
 from backstay.steps.status import telling, write_status
+from backstay.stores.copies.restore import CopyRestores
+from backstay.stores.snapshots.in_use import hold, release
+from backstay.stores.snapshots.restore_source import Source, find_snapshots, read_source
+from backstay.targets.turns import RestoreTurns
 
 Request: TypeAlias = Subject[RestoreSpec, RestoreStatus]
 
@@ -92,7 +94,7 @@ class RestoreReconciler:
         show = partial(self._waiting, subject)
         async with telling(self._client, RESTORE_REQUEST, subject.obj, show):
             seen = await self._copies.see(subject)
-            decision = rolling_restore.decide(seen)
+            decision = directories.decide(seen)
             if decision.start:
                 await self._copies.start(subject)
             if decision.discard:
@@ -111,12 +113,12 @@ class RestoreReconciler:
         return decision.after
 
     async def _take_turn(
-        self, subject: Request, seen: rolling_restore.Seen, decision: rolling_restore.Decision
+        self, subject: Request, seen: directories.Seen, decision: directories.Decision
     ) -> timedelta | None:
         """Write that the turn of a request has come, unless somebody is there."""
         async with self._turns.lock:
             if others := await self._turns.others_at(subject):
-                decision = rolling_restore.in_line(seen, others)
+                decision = directories.in_line(seen, others)
             await write_status(self._client, RESTORE_REQUEST, subject.obj, decision.status)
         return decision.after
 
@@ -141,7 +143,7 @@ class RestoreReconciler:
         said = Acknowledged(subject.spec.acknowledge)
         try:
             skew = self._client.skew
-            if (late := rolling_restore.too_late(subject.spec, seen.now, skew)) is not None:
+            if (late := directories.too_late(subject.spec, seen.now, skew)) is not None:
                 raise late
             sources = await self._sources(subject, said)
         except UserError as error:

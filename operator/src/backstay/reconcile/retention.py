@@ -17,12 +17,15 @@ from typing import Final
 
 from backstay.api.common import Condition
 from backstay.builders.snapshot import metadata_patch
-from backstay.domain import adoption, brakes, objects, upkeep, vanished
+from backstay.domain import objects
+from backstay.domain.adoption import takeover
 from backstay.domain.clock import Clock
 from backstay.domain.errors import Transient, UserError
-from backstay.domain.mirror import Patch
 from backstay.domain.objects import Obj
-from backstay.domain.records import Run
+from backstay.domain.records.lifecycle import Run
+from backstay.domain.retention import brakes
+from backstay.domain.stores.snapshots import upkeep, vanished
+from backstay.domain.stores.snapshots.content import Patch
 from backstay.engine.patience import Patience
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
@@ -31,10 +34,10 @@ from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Re
 from backstay.reconcile import keys
 from backstay.reconcile.adoption import Adopter
 from backstay.reconcile.gathering import gather, with_claims
-from backstay.steps.finished import remove, show
-from backstay.steps.held import tell_held
-from backstay.steps.sweeping import carry_on
-from backstay.steps.work import Work
+from backstay.steps.batch import Work
+from backstay.steps.conditions import tell_held
+from backstay.steps.record_updates import remove, show
+from backstay.stores.snapshots.deletion import carry_on
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ class RetentionReconciler:
         place = key.namespace, key.name
         try:
             seen = await gather(self._client, self._clock, place)
-            if seen.policy is not None and seen.rules and adoption.is_asked(seen.policy):
+            if seen.policy is not None and seen.rules and takeover.is_asked(seen.policy):
                 # First and whole: a series that is adopted in part would be judged in part.
                 await self._adopter.adopt(seen.policy, seen.rules.zone)
                 seen = await gather(self._client, self._clock, place)

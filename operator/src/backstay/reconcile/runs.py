@@ -11,8 +11,8 @@ from backstay.api.policy import PolicySpec
 from backstay.domain import labels, objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj
-from backstay.domain.records import Run
-from backstay.domain.run_values import Seen
+from backstay.domain.records.lifecycle import Run
+from backstay.domain.run.values import Seen
 from backstay.domain.subject import parse_subject
 from backstay.kube.events import EventPoster
 from backstay.observe import metrics

@@ -17,15 +17,15 @@ from typing import Final, TypeAlias
 
 from backstay.domain import objects
 from backstay.domain.clock import Clock
-from backstay.domain.mirror import content_of
 from backstay.domain.objects import Obj, dig
-from backstay.domain.sweep import Content, plan_sweep
-from backstay.domain.upkeep import is_leaving, poll_after
+from backstay.domain.stores.snapshots.content import content_of
+from backstay.domain.stores.snapshots.deletion import Content, plan_sweep
+from backstay.domain.stores.snapshots.upkeep import is_leaving, poll_after
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
-from backstay.steps.sweeping import write_step
-from backstay.steps.work import Work
+from backstay.steps.batch import Work
+from backstay.stores.snapshots.deletion import write_step
 
 AT_ONCE: Final = 256
 """Contents that are finished on one look at all, so that the look does not get old."""

@@ -16,7 +16,7 @@ from typing import Final
 from backstay.api.backup import PlannedDump, RunPlan
 from backstay.domain import objects
 from backstay.domain.errors import NotFound, Refused, UserError
-from backstay.domain.run import FORBIDDEN, NO_SECRET, NO_SECRET_KEY
+from backstay.domain.run.machine import FORBIDDEN, NO_SECRET, NO_SECRET_KEY
 from backstay.kube import resources
 from backstay.kube.client import Client
 from backstay.kube.resources import Resource

@@ -13,14 +13,14 @@ from typing import Final
 
 from backstay.builders.rolling import CONTAINER, TRIES, agent_job
 from backstay.domain import labels, objects
-from backstay.domain.agent_result import AgentResult, parse_points, parse_result
 from backstay.domain.errors import AlreadyExists, NotFound
-from backstay.domain.job_sights import JobSeen, job_seen
+from backstay.domain.jobs import JobSeen, job_seen
 from backstay.domain.objects import Obj
-from backstay.domain.rolling import RollingPoint
-from backstay.domain.rolling_sites import Mount
-from backstay.domain.rolling_tasks import Step
 from backstay.domain.silence import QUIET
+from backstay.domain.stores.copies.agent_result import AgentResult, parse_points, parse_result
+from backstay.domain.stores.copies.agent_tasks import Step
+from backstay.domain.stores.copies.locations import Mount
+from backstay.domain.stores.copies.points import RollingPoint
 from backstay.domain.times import parse_time
 from backstay.kube.client import Client
 from backstay.kube.resources import JOB, POD

@@ -13,16 +13,18 @@ from typing import Final, TypeAlias
 
 from backstay.api.backup import PlannedDump, RunPlan
 from backstay.api.policy import Consistency
-from backstay.domain import objects, sourcing, together
+from backstay.domain import objects
 from backstay.domain.errors import UserError
-from backstay.domain.mounts import Mount
 from backstay.domain.objects import Obj
-from backstay.domain.server_data import ASKED, data_trouble
-from backstay.domain.together import Writer
+from backstay.domain.sources import claims as sourcing
+from backstay.domain.sources import together
+from backstay.domain.sources.mounts import Mount
+from backstay.domain.sources.server_data import ASKED, data_trouble
+from backstay.domain.sources.together import Writer
 from backstay.dumps.layout import Layout
 from backstay.kube import resources
 from backstay.kube.client import Client
-from backstay.steps import places
+from backstay.steps import containers
 
 PODS: Final = timedelta(seconds=10)
 """How long a look at a namespace's pods serves others."""
@@ -74,9 +76,11 @@ async def torn(client: Client, namespace: str, plan: RunPlan) -> str:
     found = together.writers(await client.list(resources.POD, namespace))
     pods: dict[str, Sequence[Obj]] = {}
     for dump in plan.dumps:
-        field = places.dump_field(dump.name)
+        field = containers.dump_field(dump.name)
         with contextlib.suppress(UserError):  # it is gone: then it writes to nothing either
-            pods[dump.name] = await places.target_pods(client, namespace, dump.target, field=field)
+            pods[dump.name] = await containers.target_pods(
+                client, namespace, dump.target, field=field
+            )
     asked = asked_containers((d for d in plan.dumps if d.name in pods), pods)
     try:
         together.groups(found, claims, [g.claims for g in plan.together], asked)

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from backstay.api.common import Model
 from backstay.domain import objects
 from backstay.domain.errors import BackstayError, Conflict, Fatal
+from backstay.domain.merge_patch import merge_diff
 from backstay.domain.objects import Obj
-from backstay.domain.patching import merge_diff
 from backstay.kube.client import Client
 from backstay.kube.resources import Resource
 

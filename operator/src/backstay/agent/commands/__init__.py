@@ -1,0 +1,1 @@
+"""What the agent can be asked for: one module for each command."""

@@ -1,0 +1,378 @@
+"""The verb restore: a point, or paths of it, to a new directory or in place.
+
+Invariants: a new directory has its name only when it is whole, and nothing of one that failed
+stays; in place nothing is touched before all that can be known to stand against it was looked at,
+and what is there is a point of the same series; outside of what was chosen nothing changes; what
+was restored is compared with the manifest before anybody is told that it is there. What a person
+acknowledged is passed over, and told.
+"""
+
+# ruff: noqa: N818 - an error is named after what it is about, as in domain/errors.py
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from backstay.agent.commands.restore_task import RestoreTask
+from backstay.agent.commands.safety_copy import keep_what_is_there
+from backstay.agent.destination.layout import locked
+from backstay.agent.destination.rot import insist_on_no_rot
+from backstay.agent.destination.succession import continue_copies
+from backstay.agent.fs import attributes
+from backstay.agent.fs.abilities import EVERYTHING, probe
+from backstay.agent.fs.metadata import dress
+from backstay.agent.fs.paths import DIRECTORY, VANISHED, Descent
+from backstay.agent.fs.rsync import pattern_of, push
+from backstay.agent.fs.sqlite import SIBLINGS, is_database
+from backstay.agent.fs.syscalls import allow_open_files
+from backstay.agent.results import answer, examples
+from backstay.agent.target.arrival import Arrived, Wanted, arrive, compare
+from backstay.agent.target.chosen import Chosen, choose, find_tree, sort_out_mounts
+from backstay.agent.target.directory import (
+    FIELD,
+    Above,
+    clear,
+    insist_on_room_for_name,
+    make_whole,
+    mounts_inside,
+    new_directory,
+    opened,
+    opened_above,
+)
+from backstay.agent.target.need import Need, need_of
+from backstay.domain import labels
+from backstay.domain.errors import BackstayError, DataError, Transient, UserError
+from backstay.domain.restore.acknowledgement import Word
+from backstay.domain.stores.copies.points import RollingPoint
+
+_PROBE: Final = ".backstay-probe"
+
+
+class Different(DataError):
+    """What was restored is not what was recorded."""
+
+
+def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:
+    """Given a task and now, restore and return the result.
+
+    Raise UserError where the point, a path or the target is not as asked, DataError if it failed.
+    """
+    allow_open_files()
+    with _ended_cleanly():
+        with _reading(task):
+            point = find_tree(task.folder, task.stamp)
+            chosen = choose(task.folder, point.tree, task.paths, task.said)
+            _insist_on_no_rot(task, point, chosen)
+        if task.safety is None:
+            with opened(task.root, task.path) as target:
+                try:
+                    insist_on_room_for_name(target)
+                except UserError as error:
+                    if error.reason != "TargetNotEmpty" or not _is_there(task, target.fd, chosen):
+                        raise
+                    return _restored(task, chosen, Arrived(), "; it was there already")
+            return _restore_aside(task, point, chosen, "")
+        with opened(task.root, task.path) as target:
+            if not target.missing:
+                return _restore_onto(task, target.fd, point, chosen, now)
+        done = _restore_aside(task, point, chosen, "; nothing was there before")
+        with opened(task.root, task.path) as target:
+            done["message"] += continue_copies(task.where, point, target.fd)
+        return done
+
+
+def _is_there(task: RestoreTask, target: int, chosen: Chosen) -> bool:
+    """Whether a target has all that is to be restored, as it has after a try that was killed when
+    it had given it its name.
+    """
+    if not chosen.verifiable:
+        return False
+    wanted = _wanted(chosen, chosen.above)
+    try:
+        # First without reading a byte: it is somebody else's directory most of the time.
+        return all(
+            next(compare(target, wanted, task.limits.processes, hashes=hashes), None) is None
+            for hashes in (False, True)
+        )
+    except OSError:
+        return False
+
+
+def _wanted(chosen: Chosen, made: Collection[bytes]) -> Wanted:
+    above = {path: chosen.above[path] for path in made}
+    return Wanted(chosen.directories, {**above, **chosen.tops, **chosen.files})
+
+
+@contextmanager
+def _ended_cleanly() -> Iterator[None]:
+    """Have what was begun removed when the Job ends us; once, so that this is not ended too."""
+
+    def stop(*_: int | FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Transient("the restore was told to stop")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _reading(task: RestoreTask) -> Iterator[None]:
+    """Hold the lock as one who only reads. A marker keeps writers from a disk that is not mounted:
+    where the series' points are, a person may pass over that it is gone, unless the administrator
+    says which one it must be.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(task.where, task.series, exclusive=False))
+        except UserError as error:
+            lost = error.reason == "DestinationNotInitialised" and not task.where.id
+            if not lost or not task.folder.points.is_dir():
+                raise
+            task.said.pass_over(Word.NO_MARKER, error)
+        yield
+
+
+def _insist_on_no_rot(task: RestoreTask, point: RollingPoint, chosen: Chosen) -> None:
+    if not chosen.verifiable:
+        return  # nobody knows what it should be
+    try:
+        insist_on_no_rot(task.folder, point, chosen.listings, task.paths)
+    except UserError as error:
+        task.said.pass_over(Word.UNVERIFIED, error)
+
+
+def _restored(
+    task: RestoreTask, chosen: Chosen, arrived: Arrived, more: str, **fields: Any
+) -> dict[str, Any]:
+    where = task.path or task.root
+    message = f"{task.stamp}: {chosen.count} entries at {where}{arrived.words}{more}"
+    fields["notes"] = arrived.notes
+    if chosen.spared:
+        shown = ", ".join(examples(chosen.spared)["examples"])
+        message += f"; left as it is, as it cannot go: {shown}"
+    if task.said.used:
+        message += task.said.told
+        fields["acknowledged"] = dict(task.said.used)
+    return answer("Restored", message, **fields)
+
+
+def _restore_aside(
+    task: RestoreTask, point: RollingPoint, chosen: Chosen, more: str
+) -> dict[str, Any]:
+    """Restore to a directory that is not there, or is empty."""
+    with opened_above(task.root, task.path) as target, _reading(task):
+        if len(target.missing) == 1:
+            clear(target.fd, target.missing[-1])  # what is left of an earlier try takes room
+        _insist_on_room(task, point, target.fd, chosen, onto=False)
+        with new_directory(target) as fd:
+            arrived = _fill(task, point, fd, chosen, chosen.above, onto=False)
+    return _restored(task, chosen, arrived, more)
+
+
+def _insist_on_room(
+    task: RestoreTask, point: RollingPoint, target: int, chosen: Chosen, *, onto: bool
+) -> Need:
+    top = os.stat(task.where.path)
+    source = os.open(task.folder.data(point.tree), DIRECTORY)
+    try:
+        need = need_of(
+            source,
+            target,
+            chosen.directories,
+            chosen.files,
+            onto=onto,
+            spared=chosen.spared,
+            forbidden=(top.st_dev, top.st_ino),
+        )
+    finally:
+        os.close(source)
+    try:
+        need.check()
+    except UserError as error:
+        task.said.pass_over(Word.TOO_LITTLE_ROOM, error)
+    return need
+
+
+def _restore_onto(
+    task: RestoreTask, target: int, point: RollingPoint, chosen: Chosen, now: datetime
+) -> dict[str, Any]:
+    """Restore over what is there, after a copy of that."""
+    if task.safety is None:
+        raise ValueError("in place needs the task of a copy")
+    if os.path.samestat(os.fstat(target), os.stat(task.where.path)):
+        raise UserError(
+            "TargetIsDestination",
+            "spec.directory: the directory has the copies themselves now; mount what belongs there",
+        )
+    Above.of(target, chosen.paths)
+    with _reading(task):
+        spared = sort_out_mounts(chosen, target, mounts_inside(target), task.said)
+        chosen = replace(chosen, spared=spared)
+        need = _insist_on_room(task, point, target, chosen, onto=True)
+    chosen = replace(chosen, spared=(*spared, *need.destination), removes_first=need.removes_first)
+    left_out = tuple(os.fsdecode(pattern_of(path)) for path in chosen.spared)
+    safety = keep_what_is_there(replace(task.safety, exclude=left_out), task.said, now)
+    fields = {"safety": safety["point"], "safetyNotes": safety.get("notes", {})} if safety else {}
+    more = _told_of_safety(safety)
+    with _reading(task):
+        find_tree(task.folder, task.stamp)
+        try:
+            arrived = _fill_onto(task, point, target, chosen)
+        except Transient:
+            raise
+        except (BackstayError, OSError) as error:
+            reason = error.reason if isinstance(error, UserError) else "Failed"
+            if safety is None:
+                # No further try: it would keep what this one leaves as what was there before.
+                state = f"{_way_back(task, safety)}{task.said.told}"
+                raise UserError(reason, f"{error}{state}") from error
+            fields |= {"acknowledged": dict(task.said.used)} if task.said.used else {}
+            return answer(reason, f"{error}{_way_back(task, safety)}", ok=False, **fields)
+    if not chosen.paths:
+        more += continue_copies(task.where, point, target)
+    return _restored(task, chosen, arrived, more, **fields)
+
+
+def _told_of_safety(safety: dict[str, Any] | None) -> str:
+    if safety is None:
+        return ""
+    more = ""
+    if unread := safety["point"].get("unreadable"):
+        shown = ", ".join(unread["examples"])
+        more += f"; the copy of what was there lacks {unread['count']} entries: {shown}"
+    if as_files := safety.get("notes", {}).get("databasesAsFiles"):
+        more += (
+            f"; in the copy of what was there {as_files['count']} databases are the files that were"
+            f" there, as they could not be read as of one moment: {', '.join(as_files['examples'])}"
+        )
+    return more
+
+
+def _way_back(task: RestoreTask, safety: dict[str, Any] | None) -> str:
+    """What a failure in the middle says of the state that it leaves."""
+    state = "; the directory has only a part of the point now: create the request again"
+    if safety is None or task.safety is None:
+        return f"{state}; of what was there before there is no copy"
+    backup = task.safety.labels.get(labels.BACKUP, "")
+    named = f" (spec.from.backup: {backup})" if backup else ""
+    return f"{state}, or restore what was there before, point {safety['point']['stamp']}{named}"
+
+
+def _fill_onto(task: RestoreTask, point: RollingPoint, target: int, chosen: Chosen) -> Arrived:
+    """Fill a target that is there: above the chosen paths only what is missing is made."""
+    above = Above.of(target, chosen.paths)
+    source = os.open(task.folder.data(point.tree), DIRECTORY)
+    try:
+        for path in above.missing:
+            _make_as_in_point(source, target, path, chosen)
+    finally:
+        os.close(source)
+    try:
+        arrived = _fill(task, point, target, chosen, above.missing, onto=True)
+    finally:
+        above.put_back(target)
+    new = Descent(target)
+    for path in reversed(above.missing):
+        mtime = chosen.above[path].stat.mtime
+        os.utime(new(path), ns=(mtime, mtime))
+    new.close()
+    return arrived
+
+
+def _make_as_in_point(source: int, target: int, path: bytes, chosen: Chosen) -> None:
+    parent, _, name = path.rpartition(b"/")
+    old, new = Descent(source), Descent(target)
+    with make_whole(new(parent), name) as fd:
+        dress(fd, chosen.above[path].stat, attributes.read(old(path)), fresh=False)
+    old.close()
+    new.close()
+
+
+def _fill(
+    task: RestoreTask,
+    point: RollingPoint,
+    target: int,
+    chosen: Chosen,
+    made: Collection[bytes],
+    *,
+    onto: bool,
+) -> Arrived:
+    """Bring the content and then the rest; `made`: directories above the chosen paths that are
+    made for them.
+    """
+    # What is restored in place came from there.
+    able = EVERYTHING if onto else probe(Path(f"/proc/self/fd/{target}"), _PROBE, FIELD)
+    source = os.open(task.folder.data(point.tree), DIRECTORY)
+    try:
+        if onto:
+            _drop_logs(source, target, chosen)
+        said = push(
+            source,
+            target,
+            chosen.paths,
+            onto=onto,
+            bandwidth=task.limits.bandwidth,
+            spared=chosen.spared,
+            removes_first=chosen.removes_first,
+            dressed=not chosen.verifiable,
+            able=able,
+        )
+        if not chosen.verifiable:
+            if said:
+                task.said.pass_over(Word.UNVERIFIED, Different(f"rsync says: {said}"))
+            return Arrived()
+        wanted = _wanted(chosen, made)
+        arrived = arrive(target, source, wanted, task.limits.processes, able)
+    finally:
+        os.close(source)
+    left = {path + b": not in the manifest" for path in _spared_and_above(chosen)}
+    if found := [line for line in arrived.failures if line not in left]:
+        shown = ", ".join(examples(found)["examples"])
+        why = f"{len(found)} entries are not as recorded after the restore: {shown}"
+        why += f"; rsync says: {said}" if said else ""
+        task.said.pass_over(Word.UNVERIFIED, Different(why))
+    return arrived
+
+
+def _drop_logs(source: int, target: int, chosen: Chosen) -> None:
+    """Remove the logs of databases that are about to be restored one by one: SQLite would replay
+    what is there over what was restored. Below a chosen directory, rsync removes them.
+
+    A log that the point has is an empty one (others are in the database's copy), so it is no reason
+    to leave the target's.
+    """
+    old, new = Descent(source), Descent(target)
+    for path in chosen.files:
+        parent, _, name = path.rpartition(b"/")
+        if not is_database(name, old(parent)):
+            continue
+        for suffix in SIBLINGS:
+            if path + suffix in chosen.files:
+                continue
+            try:
+                os.unlink(name + suffix, dir_fd=new(parent))
+            except OSError as error:
+                # No such file or directory, or a directory: SQLite takes that for no log.
+                if error.errno not in {*VANISHED, errno.EISDIR}:
+                    raise
+    old.close()
+    new.close()
+
+
+def _spared_and_above(chosen: Chosen) -> Iterator[bytes]:
+    for path in chosen.spared:
+        while path:
+            yield path
+            path = os.path.dirname(path)  # noqa: PLW2901 - upwards

@@ -1,0 +1,1 @@
+"""What lies at a destination: its marker, the points of a series, their manifests and locks."""

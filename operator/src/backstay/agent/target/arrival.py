@@ -1,0 +1,334 @@
+"""What a restore does after rsync: special files, owners, attributes, modes and times.
+
+Invariants: the manifest says what an entry is, not the copy, whose file system may not keep all of
+it; a tenant may write to the target meanwhile, so each entry is changed by a descriptor, or by a
+name below an open directory, and never through a link; nothing is touched but what was chosen and
+the directories that had to be made for it. What the target's file system does not keep is reported,
+whatever else differs is a failure.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from backstay.agent.fs import attributes
+from backstay.agent.fs.abilities import EVERYTHING, Abilities
+from backstay.agent.fs.copy_file import hash_file
+from backstay.agent.fs.failures import reason_of
+from backstay.agent.fs.listing import ROOT, Known, Listing
+from backstay.agent.fs.metadata import dress
+from backstay.agent.fs.parallel import batches, spread
+from backstay.agent.fs.paths import DIRECTORY, VANISHED, Descent, open_beneath, printable
+from backstay.agent.results import examples
+from backstay.agent.tree.check import Fault, faults, faults_below
+from backstay.agent.tree.place_entry import DEVICE, link
+from backstay.domain.errors import DataError
+
+_BATCH: Final = 512
+_SET_ID: Final = stat.S_ISUID | stat.S_ISGID
+_OPENED: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NOT_THERE: Final = {*VANISHED, errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG}
+"""What a file system says of a name that is not there, or that it cannot have."""
+SPECIAL: Final = "special"
+"""The kind of fault of a pipe, socket, device or symlink that the target cannot have."""
+LINKS: Final = "links"
+"""That of names which were one file."""
+_WORDS: Final = {
+    attributes.OWNER: "owner",
+    attributes.MODE: "mode",
+    attributes.TIME: "time",
+    attributes.ATTRIBUTES: "attributes",
+    SPECIAL: "what is no file",
+    LINKS: "hard links",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a target is to have."""
+
+    directories: Mapping[bytes, Listing]
+    """Whole ones."""
+    single: Mapping[bytes, Known] = field(default_factory=dict)
+    """Entries by themselves, among them the chosen directories' own, by path."""
+
+    def as_source(self) -> Wanted:
+        """Return it with what the source had, whatever the copies lack."""
+        return Wanted(
+            {path: _as_source(one) for path, one in self.directories.items()},
+            {path: _bare(known) for path, known in self.single.items()},
+        )
+
+
+@dataclass(slots=True)
+class Arrived:
+    """How a target is after all."""
+
+    failures: list[bytes] = field(default_factory=list)
+    """A line for each entry that is not as recorded."""
+    not_kept: dict[str, list[bytes]] = field(default_factory=dict)
+    """Lines of entries that lack what the target does not keep, by kind."""
+
+    @property
+    def notes(self) -> dict[str, object]:
+        """Return what is not kept, as answers have it."""
+        return {kind: examples(lines) for kind, lines in sorted(self.not_kept.items())}
+
+    @property
+    def words(self) -> str:
+        """Return what is not kept as the end of a sentence, "" if all is."""
+        if not self.not_kept:
+            return ""
+        told = [
+            f"{_WORDS[kind]} of {len(lines)} (as {os.fsdecode(min(lines))[:200]})"
+            for kind, lines in sorted(self.not_kept.items())
+        ]
+        return f"; not kept by the file system there: {', '.join(told)}"
+
+
+def arrive(
+    target: int, copy: int, wanted: Wanted, processes: int, able: Abilities = EVERYTHING
+) -> Arrived:
+    """Given a directory with the content of a copy, what it is to have, and which links it is able
+    to have, make the rest, and return how it is then.
+    """
+    wanted = wanted.as_source()
+    refused = _make_specials(target, wanted, able)
+    listings = {**_by_directory(wanted.single), **wanted.directories}
+    units = batches([(path, len(one.names) + 4) for path, one in listings.items()], _BATCH)
+    # Directories last: what is put into one moves its time.
+    for directories in (False, True):
+        for _ in spread(
+            lambda unit, those=directories: _dress_some(  # type: ignore[misc]
+                target, copy, {path: listings[path] for path in unit}, directories=those
+            ),
+            units,
+            processes,
+        ):
+            pass
+    arrived = Arrived(not_kept={SPECIAL: sorted(refused)} if refused else {})
+    for path, fault in compare(target, wanted, processes):
+        line = path + b": " + os.fsencode(fault.why)
+        if fault.kind:
+            arrived.not_kept.setdefault(fault.kind, []).append(line)
+        elif path not in refused:
+            arrived.failures.append(line)
+    if not able.hard_links and (apart := _linked(wanted)):
+        arrived.not_kept[LINKS] = apart
+    return arrived
+
+
+def _linked(wanted: Wanted) -> list[bytes]:
+    """The names that share an inode with another one."""
+    found: dict[int, list[bytes]] = defaultdict(list)
+    for path, known in _entries(wanted):
+        if known.stat.links > 1 and not known.stat.is_directory:
+            found[known.stat.inode].append(path)
+    return sorted(path for paths in found.values() if len(paths) > 1 for path in paths)
+
+
+def _as_source(listing: Listing) -> Listing:
+    notes = {name: note for name, note in listing.notes.items() if "absent" not in note}
+    records = {name: _whole(record) for name, record in listing.records.items()}
+    return replace(listing, notes=notes, records=records)
+
+
+def _bare(known: Known) -> Known:
+    note = {} if "absent" in known.note else known.note
+    return known._replace(note=note, record=_whole(known.record))
+
+
+def _whole(record: attributes.Record) -> attributes.Record:
+    return {
+        name: "=" + word[1:] if word[0] == attributes.LACKS else word
+        for name, word in record.items()
+        if name not in attributes.INODE
+    }
+
+
+def _by_directory(single: Mapping[bytes, Known]) -> dict[bytes, Listing]:
+    found: dict[bytes, dict[bytes, Known]] = defaultdict(dict)
+    for path, known in single.items():
+        parent, _, name = path.rpartition(b"/")
+        found[parent][name or ROOT] = known
+    return {
+        parent: Listing(
+            list(those),
+            [one.stat for one in those.values()],
+            [one.extra for one in those.values()],
+            {name: one.note for name, one in those.items() if one.note},
+            {name: one.record for name, one in those.items() if one.record},
+        )
+        for parent, those in found.items()
+    }
+
+
+def _make_specials(target: int, wanted: Wanted, able: Abilities) -> set[bytes]:
+    """Make what rsync does not; return the paths of those that the target cannot have."""
+    descent = Descent(target)
+    refused = set()
+    made: dict[int, bytes] = {}
+    kinds = {stat.S_IFREG, stat.S_IFDIR, *([stat.S_IFLNK] if able.symlinks else [])}
+    for path, known in _entries(wanted):
+        if stat.S_IFMT(known.stat.mode) in kinds:
+            continue
+        parent, _, name = path.rpartition(b"/")
+        first = made.get(known.stat.inode) if known.stat.links > 1 else None
+        try:
+            directory = descent(parent)
+            if not _is_there(directory, name, known, target, first):
+                _clear(directory, name)
+                _make_special(directory, name, known, target, first)
+        except OSError as error:
+            # EIO is what exFAT in user space says of them.
+            if error.errno not in {*_NOT_THERE, *attributes.REFUSED, errno.EIO}:
+                raise DataError(f"{error.strerror}: {printable(path)}") from error
+            # It may have made a file of that name all the same.
+            with suppress(OSError):
+                _clear(descent(parent), name)
+            refused.add(path)
+            continue
+        made.setdefault(known.stat.inode, path)
+    descent.close()
+    return refused
+
+
+def _entries(wanted: Wanted) -> Iterator[tuple[bytes, Known]]:
+    for path, listing in wanted.directories.items():
+        prefix = path + b"/" if path else b""
+        for at, name in enumerate(listing.names):
+            yield prefix + name, listing.known(at)
+    yield from wanted.single.items()
+
+
+def _is_there(directory: int, name: bytes, known: Known, target: int, first: bytes | None) -> bool:
+    try:
+        now = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    if first is not None:
+        with _parent(target, first) as (above, other):
+            return os.path.samestat(now, os.stat(other, dir_fd=above, follow_symlinks=False))
+    same = stat.S_IFMT(now.st_mode) == stat.S_IFMT(known.stat.mode)
+    return same and (not known.extra or DEVICE.pack(now.st_rdev) == known.extra)
+
+
+@contextmanager
+def _parent(root: int, path: bytes) -> Iterator[tuple[int, bytes]]:
+    """A path's directory, opened through no link, and its name there."""
+    parent, _, name = path.rpartition(b"/")
+    fd = open_beneath(root, parent)
+    try:
+        yield fd, name
+    finally:
+        os.close(fd)
+
+
+def _clear(directory: int, name: bytes) -> None:
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        pass
+    except IsADirectoryError:
+        shutil.rmtree(name, dir_fd=directory)
+
+
+def _make_special(
+    directory: int, name: bytes, known: Known, target: int, first: bytes | None
+) -> None:
+    if first is not None:
+        with _parent(target, first) as (above, other):
+            link(other, above, name, directory)
+        return
+    if stat.S_ISLNK(known.stat.mode):
+        os.symlink(known.extra, name, dir_fd=directory)
+        return
+    device = DEVICE.unpack(known.extra)[0] if known.extra else 0
+    os.mknod(name, stat.S_IFMT(known.stat.mode) | 0o600, device, dir_fd=directory)
+
+
+def _dress_some(
+    target: int, copy: int, listings: Mapping[bytes, Listing], *, directories: bool
+) -> None:
+    new, old = Descent(target), Descent(copy)
+    for path, listing in listings.items():
+        for at, name in enumerate(listing.names):
+            known = listing.known(at)
+            if known.stat.is_directory != directories or "omitted" in known.note:
+                continue
+            try:
+                _dress_one(new(path), name, known, old, path)
+            except OSError as error:
+                if error.errno not in _NOT_THERE:
+                    shown = printable(os.path.join(path, name))
+                    raise DataError(f"{error.strerror}: {shown}") from error
+                # It is not there, or something else by now: the comparison says so.
+    new.close()
+    old.close()
+
+
+def _dress_one(directory: int, name: bytes, known: Known, old: Descent, path: bytes) -> None:
+    there: attributes.Values = {}
+    if attributes.needs_copy(known.record):
+        there = attributes.read(f"/proc/self/fd/{old(path)}/{os.fsdecode(name)}")
+    values, _ = attributes.values_of(known.record, there)
+    one = known.stat
+    if not one.is_regular and not one.is_directory:
+        # Neither can be opened; none of what is done by that path follows a link.
+        now = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if stat.S_IFMT(now.st_mode) == stat.S_IFMT(one.mode):
+            dress(f"/proc/self/fd/{directory}/{os.fsdecode(name)}", one, values, fresh=False)
+        return
+    fd = os.open(name, DIRECTORY if one.is_directory else _OPENED, dir_fd=directory)
+    try:
+        if stat.S_IFMT(os.fstat(fd).st_mode) != stat.S_IFMT(one.mode):
+            return
+        # What gives rights to who runs it gets them only with the content that had them. A later
+        # write takes them away again, unless root's.
+        if _gives_rights(known) and hash_file(fd)[0] != known.extra:
+            return
+        dress(fd, one, values, fresh=False)
+    finally:
+        os.close(fd)
+
+
+def _gives_rights(known: Known) -> bool:
+    if not known.stat.is_regular:
+        return False
+    return bool(known.stat.mode & _SET_ID) or "security.capability" in known.record
+
+
+def compare(
+    target: int, wanted: Wanted, processes: int, *, hashes: bool = True
+) -> Iterator[tuple[bytes, Fault]]:
+    """Given an open directory and what it is to have, yield how it differs."""
+    wanted = wanted.as_source()
+    # Opened anew: btrfs shows the entries that were there when a directory was opened.
+    root = os.open(".", DIRECTORY, dir_fd=target)
+    try:
+        yield from faults_below(root, wanted.directories, hashes=hashes, processes=processes)
+        yield from _single_faults(root, wanted.single, hashes=hashes)
+    finally:
+        os.close(root)
+
+
+def _single_faults(
+    root: int, single: Mapping[bytes, Known], *, hashes: bool
+) -> Iterator[tuple[bytes, Fault]]:
+    descent = Descent(root)
+    for path, known in single.items():
+        parent, _, name = path.rpartition(b"/")
+        try:
+            for fault in faults(descent(parent), name or ROOT, known, hashes=hashes):
+                yield path, fault
+        except OSError as error:
+            yield path, Fault("", reason_of(error))
+    descent.close()

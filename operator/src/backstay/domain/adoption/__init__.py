@@ -1,0 +1,1 @@
+"""Snapshots of another tool become points of a policy."""

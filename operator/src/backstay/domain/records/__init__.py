@@ -1,0 +1,1 @@
+"""The record of a point, and the Backups that show it."""

@@ -1,0 +1,1 @@
+"""What a RestoreRequest asks for, and the next step to it."""

@@ -1,0 +1,1 @@
+"""Which points of a series are kept, marked and swept, whatever store keeps them."""

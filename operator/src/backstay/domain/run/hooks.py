@@ -1,0 +1,291 @@
+"""The hooks of one attempt of a run: each placed, started, followed, and what it holds let go.
+
+Invariants:
+
+- Where a hook runs is written down one round before it is started, and that it is to let go one
+  round before it is asked to. The finalizer is on the Backup before the first hook is started, and
+  until the last one after has ended.
+- A hook that may hold something is always released, whatever became of it, of its container or of
+  the Backup: in the opposite order of their starts. Then the other hooks after run, in order.
+- What let go before it was asked to has not covered the cut: its points fail, whatever onError
+  says. onError speaks of the ends of commands.
+- Every wait has an end: TARGET_WAIT for a pod, the hook's own timeouts and SLACK for a result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from backstay.api.backup import BackupStatus
+from backstay.api.common import changed
+from backstay.api.hooks import HookState, HookStatus, OnError, PlannedHook, PlannedHooks, Stage
+from backstay.domain.run.dumps import TARGET_WAIT
+from backstay.domain.run.sights import HookPlace, HookSeen, HookSight
+from backstay.domain.run.status import claims_to_cut, colon, hook_entry, plan_of, short, with_hook
+from backstay.domain.run.values import (
+    AT_ONCE,
+    POLL,
+    Action,
+    Decision,
+    FreeRecord,
+    KeepRecord,
+    ReleaseHook,
+    Seen,
+    StartHook,
+)
+
+HOOK_POLL: Final = timedelta(seconds=1)
+"""Between two looks while something may be frozen."""
+SLACK: Final = timedelta(seconds=60)
+"""The script has its own deadlines inside; ours are for when the script is gone."""
+QUIET: Final = timedelta(seconds=10)
+"""A release that takes no longer is not worth a word."""
+NOWHERE: Final = HookPlace("", "", "", "", ())
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The hook that is next or under way."""
+
+    hook: PlannedHook
+    stage: Stage
+    entry: HookStatus | None
+    """Of this attempt."""
+
+
+def turn(status: BackupStatus, *, deleting: bool) -> Turn | None:
+    """Given a run that takes snapshots, return whose turn it is, if a hook's."""
+    if not deleting:
+        if found := _next_before(status):
+            return found
+        if cutting(status):
+            return None
+    return _next_after(status, deleting=deleting)
+
+
+def cutting(status: BackupStatus) -> bool:
+    """Given a run that takes snapshots, return whether one is still to be asked for or cut."""
+    mine = [p for p in status.points if p.attempt == status.attempt]
+    if not mine:
+        return bool(claims_to_cut(status))
+    return any(p.pending and p.cut_at is None for p in mine)
+
+
+def frozen_until(status: BackupStatus) -> datetime | None:
+    """Given a run, return when the first of its hooks lets go by itself, if any holds."""
+    hooks = plan_of(status).hooks
+    if hooks is None:
+        return None
+    held = (h for h in status.hooks if h.attempt == status.attempt and h.state is HookState.HELD)
+    return min((h.started_at + hooks.max_freeze for h in held), default=None)
+
+
+def hook_deadline(found: Turn) -> datetime | None:
+    """Given whose turn it is, return when that hook is given up, None if nothing is begun yet."""
+    hook, entry = found.hook, found.entry
+    if entry is None or entry.state is HookState.HELD:
+        return None
+    if not entry.container_id:
+        return entry.started_at + TARGET_WAIT
+    if entry.state is HookState.RELEASING:
+        limit = hook.timeout + hook.undo_timeout + TARGET_WAIT
+        return None if entry.release_at is None else entry.release_at + limit
+    return entry.started_at + hook.timeout + SLACK
+
+
+def longest_hook(hook: PlannedHook) -> timedelta:
+    """Given a hook, return how long it may take from its turn to its end, what it holds released
+    included.
+    """
+    return 2 * TARGET_WAIT + 2 * hook.timeout + SLACK + hook.undo_timeout
+
+
+def before(seen: Seen) -> Decision | None:
+    """Given a run before its cut, return what to do for the hook of now; None if all are over."""
+    found = _next_before(seen.status)
+    if found is None:
+        return None
+    if not seen.kept:
+        return Decision(seen.status, (KeepRecord(),), AT_ONCE)
+    return _start(seen, found)
+
+
+def after(seen: Seen) -> Decision | None:
+    """Given a run after its cut, return what to do for the hook of now; None if all are over."""
+    status = seen.status
+    found = _next_after(status, deleting=seen.deleting)
+    if found is None:
+        return Decision(status, (FreeRecord(),), AT_ONCE) if seen.kept else None
+    entry = found.entry
+    if found.stage is Stage.AFTER or entry is None:
+        return _start(seen, found)
+    if entry.state is not HookState.RELEASING:
+        return Decision(with_hook(status, _releasing(entry, seen.now)), after=AT_ONCE)
+    return _release(seen, found.hook, entry)
+
+
+def _next_before(status: BackupStatus) -> Turn | None:
+    """The next before hook; none once the cut has begun, or when no claim is left to cut."""
+    if any(p.attempt == status.attempt for p in status.points) or not claims_to_cut(status):
+        return None
+    for hook in _hooks(status).before:
+        entry = hook_entry(status, Stage.BEFORE, hook.name)
+        if entry is None or entry.state is HookState.STARTING:
+            return Turn(hook, Stage.BEFORE, entry)
+    return None
+
+
+def _next_after(status: BackupStatus, *, deleting: bool) -> Turn | None:
+    hooks = _hooks(status)
+    started = False
+    for hook in reversed(hooks.before):
+        entry = hook_entry(status, Stage.BEFORE, hook.name)
+        if entry is None or not entry.container_id:
+            continue
+        started = True
+        if hook.holds and entry.state not in (HookState.DONE, HookState.FAILED):
+            return Turn(hook, Stage.BEFORE, entry)
+    if deleting and not started:
+        return None
+    for hook in hooks.after:
+        entry = hook_entry(status, Stage.AFTER, hook.name)
+        if entry is None or entry.state is HookState.STARTING:
+            return Turn(hook, Stage.AFTER, entry)
+    return None
+
+
+def _hooks(status: BackupStatus) -> PlannedHooks:
+    return plan_of(status).hooks or PlannedHooks(max_freeze=SLACK)
+
+
+def _start(seen: Seen, found: Turn) -> Decision:
+    """Place, start and follow a hook until it holds or is over."""
+    look = seen.hook or HookSeen(HookSight.UNREACHABLE, message="its pod was not looked at")
+    entry = found.entry
+    if entry is None or not entry.container_id:
+        return _place(seen, found, look)
+    return _follow(seen, found, entry, look)
+
+
+def _place(seen: Seen, found: Turn, look: HookSeen) -> Decision:
+    """Write down where the hook will run, before it is started; nowhere while its target is away.
+
+    The wait for the target is its own: the hooks before it may have taken long.
+    """
+    status = seen.status
+    if look.place is not None:
+        entry = _entry_at(found, look.place, status.attempt, seen.now)
+        return Decision(with_hook(status, entry), after=AT_ONCE)
+    since = found.entry.started_at if found.entry else seen.now
+    entry = _entry_at(found, NOWHERE, status.attempt, since)
+    if look.sight is HookSight.UNREACHABLE and seen.now - since < TARGET_WAIT:
+        waiting = changed(status, message=short(f"hook {found.hook.name}: {look.message}"))
+        return Decision(with_hook(waiting, entry), (), POLL)
+    return _ended(status, _failed(found.hook, entry, look.message))
+
+
+def _follow(seen: Seen, found: Turn, entry: HookStatus, look: HookSeen) -> Decision:
+    status, hook = seen.status, found.hook
+    if _moved(entry, look):
+        return _trouble(seen, hook, entry, "its container was restarted or replaced")
+    match look.sight:
+        case HookSight.HELD if hook.holds:
+            return _ended(status, changed(entry, state=HookState.HELD))
+        case HookSight.DONE if not hook.holds:
+            return _ended(status, changed(entry, state=HookState.DONE, seconds=look.seconds))
+        case HookSight.BROKEN | HookSight.DONE:
+            return _ended(status, _failed(hook, entry, look.message or "it let go", broken=True))
+        case HookSight.FAILED if look.place is not None or not hook.holds:
+            return _ended(status, _failed(hook, entry, look.message))
+        case HookSight.INTERRUPTED:
+            return _trouble(seen, hook, entry, "it was killed before it could report a result")
+    if seen.now - entry.started_at > hook.timeout + SLACK:
+        late = f"no result within its timeout ({hook.timeout}){colon(look.message)}"
+        return _trouble(seen, hook, entry, late)
+    note = short(f"hook {hook.name}: {look.message}") if look.message else None
+    actions: tuple[Action, ...] = ()
+    if look.sight is HookSight.NONE and not look.task_lives and look.place is not None:
+        actions = (StartHook(hook, found.stage, look.place, status.attempt),)
+    return Decision(changed(status, message=note), actions, HOOK_POLL)
+
+
+def _trouble(seen: Seen, hook: PlannedHook, entry: HookStatus, why: str) -> Decision:
+    """A hook is lost: what it may hold has to be let go first."""
+    if not hook.holds:
+        return _ended(seen.status, _failed(hook, entry, why))
+    return _ended(seen.status, _releasing(entry, seen.now, why))
+
+
+def _release(seen: Seen, hook: PlannedHook, entry: HookStatus) -> Decision:
+    """Follow what lets go until it has."""
+    status = seen.status
+    look = seen.hook or HookSeen(HookSight.UNREACHABLE, message="its pod was not looked at")
+    here = None if look.place is None or _moved(entry, look) else look.sight
+    match here:
+        case HookSight.DONE if entry.message:
+            return _ended(status, _failed(hook, entry, entry.message))
+        case HookSight.DONE:
+            done = changed(entry, state=HookState.DONE, seconds=look.seconds)
+            return _ended(status, done)
+        case HookSight.FAILED if entry.message is None:
+            failed = _failed(hook, entry, look.message)
+            return _ended(status, changed(failed, ignored=hook.undo_on_error is OnError.CONTINUE))
+        case HookSight.FAILED | HookSight.BROKEN:
+            why = entry.message or look.message
+            return _ended(status, _failed(hook, entry, why, broken=here is HookSight.BROKEN))
+    if look.sight is HookSight.BROKEN:
+        # In another container: there it was undone as well as it could be.
+        why = entry.message or f"its container was restarted or replaced: {look.message}"
+        return _ended(status, _failed(hook, entry, why, broken=True))
+    limit = hook.timeout + hook.undo_timeout + TARGET_WAIT
+    if look.place is None and look.sight is not HookSight.UNREACHABLE:
+        limit = timedelta(0)
+    if seen.now - (entry.release_at or seen.now) >= limit:
+        why = (entry.message or "it could not be seen to let go") + colon(look.message)
+        return _ended(status, _failed(hook, entry, why, broken=True))
+    actions: tuple[Action, ...] = ()
+    if look.place is not None and look.sight is not HookSight.UNREACHABLE:
+        actions = (ReleaseHook(hook, look.place, status.attempt),)
+    if seen.now - (entry.release_at or seen.now) >= QUIET:
+        note = f"hook {hook.name}: waiting for it to release what it holds{colon(look.message)}"
+        status = changed(status, message=short(note))
+    return Decision(status, actions, HOOK_POLL)
+
+
+def _moved(entry: HookStatus, look: HookSeen) -> bool:
+    return look.place is not None and look.place.container_id != entry.container_id
+
+
+def _ended(status: BackupStatus, entry: HookStatus) -> Decision:
+    return Decision(with_hook(changed(status, message=None), entry), after=AT_ONCE)
+
+
+def _releasing(entry: HookStatus, now: datetime, why: str | None = None) -> HookStatus:
+    note = short(why) if why else None
+    return changed(entry, state=HookState.RELEASING, release_at=now, message=note)
+
+
+def _failed(hook: PlannedHook, entry: HookStatus, why: str, *, broken: bool = False) -> HookStatus:
+    return changed(
+        entry,
+        state=HookState.FAILED,
+        ignored=hook.on_error is OnError.CONTINUE and not broken,
+        message=short(why) or "it failed",
+    )
+
+
+def _entry_at(found: Turn, place: HookPlace, attempt: int, now: datetime) -> HookStatus:
+    return HookStatus(
+        name=found.hook.name,
+        stage=found.stage,
+        attempt=attempt,
+        state=HookState.STARTING,
+        pod=place.pod,
+        pod_uid=place.pod_uid,
+        container=place.container,
+        container_id=place.container_id,
+        claims=place.claims,
+        started_at=now,
+    )

@@ -1,0 +1,117 @@
+"""Slots that have run before their time, as a clock that was ahead leaves them.
+
+No slot starts early: a slot on record that is ahead of now was named by a clock that was ahead.
+Left alone, such records would silence the schedule until their time, and then stand for it.
+
+Invariants: while it is noticed and until the newest such slot, a record counts for its slot only
+if it has one of the names that runs have in that time; so each slot runs at its own time, and has
+two runs at most, however often a clock goes back and forth. What is ahead by more than a day waits
+until it is not: nobody needs other names for a year.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from typing import Final
+
+from backstay.api.common import changed, format_time
+from backstay.api.policy import PolicyStatus
+from backstay.api.schedule import EarlyRuns
+from backstay.domain import naming
+from backstay.domain.retention.brakes import CLOCK_SLACK
+
+EARLY: Final = 2 * CLOCK_SLACK
+"""A slot later than this from now was named by a clock that was ahead. More than the two clocks
+that slots go by may differ: a change from one to the other is no clock that was ahead."""
+FAR: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A slot that a record or an artifact names, and the Backup that is, or was, its run."""
+
+    slot: datetime
+    run: str
+
+
+def is_ahead(slot: datetime, now: datetime) -> bool:
+    """Given a slot on record and now, return whether a clock that was ahead named it."""
+    return slot > now + EARLY
+
+
+def covers(early: EarlyRuns | None, slot: datetime) -> bool:
+    """Given what is known of early runs, return whether a run of this slot takes another name."""
+    return early is not None and early.seen < slot <= early.until
+
+
+def counting(
+    early: EarlyRuns | None,
+    named: Collection[Named],
+    *,
+    now: datetime,
+    policy: str,
+    zone: tzinfo,
+) -> frozenset[datetime]:
+    """Given early runs, what names slots, and the policy's name and zone, return the slots that
+    have had their run at their time.
+    """
+
+    def counts(one: Named) -> bool:
+        if is_ahead(one.slot, now):
+            return False
+        return not covers(early, one.slot) or one.run in naming.backup_names_again(
+            policy, one.slot, zone
+        )
+
+    return frozenset(one.slot for one in named if counts(one))
+
+
+def noted(
+    status: PolicyStatus,
+    named: Collection[Named],
+    counted: Collection[datetime],
+    *,
+    begin: datetime,
+    now: datetime,
+) -> PolicyStatus:
+    """Given a policy's status, what names slots, which of them count, the policy's beginning and
+    now, return the status with what is new of early runs, and without a lastSlot that is ahead.
+
+    What was counted up to such a lastSlot is taken back with it, and counted anew.
+    """
+    last, early = status.last_slot, status.early
+    going_on = early is not None and early.until > max(begin, last or begin)
+    near = [n.slot for n in named if is_ahead(n.slot, now) and n.slot <= now + FAR]
+    new = [s for s in near if early is None or not going_on or s > early.until]
+    taken_back = last is not None and is_ahead(last, now)
+    if not (new or taken_back):
+        return status
+    now = now.replace(microsecond=0)  # as it is read again
+    seen = early.seen if early is not None and going_on and early.seen <= now else now
+    until = max([seen, *near, *([early.until] if early is not None and going_on else [])])
+    status = changed(status, early=EarlyRuns(seen=seen, until=until))
+    if not taken_back:
+        return status
+    missed = tuple(m for m in status.missed if not is_ahead(m.last, now))
+    known = [*(slot for slot in counted if slot <= now), *(m.last for m in missed)]
+    return changed(status, last_slot=max(known, default=None), missed=missed)
+
+
+def warning(early: EarlyRuns | None, named: Collection[Named], now: datetime) -> str | None:
+    """Given the same, return what Ready says of it; the same text as long as it is the same."""
+    far = max((n.slot for n in named if n.slot > now + FAR), default=None)
+    if far is not None:
+        return (
+            f"a Backup or its artifacts name the slot {format_time(far)}, which is over a day "
+            "ahead, as a clock that was ahead leaves it: it is ignored; delete that Backup and "
+            "what it made"
+        )
+    if early is None or early.until <= now:
+        return None
+    return (
+        f"slots up to {format_time(early.until)} have run before their time, by a clock that was "
+        f"ahead until {format_time(early.seen)}: each runs again when its time comes; check the "
+        "time of the nodes"
+    )

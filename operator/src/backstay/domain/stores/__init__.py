@@ -1,0 +1,1 @@
+"""Where points are kept: a pure plan for each store. Its I/O is in backstay.stores."""

@@ -1,0 +1,72 @@
+"""What a policy says of its rolling copies: conditions that a person acts on.
+
+Invariant: each condition says what is wrong, with which directory, and what ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from backstay.api.common import Condition
+from backstay.api.rolling import CopiesStatus
+from backstay.domain import objects
+from backstay.domain.objects import Obj, dig
+from backstay.domain.retention import brakes
+from backstay.domain.retention.brakes import Brake, Held, with_brake
+from backstay.domain.stores.copies import incarnations
+from backstay.domain.stores.copies.incarnations import Replaced
+
+ROT: Final = "Rot"
+NO_ROT: Final = Brake("NoneFound", "every file of the copies that was read again is unchanged")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a pass has found."""
+
+    stopped: Brake | None
+    """Why nothing at all is marked or swept."""
+    held: Sequence[Held]
+    """Series in which too many points would go at once."""
+    rotten: Sequence[CopiesStatus]
+    lost: Sequence[Held]
+    replaced: Sequence[Replaced]
+    accepted: Collection[str]
+    """Words of a person: sources that go on the ones before."""
+
+
+def conditions_of(
+    policy: Obj, before: tuple[Condition, ...], facts: Facts, now: datetime
+) -> tuple[Condition, ...]:
+    """Given a policy, its conditions, what was found and now, return its conditions then."""
+    place = objects.namespace(policy), objects.name(policy)
+    generation = int(dig(policy, "metadata", "generation", default=0))
+    held = facts.stopped or brakes.mass_mark(facts.held, *place)
+    claims, directories = (
+        incarnations.told(facts.replaced, facts.accepted, *place, claims=of_claims)
+        for of_claims in (True, False)
+    )
+    for kind, brake, otherwise in (
+        (brakes.CONDITION, held, brakes.NOT_HELD),
+        (ROT, _rot(facts.rotten), NO_ROT),
+        (brakes.MISSING, brakes.missing_copies(facts.lost, *place), brakes.NONE_MISSING),
+        (incarnations.CLAIM_REPLACED, claims, incarnations.SAME_CLAIMS),
+        (incarnations.SOURCE_REPLACED, directories, incarnations.SAME_SOURCES),
+    ):
+        before = with_brake(before, kind, brake, otherwise, generation=generation, now=now)
+    return before
+
+
+def _rot(rotten: Sequence[CopiesStatus]) -> Brake | None:
+    if not rotten:
+        return None
+    told = "; ".join(f"{look.series}: {look.rot_message}" for look in rotten)
+    ends = (
+        "; the next copy makes them anew from the source: run the policy now, and look at the disk."
+        " This ends when the copies that have them are gone, or read right again"
+    )
+    said = f"files of the copies are not as they were copied: {told}"
+    return Brake("RotFound", said[: 4096 - len(ends)] + ends)

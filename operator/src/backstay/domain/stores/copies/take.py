@@ -1,0 +1,103 @@
+"""The rolling copies of one attempt of a run: one Job after the other.
+
+Invariants:
+
+- When a copy was asked for is written down before its Job is made; the Job's name is a function
+  of run, attempt and series, and it is made in every round in which it is not there. A Job that
+  is lost costs nothing: the agent answers for a point that it has published already.
+- A point is good only when its Job says that it was published as good.
+- A copy that starts has maxDuration, which the Job itself keeps; one that does not start within
+  startTimeout is given up. There is no other node to try. Ours is for when nobody keeps it, as when
+  Jobs have no controller: then it is given up JOB_SLACK later.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from backstay.api.backup import BackupPhase, BackupStatus, PointResult, PointStatus
+from backstay.api.common import changed
+from backstay.domain.run.sights import CopySeen
+from backstay.domain.run.status import claims_left, colon, plan_of, short, with_point
+from backstay.domain.run.values import AT_ONCE, POLL, Action, CancelCopy, Decision, Seen, StartCopy
+
+JOB_SLACK: Final = timedelta(minutes=5)
+"""Beyond maxDuration, which the Job keeps by itself."""
+
+
+def begin(status: BackupStatus) -> BackupStatus:
+    """Given a run whose turn it is, return the status that makes this attempt's copies."""
+    for series in claims_left(status):
+        entry = PointStatus(claim=series, attempt=status.attempt, result=PointResult.PENDING)
+        status = with_point(status, entry)
+    return changed(status, phase=BackupPhase.COPYING, message=None)
+
+
+def current(status: BackupStatus) -> PointStatus | None:
+    """Given a run that copies, return its copy that is next or under way, if any."""
+    return next((p for p in status.points if p.result is PointResult.PENDING), None)
+
+
+def copy_deadlines(status: BackupStatus) -> tuple[datetime, ...]:
+    """Given a run that copies, return when the copy of now is given up: where it has not started,
+    and where it has.
+    """
+    entry, rolling = current(status), plan_of(status).rolling
+    if entry is None or entry.requested_at is None or rolling is None:
+        return ()
+    start = entry.requested_at + rolling.settings.start_timeout
+    return start, start + rolling.settings.max_duration + JOB_SLACK
+
+
+def follow(seen: Seen) -> Decision | None:
+    """Given a run that copies, return what to do for the copy of now; None if all have ended."""
+    entry = current(seen.status)
+    if entry is None:
+        return None
+    if entry.requested_at is None:
+        asked = changed(entry, requested_at=seen.now)
+        return Decision(with_point(seen.status, asked), after=AT_ONCE)
+    look = seen.copy or CopySeen(message="its Job was not looked at")
+    if look.problem:
+        return _ended(seen, _failed(entry, look.problem))
+    if look.result is not None:
+        return _ended(seen, changed(look.result, claim=entry.claim, attempt=entry.attempt))
+    if look.lost or (entry.job and not look.job.exists):
+        # Its Job went away before its result was read: the agent answers again.
+        cancel = (CancelCopy(entry.claim),) if look.lost else ()
+        again = changed(entry, requested_at=None, job=None)
+        return Decision(with_point(seen.status, again), cancel, POLL)
+    if look.job.finished:
+        said = look.message or look.job.message or "its Job ended without a word"
+        return _ended(seen, _failed(entry, said))
+    return _wait(seen, entry, look)
+
+
+def _wait(seen: Seen, entry: PointStatus, look: CopySeen) -> Decision:
+    """Make the Job, or wait for it to start and to end."""
+    rolling = plan_of(seen.status).rolling
+    waited = seen.now - (entry.requested_at or seen.now)
+    if rolling is not None and not look.job.started and waited > rolling.settings.start_timeout:
+        late = f"not started within startTimeout ({rolling.settings.start_timeout})"
+        cancel = (CancelCopy(entry.claim),) if look.job.exists else ()
+        return _ended(seen, _failed(entry, f"{late}{colon(look.message)}"), *cancel)
+    if (over := copy_deadlines(seen.status)) and seen.now > max(over):
+        limit = rolling.settings.max_duration if rolling else None
+        why = f"its Job did not end within maxDuration ({limit}): does the Job controller run?"
+        return _ended(seen, _failed(entry, why), CancelCopy(entry.claim))
+    start: tuple[Action, ...] = ()
+    if not look.job.exists and not look.waits:
+        start = (StartCopy(entry.claim),)
+    note = f"copy {entry.claim}: {look.message}" if look.message else None
+    status = with_point(seen.status, changed(entry, job=look.job.name or None))
+    return Decision(changed(status, message=short(note) if note else None), start, POLL)
+
+
+def _ended(seen: Seen, entry: PointStatus, *actions: Action) -> Decision:
+    status = changed(with_point(seen.status, entry), message=None)
+    return Decision(status, actions, AT_ONCE)
+
+
+def _failed(entry: PointStatus, why: str) -> PointStatus:
+    return changed(entry, result=PointResult.FAILED, message=short(why))

@@ -1,0 +1,263 @@
+"""The retention pass over one policy: everything that was read in, patches and sweeps out.
+
+Invariants: each item of the result stands for itself, so one that fails never blocks another;
+a pass over a world that needs nothing returns an idle plan; a content that seems to have lost its
+snapshot is only waited for here, because that is to be asked by name (`reconcile.sweeps`).
+
+The resync plans on one look at everything and the pass of a policy plans anew on what it reads
+itself, both with `plan`; `kubectl backstay retention` shows what `judged` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from backstay.api.backup import BackupStatus
+from backstay.api.common import Condition
+from backstay.domain import labels, objects
+from backstay.domain.labels import Result
+from backstay.domain.objects import Obj, dig
+from backstay.domain.records import lifecycle
+from backstay.domain.records.lifecycle import Run
+from backstay.domain.retention import brakes, replaced, shrinkage
+from backstay.domain.retention.brakes import with_brake
+from backstay.domain.retention.expiry import until
+from backstay.domain.retention.points import Point, Verdict
+from backstay.domain.stores.snapshots import vanished
+from backstay.domain.stores.snapshots.carriers import point_of
+from backstay.domain.stores.snapshots.content import Patch, carrier, content_of, difference, mirror
+from backstay.domain.stores.snapshots.deletion import Action, Step, plan_sweep
+from backstay.domain.stores.snapshots.judging import Seen, Stopped, judged, labels_after
+from backstay.domain.times import parse_time
+
+__all__ = ["Seen", "Stopped", "judged", "labels_after", "plan"]
+
+POLL: Final = timedelta(seconds=2)
+LONGEST_POLL: Final = timedelta(minutes=5)
+"""A deletion that takes long, such as one that a restore holds up, is looked at less often."""
+IDLE_STEPS: Final = frozenset({Step.NOTHING, Step.FROZEN})
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What to do with one snapshot and its content. The sweep's step comes alone."""
+
+    point: Point
+    """The point as it will be labelled."""
+    snapshot: Patch | None = None
+    content: Patch | None = None
+    sweep: Action | None = None
+    due: bool = False
+    """A sweep follows, or goes on: another pass has to come soon."""
+    until: str = ""
+    """How long it is kept, for the Until column."""
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def resets(self) -> bool:
+        """Whether somebody made the content of a point Delete that was good and Retain before."""
+        if self.content is None or not self.content.spec:
+            return False
+        was = objects.labels(self.content.obj).get(labels.RESULT)
+        # With a note that goes, what a sweep had written is taken back: we made it Delete, maybe.
+        return was == Result.GOOD.value and None not in self.content.annotations.values()
+
+    @property
+    def acts(self) -> bool:
+        """Whether anything is to be written."""
+        stepping = self.sweep is not None and self.sweep.step not in IDLE_STEPS
+        return stepping or self.patches
+
+    @property
+    def patches(self) -> bool:
+        """Whether labels, annotations or the content's policy are to be written."""
+        return self.snapshot is not None or self.content is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One item per snapshot, and what the policy and the records are to show."""
+
+    items: Sequence[Item]
+    stopped: Stopped
+    conditions: tuple[Condition, ...] | None = None
+    """Those of the policy; None: as they stand."""
+    shown: Sequence[tuple[Run, BackupStatus]] = ()
+    """Finished Backups whose status differs, and what it should be."""
+    removable: Sequence[Run] = ()
+    """Backups without any artifact, each of which is to be asked for by name before."""
+    wait: timedelta | None = None
+    """When to look again although nothing is to be written: something is on its way out."""
+    moved: bool = False
+    """A good point is found to be gone or back: what counts points is to count anew."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to write and nothing to wait for."""
+        writes = self.conditions is not None or self.shown or self.removable
+        return not writes and self.wait is None and not any(item.acts for item in self.items)
+
+
+def plan(seen: Seen) -> Plan:
+    """Given what was read of one policy, return what to do. Raise DataError if something that was
+    read cannot be understood: then nothing is to be changed.
+    """
+    found, stopped = judged(seen)
+    items = [_item(snapshot, verdict, seen) for snapshot, verdict in found]
+    points = {item.point.name: (item.point, item.until) for item in items}
+    points |= {objects.name(s): (point_of(s), "kept") for s in seen.unlabelled}
+    noted = _noted(seen, found, items)
+    statuses = [
+        (record, lifecycle.shown(_with_status(record, status), points))
+        for record, status in zip(seen.finished, noted, strict=True)
+    ]
+    moved = any(_moves(record.status, status) for record, status in statuses)
+    alive = {
+        objects.annotations(obj).get(labels.RUN)
+        for obj in (*seen.snapshots, *seen.contents.values())
+    }
+    return Plan(
+        items,
+        stopped,
+        conditions=_conditions(seen, stopped),
+        shown=[(record, status) for record, status in statuses if status is not record.status],
+        removable=lifecycle.removable(
+            seen.finished,
+            {uid for uid in alive if uid},
+            seen.rules,
+            seen.now,
+            unsettled=vanished.unsettled(statuses),
+        ),
+        wait=POLL if moved else _wait(seen),
+        moved=moved,
+    )
+
+
+def is_leaving(content: Obj) -> bool:
+    """Given a content that seems to have lost its snapshot, return whether it is on its way out:
+    a sweep of ours took the snapshot, and the disk is to follow. Raise DataError if it cannot be
+    understood.
+    """
+    if dig(content, "metadata", "deletionTimestamp"):
+        return False  # Its driver is removing the disk.
+    return plan_sweep(None, content_of(content), ()).step is not Step.FROZEN
+
+
+def poll_after(deleted: str, now: datetime) -> timedelta:
+    """Given an object's deletionTimestamp and now, return when to look whether it is gone."""
+    return max(POLL, min((now - parse_time(deleted)) / 4, LONGEST_POLL))
+
+
+def _noted(
+    seen: Seen, found: Sequence[tuple[Obj, Verdict]], items: Sequence[Item]
+) -> list[BackupStatus]:
+    """What the finished Backups say with what became of their good points."""
+    sights = {objects.name(s): vanished.Sight(s) for s in seen.unlabelled}
+    for (snapshot, verdict), item in zip(found, items, strict=True):
+        sweeps = item.sweep is not None and item.sweep.step is not Step.FROZEN
+        sights[item.point.name] = vanished.Sight(snapshot, due=verdict.sweep, sweeps=sweeps)
+    accepted = vanished.accepted(seen.finished, seen.released)
+    artifacts = vanished.Artifacts(seen.now, sights, seen.contents, accepted)
+    return [vanished.noted(run, artifacts) for run in seen.finished]
+
+
+def _with_status(record: Run, status: BackupStatus) -> Run:
+    return record if status is record.status else replace(record, status=status)
+
+
+def _moves(before: BackupStatus, after: BackupStatus) -> bool:
+    """Whether a good point is gone now, or back."""
+    return before is not after and [p.gone for p in before.points] != [p.gone for p in after.points]
+
+
+def _is_running(snapshot: Obj, seen: Seen) -> bool:
+    """Whether the run that made a snapshot goes on: it could not be told of a sweep."""
+    return objects.annotations(snapshot).get(labels.RUN) in seen.running
+
+
+def _item(snapshot: Obj, verdict: Verdict, seen: Seen) -> Item:
+    point = verdict.point
+    after = labels_after(verdict)
+    notes: dict[str, str | None] = dict(verdict.set_annotations)
+    notes |= dict.fromkeys(verdict.remove_annotations)
+    if point.in_use != objects.annotations(snapshot).get(labels.IN_USE):
+        notes[labels.IN_USE] = point.in_use
+    changes = Patch(snapshot, difference(objects.labels(snapshot), after), notes)
+    labelled = point if not verdict.patches else _labelled(verdict, after)
+    bound = dig(snapshot, "status", "boundVolumeSnapshotContentName", default="")
+    content = seen.contents.get(bound)
+    mirrored = sweep = None
+    if content and dig(content, "spec", "volumeSnapshotRef", "uid") == objects.uid(snapshot):
+        mirrored = mirror(snapshot, after, content, labelled, due=verdict.sweep) or None
+    goes = verdict.sweep and seen.clock is None and not _is_running(snapshot, seen)
+    # The sweep waits for the mirror: a content that loses its snapshot must be found.
+    if goes and not (changes or mirrored):
+        mine = content_of(content) if content else None
+        sweep = plan_sweep(carrier(snapshot), mine, ())
+    return Item(
+        labelled,
+        changes or None,
+        mirrored,
+        sweep,
+        due=goes or (labels.SWEEP_RELEASED in verdict.set_annotations and seen.clock is None),
+        until=until(labelled, seen.rules, seen.now, last=verdict.last),
+        reasons=verdict.reasons,
+    )
+
+
+def _labelled(verdict: Verdict, after: Mapping[str, str]) -> Point:
+    """The point of a verdict as it will be."""
+    marked_at = verdict.point.marked_at
+    if labels.MARKED_AT in verdict.remove_annotations:
+        marked_at = None
+    return replace(
+        verdict.point,
+        labels=after,
+        marked_at=verdict.set_annotations.get(labels.MARKED_AT, marked_at),
+    )
+
+
+def _conditions(seen: Seen, stopped: Stopped) -> tuple[Condition, ...] | None:
+    """What the policy is to say of its brakes; None where it says so already."""
+    if seen.policy is None:
+        return None
+    place = objects.namespace(seen.policy), objects.name(seen.policy)
+    generation = int(dig(seen.policy, "metadata", "generation", default=0))
+    held = (
+        seen.clock
+        or brakes.of_the_future(stopped.ahead, place[0])
+        or brakes.mass_mark(stopped.held, *place)
+    )
+    other = replaced.report(stopped.replaced, seen.policy)
+    small = shrinkage.told(stopped.shrunk, seen.accepted, *place)
+    lost = brakes.missing_points(vanished.held(seen.finished), *place)
+    told = seen.conditions
+    for kind, brake, otherwise in (
+        (brakes.CONDITION, held, brakes.NOT_HELD),
+        (shrinkage.CONDITION, small, shrinkage.NOT_SHRUNK),
+        (replaced.CONDITION, other, replaced.NOT_REPLACED),
+        (brakes.POINTS_MISSING, lost, brakes.NO_POINT_MISSING),
+    ):
+        told = with_brake(told, kind, brake, otherwise, generation=generation, now=seen.now)
+    return told if told != seen.conditions else None
+
+
+def _wait(seen: Seen) -> timedelta | None:
+    """When to look again at what is on its way out."""
+    snapshots = {objects.uid(s) for s in seen.snapshots}
+    lost = [
+        content
+        for content in seen.contents.values()
+        if dig(content, "spec", "volumeSnapshotRef", "uid") not in snapshots
+    ]
+    waits = [
+        poll_after(deleted, seen.now)
+        for obj in (*seen.snapshots, *lost)
+        if (deleted := dig(obj, "metadata", "deletionTimestamp"))
+    ]
+    if seen.clock is None and any(is_leaving(content) for content in lost):
+        waits.append(POLL)
+    return min(waits, default=None)

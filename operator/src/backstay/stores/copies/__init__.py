@@ -1,0 +1,1 @@
+"""Make, restore and remove rolling copies by Jobs of the agent."""

@@ -1,0 +1,1 @@
+"""Read and write VolumeSnapshots and their contents."""

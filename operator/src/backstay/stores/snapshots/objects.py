@@ -1,0 +1,190 @@
+"""Cut a snapshot, look at it, and write the verdict onto it and its content.
+
+Invariants: a snapshot is made with POST and a deterministic name; its content is labelled and
+Retain from the cut on, so that what is left is found; result=good is written in one tested patch
+together with the tiers, and only after its content was read back as Retain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from backstay.api.backup import PointResult
+from backstay.builders.snapshot import metadata_patch
+from backstay.domain import labels, objects
+from backstay.domain.calendar import TIER_LABELS
+from backstay.domain.errors import AlreadyExists, Conflict, Transient
+from backstay.domain.objects import Obj, dig
+from backstay.domain.run.sights import PointSeen
+from backstay.domain.silence import error_of, silence_of
+from backstay.domain.stores.snapshots.content import MIRRORED_NOTES
+from backstay.domain.times import parse_time
+from backstay.kube.client import Client
+from backstay.kube.quantities import parse_quantity
+from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A snapshot and its content, as read; either may be missing."""
+
+    snapshot: Obj | None
+    content: Obj | None
+
+
+async def read_pair(client: Client, namespace: str, name: str) -> Pair:
+    """Given a snapshot's address, return it and the content that it is bound to."""
+    snapshot = await client.find(VOLUME_SNAPSHOT, name, namespace)
+    bound = dig(snapshot, "status", "boundVolumeSnapshotContentName")
+    content = await client.find(VOLUME_SNAPSHOT_CONTENT, bound) if bound else None
+    if content is not None and dig(content, "spec", "volumeSnapshotRef", "uid") != objects.uid(
+        snapshot or {}
+    ):
+        content = None
+    return Pair(snapshot, content)
+
+
+def seen(pair: Pair, *, run: str) -> PointSeen:
+    """Given a pair and the uid of the run that should have made it, return what it says."""
+    snapshot, content = pair.snapshot, pair.content
+    if snapshot is None or dig(snapshot, "metadata", "deletionTimestamp"):
+        return PointSeen()
+    written = objects.labels(snapshot).get(labels.RESULT)
+    created = dig(snapshot, "status", "creationTime")
+    handle = dig(content, "status", "snapshotHandle")
+    size = dig(snapshot, "status", "restoreSize")
+    return PointSeen(
+        exists=True,
+        ours=objects.annotations(snapshot).get(labels.RUN) == run,
+        result=PointResult(written) if written in set(PointResult) else None,
+        # A driver has a handle once it has cut; some never tell a time.
+        cut=bool(handle),
+        cut_at=parse_time(created) if created else None,
+        ready=bool(dig(snapshot, "status", "readyToUse", default=False)) and content is not None,
+        content=objects.name(content or {}),
+        bare=is_bare(pair),
+        restore_size=parse_quantity(size) if size else None,
+        error=error_of(snapshot, content),
+        silence=silence_of(snapshot, content),
+    )
+
+
+async def create(client: Client, body: Obj) -> None:
+    """Given a VolumeSnapshot, create it. One of that name is looked at and judged later."""
+    try:
+        await client.create(VOLUME_SNAPSHOT, body)
+    except AlreadyExists:
+        return
+
+
+def is_cut(pair: Pair) -> bool:
+    """Given a pair, return whether there is a disk snapshot behind its content."""
+    return bool(dig(pair.content, "status", "snapshotHandle"))
+
+
+def is_bare(pair: Pair) -> bool:
+    """Given a pair, return whether there is a disk snapshot that nobody would find without the
+    snapshot, or that could go with it.
+    """
+    snapshot, content = pair.snapshot, pair.content
+    if snapshot is None or content is None or not is_cut(pair):
+        return False
+    known = mirror_annotations(snapshot).items() <= objects.annotations(content).items()
+    labelled = labels.POLICY in objects.labels(content) and known
+    return not labelled or dig(content, "spec", "deletionPolicy") != "Retain"
+
+
+async def label_content(client: Client, pair: Pair, result: labels.Result) -> None:
+    """Given a pair and what became of it so far, make its content Retain, and labelled as the
+    snapshot is, in one tested patch.
+
+    Raise Conflict if the content changed meanwhile, or went away.
+    """
+    snapshot, content = pair.snapshot, pair.content
+    if snapshot is None or content is None:
+        raise Conflict("the snapshot or its content went away")
+    await client.patch(
+        VOLUME_SNAPSHOT_CONTENT,
+        objects.name(content),
+        None,
+        metadata_patch(
+            content,
+            labels=mirror_labels(snapshot) | {labels.RESULT: result.value},
+            annotations=mirror_annotations(snapshot),
+            spec={"deletionPolicy": "Retain"},
+        ),
+    )
+
+
+async def mark_good(
+    client: Client,
+    pair: Pair,
+    *,
+    tiers: Mapping[str, str],
+    verdict: Mapping[str, str],
+) -> None:
+    """Given a ready pair, the labels and the annotations of its verdict, make the content Retain
+    and labelled, then the snapshot good.
+
+    Raise Conflict if either changed meanwhile, Transient if the content does not say Retain when
+    it is read back.
+    """
+    snapshot, content = pair.snapshot, pair.content
+    if snapshot is None or content is None:
+        raise Conflict("the snapshot or its content went away")
+    # With the tiers, so that the pass after the run finds nothing to mirror.
+    mirrored = {**mirror_labels(snapshot), **tiers, labels.RESULT: labels.Result.GOOD.value}
+    kept = await client.patch(
+        VOLUME_SNAPSHOT_CONTENT,
+        objects.name(content),
+        None,
+        metadata_patch(
+            content,
+            labels=mirrored,
+            annotations={**mirror_annotations(snapshot), **verdict},
+            spec={"deletionPolicy": "Retain"},
+        ),
+    )
+    if dig(kept, "spec", "deletionPolicy") != "Retain":
+        # No lost race: told, as it goes on until whatever changes it back is stopped.
+        raise Transient(f"content {objects.name(content)} does not stay Retain")
+    await client.patch(
+        VOLUME_SNAPSHOT,
+        objects.name(snapshot),
+        objects.namespace(snapshot),
+        metadata_patch(
+            snapshot,
+            labels={**tiers, labels.RESULT: labels.Result.GOOD.value},
+            annotations=verdict,
+        ),
+    )
+
+
+async def mark_failed(client: Client, snapshot: Obj) -> None:
+    """Given a snapshot as read, label it failed if it is still pending."""
+    if objects.labels(snapshot).get(labels.RESULT) != labels.Result.PENDING.value:
+        return
+    await client.patch(
+        VOLUME_SNAPSHOT,
+        objects.name(snapshot),
+        objects.namespace(snapshot),
+        metadata_patch(snapshot, labels={labels.RESULT: labels.Result.FAILED.value}),
+    )
+
+
+def mirror_labels(snapshot: Obj) -> dict[str, str]:
+    """Given a snapshot, return its labels of ours that its content carries from the cut on; tiers
+    come with the verdict.
+    """
+    return {
+        key: value
+        for key, value in objects.labels(snapshot).items()
+        if key.startswith(labels.PREFIX) and key not in TIER_LABELS.values()
+    }
+
+
+def mirror_annotations(snapshot: Obj) -> dict[str, str]:
+    """Given a snapshot, return its annotations that identify it, for its content."""
+    found = objects.annotations(snapshot)
+    return {key: found[key] for key in MIRRORED_NOTES if key in found}
