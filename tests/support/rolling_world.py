@@ -143,7 +143,7 @@ class World:
         """Let days pass since a copy was made; whoever calls it has the series listed."""
         name = objects.name(backup)
         found = await self.get(BACKUP, name)
-        path = self.points()[found["status"]["points"][0]["rolling"]["stamp"]]
+        path = self.points()[found["status"]["points"][0]["ref"]]
         raw = json.loads(path.read_text())
         past = SystemClock().now().replace(microsecond=0) - timedelta(days=days)
         path.write_text(json.dumps(raw | {"taken": past.isoformat()}))

@@ -21,6 +21,7 @@ from backstay.api.shapes import (
     ObjectName,
     RelativePath,
 )
+from backstay.api.store import StoreKind
 
 LIST_MAX: Final = 64
 """Bound of lists of names: CEL's cost estimate needs one."""
@@ -153,7 +154,7 @@ class Snapshot(Model):
         default=None,
         description="VolumeSnapshotClass; left out, the default class of each claim's driver.",
     )
-    cut_timeout: Duration = Field(
+    take_timeout: Duration = Field(
         default=timedelta(minutes=10),
         description="How long the driver may take until the snapshot is cut.",
     )
@@ -269,13 +270,14 @@ class PolicySpec(Model):
 
 
 class SeriesStatus(Model):
-    """What exists of one claim."""
+    """What one store keeps of one source."""
 
-    claim: str = Field(
-        description="The claim; of a rolling copy NODE:PATH or CLAIM/PATH.", max_length=SERIES_MAX
+    source: str = Field(
+        description="The source: a claim, CLAIM/PATH, or NODE:PATH.", max_length=SERIES_MAX
     )
+    store: StoreKind = Field(description="Where it is kept: Snapshot or Rolling.")
     good: int = Field(ge=0, description="Good points that exist.")
-    newest: Time | None = Field(default=None, description="When the newest good point was cut.")
+    newest: Time | None = Field(default=None, description="When the newest good point was taken.")
 
 
 class PolicyStatus(Model):

@@ -214,7 +214,9 @@ class Rolling(Model):
 class CopiesStatus(Model):
     """The rolling copies of one directory, as they were found at their destination."""
 
-    series: str = Field(description="What names the directory.", max_length=SERIES_MAX)
+    source: str = Field(
+        description="The source: a claim, CLAIM/PATH, or NODE:PATH.", max_length=SERIES_MAX
+    )
     listed_at: Time | None = Field(
         default=None, description="When its points were last read at the destination."
     )
@@ -281,14 +283,13 @@ class PlannedRolling(Model):
 
 
 LabelText = Annotated[str, Field(max_length=253)]
-SourceText = Annotated[str, Field(max_length=200)]
+IdentityText = Annotated[str, Field(max_length=200)]
 NoteText = Annotated[str, Field(max_length=1024)]
 
 
 class CopyStatus(Model):
     """What a point has that is a rolling copy. The point itself carries it, at its destination."""
 
-    stamp: str = Field(description="Name of the point at its destination.", max_length=64)
     uid: str = Field(description="Its uid.", max_length=64)
     version: str = Field(
         description="Digest of the point as it was seen last: it is changed only if it is still "
@@ -299,7 +300,7 @@ class CopyStatus(Model):
     seq: int = Field(
         default=0, ge=0, description="Its number in the order of making at its destination."
     )
-    source: tuple[SourceText, ...] = Field(
+    identity: tuple[IdentityText, ...] = Field(
         default=(),
         description="What its source was. A copy that shares none of these with the one before "
         "is of another disk, directory or claim.",

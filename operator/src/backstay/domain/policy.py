@@ -9,6 +9,7 @@ clocks differ, and slots that have run before their time run again (see early).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from typing import Final
 from backstay.api.common import changed, with_condition
 from backstay.api.policy import SHOWN_MAX, PolicySpec, PolicyStatus, SeriesStatus
 from backstay.api.schedule import MissedSlots
+from backstay.api.store import StoreKind
 from backstay.domain.ceilings import beyond
 from backstay.domain.errors import UserError
 from backstay.domain.retention.brakes import CLOCK_SKEW
@@ -58,7 +60,8 @@ class RunSeen:
 class GoodPoint:
     """A good point of the policy."""
 
-    claim: str
+    source: str
+    store: StoreKind
     taken: datetime
     run: str
     """Name of its Backup, whether or not that is still there."""
@@ -355,14 +358,15 @@ def _clock_warning(seen: Seen) -> str | None:
 
 def _describe(seen: Seen) -> PolicyStatus:
     """What exists, derived from the artifacts and records anew each time."""
-    newest: dict[str, datetime] = {}
-    count: dict[str, int] = {}
+    newest: dict[tuple[str, StoreKind], datetime] = {}
+    count: Counter[tuple[str, StoreKind]] = Counter()
     for point in seen.points:
-        count[point.claim] = count.get(point.claim, 0) + 1
-        newest[point.claim] = max(point.taken, newest.get(point.claim, point.taken))
+        key = point.source, point.store
+        count[key] += 1
+        newest[key] = max(point.taken, newest.get(key, point.taken))
     series = tuple(
-        SeriesStatus(claim=claim, good=count[claim], newest=newest[claim])
-        for claim in sorted(sorted(count, key=lambda c: (newest[c], c))[-SHOWN_MAX:])
+        SeriesStatus(source=key[0], store=key[1], good=count[key], newest=newest[key])
+        for key in sorted(sorted(count, key=lambda k: (newest[k], k))[-SHOWN_MAX:])
     )
     started = [r.started for r in seen.runs if r.started]
     incomplete = {r.name for r in seen.runs if not r.complete}

@@ -60,7 +60,7 @@ def of_copies(seen: upkeep.Seen) -> list[Preview]:
         Preview(
             namespace=kept.series.namespace,
             name=verdict.point.name,
-            claim=shown.entry.claim,
+            claim=shown.entry.source,
             taken=verdict.point.taken,
             tiers=tiers_of(replace(verdict.point, labels=labels_after(verdict))),
             set_labels=verdict.set_labels,

@@ -121,7 +121,7 @@ class CopiesReconciler:
         await work.do(*((c.kept.series.key, partial(self._do, seen, c, came)) for c in chores))
         metrics.forget_scrubbed(key.namespace, key.name)
         for look in looks.values():
-            metrics.on_scrubbed(key.namespace, key.name, look.series, look.rot)
+            metrics.on_scrubbed(key.namespace, key.name, look.source, look.rot)
         noted = True
         # Not as seen: what is known of a directory goes with its last record, too.
         if seen.policy is not None and looks != _told(seen.policy):
@@ -160,7 +160,7 @@ class CopiesReconciler:
         What keeps a series from its chore is told and is no failure: others have their own pace.
         """
         series = chore.kept.copy.series
-        look = came.looks.get(series, CopiesStatus(series=series))
+        look = came.looks.get(series, CopiesStatus(source=series))
         try:
             return await self._advance(seen, chore, came, look)
         except (UserError, Transient) as error:
@@ -177,7 +177,7 @@ class CopiesReconciler:
             return True
         if not answer.ok:
             log.warning("%s of %s: %s", chore.verb, chore.kept.series.key, answer.message)
-            came.looks[look.series] = job_outcomes.look_after_failure(look, chore, answer, seen.now)
+            came.looks[look.source] = job_outcomes.look_after_failure(look, chore, answer, seen.now)
             return False
         answered = await self._take(chore, answer)
         for run, status in answered.shown:
@@ -187,7 +187,7 @@ class CopiesReconciler:
         if answered.again and seen.policy is None:
             # Nowhere to note that a list is needed: the Job stays a while, and with it the plan.
             return False
-        came.looks[look.series] = job_outcomes.look_after(look, chore, answer, answered, seen.now)
+        came.looks[look.source] = job_outcomes.look_after(look, chore, answer, answered, seen.now)
         came.done.append(chore)
         return True
 
@@ -277,7 +277,7 @@ def copies_seen(
 
 def _told(policy: Obj) -> dict[str, CopiesStatus]:
     """What the policy's status says of looks at its copies, by series."""
-    return {look.series: look for look in policy_status(policy).copies}
+    return {look.source: look for look in policy_status(policy).copies}
 
 
 def _named(requests: Sequence[Obj]) -> frozenset[str]:

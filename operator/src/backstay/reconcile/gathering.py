@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 from backstay.api.backup import FINAL_PHASES, PointResult
 from backstay.api.restore import FINAL_RESTORE_PHASES
+from backstay.api.store import StoreKind
 from backstay.domain import labels, naming, objects
 from backstay.domain.clock import Clock
 from backstay.domain.errors import DataError
@@ -119,7 +120,7 @@ class World:
             for s in (*self._snapshots.get(place, ()), *unlabelled)
         }
         recorded = {
-            dig(point, "content")
+            dig(point, "snapshot", "content")
             for backup in self.backups.get(place, ())
             for point in dig(backup, "status", "points", default=())
         }
@@ -131,11 +132,13 @@ class World:
         """
         labelled = {objects.name(s) for s in self._snapshots.get(place, ())}
         told = {
-            point.get("snapshot")
+            point.get("ref")
             for backup in self.backups.get(place, ())
             if dig(backup, "status", "phase") in FINAL_PHASES
             for point in dig(backup, "status", "points", default=())
-            if point.get("result") == PointResult.GOOD and not point.get("gone")
+            if point.get("store") == StoreKind.SNAPSHOT
+            and point.get("result") == PointResult.GOOD
+            and not point.get("gone")
         }
         return sorted(name for name in told - labelled if name)
 

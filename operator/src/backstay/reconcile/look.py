@@ -204,20 +204,20 @@ class Looker:
         points: dict[str, PointSeen] = {}
         rechecks: dict[str, DumpSeen] = {}
         for entry in subject.status.points:
-            if not entry.pending or not entry.snapshot:
+            if not entry.pending or not entry.ref:
                 continue
             if recheck and self._is_first(subject, entry, seen.now):
-                points[entry.claim] = PointSeen()
+                points[entry.source] = PointSeen()
                 continue
-            pair = pairs[entry.claim] = await snapshots.read_pair(
-                self._client, subject.namespace, entry.snapshot
+            pair = pairs[entry.source] = await snapshots.read_pair(
+                self._client, subject.namespace, entry.ref
             )
             point = snapshots.seen(pair, run=subject.uid)
-            if not point.exists and await self._claim_gone(subject, entry.claim):
+            if not point.exists and await self._claim_gone(subject, entry.source):
                 point = PointSeen(claim_gone=True)
-            points[entry.claim] = point
-            if recheck and point.cut and entry.cut_at is None:
-                rechecks |= await self._recheck(subject, entry.claim)
+            points[entry.source] = point
+            if recheck and point.cut and entry.taken_at is None:
+                rechecks |= await self._recheck(subject, entry.source)
         plan, why = subject.status.plan, ""
         if recheck and plan is not None and any(p.cut for p in points.values()):
             why = await torn(self._client, subject.namespace, plan)
@@ -227,11 +227,11 @@ class Looker:
         """Whether a snapshot was written down just now, so there can be none but by a process
         that died since: to ask for it finds that as well, and is to be done anyway.
         """
-        asked, plan = (subject.uid, entry.attempt, entry.claim), subject.status.plan
+        asked, plan = (subject.uid, entry.attempt, entry.source), subject.status.plan
         if plan is None or plan.hooks or asked in self._asked:
             return False
         self._asked.add(asked)
-        return now - (entry.requested_at or now) < min(JUST_NOW, plan.cut_timeout)
+        return now - (entry.requested_at or now) < min(JUST_NOW, plan.take_timeout)
 
     async def _claim_gone(self, subject: Run, name: str) -> bool:
         """Whether the claim of the plan is not there any more, or is another of that name."""

@@ -12,6 +12,7 @@ from backstay.api.backup import BackupPhase, PointGone, PointResult, Trigger
 from backstay.api.common import changed, format_time, with_condition
 from backstay.api.policy import PolicySpec, PolicyStatus
 from backstay.api.schedule import MissedSlots, MissReason
+from backstay.api.store import StoreKind
 from backstay.domain import labels, naming, objects, policy
 from backstay.domain.calendar import load_zone
 from backstay.domain.clock import Clock
@@ -176,7 +177,7 @@ class PolicyReconciler:
         backups = await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
         snapshots = await policy_snapshots(self._client, namespace, name)
         told = [p for b in backups for p in dig(b, "status", "points", default=())]
-        gone = {p.get("snapshot") for p in told if p.get("gone") in _NOT_THERE}
+        gone = {p.get("ref") for p in told if p.get("gone") in _NOT_THERE}
         return policy.Seen(
             namespace=namespace,
             name=name,
@@ -194,7 +195,9 @@ class PolicyReconciler:
             runs=[_run_seen(backup) for backup in backups],
             slots=_slots(snapshots),
             points=[
-                policy.GoodPoint(p.claim, p.taken, identity(snapshot, labels.BACKUP))
+                policy.GoodPoint(
+                    p.claim, StoreKind.SNAPSHOT, p.taken, identity(snapshot, labels.BACKUP)
+                )
                 for snapshot, p in zip(snapshots, map(point_of, snapshots), strict=True)
                 if is_good(p) and p.name not in gone
             ]
@@ -315,9 +318,9 @@ def _copies(obj: Obj) -> list[policy.GoodPoint]:
     there before it is no backup.
     """
     return [
-        policy.GoodPoint(p.claim, p.cut_at, objects.name(obj))
+        policy.GoodPoint(p.source, p.store, p.taken_at, objects.name(obj))
         for p in parse(obj).status.points
-        if p.result is PointResult.GOOD and p.cut_at and p.rolling
+        if p.result is PointResult.GOOD and p.taken_at and p.rolling
         if not (p.rolling.gone or p.rolling.missing)
         if labels.RESTORE_REQUEST not in p.rolling.annotations
     ]

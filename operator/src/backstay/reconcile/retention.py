@@ -16,6 +16,7 @@ from functools import partial
 from typing import Final
 
 from backstay.api.common import Condition
+from backstay.api.store import StoreKind
 from backstay.builders.snapshot import metadata_patch
 from backstay.domain import objects
 from backstay.domain.adoption import takeover
@@ -186,8 +187,10 @@ class RetentionReconciler:
         not look like a loss.
         """
         for point in run.status.points:
-            if point.snapshot and await self._client.find(
-                VOLUME_SNAPSHOT, point.snapshot, run.namespace
+            if (
+                point.store is StoreKind.SNAPSHOT
+                and point.ref
+                and await self._client.find(VOLUME_SNAPSHOT, point.ref, run.namespace)
             ):
                 return False
             if point.content and await self._client.find(VOLUME_SNAPSHOT_CONTENT, point.content):

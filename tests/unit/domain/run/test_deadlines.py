@@ -68,7 +68,7 @@ def hooking(state: HookState, **entry: object) -> BackupStatus:
 
 CUTTING = status(BackupPhase.SNAPSHOTTING, points=(point_status(),))
 FROZEN = hooking(HookState.HELD).model_copy(update={"points": (point_status(),)})
-UPLOADING = status(BackupPhase.UPLOADING, points=(point_status(cut_at=NOW - minutes(1)),))
+UPLOADING = status(BackupPhase.UPLOADING, points=(point_status(taken_at=NOW - minutes(1)),))
 NO_TIMES = status(BackupPhase.DUMPING, plan=plan(dumps=(DUMP,)))
 
 
@@ -83,7 +83,7 @@ NO_TIMES = status(BackupPhase.DUMPING, plan=plan(dumps=(DUMP,)))
         (hooking(HookState.STARTING), [NOW - minutes(0.25) + HOOK.timeout + SLACK]),
         (
             hooking(HookState.RELEASING, release_at=NOW).model_copy(
-                update={"points": (point_status(cut_at=NOW),)}
+                update={"points": (point_status(taken_at=NOW),)}
             ),
             [NOW + HOOK.timeout + HOOK.undo_timeout + TARGET_WAIT],
         ),

@@ -86,8 +86,8 @@ def _of_cut(status: BackupStatus, *, deleting: bool) -> tuple[datetime, ...]:
     if found is not None:
         over = hook_deadline(found)
         return _of_attempt(status) if over is None else (over,)
-    timeout, thaw = plan_of(status).cut_timeout, frozen_until(status)
-    uncut = (p for p in status.points if p.pending and p.cut_at is None)
+    timeout, thaw = plan_of(status).take_timeout, frozen_until(status)
+    uncut = (p for p in status.points if p.pending and p.taken_at is None)
     asked = [p.requested_at + timeout for p in uncut if p.requested_at is not None]
     if thaw is not None:
         asked = [min(one, thaw) for one in asked]
@@ -104,4 +104,4 @@ def _of_attempt(status: BackupStatus) -> tuple[datetime, ...]:
     hooks = (*plan.hooks.before, *plan.hooks.after) if plan.hooks else ()
     longest = sum((d.max_duration + DEADLINE_SLACK + TARGET_WAIT for d in plan.dumps), timedelta())
     longest += sum((longest_hook(h) for h in hooks), timedelta())
-    return (began + longest + plan.cut_timeout,)
+    return (began + longest + plan.take_timeout,)

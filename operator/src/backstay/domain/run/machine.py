@@ -35,6 +35,7 @@ from backstay.api.backup import (
     Trigger,
 )
 from backstay.api.common import changed
+from backstay.api.store import StoreKind
 from backstay.domain.errors import UserError
 from backstay.domain.run import dumps as run_dumps
 from backstay.domain.run import hooks as run_hooks
@@ -47,6 +48,7 @@ from backstay.domain.run.status import (
     format_size,
     ignored,
     lacks_entries,
+    named,
     noted,
     plan_of,
     retry_left,
@@ -250,9 +252,12 @@ def _end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = (
     """The attempt has nothing left to do: complete, retry or fail the run."""
     plan = plan_of(status)
     marks = tuple(
-        MarkFailed(p.snapshot)
+        MarkFailed(p.ref)
         for p in status.points
-        if p.attempt == status.attempt and p.result is PointResult.FAILED and p.snapshot
+        if p.attempt == status.attempt
+        and p.result is PointResult.FAILED
+        and p.store is StoreKind.SNAPSHOT
+        and p.ref
     )
     actions = (*actions, *marks)
     left = claims_left(status)
@@ -269,7 +274,7 @@ def _end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = (
         return Decision(again, actions, wait)
     if left:
         return Decision(_ended(seen, status, why), actions)
-    lacking = [f"copy {p.claim}: {p.message}" for p in status.points if lacks_entries(p)]
+    lacking = [f"{named(p)}: {p.message}" for p in status.points if lacks_entries(p)]
     note = short("; ".join([*lacking, *ignored(status), *noted(status)])) or None
     ended = _ended(seen, status, note)
     return Decision(ended if lacking else changed(ended, phase=BackupPhase.COMPLETED), actions)
@@ -285,7 +290,7 @@ def _ended(seen: Seen, status: BackupStatus, why: str | None) -> BackupStatus:
         retry_at=None,
         pools=(),
         completed_at=seen.now,
-        taken=min((p.cut_at for p in good if p.cut_at), default=None),
+        taken=min((p.taken_at for p in good if p.taken_at), default=None),
         size=size_of(status, good),
         spread=spread_of(status),
     )
@@ -295,7 +300,7 @@ def size_of(status: BackupStatus, good: Sequence[PointStatus]) -> str | None:
     """Given a status and its good points, return their size for printing: that of their dumps,
     which say more than volumes do, else the restore size.
     """
-    kept = {p.claim for p in good}
+    kept = {p.source for p in good}
     dumps = [d.bytes for d in status.dumps if d.claim in kept and d.bytes is not None]
     points = [p.bytes for p in good if p.bytes is not None]
     total = sum(dumps or points)

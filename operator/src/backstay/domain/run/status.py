@@ -22,6 +22,7 @@ from backstay.api.backup import (
 )
 from backstay.api.common import changed
 from backstay.api.hooks import HookState, HookStatus, Stage
+from backstay.api.store import StoreKind
 from backstay.domain.errors import DataError
 from backstay.domain.times import left
 
@@ -67,7 +68,7 @@ def dump_entry(status: BackupStatus, name: str) -> DumpStatus | None:
 
 def point_entry(status: BackupStatus, claim: str) -> PointStatus | None:
     """Given a status, return the entry of a claim's point, if there is one."""
-    return next((p for p in status.points if p.claim == claim), None)
+    return next((p for p in status.points if p.source == claim), None)
 
 
 def dumps_on(status: BackupStatus, claim: str) -> tuple[DumpStatus, ...]:
@@ -86,7 +87,7 @@ def claims_left(status: BackupStatus) -> tuple[str, ...]:
     """Given a status, return the claims of its plan that have no good point yet; in a run of
     rolling copies, the series.
     """
-    good = {p.claim for p in status.points if p.result is PointResult.GOOD}
+    good = {p.source for p in status.points if p.result is PointResult.GOOD}
     return tuple(name for name in series_of(plan_of(status)) if name not in good)
 
 
@@ -118,9 +119,9 @@ def spread_of(status: BackupStatus) -> int | None:
     if fewer than two are known. A driver's time before the request is taken for the request's.
     """
     cuts = [
-        max(p.cut_at, p.requested_at or p.cut_at)
+        max(p.taken_at, p.requested_at or p.taken_at)
         for p in status.points
-        if p.attempt == status.attempt and p.cut_at is not None
+        if p.attempt == status.attempt and p.taken_at is not None
     ]
     return math.ceil((max(cuts) - min(cuts)).total_seconds()) if len(cuts) > 1 else None
 
@@ -135,6 +136,11 @@ def hooks_on(status: BackupStatus, claim: str) -> tuple[HookStatus, ...]:
     """Given a status, return this attempt's hooks that a point of the claim depends on."""
     mine = (h for h in status.hooks if h.attempt == status.attempt)
     return tuple(h for h in mine if not h.claims or claim in h.claims)
+
+
+def named(entry: PointStatus) -> str:
+    """Given a point, return what people call it in a message."""
+    return f"{'claim' if entry.store is StoreKind.SNAPSHOT else 'copy'} {entry.source}"
 
 
 def lacks_entries(entry: PointStatus) -> bool:
@@ -176,9 +182,8 @@ def failures(status: BackupStatus) -> list[str]:
         if d.attempt == status.attempt and d.state is DumpState.FAILED
     ]
     hooks = [tell_hook(h) for h in status.hooks if h.attempt == status.attempt and counts(h)]
-    what = "copy" if status.plan and status.plan.rolling else "claim"
     points = [
-        f"{what} {p.claim}: {p.message}"
+        f"{named(p)}: {p.message}"
         for p in status.points
         if p.attempt == status.attempt and p.result is PointResult.FAILED
     ]
@@ -200,7 +205,7 @@ def with_hook(status: BackupStatus, entry: HookStatus) -> BackupStatus:
 
 def with_point(status: BackupStatus, entry: PointStatus) -> BackupStatus:
     """Given a status and the entry of a point, return it with that entry put in or replaced."""
-    points = _replaced(status.points, entry, lambda p: p.claim == entry.claim)
+    points = _replaced(status.points, entry, lambda p: p.key == entry.key)
     return changed(status, points=points)
 
 

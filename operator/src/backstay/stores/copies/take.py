@@ -97,7 +97,7 @@ class Copying:
             zone=spec.schedule.time_zone if spec.schedule else "UTC",
             claims=claims,
             pools=tuple(sorted(pools)),
-            cut_timeout=spec.snapshot.cut_timeout,
+            take_timeout=spec.snapshot.take_timeout,
             ready_timeout=spec.snapshot.ready_timeout,
             retries=spec.retries,
             rolling=PlannedRolling(copies=copies, settings=rolling),
@@ -138,11 +138,11 @@ class Copying:
         if entry is None:
             return None
         try:
-            site = self._site_of_run(backup, spec, status, entry.claim)
+            site = self._site_of_run(backup, spec, status, entry.source)
             source_of(site.series, self._roots)
         except UserError as error:
             return CopySeen(problem=error.message)
-        name, token = _job_name(backup, status, entry.claim), objects.uid(backup)
+        name, token = _job_name(backup, status, entry.source), objects.uid(backup)
         job = await self._jobs.look(site.namespace, name, token)
         if not job.ours:
             return CopySeen(problem=f"Job {site.namespace}/{name} was made by somebody else")

@@ -89,7 +89,7 @@ async def make_plan(
         dumps=dumps,
         hooks=planned_hooks(spec.hooks) if spec.hooks else None,
         pools=tuple(sorted(pools)[:POOLS_MAX]),
-        cut_timeout=spec.snapshot.cut_timeout,
+        take_timeout=spec.snapshot.take_timeout,
         ready_timeout=spec.snapshot.ready_timeout,
         retries=spec.retries,
         consistency=spec.snapshot.consistency,

@@ -172,7 +172,7 @@ def _taken(snapshot: Obj, status: BackupStatus, now: datetime, skew: timedelta) 
     """The moment of the cut by the API server's clock: not before the snapshot was created
     there, and not after now.
     """
-    cuts = [p.cut_at for p in status.points if p.snapshot == objects.name(snapshot)]
+    cuts = [p.taken_at for p in status.points if p.ref == objects.name(snapshot)]
     cut = next((c for c in cuts if c is not None), now) - skew
     return min(max(cut, created(snapshot) or cut), max(now - skew, created(snapshot) or cut))
 

@@ -47,7 +47,7 @@ def point(day: int) -> RollingPoint:
 
 
 def run(day: int, **rolling: Any) -> Run:
-    entry = changed(mirrored(point(day)), claim=COPY.series)
+    entry = changed(mirrored(point(day)), source=COPY.series)
     assert entry.rolling is not None
     entry = changed(entry, rolling=changed(entry.rolling, **rolling))
     status = BackupStatus(
@@ -56,7 +56,7 @@ def run(day: int, **rolling: Any) -> Run:
         plan=RunPlan(
             zone="UTC",
             claims=(),
-            cut_timeout=ROLLING.start_timeout,
+            take_timeout=ROLLING.start_timeout,
             ready_timeout=ROLLING.max_duration,
             retries=0,
             rolling=PlannedRolling(copies=(COPY,), settings=ROLLING),
@@ -111,7 +111,7 @@ def test_nothing_is_decided_on_a_series_that_misses_points_but_a_request_holds_w
     None
 ):
     runs = [run(day, missing=day < 5) for day in range(1, 10)]
-    look = CopiesStatus(series=COPY.series, listed_at=NOW, scrubbed_at=NOW)
+    look = CopiesStatus(source=COPY.series, listed_at=NOW, scrubbed_at=NOW)
     asked = seen_of(
         runs,
         looks={COPY.series: look},

@@ -63,7 +63,7 @@ def conditions_of(
 def _rot(rotten: Sequence[CopiesStatus]) -> Brake | None:
     if not rotten:
         return None
-    told = "; ".join(f"{look.series}: {look.rot_message}" for look in rotten)
+    told = "; ".join(f"{look.source}: {look.rot_message}" for look in rotten)
     ends = (
         "; the next copy makes them anew from the source: run the policy now, and look at the disk."
         " This ends when the copies that have them are gone, or read right again"

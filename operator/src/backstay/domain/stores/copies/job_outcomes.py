@@ -192,7 +192,7 @@ def imported(
 
 
 def _status(kept: Kept, point: RollingPoint) -> BackupStatus:
-    entry = changed(mirrored(point), claim=kept.copy.series)
+    entry = changed(mirrored(point), source=kept.copy.series)
     return BackupStatus(
         phase=BackupPhase.COMPLETED,
         message="made from its artifacts",
@@ -204,7 +204,7 @@ def _status(kept: Kept, point: RollingPoint) -> BackupStatus:
         plan=RunPlan(
             zone=str(point.record.get("zone", "UTC")),
             claims=(),
-            cut_timeout=kept.rolling.start_timeout,
+            take_timeout=kept.rolling.start_timeout,
             ready_timeout=kept.rolling.max_duration,
             retries=0,
             rolling=PlannedRolling(copies=(kept.copy,), settings=kept.rolling),

@@ -84,8 +84,10 @@ def grouped(
     future = [c for c in copies if c.point.taken > now + SLACK]
     known = [c for c in copies if c.point.taken <= now + SLACK]
     real = [c for c in known if c.is_real]
-    continues = [c.status.source for c in real if is_accepted(series, c.status.source, accepted)]
-    inside = current([(c.order, c.status.source) for c in real], continues)
+    continues = [
+        c.status.identity for c in real if is_accepted(series, c.status.identity, accepted)
+    ]
+    inside = current([(c.order, c.status.identity) for c in real], continues)
     if accepts_any(series, accepted):
         inside = [True] * len(real)
     return Groups(
@@ -105,8 +107,8 @@ def replaced(
     if not groups.before:
         return None
     # Some copy that counts says what its source is, or no other would be of another.
-    newest = max((c for c in groups.counted if c.status.source), key=lambda c: c.order)
-    word = accepting(series, newest.status.source)
+    newest = max((c for c in groups.counted if c.status.identity), key=lambda c: c.order)
+    word = accepting(series, newest.status.identity)
     if word in accepted:  # another one came and went since
         word = ANY
     return Replaced(series, source, len(groups.before), word)

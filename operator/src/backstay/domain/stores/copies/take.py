@@ -18,6 +18,7 @@ from typing import Final
 
 from backstay.api.backup import BackupPhase, BackupStatus, PointResult, PointStatus
 from backstay.api.common import changed
+from backstay.api.store import StoreKind
 from backstay.domain.run.sights import CopySeen
 from backstay.domain.run.status import claims_left, colon, plan_of, short, with_point
 from backstay.domain.run.values import AT_ONCE, POLL, Action, CancelCopy, Decision, Seen, StartCopy
@@ -29,7 +30,12 @@ JOB_SLACK: Final = timedelta(minutes=5)
 def begin(status: BackupStatus) -> BackupStatus:
     """Given a run whose turn it is, return the status that makes this attempt's copies."""
     for series in claims_left(status):
-        entry = PointStatus(claim=series, attempt=status.attempt, result=PointResult.PENDING)
+        entry = PointStatus(
+            source=series,
+            store=StoreKind.ROLLING,
+            attempt=status.attempt,
+            result=PointResult.PENDING,
+        )
         status = with_point(status, entry)
     return changed(status, phase=BackupPhase.COPYING, message=None)
 
@@ -62,10 +68,10 @@ def follow(seen: Seen) -> Decision | None:
     if look.problem:
         return _ended(seen, _failed(entry, look.problem))
     if look.result is not None:
-        return _ended(seen, changed(look.result, claim=entry.claim, attempt=entry.attempt))
+        return _ended(seen, changed(look.result, source=entry.source, attempt=entry.attempt))
     if look.lost or (entry.job and not look.job.exists):
         # Its Job went away before its result was read: the agent answers again.
-        cancel = (CancelCopy(entry.claim),) if look.lost else ()
+        cancel = (CancelCopy(entry.source),) if look.lost else ()
         again = changed(entry, requested_at=None, job=None)
         return Decision(with_point(seen.status, again), cancel, POLL)
     if look.job.finished:
@@ -80,16 +86,16 @@ def _wait(seen: Seen, entry: PointStatus, look: CopySeen) -> Decision:
     waited = seen.now - (entry.requested_at or seen.now)
     if rolling is not None and not look.job.started and waited > rolling.settings.start_timeout:
         late = f"not started within startTimeout ({rolling.settings.start_timeout})"
-        cancel = (CancelCopy(entry.claim),) if look.job.exists else ()
+        cancel = (CancelCopy(entry.source),) if look.job.exists else ()
         return _ended(seen, _failed(entry, f"{late}{colon(look.message)}"), *cancel)
     if (over := copy_deadlines(seen.status)) and seen.now > max(over):
         limit = rolling.settings.max_duration if rolling else None
         why = f"its Job did not end within maxDuration ({limit}): does the Job controller run?"
-        return _ended(seen, _failed(entry, why), CancelCopy(entry.claim))
+        return _ended(seen, _failed(entry, why), CancelCopy(entry.source))
     start: tuple[Action, ...] = ()
     if not look.job.exists and not look.waits:
-        start = (StartCopy(entry.claim),)
-    note = f"copy {entry.claim}: {look.message}" if look.message else None
+        start = (StartCopy(entry.source),)
+    note = f"copy {entry.source}: {look.message}" if look.message else None
     status = with_point(seen.status, changed(entry, job=look.job.name or None))
     return Decision(changed(status, message=short(note) if note else None), start, POLL)
 

@@ -244,7 +244,7 @@ def _missing(kept: Kept) -> Held | None:
 def _as_it_counts(shown: Shown, seen: Seen) -> Point:
     """The point with the requests that restore from it, and without those that are over."""
     users = {u for u in (shown.point.in_use or "").split(",") if u in seen.requests}
-    users |= seen.wanted.get((shown.run.name, shown.entry.claim), frozenset())
+    users |= seen.wanted.get((shown.run.name, shown.entry.source), frozenset())
     return replace(shown.point, in_use=",".join(sorted(users)) or None)
 
 
@@ -292,7 +292,7 @@ def _past(look: CopiesStatus | None, kept: Kept, now: datetime) -> CopiesStatus:
     """What was seen of a series. A look in the future is none: our clock was ahead then, and there
     would be no other for as long as it was.
     """
-    look = look or CopiesStatus(series=kept.copy.series)
+    look = look or CopiesStatus(source=kept.copy.series)
     ahead = now + brakes.CLOCK_SLACK
     if look.listed_at is not None and look.listed_at > ahead:
         look = changed(look, listed_at=None)
