@@ -124,7 +124,11 @@ class PlannedClaim(Model):
 
     name: str = Field(description="The claim.", max_length=NAME_MAX)
     uid: str = Field(description="Its uid: a claim made anew is another one.", max_length=64)
-    class_name: str = Field(description="VolumeSnapshotClass to use.", max_length=NAME_MAX)
+    class_name: str = Field(
+        default="",
+        description="VolumeSnapshotClass to use; empty, no snapshot is taken of it.",
+        max_length=NAME_MAX,
+    )
 
 
 class PlannedDump(EngineChoice):
@@ -150,7 +154,7 @@ class RunPlan(Model):
 
     zone: str = Field(description="Zone of the dates in labels.", max_length=64)
     claims: tuple[PlannedClaim, ...] = Field(
-        description="Claims to snapshot.", max_length=CLAIMS_MAX
+        description="Claims that are read.", max_length=CLAIMS_MAX
     )
     dumps: tuple[PlannedDump, ...] = Field(
         default=(), description="Dumps to take before.", max_length=DUMPS_MAX
@@ -173,11 +177,9 @@ class RunPlan(Model):
     ready_timeout: Duration = Field(description="Deadline from the cut until ready.")
     retries: int = Field(ge=0, description="Further attempts after the first.")
     keep_days: int | None = Field(
-        default=None, ge=1, description="Days that the points of an ad-hoc run are kept."
+        default=None, ge=1, description="Days that the snapshots of an ad-hoc run are kept."
     )
-    rolling: PlannedRolling | None = Field(
-        default=None, description="Directories to copy; set, there are no snapshots."
-    )
+    rolling: PlannedRolling | None = Field(default=None, description="Directories to copy.")
 
 
 class DumpState(StrEnum):

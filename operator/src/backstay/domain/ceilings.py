@@ -107,6 +107,6 @@ def _lengths(spec: PolicySpec, most: Ceilings) -> Iterator[tuple[str, timedelta,
     if spec.rolling is not None:
         yield "spec.rolling.startTimeout", spec.rolling.start_timeout, most.start_timeout
         yield "spec.rolling.maxDuration", spec.rolling.max_duration, most.copy_duration
-    else:
-        yield "spec.snapshot.takeTimeout", spec.snapshot.take_timeout, most.take_timeout
-        yield "spec.snapshot.readyTimeout", spec.snapshot.ready_timeout, most.ready_timeout
+    if (snapshots := spec.snapshots) is not None:
+        yield "spec.snapshot.takeTimeout", snapshots.take_timeout, most.take_timeout
+        yield "spec.snapshot.readyTimeout", snapshots.ready_timeout, most.ready_timeout

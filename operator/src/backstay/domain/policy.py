@@ -335,7 +335,7 @@ def _valid(seen: Seen, status: PolicyStatus, timing: Timing | None, wanted: Due 
     warnings = [beyond(spec, seen.ceilings)]
     if timing is not None and spec.schedule is not None:
         warnings += [
-            density_warning(timing.schedule, rules_of(spec)),
+            *_density_warnings(timing, spec),
             jitter_warning(timing.schedule, spec.schedule.jitter),
             early.warning(status.early, _named(seen), seen.now),
             _clock_warning(seen),
@@ -345,6 +345,12 @@ def _valid(seen: Seen, status: PolicyStatus, timing: Timing | None, wanted: Due 
         said += f"; a slot that is due waits for the end of Backup {', '.join(busy[:3])}"
     told = "; and ".join(w for w in warnings if w)
     return f"{said}, but {told}" if told else said
+
+
+def _density_warnings(timing: Timing, spec: PolicySpec) -> list[str]:
+    """What is to be said of each store's rules; once where they are the same."""
+    found = {density_warning(timing.schedule, rules_of(spec, store)): None for store in spec.stores}
+    return [warning for warning in found if warning is not None]
 
 
 def _clock_warning(seen: Seen) -> str | None:

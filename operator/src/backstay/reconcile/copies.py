@@ -17,6 +17,7 @@ from typing import Final
 from backstay.api.common import Condition, changed
 from backstay.api.policy import SHOWN_MAX, PolicySpec
 from backstay.api.rolling import CopiesStatus
+from backstay.api.store import StoreKind
 from backstay.domain import labels, objects
 from backstay.domain.clock import Clock
 from backstay.domain.errors import AlreadyExists, Transient, UserError
@@ -258,7 +259,9 @@ def copies_seen(
     kept = kept_of(*place, runs, planned)
     return Seen(
         now=now,
-        rules=rules_of(parse_policy_spec(policy)) if policy is not None else None,
+        rules=rules_of(parse_policy_spec(policy), StoreKind.ROLLING)
+        if policy is not None
+        else None,
         kept=kept,
         finished=[r for r in runs if r.status.phase.final],
         copying=rolling_series.copying(*place, runs),

@@ -191,7 +191,9 @@ class World:
         names = self.content_names(place)
         return Seen(
             now=now,
-            rules=rules_of(parse_policy_spec(policy)) if policy is not None else None,
+            rules=rules_of(parse_policy_spec(policy), StoreKind.SNAPSHOT)
+            if policy is not None
+            else None,
             snapshots=self._snapshots.get(place, []),
             contents={n: self._contents[n] for n in names if n in self._contents},
             running=frozenset(r.uid for r in runs if not r.status.phase.final),

@@ -21,6 +21,7 @@ from backstay.api.backup import (
 )
 from backstay.api.common import changed
 from backstay.api.policy import PolicySpec
+from backstay.api.store import StoreKind
 from backstay.api.target import Preference
 from backstay.domain import objects
 from backstay.domain.calendar import load_zone
@@ -94,11 +95,10 @@ class Looker:
                 if turn is not None:
                     return with_seen(seen, hook=await self._see_hook(subject, turn))
                 return await self._see_points(subject, seen, pairs, recheck=True)
-            case BackupPhase.COPYING:
+            case BackupPhase.UPLOADING | BackupPhase.COPYING:
+                seen = await self._see_points(subject, seen, pairs, recheck=False)
                 copy = await self._copying.look(subject.obj, subject.spec, subject.status)
                 return with_seen(seen, copy=copy)
-            case BackupPhase.UPLOADING:
-                return await self._see_points(subject, seen, pairs, recheck=False)
         return seen
 
     async def _see_policy(self, subject: Run, seen: Seen) -> Seen:
@@ -204,7 +204,7 @@ class Looker:
         points: dict[str, PointSeen] = {}
         rechecks: dict[str, DumpSeen] = {}
         for entry in subject.status.points:
-            if not entry.pending or not entry.ref:
+            if entry.store is not StoreKind.SNAPSHOT or not entry.pending or not entry.ref:
                 continue
             if recheck and self._is_first(subject, entry, seen.now):
                 points[entry.source] = PointSeen()
@@ -272,5 +272,14 @@ def with_retention(plan: RunPlan, policy: PolicySpec, spec: BackupSpec) -> RunPl
     """Given a plan, return it with how long its points are kept."""
     if spec.trigger is not Trigger.AD_HOC:
         return plan
-    days = spec.keep_days or (policy.retention.adhoc_days if policy.retention else None)
-    return changed(plan, keep_days=days)
+
+    def days(store: StoreKind) -> int | None:
+        kept = policy.retention_of(store)
+        return spec.keep_days or (kept.adhoc_days if kept else None)
+
+    rolling = plan.rolling
+    return changed(
+        plan,
+        keep_days=days(StoreKind.SNAPSHOT),
+        rolling=changed(rolling, keep_days=days(StoreKind.ROLLING)) if rolling else None,
+    )

@@ -24,6 +24,7 @@ from tests.support.builders import (
 from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.hooks import HookState
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling, RollingDestination
+from backstay.api.store import StoreKind
 from backstay.domain.jobs import JobSeen
 from backstay.domain.run import machine
 from backstay.domain.run.deadlines import GRACE, TICK, deadlines, gives_up, in_time
@@ -46,7 +47,7 @@ COPYING = status(
             ),
         }
     ),
-    points=(point_status("n:/srv"),),
+    points=(point_status("n:/srv", store=StoreKind.ROLLING),),
 )
 ASKED = NOW - minutes(2)
 BEGAN = NOW - minutes(4)

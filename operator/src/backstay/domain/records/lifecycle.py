@@ -23,7 +23,7 @@ from backstay.api.backup import (
 from backstay.api.common import changed
 from backstay.domain.retention.expiry import tiers_of
 from backstay.domain.retention.points import Point, Rules
-from backstay.domain.run.status import claims_left
+from backstay.domain.run.status import points_left
 from backstay.domain.subject import Subject
 
 Run: TypeAlias = Subject[BackupSpec, BackupStatus]
@@ -89,7 +89,7 @@ def _phase(status: BackupStatus) -> BackupPhase:
     if status.phase is not BackupPhase.GONE:
         return status.phase
     whole = all(p.result is PointResult.GOOD for p in status.points)
-    if whole and (status.plan is None or not claims_left(status)):
+    if whole and (status.plan is None or not points_left(status)):
         return BackupPhase.COMPLETED
     return BackupPhase.PARTIALLY_FAILED
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from backstay.api.backup import BackupSpec, BackupStatus, DumpStatus, Trigger
 from backstay.api.common import format_time
 from backstay.api.policy import PolicySpec
+from backstay.api.store import StoreKind
 from backstay.builders.snapshot import volume_snapshot
 from backstay.domain import labels, naming, objects
 from backstay.domain.calendar import load_zone
@@ -163,7 +164,7 @@ def _rules(policy: Obj | None, status: BackupStatus) -> Rules:
     if policy is None:
         return Rules.keep_everything(zone)
     try:
-        return rules_of(PolicySpec.model_validate(policy.get("spec") or {}))
+        return rules_of(PolicySpec.model_validate(policy.get("spec") or {}), StoreKind.SNAPSHOT)
     except (UserError, ValidationError):
         return Rules.keep_everything(zone)
 

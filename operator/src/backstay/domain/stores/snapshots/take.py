@@ -90,8 +90,8 @@ def cut(seen: Seen) -> Decision:
     if seen.torn:
         return Decision(without_pending(seen.status, seen.torn), after=AT_ONCE)
     status, actions = seen.status, list[Action]()
-    for entry in status.points:
-        if not entry.pending or entry.taken_at is not None:
+    for entry in pending(status):
+        if entry.taken_at is not None:
             continue
         point = seen.points.get(entry.source, PointSeen())
         late = _late(seen, entry)
@@ -102,7 +102,7 @@ def cut(seen: Seen) -> Decision:
             actions.append(CreateSnapshot(entry.source, entry.ref or "", seen.now, dumps))
     if frozen_until(status) is None:
         actions += _labels(seen)
-    uncut = [p for p in status.points if p.pending and p.taken_at is None]
+    uncut = [p for p in pending(status) if p.taken_at is None]
     untold = actions or any(seen.points.get(p.source, PointSeen()).cut for p in uncut)
     waited = seen.now - min((p.requested_at or seen.now for p in uncut), default=seen.now)
     after = POLL if untold else pause(waited)
@@ -112,7 +112,7 @@ def cut(seen: Seen) -> Decision:
 
 def _told(status: BackupStatus) -> BackupStatus:
     """The status with what its undecided points wait for, claim by claim."""
-    waits = [f"claim {p.source}: {p.message}" for p in status.points if p.pending and p.message]
+    waits = [f"claim {p.source}: {p.message}" for p in pending(status) if p.message]
     return changed(status, message=short("; ".join(waits)) or None)
 
 
@@ -176,7 +176,7 @@ def _spoiled(dump: DumpStatus, look: DumpSeen) -> str:
 
 def with_hooks_judged(status: BackupStatus) -> BackupStatus:
     """Given a run whose hooks are over, return it with the points failed that one failed for."""
-    for entry in status.points:
+    for entry in _mine(status):
         bad = [h for h in hooks_on(status, entry.source) if counts(h)]
         if entry.pending and bad:
             status = with_point(status, _failed(entry, "; ".join(map(tell_hook, bad))))
@@ -200,7 +200,7 @@ def with_groups_judged(status: BackupStatus) -> BackupStatus:
 
 
 def _group(status: BackupStatus, group: ClaimGroup) -> list[PointStatus]:
-    return [p for p in status.points if p.source in group.claims]
+    return [p for p in _mine(status) if p.source in group.claims]
 
 
 def _frozen(status: BackupStatus, group: ClaimGroup) -> bool:
@@ -218,19 +218,25 @@ def _frozen(status: BackupStatus, group: ClaimGroup) -> bool:
 
 
 def without_pending(status: BackupStatus, why: str) -> BackupStatus:
-    """Given a run and a reason, return it with every point failed that is not decided yet."""
-    for entry in status.points:
-        if entry.pending:
-            status = with_point(status, _failed(entry, why))
+    """Given a run and a reason, return it with every snapshot failed that is not decided yet."""
+    for entry in pending(status):
+        status = with_point(status, _failed(entry, why))
     return status
+
+
+def pending(status: BackupStatus) -> list[PointStatus]:
+    """Given a run, return its snapshots that are not decided yet."""
+    return [p for p in _mine(status) if p.pending]
+
+
+def _mine(status: BackupStatus) -> list[PointStatus]:
+    return [p for p in status.points if p.store is StoreKind.SNAPSHOT]
 
 
 def finish(seen: Seen) -> Decision:
     """Given a run whose snapshots are cut, return it with each point a step further."""
     status, marks = with_groups_judged(seen.status), list[str]()
-    for entry in status.points:
-        if not entry.pending:
-            continue
+    for entry in pending(status):
         point = seen.points.get(entry.source, PointSeen())
         status = with_point(status, _finished(seen, entry, point))
         if point.result is not PointResult.GOOD:
@@ -243,14 +249,14 @@ def finish(seen: Seen) -> Decision:
                 if p.source in marks and p.result is PointResult.GOOD:
                     status = with_point(status, changed(p, result=PointResult.PENDING))
     status = with_groups_judged(status)
-    good = {p.source for p in status.points if p.result is PointResult.GOOD}
+    good = {p.source for p in _mine(status) if p.result is PointResult.GOOD}
     marked = [claim for claim in marks if claim in good]
     # A verdict labels the content as well.
     labelled = (a for a in _labels(seen) if a.claim not in marked)
     actions: tuple[Action, ...] = (*map(MarkGood, marked), *labelled)
-    pending = [p for p in status.points if p.pending]
-    cuts = [known_cut(p) or seen.now for p in pending]
-    told = _told(status) if pending else status
+    waiting = pending(status)
+    cuts = [known_cut(p) or seen.now for p in waiting]
+    told = _told(status) if waiting else status
     return Decision(told, actions, pause(seen.now - min(cuts, default=seen.now)))
 
 
