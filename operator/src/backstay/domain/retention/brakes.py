@@ -24,6 +24,7 @@ from backstay.api.common import Condition, format_time, with_condition
 from backstay.domain import labels
 from backstay.domain.labels import Result
 from backstay.domain.retention.points import Point, Verdict
+from backstay.domain.retention.reasons import Reason, past
 
 MARKS_ALWAYS: Final = 3
 """So many points of a series may always be marked at once."""
@@ -90,7 +91,7 @@ def brake_marks(
         return [_release(v) for v in verdicts], None
     how = "marked" if all(map(marks, new)) else "marked or swept"
     held = Held(claim=new[0].point.claim, marks=len(new), size=size, plan=plan, how=how)
-    why = f"{held.marks} of {held.size} points would be {how} at once"
+    why = Reason.TOO_MANY.format(marks=held.marks, size=held.size, how=how)
     # What a mark takes goes on: that it is marked was held, or released, a day before.
     kept = [v if v.point.is_marked_by_retention and v.sweep else freeze(v, why) for v in verdicts]
     return kept, held
@@ -105,7 +106,7 @@ def withhold(verdict: Verdict, why: str) -> Verdict:
         set_labels={k: v for k, v in verdict.set_labels.items() if k != labels.DELETE_AFTER},
         set_annotations={k: v for k, v in verdict.set_annotations.items() if k != labels.MARKED_AT},
         # The mark is the last that judge says of a point.
-        reasons=(*verdict.reasons[:-1], f"kept by no rule, but not marked: {why}"),
+        reasons=(*verdict.reasons[:-1], Reason.NOT_MARKED.format(why=why)),
     )
 
 
@@ -113,8 +114,10 @@ def freeze(verdict: Verdict, why: str) -> Verdict:
     """Given a verdict, return it without its new mark and without its sweep, with the reason."""
     if not verdict.sweep:
         return withhold(verdict, why)
-    due = verdict.reasons[-1].removeprefix("swept: ")
-    return replace(verdict, sweep=False, reasons=(*verdict.reasons[:-1], f"{due}, but {why}"))
+    point = verdict.point
+    due = Reason.DELETING if point.deleting else past(point)
+    said = Reason.PAST_BUT.format(past=due, why=why)
+    return replace(verdict, sweep=False, reasons=(*verdict.reasons[:-1], said))
 
 
 def _release(verdict: Verdict) -> Verdict:
@@ -122,15 +125,14 @@ def _release(verdict: Verdict) -> Verdict:
     first of their points goes: what is left of a plan has another hash.
     """
     if _is_dated(verdict):
-        value = verdict.point.labels[labels.DELETE_AFTER]
-        why = f"past its date {value}, which is released: swept by the next pass"
+        point = verdict.point
         return replace(
             verdict,
             sweep=False,
-            set_annotations={labels.SWEEP_RELEASED: value},
-            reasons=(*verdict.reasons[:-1], why),
+            set_annotations={labels.SWEEP_RELEASED: point.labels[labels.DELETE_AFTER]},
+            reasons=(*verdict.reasons[:-1], Reason.RELEASED_DATE.format(past=past(point))),
         )
-    return freeze(verdict, "others are released with it") if _was_released(verdict) else verdict
+    return freeze(verdict, Reason.RELEASED_WITH_IT) if _was_released(verdict) else verdict
 
 
 def clock(skew: timedelta | None) -> Brake | None:

@@ -22,7 +22,6 @@ from backstay.domain.retention.points import Point
 
 CONDITION: Final = "ClaimReplaced"
 NOT_REPLACED: Final = Brake("SameClaims", "every claim is the one that its points are of")
-FROZEN: Final = "frozen: its claim was replaced by another one of that name"
 _NEVER: Final = (datetime.min.replace(tzinfo=UTC), "")
 _NAMED: Final = 2
 """Claims that a message names: it has to stay readable."""

@@ -24,6 +24,7 @@ from backstay.domain.labels import Result
 from backstay.domain.retention import brakes
 from backstay.domain.retention.brakes import Brake
 from backstay.domain.retention.points import Point, Verdict
+from backstay.domain.retention.reasons import Reason
 from backstay.domain.run.status import format_size
 from backstay.domain.times import parse_time
 
@@ -82,7 +83,7 @@ def _speaks(point: Point, accepted: Mapping[str, datetime]) -> bool:
 
 def freeze(verdict: Verdict, stopped: Shrunk) -> Verdict:
     """Given a verdict on a point of a frozen series, return it without its mark and its sweep."""
-    return brakes.freeze(verdict, f"its series is frozen: {stopped.why}")
+    return brakes.freeze(verdict, Reason.SHRUNK.format(why=stopped.why))
 
 
 def accepted_sizes(annotation: str | None) -> dict[str, datetime]:

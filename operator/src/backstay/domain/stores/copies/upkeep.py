@@ -28,6 +28,7 @@ from backstay.domain.retention import brakes
 from backstay.domain.retention.brakes import Brake, Held, brake_marks, freeze, withhold
 from backstay.domain.retention.expiry import until
 from backstay.domain.retention.points import Point, Rules, Verdict
+from backstay.domain.retention.reasons import Reason
 from backstay.domain.run.status import with_point
 from backstay.domain.schedule.early import is_ahead
 from backstay.domain.stores.copies.agent_result import AgentResult
@@ -173,7 +174,7 @@ def judged(seen: Seen, kept: Kept) -> tuple[list[Verdict], Held | None]:
     found = judge_copies(groups, seen.rules, seen.now)
     verdicts = [found[c.point.name] for c in copies]
     if (lost := _missing(kept)) is not None:
-        why = f"nothing is changed: {lost.marks} of {lost.size} copies were not found"
+        why = Reason.COPIES_MISSING.format(missing=lost.marks, size=lost.size)
         return [Verdict(v.point, reasons=(why,), last=v.last) for v in verdicts], None
     if seen.clock is not None:
         verdicts = [withhold(v, seen.clock.message) for v in verdicts]

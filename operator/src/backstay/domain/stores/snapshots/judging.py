@@ -18,8 +18,9 @@ from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention import brakes, replaced
 from backstay.domain.retention import shrinkage as shrunk
 from backstay.domain.retention.brakes import Ahead, Brake, Held, brake_marks, withhold
-from backstay.domain.retention.judge import POLICY_GONE, judge
+from backstay.domain.retention.judge import judge
 from backstay.domain.retention.points import Point, Rules, Verdict
+from backstay.domain.retention.reasons import Reason
 from backstay.domain.retention.replaced import Replaced
 from backstay.domain.retention.shrinkage import Shrunk
 from backstay.domain.stores.snapshots.carriers import point_of
@@ -127,12 +128,14 @@ def _judge(
     points: Sequence[Point], rules: Rules | None, early: Ahead | None, seen: Seen
 ) -> tuple[list[Verdict], Held | None, Shrunk | None]:
     """The verdicts on one incarnation of a claim, and what takes hold of it."""
-    why = replaced.FROZEN if seen.rules is not None else POLICY_GONE
+    why = Reason.CLAIM_REPLACED if seen.rules is not None else Reason.POLICY_GONE
     verdicts = judge(points, rules, seen.now, frozen=why)
     if seen.clock is not None:
         verdicts = [withhold(v, seen.clock.message) for v in verdicts]
     if early is not None:
-        verdicts = [brakes.freeze(v, f"point {early.name} is of the future") for v in verdicts]
+        verdicts = [
+            brakes.freeze(v, Reason.OF_THE_FUTURE.format(name=early.name)) for v in verdicts
+        ]
     if (frozen := shrunk.shrunk(points, seen.accepted)) is not None:
         verdicts = [shrunk.freeze(v, frozen) for v in verdicts]
     verdicts, stopped = brake_marks(verdicts, seen.released)
