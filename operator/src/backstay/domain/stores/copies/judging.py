@@ -4,7 +4,7 @@ The rules are for the real copies of the source as it is now. Set apart from the
 nothing, are copies
 
 - whose time of making lies in the future: nobody knows when they were made, so they stay;
-- of a source that was there before (`domain.rolling_incarnations`): they go on dates set by hand;
+- of a source that was there before (`stores.copies.incarnations`): they go on dates set by hand;
 - that a restore in place made of what was there before: they go on their own date, or by hand.
 
 Invariants: nothing set apart makes one of the others go, or is the newest good copy while there is

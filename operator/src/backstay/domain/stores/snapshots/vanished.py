@@ -34,8 +34,8 @@ from backstay.api.common import changed, format_time
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.retention import brakes
 from backstay.domain.retention.brakes import Held
+from backstay.domain.retention.missing import missing_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def _plans(runs: Iterable[Run]) -> dict[str, str]:
             if entry.gone in (PointGone.MISSING, PointGone.ACCEPTED):
                 since = format_time(entry.gone_at) if entry.gone_at else ""
                 names.setdefault(entry.claim, []).append(f"{entry.snapshot}@{since}")
-    return {claim: brakes.missing_plan(found) for claim, found in names.items()}
+    return {claim: missing_plan(found) for claim, found in names.items()}
 
 
 def _noted(run: Run, entry: PointStatus, found: Artifacts) -> PointStatus:
