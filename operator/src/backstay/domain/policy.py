@@ -20,8 +20,8 @@ from backstay.api.policy import SHOWN_MAX, PolicySpec, PolicyStatus, SeriesStatu
 from backstay.api.schedule import MissedSlots
 from backstay.api.store import StoreKind
 from backstay.domain.ceilings import beyond
+from backstay.domain.clock_skew import CLOCK_SKEW
 from backstay.domain.errors import UserError
-from backstay.domain.retention.brakes import CLOCK_SKEW
 from backstay.domain.schedule import early
 from backstay.domain.schedule.cron import Schedule, same_slots
 from backstay.domain.schedule.density import density_warning

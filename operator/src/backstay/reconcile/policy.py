@@ -16,6 +16,7 @@ from backstay.api.store import StoreKind
 from backstay.domain import labels, naming, objects, policy
 from backstay.domain.calendar import load_zone
 from backstay.domain.clock import Clock
+from backstay.domain.clock_skew import clock_off, slots_now
 from backstay.domain.errors import (
     AlreadyExists,
     BackstayError,
@@ -25,7 +26,6 @@ from backstay.domain.errors import (
     UserError,
 )
 from backstay.domain.objects import Obj, dig
-from backstay.domain.retention import brakes
 from backstay.domain.run.machine import FORBIDDEN
 from backstay.domain.schedule.early import Named
 from backstay.domain.stores.snapshots.carriers import (
@@ -184,9 +184,9 @@ class PolicyReconciler:
             edited=_edited(obj),
             resumed=_resumed(obj),
             ceilings=self._copying.ceilings,
-            clock=brakes.clock_off(self._client.skew),
+            clock=clock_off(self._client.skew),
             stepped=self._client.clock_skipped(),
-            now=brakes.slots_now(self._clock.now(), self._client.skew),
+            now=slots_now(self._clock.now(), self._client.skew),
             created=parse_time(dig(obj, "metadata", "creationTimestamp")),
             generation=int(dig(obj, "metadata", "generation", default=0)),
             status=policy_status(obj),

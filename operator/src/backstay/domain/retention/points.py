@@ -114,8 +114,10 @@ class Point:
     @property
     def marked(self) -> datetime | None:
         """When retention marked it, with the offset it was written with; None where unknown."""
+        if self.marked_at is None:
+            return None
         try:
-            at = datetime.fromisoformat(self.marked_at or "")
+            at = datetime.fromisoformat(self.marked_at)
         except ValueError:
             return None
         return at if at.tzinfo is not None else None

@@ -14,10 +14,10 @@ from backstay.api.store import StoreKind
 from backstay.builders.snapshot import volume_snapshot
 from backstay.domain import labels, naming, objects
 from backstay.domain.calendar import load_zone
+from backstay.domain.clock_skew import slots_now
 from backstay.domain.errors import Conflict, DataError, UserError
 from backstay.domain.objects import Obj, dig, with_annotations
 from backstay.domain.records.record import ClaimRecord, DumpRecord, Record, build_record
-from backstay.domain.retention.brakes import slots_now
 from backstay.domain.retention.judge import tiers_for_new
 from backstay.domain.retention.points import Rules
 from backstay.domain.retention.replaced import accepted_ids, split

@@ -14,7 +14,7 @@ from backstay.api.common import changed
 from backstay.api.rolling import CopiesStatus, PlannedCopy, PlannedRolling, Rolling
 from backstay.domain import labels
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.retention import brakes
+from backstay.domain.retention import brakes, missing
 from backstay.domain.retention.points import Rules
 from backstay.domain.stores.copies import job_outcomes, series, upkeep
 from backstay.domain.stores.copies.points import RollingPoint, Series
@@ -163,8 +163,8 @@ def test_what_retention_may_mark_is_no_word_on_what_is_missing() -> None:
 
 def test_the_messages_name_the_remedy() -> None:
     held = [brakes.Held(claim="data", marks=2, size=2, plan="abc")]
-    told = brakes.missing_copies(held, "shop", "uploads")
+    told = missing.missing_copies(held, "shop", "uploads")
     assert told is not None
     assert "mount" in told.message
     assert told.message.endswith(f"uploads {labels.RELEASE_RETENTION}=abc --overwrite -n shop")
-    assert brakes.missing_copies([], "shop", "uploads") is None
+    assert missing.missing_copies([], "shop", "uploads") is None

@@ -14,7 +14,7 @@ from backstay.api.common import Condition
 from backstay.api.rolling import CopiesStatus
 from backstay.domain import objects
 from backstay.domain.objects import Obj, dig
-from backstay.domain.retention import brakes
+from backstay.domain.retention import brakes, missing
 from backstay.domain.retention.brakes import Brake, Held, with_brake
 from backstay.domain.stores.copies import incarnations
 from backstay.domain.stores.copies.incarnations import Replaced
@@ -49,10 +49,11 @@ def conditions_of(
         incarnations.told(facts.replaced, facts.accepted, *place, claims=of_claims)
         for of_claims in (True, False)
     )
+    lost = missing.missing_copies(facts.lost, *place)
     for kind, brake, otherwise in (
         (brakes.CONDITION, held, brakes.NOT_HELD),
         (ROT, _rot(facts.rotten), NO_ROT),
-        (brakes.MISSING, brakes.missing_copies(facts.lost, *place), brakes.NONE_MISSING),
+        (missing.COPIES_MISSING, lost, missing.NO_COPY_MISSING),
         (incarnations.CLAIM_REPLACED, claims, incarnations.SAME_CLAIMS),
         (incarnations.SOURCE_REPLACED, directories, incarnations.SAME_SOURCES),
     ):

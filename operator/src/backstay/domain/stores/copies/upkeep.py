@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from backstay.api.backup import BackupStatus
@@ -21,13 +22,15 @@ from backstay.api.common import Condition, changed
 from backstay.api.policy import SHOWN_MAX
 from backstay.api.rolling import CopiesStatus
 from backstay.domain import labels
+from backstay.domain.clock_skew import CLOCK_SKEW, CLOCK_SLACK
 from backstay.domain.objects import Obj
 from backstay.domain.records import lifecycle
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.retention import brakes
-from backstay.domain.retention.brakes import Brake, Held, brake_marks, freeze, withhold
+from backstay.domain.retention.brakes import Brake, Held, hold_back
 from backstay.domain.retention.expiry import until
+from backstay.domain.retention.missing import missing_plan
 from backstay.domain.retention.points import Point, Rules, Verdict
+from backstay.domain.retention.reasons import Reason
 from backstay.domain.run.status import with_point
 from backstay.domain.schedule.early import is_ahead
 from backstay.domain.stores.copies.agent_result import AgentResult
@@ -173,26 +176,21 @@ def judged(seen: Seen, kept: Kept) -> tuple[list[Verdict], Held | None]:
     found = judge_copies(groups, seen.rules, seen.now)
     verdicts = [found[c.point.name] for c in copies]
     if (lost := _missing(kept)) is not None:
-        why = f"nothing is changed: {lost.marks} of {lost.size} copies were not found"
+        why = Reason.COPIES_MISSING.format(missing=lost.marks, size=lost.size)
         return [Verdict(v.point, reasons=(why,), last=v.last) for v in verdicts], None
-    if seen.clock is not None:
-        verdicts = [withhold(v, seen.clock.message) for v in verdicts]
-    if trouble := clock_trouble(copies, seen.now):
-        verdicts = [freeze(v, trouble) for v in verdicts]
-    return _braked(verdicts, groups, seen.released)
-
-
-def _braked(
-    verdicts: Sequence[Verdict], groups: Groups, released: frozenset[str]
-) -> tuple[list[Verdict], Held | None]:
-    """What the brakes let through: a third of the copies that count is no larger for those that are
-    set apart.
-    """
+    trouble = clock_trouble(copies, seen.now)
+    held_back = partial(
+        hold_back,
+        clock=seen.clock,
+        frozen=[trouble] if trouble else [],
+        released=seen.released,
+    )
+    # By themselves: a third of the copies that count is no larger for those that are set apart.
     counted = {c.point.name for c in groups.counted}
-    inside, stopped = brake_marks([v for v in verdicts if v.point.name in counted], released)
-    beside, also = brake_marks([v for v in verdicts if v.point.name not in counted], released)
-    found = {v.point.name: v for v in (*inside, *beside)}
-    return [found[v.point.name] for v in verdicts], stopped or also
+    inside, stopped = held_back([v for v in verdicts if v.point.name in counted])
+    beside, also = held_back([v for v in verdicts if v.point.name not in counted])
+    by_name = {v.point.name: v for v in (*inside, *beside)}
+    return [by_name[v.point.name] for v in verdicts], stopped or also
 
 
 def _copies(seen: Seen, kept: Kept) -> list[Copy]:
@@ -237,7 +235,7 @@ def _missing(kept: Kept) -> Held | None:
     names = [shown.point.name for shown in kept.shown if _is_missing(shown)]
     if not names:
         return None
-    plan = brakes.missing_plan(names)
+    plan = missing_plan(names)
     return Held(kept.copy.series, marks=len(names), size=len(kept.shown), plan=plan)
 
 
@@ -293,7 +291,7 @@ def _past(look: CopiesStatus | None, kept: Kept, now: datetime) -> CopiesStatus:
     would be no other for as long as it was.
     """
     look = look or CopiesStatus(source=kept.copy.series)
-    ahead = now + brakes.CLOCK_SLACK
+    ahead = now + CLOCK_SLACK
     if look.listed_at is not None and look.listed_at > ahead:
         look = changed(look, listed_at=None)
     if look.scrubbed_at is not None and look.scrubbed_at > ahead:
@@ -386,7 +384,7 @@ def _clock(seen: Seen) -> Brake | None:
     if not told:
         return None
     return Brake(
-        brakes.CLOCK_SKEW,
+        CLOCK_SKEW,
         f"{'; '.join(told)}"[:3072] + "; copies go on being made, and nothing of those directories "
         "is marked or swept until one is made with the clock right: set the time of that node",
     )

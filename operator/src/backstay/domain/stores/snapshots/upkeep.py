@@ -22,7 +22,7 @@ from backstay.domain.labels import Result
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records import lifecycle
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.retention import brakes, replaced, shrinkage
+from backstay.domain.retention import brakes, future, missing, replaced, shrinkage
 from backstay.domain.retention.brakes import with_brake
 from backstay.domain.retention.expiry import until
 from backstay.domain.retention.points import Point, Verdict
@@ -228,18 +228,18 @@ def _conditions(seen: Seen, stopped: Stopped) -> tuple[Condition, ...] | None:
     generation = int(dig(seen.policy, "metadata", "generation", default=0))
     held = (
         seen.clock
-        or brakes.of_the_future(stopped.ahead, place[0])
+        or future.report(stopped.ahead, place[0])
         or brakes.mass_mark(stopped.held, *place)
     )
     other = replaced.report(stopped.replaced, seen.policy)
-    small = shrinkage.told(stopped.shrunk, seen.accepted, *place)
-    lost = brakes.missing_points(vanished.held(seen.finished), *place)
+    small = shrinkage.report(stopped.shrunk, seen.accepted, *place)
+    lost = missing.missing_points(vanished.held(seen.finished), *place)
     told = seen.conditions
     for kind, brake, otherwise in (
         (brakes.CONDITION, held, brakes.NOT_HELD),
         (shrinkage.CONDITION, small, shrinkage.NOT_SHRUNK),
         (replaced.CONDITION, other, replaced.NOT_REPLACED),
-        (brakes.POINTS_MISSING, lost, brakes.NO_POINT_MISSING),
+        (missing.POINTS_MISSING, lost, missing.NO_POINT_MISSING),
     ):
         told = with_brake(told, kind, brake, otherwise, generation=generation, now=seen.now)
     return told if told != seen.conditions else None

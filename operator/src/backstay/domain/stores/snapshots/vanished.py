@@ -36,8 +36,8 @@ from backstay.api.store import StoreKind
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.retention import brakes
 from backstay.domain.retention.brakes import Held
+from backstay.domain.retention.missing import missing_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def _plans(runs: Iterable[Run]) -> dict[str, str]:
             if entry.gone in (PointGone.MISSING, PointGone.ACCEPTED):
                 since = format_time(entry.gone_at) if entry.gone_at else ""
                 names.setdefault(entry.source, []).append(f"{entry.ref}@{since}")
-    return {claim: brakes.missing_plan(found) for claim, found in names.items()}
+    return {claim: missing_plan(found) for claim, found in names.items()}
 
 
 def _noted(run: Run, entry: PointStatus, found: Artifacts) -> PointStatus:
