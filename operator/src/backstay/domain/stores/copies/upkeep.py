@@ -17,10 +17,11 @@ from enum import StrEnum
 from functools import partial
 from typing import Final
 
-from backstay.api.backup import BackupStatus
+from backstay.api.backup import BackupStatus, PointStatus
 from backstay.api.common import Condition, changed
 from backstay.api.policy import SHOWN_MAX
 from backstay.api.rolling import CopiesStatus
+from backstay.api.store import StoreKind
 from backstay.domain import labels
 from backstay.domain.clock_skew import CLOCK_SKEW, CLOCK_SLACK
 from backstay.domain.objects import Obj
@@ -28,14 +29,14 @@ from backstay.domain.records import lifecycle
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention.brakes import Brake, Held, hold_back
 from backstay.domain.retention.expiry import until
+from backstay.domain.retention.findings import Finding, Findings, conditions_of
 from backstay.domain.retention.missing import missing_plan
 from backstay.domain.retention.points import Point, Rules, Verdict
 from backstay.domain.retention.reasons import Reason
-from backstay.domain.run.status import with_point
 from backstay.domain.schedule.early import is_ahead
 from backstay.domain.stores.copies.agent_result import AgentResult
 from backstay.domain.stores.copies.agent_tasks import POINTS_MAX, Change
-from backstay.domain.stores.copies.conditions import Facts, conditions_of
+from backstay.domain.stores.copies.conditions import Facts, findings_of
 from backstay.domain.stores.copies.incarnations import Replaced
 from backstay.domain.stores.copies.judging import (
     Copy,
@@ -138,10 +139,18 @@ class Plan:
     removable: Sequence[Run]
 
 
-def plan(seen: Seen) -> Plan:
-    """Given what was read of one policy, return what to do."""
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look at the copies of a policy has come to."""
+
+    chores: Sequence[Chore]
+    findings: Findings
+
+
+def look(seen: Seen) -> Looked:
+    """Given what was read of one policy, return what to do with its copies, and what was found."""
     seen, given_up = _give_up(seen)
-    chores, held, told = [], list[Held](), dict[str, tuple[Point, str]]()
+    chores, held, found = [], list[Held](), dict[str, tuple[Point, str]]()
     for number, kept in enumerate(seen.kept):
         verdicts, stopped = judged(seen, kept)
         held += [stopped] if stopped else []
@@ -150,21 +159,26 @@ def plan(seen: Seen) -> Plan:
             after = _after(shown.point, verdict)
             rules = seen.rules if after.name not in apart else None
             text = until(after, rules, seen.now, last=verdict.last)
-            told[shown.entry.artifact or ""] = after, text
+            found[shown.entry.artifact or ""] = after, text
         if seen.policy is not None and number >= SHOWN_MAX:
             continue  # Without a place to note that it was listed, it would be for ever.
         if (chore := _chore(seen, kept, verdicts)) is not None:
             chores.append(chore)
-    statuses = (
-        (run, lifecycle.shown(replace(run, status=given_up.get(run.uid, run.status)), told))
-        for run in seen.finished
+    alive = frozenset(shown.run.uid for kept in seen.kept for shown in kept.shown)
+    return Looked(chores, Findings(_conditions(seen, held), found, alive, given_up))
+
+
+def plan(seen: Seen) -> Plan:
+    """Given what was read of one policy, return what to do where it keeps nothing but copies."""
+    looked = look(seen)
+    statuses, removable = lifecycle.settled(
+        seen.finished, {StoreKind.ROLLING: looked.findings}, [seen.rules], seen.now
     )
-    alive = {shown.run.uid for kept in seen.kept for shown in kept.shown}
     return Plan(
-        chores,
-        _conditions(seen, held),
+        looked.chores,
+        conditions_of(seen.policy, seen.conditions, [looked.findings], seen.now),
         [(run, status) for run, status in statuses if status is not run.status],
-        lifecycle.removable(seen.finished, alive, seen.rules, seen.now),
+        removable,
     )
 
 
@@ -209,19 +223,18 @@ def _grouped(seen: Seen, kept: Kept) -> Groups:
     return grouped(_copies(seen, kept), kept.series, seen.accepted, seen.now)
 
 
-def _give_up(seen: Seen) -> tuple[Seen, dict[str, BackupStatus]]:
-    """What was read without the missing points that a person takes for gone, and by uid what the
-    Backups of these show then.
+def _give_up(seen: Seen) -> tuple[Seen, dict[str, list[PointStatus]]]:
+    """What was read without the missing points that a person takes for gone, and by uid of their
+    Backups what these points are to be shown as.
     """
-    series, found = [], dict[str, BackupStatus]()
+    series, found = [], dict[str, list[PointStatus]]()
     for kept in seen.kept:
         lost = _missing(kept)
         if lost is None or lost.plan not in seen.released:
             series.append(kept)
             continue
         for shown in filter(_is_missing, kept.shown):
-            status = found.get(shown.run.uid, shown.run.status)
-            found[shown.run.uid] = with_point(status, as_gone(shown.entry))
+            found.setdefault(shown.run.uid, []).append(as_gone(shown.entry))
         series.append(replace(kept, shown=[s for s in kept.shown if not _is_missing(s)]))
     return replace(seen, kept=series), found
 
@@ -357,20 +370,21 @@ def _change(shown: Shown, verdict: Verdict) -> Change:
     )
 
 
-def _conditions(seen: Seen, held: Sequence[Held]) -> tuple[Condition, ...] | None:
-    """What the policy is to say; None where it does."""
+def _conditions(seen: Seen, held: Sequence[Held]) -> Sequence[Finding]:
+    """What the policy is to say of its copies."""
     if seen.policy is None:
-        return None
-    facts = Facts(
-        stopped=seen.clock or _clock(seen),
-        held=held,
-        rotten=[look for look in seen.looks.values() if look.rot],
-        lost=[found for found in map(_missing, seen.kept) if found is not None],
-        replaced=[r for kept in seen.kept if (r := _replaced(seen, kept)) is not None],
-        accepted=seen.accepted,
+        return ()
+    return findings_of(
+        seen.policy,
+        Facts(
+            stopped=seen.clock or _clock(seen),
+            held=held,
+            rotten=[look for look in seen.looks.values() if look.rot],
+            lost=[found for found in map(_missing, seen.kept) if found is not None],
+            replaced=[r for kept in seen.kept if (r := _replaced(seen, kept)) is not None],
+            accepted=seen.accepted,
+        ),
     )
-    told = conditions_of(seen.policy, seen.conditions, facts, seen.now)
-    return told if told != seen.conditions else None
 
 
 def _replaced(seen: Seen, kept: Kept) -> Replaced | None:
