@@ -5,7 +5,7 @@ from them here, so a hand edit or an applied verdict can never disagree with ano
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Final
 
@@ -201,6 +201,19 @@ class Verdict:
     reasons: tuple[str, ...] = ()
     last: bool = False
     """It is one of the newest that the rule `last` keeps, which no label tells."""
+
+    @property
+    def after(self) -> Point:
+        """The point as it is once its patch is written."""
+        if not self.patches:
+            return self.point
+        carried = {**self.point.labels, **self.set_labels}
+        for key in self.remove_labels:
+            carried.pop(key, None)
+        marked_at = self.set_annotations.get(labels.MARKED_AT, self.point.marked_at)
+        if labels.MARKED_AT in self.remove_annotations:
+            marked_at = None
+        return replace(self.point, labels=carried, marked_at=marked_at)
 
     @property
     def patches(self) -> bool:

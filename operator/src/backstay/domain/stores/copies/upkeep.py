@@ -147,7 +147,7 @@ def plan(seen: Seen) -> Plan:
         held += [stopped] if stopped else []
         apart = _grouped(seen, kept).names_without_rules
         for shown, verdict in zip(kept.shown, verdicts, strict=True):
-            after = _after(shown.point, verdict)
+            after = verdict.after
             rules = seen.rules if after.name not in apart else None
             text = until(after, rules, seen.now, last=verdict.last)
             told[shown.entry.artifact or ""] = after, text
@@ -244,17 +244,6 @@ def _as_it_counts(shown: Shown, seen: Seen) -> Point:
     users = {u for u in (shown.point.in_use or "").split(",") if u in seen.requests}
     users |= seen.wanted.get((shown.run.name, shown.entry.claim), frozenset())
     return replace(shown.point, in_use=",".join(sorted(users)) or None)
-
-
-def _after(point: Point, verdict: Verdict) -> Point:
-    """The point as it will be labelled."""
-    carried = {**point.labels, **verdict.set_labels}
-    for key in verdict.remove_labels:
-        carried.pop(key, None)
-    marked_at = verdict.set_annotations.get(labels.MARKED_AT, point.marked_at)
-    if labels.MARKED_AT in verdict.remove_annotations:
-        marked_at = None
-    return replace(point, labels=carried, marked_at=marked_at)
 
 
 def _chore(seen: Seen, kept: Kept, verdicts: Sequence[Verdict]) -> Chore | None:

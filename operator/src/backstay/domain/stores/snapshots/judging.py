@@ -140,14 +140,6 @@ def _judge(
     return verdicts, stopped, small
 
 
-def labels_after(verdict: Verdict) -> dict[str, str]:
-    """Given a verdict, return all labels that its snapshot is to carry."""
-    after = {**verdict.point.labels, **verdict.set_labels}
-    for key in verdict.remove_labels:
-        after.pop(key, None)
-    return after
-
-
 def _as_it_counts(snapshot: Obj, seen: Seen) -> Point:
     """The point as retention is to see it: orphaned pending ones as failed, those without their
     content as not ready, without users that are gone.
