@@ -176,6 +176,7 @@ def judged(seen: Seen, kept: Kept) -> tuple[list[Verdict], Held | None]:
     found = judge_copies(groups, seen.rules, seen.now)
     verdicts = [found[c.point.name] for c in copies]
     if (lost := _missing(kept)) is not None:
+        # Before the brakes: what they would measure is not the whole series, and asks for nothing.
         why = Reason.COPIES_MISSING.format(missing=lost.marks, size=lost.size)
         return [Verdict(v.point, reasons=(why,), last=v.last) for v in verdicts], None
     trouble = clock_trouble(copies, seen.now)
