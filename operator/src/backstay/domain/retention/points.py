@@ -72,12 +72,12 @@ class Point:
 
     @property
     def result(self) -> Result | None:
-        """None where the label is absent or no word of ours."""
+        """None where the label is missing or unknown."""
         return _RESULTS.get(self.labels.get(labels.RESULT, ""))
 
     @property
     def retain(self) -> Retain | None:
-        """None where the label is absent or no word of ours."""
+        """None where the label is missing or unknown."""
         return _RETAINS.get(self.labels.get(labels.RETAIN, ""))
 
     @property
@@ -89,7 +89,7 @@ class Point:
 
     @property
     def run_type(self) -> RunType | None:
-        """None where the label is absent or no word of ours."""
+        """None where the label is missing or unknown."""
         return _RUN_TYPES.get(self.labels.get(labels.TYPE, ""))
 
     @property
@@ -200,7 +200,7 @@ class Verdict:
     sweep: bool = False
     reasons: tuple[str, ...] = ()
     last: bool = False
-    """It is one of the newest that the rule `last` keeps, which no label tells."""
+    """It is one of the newest that the rule `last` keeps, which no label says."""
 
     @property
     def after(self) -> Point:
