@@ -64,7 +64,7 @@ NOT_HELD: Final = Brake("NotHeld", "retention marks and sweeps as the policy say
 
 
 def marks(verdict: Verdict) -> bool:
-    """Given a verdict, return whether it marks its point anew."""
+    """Given a verdict, return whether it gives its point a new mark."""
     return labels.MARKED_AT in verdict.set_annotations
 
 

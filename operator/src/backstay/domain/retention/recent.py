@@ -1,7 +1,7 @@
 """The rules that keep without a label: `last` and `within`.
 
 Invariant: both are functions of the points that count and of now. Nobody can edit what they keep,
-so a point that they let go is marked like any other and has its whole grace.
+so a point that they release is marked like any other and has its whole grace.
 """
 
 from collections.abc import Iterable

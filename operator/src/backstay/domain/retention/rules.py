@@ -9,7 +9,7 @@ is gone, or is for another source.
 | pending | its run goes on | untouched |
 | being_deleted | somebody deletes it | untouched; `sweep` says whether it was due, so that its disk goes as well |
 | mark_without_rules | marked, series frozen | untouched: the mark is not followed |
-| no_result | no result, or a word that is none of ours | untouched, whatever its date |
+| no_result | no result, or an unknown one | untouched, whatever its date |
 | saved | the date of its mark was removed by a person | held from now on, without the mark |
 | held | has the label `hold` | kept |
 | guarded | no real good one that is ready is newer; failed: ready and newer, the newest few | kept |
@@ -19,8 +19,8 @@ is gone, or is for another source.
 | tier_or_recent | of a tier, of the `last`, `within` the span | kept |
 | keeps_all | the policy says nothing about retention | kept |
 | newest_failed | one of the newest `failed` | kept |
-| no_retain_word | no `retain`, or a word that is none of ours | kept |
-| marked | marked | swept when due |
+| no_retain_word | no `retain`, or an unknown one | kept |
+| marked | marked | swept when due; a good one only while it is ready |
 | in_use | a restore or a claim uses it | untouched |
 | days_without_date | for a number of days, and its date was removed | untouched |
 | not_ready | good, but not ready | untouched |
@@ -53,7 +53,7 @@ def pending(point: Point, _: Series) -> Verdict | None:
 
 
 def being_deleted(point: Point, series: Series) -> Verdict | None:
-    """Whoever deletes it, its disk goes with it only if it was due."""
+    """Let the disk go with a point that somebody deletes only if it was due."""
     if not point.deleting:
         return None
     may_go = not (
@@ -67,7 +67,7 @@ def being_deleted(point: Point, series: Series) -> Verdict | None:
 
 
 def mark_without_rules(point: Point, series: Series) -> Verdict | None:
-    """A mark says that no rule keeps the point, and there are no rules any more."""
+    """Follow no mark where there are no rules: it says that none of them keeps the point."""
     if not (series.frozen and point.is_marked_by_retention):
         return None
     return Verdict(point, reasons=(Reason.MARK_WITHOUT_RULES,))
@@ -81,7 +81,7 @@ def no_result(point: Point, series: Series) -> Verdict | None:
 
 
 def saved(point: Point, series: Series) -> Verdict | None:
-    """Who removes the date that a mark wrote wants the point to stay."""
+    """Hold a point whose date a person removed, though a mark had written it."""
     if series.frozen or point.marked_at is None or labels.DELETE_AFTER in point.labels:
         return None
     return Verdict(
@@ -115,7 +115,7 @@ def guarded(point: Point, series: Series) -> Verdict | None:
 
 
 def malformed(point: Point, _: Series) -> Verdict | None:
-    """A person wanted something with this date, and nobody can know what."""
+    """Keep and report what has a date that cannot be read: nobody knows what the person meant."""
     if not _is_dated(point):
         return None
     if point.delete_after is None:
@@ -127,7 +127,7 @@ def malformed(point: Point, _: Series) -> Verdict | None:
 
 
 def dated(point: Point, series: Series) -> Verdict | None:
-    """Follow a date that a person or its birth set: not before, not after, whatever keeps it."""
+    """Follow a date that a person or its birth set, whatever rule keeps the point."""
     if not _is_dated(point):
         return None
     if series.is_due(point):
@@ -152,7 +152,7 @@ def tier_or_recent(point: Point, series: Series) -> Verdict | None:
 
 
 def keeps_all(point: Point, series: Series) -> Verdict | None:
-    """A policy without retention marks nothing, failed points neither."""
+    """Keep all where the policy says nothing about retention, failed points too."""
     if not series.keeps_all:
         return None
     if point.result is Result.FAILED or point.retain is Retain.DAILY_WEEKLY_MONTHLY:
@@ -168,7 +168,7 @@ def newest_failed(point: Point, series: Series) -> Verdict | None:
 
 
 def no_retain_word(point: Point, series: Series) -> Verdict | None:
-    """Nobody said how long a good point is kept: so it is."""
+    """Keep a good point of which nothing says how long."""
     if point.retain is not None or point.result is Result.FAILED:
         return None
     return _kept(point, series, Reason.NO_RETAIN_WORD)
@@ -194,14 +194,14 @@ def in_use(point: Point, _: Series) -> Verdict | None:
 
 
 def days_without_date(point: Point, _: Series) -> Verdict | None:
-    """A point for a number of days goes by its own date, and by nothing else."""
+    """Do not mark a point for a number of days: it goes by its own date alone."""
     if not (point.retain is Retain.DAYS and point.result is Result.GOOD):
         return None
     return Verdict(point, reasons=(Reason.DAYS_WITHOUT_DATE,))
 
 
 def not_ready(point: Point, _: Series) -> Verdict | None:
-    """A driver's bad hour is no reason to mark a good point."""
+    """Do not mark a good point for its driver's bad hour."""
     if point.ready or point.result is not Result.GOOD:
         return None
     return Verdict(point, reasons=(Reason.NOT_READY,))

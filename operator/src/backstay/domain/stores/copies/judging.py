@@ -123,6 +123,7 @@ def judge_copies(groups: Groups, rules: Rules | None, now: datetime) -> dict[str
     found += _judge_beside(groups.aside, newest, rules, now)
     copies = (*groups.counted, *groups.future, *groups.before, *groups.aside)
     by_name = {c.point.name: c for c in copies}
+    # Judged apart, held back together: what the agent refuses is never asked of it.
     kept = {v.point.name: _not_yet(v, by_name[v.point.name], now) for v in found}
     for made in (groups.counted, [c for c in copies if c.is_real] or copies):
         if last := max(made, key=lambda c: c.order, default=None):

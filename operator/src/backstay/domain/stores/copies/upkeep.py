@@ -156,7 +156,7 @@ def look(seen: Seen) -> Looked:
         held += [stopped] if stopped else []
         apart = _grouped(seen, kept).names_without_rules
         for shown, verdict in zip(kept.shown, verdicts, strict=True):
-            after = _after(shown.point, verdict)
+            after = verdict.after
             rules = seen.rules if after.name not in apart else None
             text = until(after, rules, seen.now, last=verdict.last)
             found[shown.entry.artifact or ""] = after, text
@@ -190,6 +190,7 @@ def judged(seen: Seen, kept: Kept) -> tuple[list[Verdict], Held | None]:
     found = judge_copies(groups, seen.rules, seen.now)
     verdicts = [found[c.point.name] for c in copies]
     if (lost := _missing(kept)) is not None:
+        # Before the brakes: what they would measure is not the whole series, and asks for nothing.
         why = Reason.COPIES_MISSING.format(missing=lost.marks, size=lost.size)
         return [Verdict(v.point, reasons=(why,), last=v.last) for v in verdicts], None
     trouble = clock_trouble(copies, seen.now)
@@ -257,17 +258,6 @@ def _as_it_counts(shown: Shown, seen: Seen) -> Point:
     users = {u for u in (shown.point.in_use or "").split(",") if u in seen.requests}
     users |= seen.wanted.get((shown.run.name, shown.entry.source), frozenset())
     return replace(shown.point, in_use=",".join(sorted(users)) or None)
-
-
-def _after(point: Point, verdict: Verdict) -> Point:
-    """The point as it will be labelled."""
-    carried = {**point.labels, **verdict.set_labels}
-    for key in verdict.remove_labels:
-        carried.pop(key, None)
-    marked_at = verdict.set_annotations.get(labels.MARKED_AT, point.marked_at)
-    if labels.MARKED_AT in verdict.remove_annotations:
-        marked_at = None
-    return replace(point, labels=carried, marked_at=marked_at)
 
 
 def _chore(seen: Seen, kept: Kept, verdicts: Sequence[Verdict]) -> Chore | None:

@@ -103,11 +103,13 @@ def judged(seen: Seen) -> tuple[list[tuple[Obj, Verdict]], Stopped]:
 def _judge_claim(points: Sequence[Point], seen: Seen) -> tuple[dict[str, Verdict], Stopped]:
     """The verdicts on all points of one claim by their uids, and what stops any of them."""
     parts = replaced.split(points, seen.same.get(points[0].claim, ()))
+    # Of the whole claim, before it is split: the time that is wrong may have split it wrongly.
     early = ahead(points, seen.now)
     verdicts: dict[str, Verdict] = {}
     held: list[Held] = []
     small: list[Shrunk] = []
     for part in parts:
+        # The policy's rules are for the source of now: its points must not push out older ones.
         rules = seen.rules if part is parts[-1] else None
         judged, stopped, frozen = _judge(part, rules, early, seen)
         if any(v.sweep and v.point.deleting for v in judged):
@@ -138,14 +140,6 @@ def _judge(
         released=seen.released,
     )
     return verdicts, stopped, small
-
-
-def labels_after(verdict: Verdict) -> dict[str, str]:
-    """Given a verdict, return all labels that its snapshot is to carry."""
-    after = {**verdict.point.labels, **verdict.set_labels}
-    for key in verdict.remove_labels:
-        after.pop(key, None)
-    return after
 
 
 def _as_it_counts(snapshot: Obj, seen: Seen) -> Point:

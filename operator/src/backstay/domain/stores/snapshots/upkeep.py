@@ -10,8 +10,8 @@ itself, both with `plan`; `kubectl backstay retention` shows what `judged` says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -31,10 +31,10 @@ from backstay.domain.stores.snapshots import vanished
 from backstay.domain.stores.snapshots.carriers import point_of
 from backstay.domain.stores.snapshots.content import Patch, carrier, content_of, difference, mirror
 from backstay.domain.stores.snapshots.deletion import Action, Step, plan_sweep
-from backstay.domain.stores.snapshots.judging import Seen, Stopped, judged, labels_after
+from backstay.domain.stores.snapshots.judging import Seen, Stopped, judged
 from backstay.domain.times import parse_time
 
-__all__ = ["Seen", "Stopped", "judged", "labels_after", "plan"]
+__all__ = ["Seen", "Stopped", "judged", "plan"]
 
 POLL: Final = timedelta(seconds=2)
 LONGEST_POLL: Final = timedelta(minutes=5)
@@ -202,43 +202,30 @@ def _is_running(snapshot: Obj, seen: Seen) -> bool:
 
 def _item(snapshot: Obj, verdict: Verdict, seen: Seen) -> Item:
     point = verdict.point
-    after = labels_after(verdict)
+    after = verdict.after
     notes: dict[str, str | None] = dict(verdict.set_annotations)
     notes |= dict.fromkeys(verdict.remove_annotations)
     if point.in_use != objects.annotations(snapshot).get(labels.IN_USE):
         notes[labels.IN_USE] = point.in_use
-    changes = Patch(snapshot, difference(objects.labels(snapshot), after), notes)
-    labelled = point if not verdict.patches else _labelled(verdict, after)
+    changes = Patch(snapshot, difference(objects.labels(snapshot), after.labels), notes)
     bound = dig(snapshot, "status", "boundVolumeSnapshotContentName", default="")
     content = seen.contents.get(bound)
     mirrored = sweep = None
     if content and dig(content, "spec", "volumeSnapshotRef", "uid") == objects.uid(snapshot):
-        mirrored = mirror(snapshot, after, content, labelled, due=verdict.sweep) or None
+        mirrored = mirror(snapshot, after.labels, content, after, due=verdict.sweep) or None
     goes = verdict.sweep and seen.clock is None and not _is_running(snapshot, seen)
     # The sweep waits for the mirror: a content that loses its snapshot must be found.
     if goes and not (changes or mirrored):
         mine = content_of(content) if content else None
         sweep = plan_sweep(carrier(snapshot), mine, ())
     return Item(
-        labelled,
+        after,
         changes or None,
         mirrored,
         sweep,
         due=goes or (labels.SWEEP_RELEASED in verdict.set_annotations and seen.clock is None),
-        until=until(labelled, seen.rules, seen.now, last=verdict.last),
+        until=until(after, seen.rules, seen.now, last=verdict.last),
         reasons=verdict.reasons,
-    )
-
-
-def _labelled(verdict: Verdict, after: Mapping[str, str]) -> Point:
-    """The point of a verdict as it will be."""
-    marked_at = verdict.point.marked_at
-    if labels.MARKED_AT in verdict.remove_annotations:
-        marked_at = None
-    return replace(
-        verdict.point,
-        labels=after,
-        marked_at=verdict.set_annotations.get(labels.MARKED_AT, marked_at),
     )
 
 
