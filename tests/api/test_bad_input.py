@@ -157,6 +157,12 @@ def test_what_was_asked_for_cannot_be_changed(
 def test_a_policy_may_take_up_a_store_and_give_one_up(kubectl: Kubectl) -> None:
     rolled = {"destination": {"claim": {"name": "backups"}}}
     made = {"apiVersion": API, "kind": "BackupPolicy", "metadata": {"name": "stores"}}
-    for stores in ({"rolling": rolled}, {"rolling": rolled, "snapshot": {}}, {"snapshot": {}}, {}):
+    every: list[dict[str, Any]] = [
+        {"rolling": rolled},
+        {"rolling": rolled, "snapshot": {}},
+        {"snapshot": {}},
+        {},
+    ]
+    for stores in every:
         answer = kubectl.apply({**made, "spec": {"source": rolling.CLAIM_SOURCE, **stores}})
         assert answer.ok, answer.err
