@@ -19,8 +19,9 @@ FILES := git ls-files --cached --others --exclude-standard
 
 PYTEST := $(BIN)/pytest --durations=10
 
-.PHONY: help demo check test unit property packaging faults api e2e lint crds lock image bench venv
-.PHONY: clean
+TESTS := unit property packaging api faults e2e
+
+.PHONY: help demo check test soak $(TESTS) lint crds lock image bench venv clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -30,7 +31,10 @@ demo: $(VENV) ## From nothing to a backup and a restore on a local cluster
 
 check: lint unit ## Lint and run the unit tests: what to run before every commit (3 minutes)
 
-test: unit property packaging api faults e2e ## Run all tests
+test: $(TESTS) ## Run all tests
+
+soak: export BACKSTAY_SLICE := all
+soak: unit property faults ## Run the long sweeps and searches whole, of which the tests take a part
 
 unit: $(VENV) ## Run the unit tests (a minute)
 	$(PYTEST) --numprocesses auto tests/unit

@@ -14,6 +14,7 @@ from tests.faults.retention.stage import Stage, Undisturbed, at_each, undisturbe
 from tests.faults.retention.world import World
 from tests.support import lives
 from tests.support.fault_proxy import Call, Point, meet
+from tests.support.sampling import sampled
 from tests.support.waiting import within
 
 from backstay.domain import labels, objects
@@ -54,7 +55,7 @@ async def test_who_stands_before_any_write_while_another_does_the_work_harms_not
         await stage.check_disks(world)
         await expected.check(world)
 
-    await at_each(expected.of(OBJECTS), late_at)
+    await at_each(sampled(expected.of(OBJECTS)), late_at)
 
 
 async def test_a_hold_set_by_hand_before_any_write_to_a_point_keeps_it_from_both(
@@ -84,8 +85,12 @@ async def test_a_hold_set_by_hand_before_any_write_to_a_point_keeps_it_from_both
             await stage.check_disks(world)
             await expected.check(world)
 
-    await at_each(expected.of(HELD), held_at)
-    assert set(edited) == HELD
+    points = sampled(expected.of(HELD))
+    await at_each(points, held_at)
+    # Before a write to a snapshot that is there, a person always comes in time.
+    in_time = [p for p in points if p.call.resource == VOLUME_SNAPSHOT.plural]
+    assert in_time
+    assert {expected.object_of(point) for point in in_time} <= set(edited) <= HELD
 
 
 async def test_who_read_a_snapshot_before_its_sweep_does_not_keep_its_disk(stage: Stage) -> None:
