@@ -57,7 +57,7 @@ api: $(VENV) ## Run the tests against a real API server (minutes)
 e2e: $(VENV) ## Run the tests against a whole local cluster, or BACKSTAY_E2E_KUBECONFIG
 	@$(CLUSTER) tools >/dev/null # what is built once must not run into a test's time limit
 	@$(CLUSTER) test-images
-	$(PYTEST) tests/e2e
+	hack/e2e $(PYTEST)
 
 lint: $(VENV) ## Run every static check
 	$(BIN)/ruff check .
