@@ -52,7 +52,7 @@ faults: $(VENV) ## Kill dumps, copies and retention passes at every step, on rea
 
 api: $(VENV) ## Run the tests against a real API server (minutes)
 	@$(CLUSTER) tools etcd kube-apiserver kubectl >/dev/null
-	$(PYTEST) tests/api
+	$(PYTEST) --numprocesses auto --dist loadfile --no-loadscope-reorder tests/api
 
 e2e: $(VENV) ## Run the tests against a whole local cluster, or BACKSTAY_E2E_KUBECONFIG
 	@$(CLUSTER) tools >/dev/null # what is built once must not run into a test's time limit
