@@ -48,7 +48,7 @@ packaging: $(VENV) ## Test the chart, the manifests, the locks and the cluster k
 
 faults: $(VENV) ## Kill dumps, copies and retention passes at every step, on real servers (minutes)
 	@$(CLUSTER) tools etcd kube-apiserver mongodump mongorestore ferretdb >/dev/null
-	$(PYTEST) tests/faults
+	$(PYTEST) --numprocesses auto --dist loadfile --no-loadscope-reorder tests/faults
 
 api: $(VENV) ## Run the tests against a real API server (minutes)
 	@$(CLUSTER) tools etcd kube-apiserver kubectl >/dev/null
