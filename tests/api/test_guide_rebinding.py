@@ -33,7 +33,7 @@ from tests.support.stored import bind, store
 
 from backstay.domain import labels, objects
 from backstay.kube.client import Client
-from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
+from backstay.kube.resources import BACKUP_POLICY, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 
 
 @pytest.fixture
@@ -81,6 +81,7 @@ async def test_the_page_brings_back_a_namespace_that_is_empty_and_its_records(
             assert kubectl("delete", "backups.backstay.dev", "b-p1").ok
             await page.step("backstay.dev/rebuild=true", {"-n shop": f"-n {namespace}"})
             await until("three records", lambda: recorded(client, namespace, 3), log)
+            await until("the end of the rebuild", lambda: rebuilt(client, namespace), log)
             unwanted = await make_orphan(client, namespace, "p4", 4)
             await page.step('"deletionPolicy":"Delete"', {SAMPLE: unwanted})
             page.page.finish()
@@ -104,6 +105,12 @@ async def until(what: str, check: Callable[[], Awaitable[bool]], log: Path) -> N
     except TimeoutError:
         words = await asyncio.to_thread(log.read_text, encoding="utf-8")
         raise AssertionError(f"not within 120 s: {what}; log:\n{words[-4000:]}") from None
+
+
+async def rebuilt(client: Client, namespace: str) -> bool:
+    """Whether a policy's records are back: until then an orphan that comes gets one too."""
+    policy = await client.get(BACKUP_POLICY, "shop", namespace)
+    return labels.REBUILD not in objects.annotations(policy)
 
 
 async def recorded(client: Client, namespace: str, count: int) -> bool:
