@@ -104,11 +104,12 @@ def test_killed_while_the_hooks_hold_the_next_operator_lets_go(clean: Shop, disk
 def test_a_cut_later_than_max_freeze_is_undone_from_inside_and_fails(
     clean: Shop, disks: Disks
 ) -> None:
-    clean.policy(hooks=hooks(maxFreeze="6s"))
-    with disks.fault("create-snapshot-delay", "25", clean.volume()):
+    # Long enough for a busy machine to see that they hold.
+    clean.policy(hooks=hooks(maxFreeze="15s"))
+    with disks.fault("create-snapshot-delay", "40", clean.volume()):
         name = clean.backup()
         until_held(clean, name)
-        clean.kubectl.until("it to let go by itself", lambda: clean.sql(HOLDS) == "", 20)
+        clean.kubectl.until("the hooks to be undone", lambda: clean.sql(HOLDS) == "", 60)
         failed = clean.finished(name, "Failed")
     assert "maxFreeze" in failed["status"]["message"]
     assert notes(clean) == ["quiet", "loud", "last"]
