@@ -11,12 +11,12 @@ import subprocess
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from hypothesis import seed, settings
 
 T = TypeVar("T")
-Test = TypeVar("Test", bound=Callable[..., Any])
+Decorator: TypeAlias = Callable[[Any], Any]
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLE = "BACKSTAY_SLICE"
@@ -53,12 +53,12 @@ def sampled(points: Sequence[T], parts: int = PART) -> list[T]:
     return [p for at, p in enumerate(points) if at in (0, last) or at % parts == number % parts]
 
 
-def searched(examples: int) -> Callable[[Test], Test]:
+def searched(examples: int) -> Decorator:
     """Return a decorator for a property that takes long: so many examples in a soak, each time
     others; else a part of them, those of the slice.
     """
 
-    def decorate(test: Test) -> Test:
+    def decorate(test: Any) -> Any:
         number = chosen_slice()
         if number is None:
             return settings(max_examples=examples)(test)
