@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from backstay.domain.stores.copies.points import RollingPoint
 
-Tell: TypeAlias = Callable[[dict[str, Any]], None]
+Report: TypeAlias = Callable[[dict[str, Any]], None]
 """Called once, with the result, as soon as that is certain."""
 
 LIMIT: Final = 4096

@@ -102,7 +102,7 @@ class _Copy:
         # Here, because an unchanged source is walked in a second, and imports take time.
         from backstay.agent.tree.create import make_tree  # noqa: PLC0415
 
-        point, told = make_tree(
+        point, reported = make_tree(
             self.task,
             self.folder,
             source,
@@ -110,7 +110,7 @@ class _Copy:
             self._point_of_built,
         )
         write_point(self.folder, point)
-        return told
+        return reported
 
     def _base(self) -> Base | None:
         """The tree of the point that was made last and has one; None where there is none or its

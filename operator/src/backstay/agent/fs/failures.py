@@ -65,7 +65,7 @@ def writing_to(field: str, path: str) -> Iterator[None]:
     before = _field, _whole
     _field, _whole, _at = field, path, None
     yield
-    (_field, _whole), _at = before, None  # not after an error, which is still to be told
+    (_field, _whole), _at = before, None  # not after an error, which is still to be reported
 
 
 def entry_at_work() -> bytes | None:
@@ -138,7 +138,7 @@ def reason_of(error: OSError) -> str:
 
 
 def call_of(error: BaseException) -> str:
-    """Given an error, return the name of the call that raised it, "" if that cannot be told."""
+    """Given an error, return the name of the call that raised it, "" if that is unknown."""
     import traceback  # noqa: PLC0415 - needed only when something failed
 
     frames = traceback.extract_tb(error.__traceback__)
@@ -218,5 +218,5 @@ def _place_of(error: OSError) -> str:
 
 
 def without_descriptors(text: str) -> str:
-    """Given a message, return it without the paths through a descriptor that programs tell."""
+    """Given a message, return it without the paths through a descriptor that programs print."""
     return _DESCRIPTOR.sub("", text)
