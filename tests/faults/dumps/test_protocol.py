@@ -87,8 +87,8 @@ def test_a_tool_that_says_nothing_is_described(container: Container) -> None:
 
 
 def test_nasty_words_become_one_line_of_json(container: Container) -> None:
-    told = r'say "hi" \\ $(id) `id` \001\033[1m\ttab\nline \303\251 \360\237\220\230 \377 :9'
-    state = container.start(f"printf '{told}' >&2; exit 4")
+    said = r'say "hi" \\ $(id) `id` \001\033[1m\ttab\nline \303\251 \360\237\220\230 \377 :9'
+    state = container.start(f"printf '{said}' >&2; exit 4")
     assert state.exit == 4
     assert state.message == 'say "hi" \\ $(id) `id` [1m tab line \u00e9 \U0001f418 \ufffd :9'
     raw = container.beside(".failed").read_bytes()
@@ -105,7 +105,7 @@ def test_the_last_words_are_kept_of_many(container: Container) -> None:
     assert message.endswith("warning 2998 warning 2999")
 
 
-def test_while_one_dumps_others_are_told_so_and_touch_nothing(container: Container) -> None:
+def test_while_one_dumps_others_are_refused_and_touch_nothing(container: Container) -> None:
     with held(container, "run", 2) as process:
         assert container.result(container.task(attempt=2)) == DumpState(State.RUNNING, bytes=4)
         assert container.start(NEW, container.task(attempt=2)).state == State.RUNNING

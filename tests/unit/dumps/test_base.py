@@ -87,9 +87,9 @@ def test_a_finished_dump_is_read_with_all_its_facts() -> None:
 
 @pytest.mark.parametrize("fact", sorted(DONE.keys() - NO_FACTS))
 def test_a_finished_dump_without_a_fact_is_refused(fact: str) -> None:
-    told = {name: value for name, value in DONE.items() if name != fact}
+    reported = {name: value for name, value in DONE.items() if name != fact}
     with pytest.raises(DataError, match="cannot be understood"):
-        parse_result(json.dumps(told).encode())
+        parse_result(json.dumps(reported).encode())
 
 
 @pytest.mark.parametrize(

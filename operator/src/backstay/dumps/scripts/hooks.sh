@@ -7,9 +7,9 @@
 #   run RUN ATTEMPT NAME SECONDS COMMAND...
 #   hold RUN ATTEMPT NAME SECONDS FREEZE UNDO_SECONDS COUNT COMMAND(COUNT words)... UNDO...
 #   session RUN ATTEMPT NAME SECONDS FREEZE UNDO_SECONDS READY BEGIN END COMMAND...
-#   release RUN ATTEMPT NAME UNDO_SECONDS [UNDO...]   let go; undo it here if nobody else is left to
+#   release RUN ATTEMPT NAME UNDO_SECONDS [UNDO...]   release it; undo it here if nobody else is left to
 #   result RUN ATTEMPT NAME                           read only, at once
-# States printed: none running held done failed broken (it held, but let go before it was asked to:
+# States printed: none running held done failed broken (it held, but ended before its release:
 #   FREEZE was over, or it died) interrupted (started, and nobody is left: release undoes it).
 #
 # Invariants, whatever is killed wherever:
@@ -24,10 +24,10 @@ umask 077
 LC_ALL=C
 export LC_ALL
 
-tell() { printf '%s\n' "$1" 2>/dev/null || :; }
+answer() { printf '%s\n' "$1" 2>/dev/null || :; }
 
 refuse() { # TEXT: nothing was started, nothing is recorded.
-    tell "{\"state\":\"failed\",\"exit\":2,\"message\":$(json_string "$1")}"
+    answer "{\"state\":\"failed\",\"exit\":2,\"message\":$(json_string "$1")}"
     exit 0
 }
 
@@ -74,7 +74,7 @@ judge() { # Sets $state, and $line where it has its last word.
 
 report() {
     judge
-    if [ "$state" = over ]; then tell "$line"; else tell "{\"state\":\"$state\"}"; fi
+    if [ "$state" = over ]; then answer "$line"; else answer "{\"state\":\"$state\"}"; fi
 }
 
 conclude() { # STATE EXIT TEXT: the last word, if it has none yet.
@@ -88,7 +88,7 @@ conclude() { # STATE EXIT TEXT: the last word, if it has none yet.
 
 # ---- one command -------------------------------------------------------------------------------
 
-launch() { # COMMAND...: starts it, reading $input; $dir/exit and $dir/words tell of its end.
+launch() { # COMMAND...: starts it, reading $input; $dir/exit and $dir/words record its end.
     rm -f "$dir/exit" "$dir/words" "$dir/child"
     {
         {
@@ -134,7 +134,7 @@ stop_child() { # Asks the command to end, then makes it.
     ended || ! lives "$dir/child" || kill -KILL "$signed_pid" 2>/dev/null
 }
 
-await_end() { # SECONDS: sets $status and $words of what was launched, ending it when it is late.
+await_end() { # SECONDS: sets $status and $words from what was launched, ending it when it is late.
     clock
     until=$((now + $1)) late=
     while ! ended; do
@@ -204,7 +204,7 @@ wait_for_release() { # Sets $how: released, expired or ended (a session, by itse
     done
 }
 
-settled() { # WHAT: the last word of what was undone, as $how, $status and $words say.
+settled() { # WHAT: the final result once it is undone, from $how, $status and $words.
     why=
     [ "$status" -eq 0 ] || why="$1: $words"
     if [ "$how" = expired ]; then
