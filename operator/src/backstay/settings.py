@@ -175,7 +175,7 @@ class Settings(BaseSettings):
     resync_interval: timedelta = Field(
         default=timedelta(minutes=5),
         ge=timedelta(seconds=1),
-        description="How often everything is looked at anew.",
+        description="How often everything is read again.",
     )
     rolling: RollingRoots = Field(
         default=RollingRoots(),

@@ -266,7 +266,7 @@ class Queue:
         if outcome is Outcome.ERROR:
             log.error(text, *about, exc_info=error)
         elif outcome is Outcome.CONFLICT or isinstance(error, NotServed):
-            # Of a kind that is not served each key fails: whoever watches it tells so once.
+            # Of a kind that is not served each key fails: whoever watches it reports that once.
             log.info(text, *about)
         else:
             log.warning(text, *about)
