@@ -98,7 +98,7 @@ def concerns_retention(event: str | None, policy: Mapping[str, Any]) -> bool:
     """Given the type of an event (None: of the first listing) and a policy, return whether its
     retention is to be looked at: the spec changed, it went, or a person released something.
 
-    The resync plans for all that were there before; a status of ours is no news.
+    The resync plans for all that were there before; our own writes trigger no reconcile.
     """
     notes = objects.annotations(policy)
     changed = dig(policy, "metadata", "generation") != dig(policy, "status", "observedGeneration")

@@ -23,7 +23,7 @@ _NOTES = (
     ("vanished", "{} entries vanished meanwhile"),
     ("changedWhileRead", "{} files changed while they were read"),
     ("databases", "{} SQLite databases were copied consistently"),
-    ("renewed", "{} files were made anew, as the copy of them was not what had been copied"),
+    ("renewed", "{} files were copied again, as the copy of them was not what had been copied"),
     (
         "engines",
         "{} directories of other databases were copied file by file, which is of one moment only "
