@@ -127,7 +127,7 @@ def test_a_minute_without_the_api_server_costs_nothing(shop: Shop) -> None:
     host, port = address.hostname, address.port or 443
     with cable((host, port)) as line, operator_pod.through(shop.kubectl, line.port):
         with shop.dump_held() as name:
-            line.cut()
+            line.sever()
             time.sleep(CUT)  # the length of the fault itself
             assert shop.sql(DUMPING) == "1", "the same pg_dump runs on"
             line.mend()

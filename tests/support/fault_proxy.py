@@ -141,7 +141,7 @@ class FaultProxy:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.cut()
+        self.sever()
         # First: it aborts what is under way, where a response would say goodbye and not wait.
         await self._session.close()
         await self._runner.cleanup()
@@ -177,7 +177,7 @@ class FaultProxy:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._refused_one.wait(), LAST_WORDS)
             kill()
-            self.cut()
+            self.sever()
             done.set()
 
         self.at(point, moment, die)
@@ -194,7 +194,7 @@ class FaultProxy:
         self.at(point, moment, wait)
         return hold
 
-    def cut(self) -> None:
+    def sever(self) -> None:
         """Break all connections and refuse new ones until `mend`."""
         self._down.set()
         for request in tuple(self._open):

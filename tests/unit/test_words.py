@@ -1,9 +1,8 @@
-"""The check of words: what it finds, what it passes, and that it holds in this repository's files."""
+"""The check of words: what it finds, what it passes, and that the repository passes."""
 
 from __future__ import annotations
 
 import pytest
-
 from hack.words import findings, main
 
 

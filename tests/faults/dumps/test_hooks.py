@@ -271,7 +271,7 @@ def test_a_session_ends_when_max_freeze_is_over(container: Container) -> None:
     [
         ("echo cannot connect >&2; exit 2", State.FAILED, "cannot connect"),
         ("echo not it; exec cat >/dev/null", State.FAILED, "did not print the line READY within"),
-        ("echo READY; sleep 1; echo lost >&2; exit 2", State.BROKEN, "before the cut: lost"),
+        ("echo READY; sleep 1; echo lost >&2; exit 2", State.BROKEN, "before the snapshot: lost"),
         ("echo READY; read x; read y; echo no; exit 3", State.FAILED, "it did not end well: no"),
     ],
     ids=["cannot begin", "never ready", "ends by itself", "ends badly"],

@@ -75,8 +75,8 @@ def test_what_the_server_has_and_the_dump_lacks_fails_it(
     pod: Container, shop: Server, omitted: str, words: str
 ) -> None:
     rewritten = f'case $word in --) set -- "$@" {omitted} -- ;; *) set -- "$@" "$word" ;; esac'
-    cut = tool(pod, f'for word in "$@"; do shift; {rewritten}; done')
-    state = dump(cut, shop, "shop")
+    rewriting = tool(pod, f'for word in "$@"; do shift; {rewritten}; done')
+    state = dump(rewriting, shop, "shop")
     assert (state.state, state.exit) == (State.FAILED, 1), state
     assert (state.message or "").startswith("the database has what the dump lacks: ")
     assert words in (state.message or "")
@@ -261,7 +261,7 @@ def test_history_that_the_tool_cannot_dump_is_a_note(dash_pod: Container, shop: 
     )
 
 
-def test_a_servers_limit_of_rows_never_cuts_a_dump(dash_pod: Container, shop: Server) -> None:
+def test_a_servers_limit_of_rows_never_truncates_a_dump(dash_pod: Container, shop: Server) -> None:
     for limit in ("1", "0"):
         shop.sql(f"SET GLOBAL sql_select_limit = {limit}")
         try:
@@ -367,7 +367,7 @@ def test_a_limit_of_rows_is_lifted_where_the_tool_can_do_so(
     """mariadb-dump 10.11 has no --init-command: its session is given what that would say."""
     reported = dash_pod.folder / "reported"
     client = " ".join(shop.client())
-    cut = tool(
+    rewriting = tool(
         dash_pod,
         'case $* in *--help*) echo "--init-command --gtid"; exit ;; esac\n'
         'for word in "$@"; do shift\n'
@@ -376,10 +376,10 @@ def test_a_limit_of_rows_is_lifted_where_the_tool_can_do_so(
         f'case $* in *shop*) MYSQL_PWD="$ROOT" {client} -e "SET GLOBAL sql_select_limit = DEFAULT"'
         " </dev/null ;; esac",
     )
-    environment = {**cut.environment, "SEEN_BY_TOOL": str(reported), "ROOT": mariadb.PASSWORD}
+    environment = {**rewriting.environment, "SEEN_BY_TOOL": str(reported), "ROOT": mariadb.PASSWORD}
     shop.sql("SET GLOBAL sql_select_limit = 1")
     try:
-        state = dump(replace(cut, environment=environment), shop, "shop")
+        state = dump(replace(rewriting, environment=environment), shop, "shop")
     finally:
         shop.sql("SET GLOBAL sql_select_limit = DEFAULT")
     assert state.state == State.DONE, state

@@ -202,7 +202,7 @@ def test_a_lock_is_stale_when_its_number_means_another_process(container: Contai
     container.assert_settled()
 
 
-def test_a_lock_emptied_by_a_power_cut_is_stale(dash: Container) -> None:
+def test_a_lock_emptied_by_a_power_loss_is_stale(dash: Container) -> None:
     dash.beside(".lock").mkdir()
     (dash.beside(".lock") / "7").write_bytes(b"")
     assert dash.start(GOOD).state == State.DONE
@@ -251,9 +251,9 @@ def test_half_a_script_does_nothing(container: Container) -> None:
     whole = stub_script()
     start = container.stub_start(container.task(), GOOD)
     last = len(b'"; exit\n')  # with that quote the script is complete
-    cuts = [*range(0, len(whole), len(whole) // 25), *range(len(whole) - 20, len(whole) - last + 1)]
-    for cut in cuts:
-        process = container.popen(Command(start.argv, whole[:cut]))
+    ends = [*range(0, len(whole), len(whole) // 25), *range(len(whole) - 20, len(whole) - last + 1)]
+    for end in ends:
+        process = container.popen(Command(start.argv, whole[:end]))
         out, _ = process.communicate(timeout=20)
         assert b"done" not in out
         assert list(container.folder.iterdir()) == []
@@ -303,7 +303,7 @@ def test_a_file_that_was_changed_is_not_called_done(dash: Container) -> None:
     assert dash.result().state == State.INTERRUPTED
 
 
-def test_a_publication_cut_between_its_renames_counts(container: Container) -> None:
+def test_a_publication_killed_between_its_renames_counts(container: Container) -> None:
     container.start(GOOD, container.task("first"))
     old = container.beside(".json").read_bytes()
     new = container.start(NEW)

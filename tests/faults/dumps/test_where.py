@@ -129,7 +129,7 @@ def test_a_mount_path_that_is_a_link_of_the_image_is_followed(
 
 
 def test_where_a_dump_lies_is_looked_at_again_each_time(container: Container) -> None:
-    """After the cut as well: a directory may have become a link since."""
+    """After the snapshot as well: a directory may have become a link since."""
     (container.folder / "one").mkdir()
     task = replace(container.task(), file=f"{container.folder}/at/x.dump")
     (container.folder / "at").symlink_to("one")

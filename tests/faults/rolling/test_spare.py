@@ -236,7 +236,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a directory has another time": lambda data: os.utime(data / "new/ly", (1, 1)),
     "a directory cannot be changed": lambda data: _immutable(data / "busy"),
     "the manifest is gone": lambda data: shutil.rmtree(data.with_name("manifest")),
-    "the manifest is cut": lambda data: _cut(data.with_name("manifest") / "0000"),
+    "the manifest is truncated": lambda data: _truncate(data.with_name("manifest") / "0000"),
     "there is something else": lambda data: data.with_name("else").mkdir(),
 }
 
@@ -247,7 +247,7 @@ def _replaced(path: Path) -> None:
     path.write_bytes(content[::-1])
 
 
-def _cut(path: Path) -> None:
+def _truncate(path: Path) -> None:
     content = path.read_bytes()
     path.unlink()  # other trees have it as well
     path.write_bytes(content[:30])

@@ -223,7 +223,7 @@ def test_the_table_names_series_verdicts_and_reasons(
     assert any(line.startswith(name) and " mark " in line for line in lines)
 
 
-def test_names_are_never_cut_however_narrow_the_terminal(
+def test_names_are_never_shortened_however_narrow_the_terminal(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")

@@ -118,7 +118,7 @@ def test_what_is_not_ours_is_an_error_that_shows_it(text: bytes) -> None:
     assert repr(shown)[1:-1] in str(caught.value)
 
 
-def test_a_long_foreign_answer_is_cut() -> None:
+def test_a_long_foreign_answer_is_shortened() -> None:
     with pytest.raises(DataError) as caught:
         parse_result(b"x" * 100_000)
     assert len(str(caught.value)) < 600

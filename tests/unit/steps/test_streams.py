@@ -138,7 +138,7 @@ async def test_a_failure_that_could_only_be_said_is_remembered_until_the_run_is_
 @pytest.mark.parametrize(
     ("error", "sight"),
     [
-        (Transient("line cut"), DumpSight.UNREACHABLE),
+        (Transient("connection lost"), DumpSight.UNREACHABLE),
         (NotFound("no such pod"), DumpSight.UNREACHABLE),
         (UserError("NoShell", "no /bin/sh"), DumpSight.FAILED),
     ],

@@ -42,7 +42,7 @@ def examples(names: Sequence[bytes]) -> dict[str, Any]:
 
 
 def text_of(result: dict[str, Any]) -> str:
-    """Given a result, return its line, at most LIMIT bytes: lists are cut, and that is said."""
+    """Given a result, return its line, at most LIMIT bytes: lists are shortened visibly."""
     text = json.dumps(result, separators=(",", ":"))
     if len(text) <= LIMIT:
         return text

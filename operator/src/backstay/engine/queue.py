@@ -273,8 +273,8 @@ class Queue:
         return outcome
 
     def _in_time(self, key: Key, error: BaseException, delay: timedelta) -> timedelta:
-        """The delay, cut to what the kind and the error allow. A server that asks for a pause is
-        at its limits, and gets it.
+        """The delay, limited to what the kind and the error allow. A server that asks for a pause
+        is at its limits, and gets it.
         """
         if isinstance(error, Transient) and error.retry_after is not None:
             return delay

@@ -184,7 +184,7 @@ class _Copy:
         point = self._point(base.run, base.manifest.totals, unreadable)
         point = replace(point, lacks=dict(base.manifest.lacks))
         write_point(self.folder, point)
-        lacks = f"; {point.unread.told}" if point.unread else ""
+        lacks = f"; {point.unread.in_words}" if point.unread else ""
         return answer("Unchanged", f"{point.stamp} is the tree of {base.run}{lacks}", point=point)
 
     def _point_of_built(self, totals: Totals, unreadable: Sequence[bytes]) -> RollingPoint:

@@ -163,7 +163,7 @@ def _restored(
         shown = ", ".join(examples(chosen.spared)["examples"])
         message += f"; left as it is, as it cannot go: {shown}"
     if task.said.used:
-        message += task.said.told
+        message += task.said.in_words
         fields["acknowledged"] = dict(task.said.used)
     return answer("Restored", message, **fields)
 
@@ -236,7 +236,7 @@ def _restore_onto(
             reason = error.reason if isinstance(error, UserError) else "Failed"
             if safety is None:
                 # No further try: it would keep what this one leaves as what was there before.
-                state = f"{_way_back(task, safety)}{task.said.told}"
+                state = f"{_way_back(task, safety)}{task.said.in_words}"
                 raise UserError(reason, f"{error}{state}") from error
             fields |= {"acknowledged": dict(task.said.used)} if task.said.used else {}
             return answer(reason, f"{error}{_way_back(task, safety)}", ok=False, **fields)

@@ -250,7 +250,7 @@ def _pieces(read: int, before: os.stat_result) -> Iterator[tuple[bytes, bool]]:
         while at < data_end:
             data = from_source(os.pread, read, min(BLOCK, data_end - at), at)
             if not data:
-                return  # it was cut meanwhile
+                return  # it was truncated meanwhile
             yield data, False
             at += len(data)
 

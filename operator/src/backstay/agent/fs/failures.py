@@ -1,8 +1,8 @@
 """What failed, in words: the reason, the call, the entry, and what a person can do about it.
 
-Invariants: an error that leaves the agent says first why, then where; a long path is cut in its
-middle; the number of a descriptor, which says nothing to anybody, is in none. What reads the source
-says so (`SourceError`), so that everything else in a copy is the destination's.
+Invariants: an error that leaves the agent says first why, then where; a long path is shortened in
+its middle; the number of a descriptor, which says nothing to anybody, is in none. What reads the
+source says so (`SourceError`), so that everything else in a copy is the destination's.
 
 Which entry is at work is noted in passing (`at`), because the calls that fail have a descriptor and
 a name at most.
@@ -122,7 +122,7 @@ def named(path: os.PathLike[str]) -> Iterator[None]:
 
 
 def shown(path: bytes) -> str:
-    """Given a path, return it for a message: one line, cut in its middle if it is long."""
+    """Given a path, return it for a message: one line, shortened in its middle if it is long."""
     text = printable(path) or "."
     if len(text) <= SHOWN:
         return text

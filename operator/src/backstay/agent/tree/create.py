@@ -257,6 +257,6 @@ def _result(
         f" {built.how.copied} copied ({built.how.copied_bytes} bytes){'; ' * bool(lacks)}{lacks}"
     )
     if point.unread is not None:
-        message += f"; {point.unread.told}"
+        message += f"; {point.unread.in_words}"
     found = {key: examples(names) for key, names in notes.items() if names}
     return answer("Copied", message, point=point, stats=stats, notes=found)

@@ -79,7 +79,7 @@ class Acknowledged:
         raise type(refusal)(message) from refusal
 
     @property
-    def told(self) -> str:
+    def in_words(self) -> str:
         """What was passed over, as the end of a sentence; "" where nothing was."""
         return "".join(f"; {word} was acknowledged: {why}" for word, why in self.used.items())
 

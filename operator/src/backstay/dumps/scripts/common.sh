@@ -63,7 +63,7 @@ owner() { # Reads the newest generation: sets $owner_run, $owner_attempt and $ow
             if alive "$owner_pid" "$owner_born"; then owner_alive=yes; fi
             return
         fi
-        # Gone: there is a newer one. Still there: a power cut emptied it, and nobody holds it.
+        # Gone: there is a newer one. Still there: a power loss emptied it, and nobody holds it.
         [ ! -e "$lock/$generation" ] || return 0
     done
 }

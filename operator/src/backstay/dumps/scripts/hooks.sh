@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # the parts share their variables
-# Hooks: a command before the cut, what it holds while the snapshots are cut, and its undoing.
+# Hooks: a command before the snapshots, what it holds while they are taken, and its undoing.
 #
 # Fed to `/bin/sh -s -- VERB ARGS...` behind process.sh and record.sh, like the dump scripts. One
 # hook of one attempt of one run is a folder of its own in memory (never on a volume: that may be
@@ -13,7 +13,7 @@
 #   FREEZE was over, or it died) interrupted (started, and nobody is left: release undoes it).
 #
 # Invariants, whatever is killed wherever:
-# - What a hook did before the cut is undone at least once: by the keeper, which holds it, when it
+# - What a hook did before the snapshots is undone at least once: by the keeper, which holds it, when it
 #   is released, when FREEZE is over, or when the command failed; by the main shell should the
 #   keeper be killed; by `release` should both be. `result` has its last word only after that.
 # - A started hook is started once: `owner` is made by ln(1) from a complete file.
@@ -269,7 +269,7 @@ keep_session() { # COMMAND...
     wait_for_release
     if [ "$how" = ended ]; then
         end_session 0
-        conclude broken "$status" "it ended before the cut: $words"
+        conclude broken "$status" "it ended before the snapshot: $words"
         return
     fi
     printf '%s\n' "$end" >&3

@@ -77,9 +77,9 @@ name them in the policy)"
     broken "$1"
 }
 
-without_limit() { # A server may cut every SELECT short, which the tools do not know of.
+without_limit() { # A server may truncate every SELECT, which the tools do not know of.
     step "$client" asked_as_others 'SELECT @@sql_select_limit'
-    select_limit=0 # which cuts the answer, too
+    select_limit=0 # which truncates the answer, too
     read -r select_limit <"$lock/out"
     case ${select_limit:=0} in 18446744073709551615) return 0 ;; esac
     [ -n "$waiting" ] || fail 1 "sql_select_limit of the server (or its init_connect) is \

@@ -87,7 +87,7 @@ connected() { # COMMAND OPTIONS...
 }
 
 asked() { # SQL: prints the answer, columns parted by tabs.
-    # What the server has for everybody could cut our answers, or quote names in another way. Behind a
+    # What the server has for everybody could truncate our answers, or quote names in another way. Behind a
     # table that somebody holds alone we wait for a minute.
     asked_as_others "SET SESSION sql_mode = '', SESSION sql_quote_show_create = 1,
         SESSION lock_wait_timeout = 60, SESSION sql_select_limit = 18446744073709551615; $1"

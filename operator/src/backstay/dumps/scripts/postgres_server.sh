@@ -144,7 +144,7 @@ in_archive='
     $4 == "TABLE" && $5 == "DATA" { print "DATA " $3 }'
 # shellcheck disable=SC2016 # awk's
 in_sql='
-    function cut(mark,   at, found) { # Cuts line at the last such mark, returns what is behind it.
+    function upto(mark,   at, found) { # Ends line at the last such mark, returns what is behind it.
         for (at = 1; (found = index(substr(line, at), mark)); at += found) last = at + found - 1
         found = substr(line, last + length(mark))
         line = substr(line, 1, last - 1)
@@ -153,9 +153,9 @@ in_sql='
     /^-- (Data for )?Name: .*; Type: / {
         line = $0
         gsub(/\t/, " ", line)
-        cut("; Owner: ")
-        name = cut("; Schema: ")
-        type = cut("; Type: ")
+        upto("; Owner: ")
+        name = upto("; Schema: ")
+        type = upto("; Type: ")
         name = name "." substr(line, index(line, "Name: ") + 6)
         if (type ~ /^(TABLE|FOREIGN TABLE|VIEW|MATERIALIZED VIEW|SEQUENCE)$/) print "REL " name
         else if (type == "TABLE DATA") print "DATA " name

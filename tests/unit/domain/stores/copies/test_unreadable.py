@@ -41,5 +41,5 @@ def test_what_cannot_be_understood_is_told_by_its_field(raw: object, field: str)
 
 
 def test_it_is_told_in_words_with_some_of_the_names() -> None:
-    assert Unread(1, ("a",)).told == "1 entries could not be read and are missing: a"
-    assert Unread(9, ("a", "b")).told.endswith("missing: a, b, ...")
+    assert Unread(1, ("a",)).in_words == "1 entries could not be read and are missing: a"
+    assert Unread(9, ("a", "b")).in_words.endswith("missing: a, b, ...")

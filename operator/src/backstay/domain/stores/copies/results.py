@@ -103,7 +103,7 @@ def mirrored(point: RollingPoint, old: PointStatus | None = None) -> PointStatus
 def _lacks(point: RollingPoint) -> str | None:
     """What a copy that is good has not, or not as it was copied."""
     rotten = f"{point.rotten} files of it are known not to be what was copied"
-    told = [point.unread.told if point.unread else "", rotten if point.rotten else ""]
+    told = [point.unread.in_words if point.unread else "", rotten if point.rotten else ""]
     return short("; ".join(filter(None, told))) or None
 
 
