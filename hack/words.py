@@ -55,9 +55,10 @@ BANS: Final = (
     Ban(r"strangers?", "foreign, other, unknown"),
     Ban(r"strikes?|striking|struck", "remove, drop"),
     Ban(r"dress(?:es|ed|ing)?", "set the metadata"),
+    Ban(r"cuts?|cutting|uncut", "take a snapshot, taken; shorten, truncate, sever, interrupt"),
 )
-_ALLOWED: Final = re.compile(r"\.tell\(\)")
-"""Names that are not ours: a file's position in Python."""
+_ALLOWED: Final = re.compile(r"\.tell\(\)|\bcut (?=-)|(?i:cut_?(?:at|timeout))(?![a-z])")
+"""A file's position in Python, cut(1) in scripts, and two fields of the API."""
 _ANY: Final = re.compile(
     "|".join(rf"\b(?P<b{at}>{ban.pattern})\b".replace(" ", _GAP) for at, ban in enumerate(BANS))
 )
