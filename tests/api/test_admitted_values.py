@@ -90,7 +90,7 @@ def documents() -> list[Document]:
         {
             "source": {"claims": {"names": ["a"], "selector": SELECTOR}},
             "adopt": {"labelPrefix": "a.b"},
-            "snapshot": {"className": "x", "cutTimeout": "1m", "readyTimeout": "1h"},
+            "snapshot": {"className": "x", "takeTimeout": "1m", "readyTimeout": "1h"},
         },
     ]
     dump = {"name": "d", "target": TARGET, "file": "/d/x", "maxDuration": "1h", "minFree": "1Gi"}

@@ -147,7 +147,7 @@ async def test_an_adopted_point_is_kept_recorded_and_shown_as_any_other(
     assert (status["phase"], status["size"]) == ("Completed", "1.0Gi")
     assert status["tiers"] == "daily,weekly,monthly"
     (point,) = status["points"]
-    assert (point["claim"], point["snapshot"], point["result"]) == ("data", "data-1", "good")
+    assert (point["source"], point["ref"], point["result"]) == ("data", "data-1", "good")
 
 
 async def test_a_second_pass_writes_nothing(client: Client, namespace: str) -> None:

@@ -154,15 +154,15 @@ def test_what_was_asked_for_cannot_be_changed(
     assert_refused(answer, "spec", f"spec is immutable: create another {kind}")
 
 
-def test_a_policy_never_changes_between_snapshots_and_copies(kubectl: Kubectl) -> None:
+def test_a_policy_may_take_up_a_store_and_give_one_up(kubectl: Kubectl) -> None:
     rolled = {"destination": {"claim": {"name": "backups"}}}
-    made = {
-        "apiVersion": API,
-        "kind": "BackupPolicy",
-        "metadata": {"name": "for-life"},
-        "spec": {"source": rolling.CLAIM_SOURCE, "rolling": rolled},
-    }
-    assert kubectl.apply(made).ok
-    answer = kubectl.apply({**made, "spec": {"source": rolling.CLAIM_SOURCE}})
-    assert not answer.ok
-    assert "make another policy" in answer.err
+    made = {"apiVersion": API, "kind": "BackupPolicy", "metadata": {"name": "stores"}}
+    every: list[dict[str, Any]] = [
+        {"rolling": rolled},
+        {"rolling": rolled, "snapshot": {}},
+        {"snapshot": {}},
+        {},
+    ]
+    for stores in every:
+        answer = kubectl.apply({**made, "spec": {"source": rolling.CLAIM_SOURCE, **stores}})
+        assert answer.ok, answer.err

@@ -92,7 +92,6 @@ def test_defaults_are_written_into_a_policy(kubectl: Kubectl) -> None:
             "startingDeadline": "6h",
         },
         "source": {"claims": {"names": ["data-pg-0"], "ofDumps": False}},
-        "snapshot": {"consistency": "PerPod", "cutTimeout": "10m", "readyTimeout": "1d"},
         "retention": {
             "last": 0,
             "hourly": 0,

@@ -25,7 +25,8 @@ async def completed(client: Client, namespace: str) -> Obj:
     made = await client.create(
         BACKUP, {"metadata": {**meta, "name": "shop-20261122-0100"}, "spec": spec}
     )
-    point = {"claim": "data", "attempt": 1, "result": "good", "snapshot": "s", "content": "c"}
+    point = {"source": "data", "store": "Snapshot", "ref": "s", "attempt": 1, "result": "good"}
+    point["snapshot"] = {"content": "c"}
     point |= {"gone": "Swept", "goneAt": format_time(NOW)}
     status = {"phase": "Completed", "completedAt": format_time(NOW), "points": [point]}
     body = {"metadata": {"resourceVersion": objects.version(made)}, "status": status}

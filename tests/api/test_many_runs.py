@@ -142,8 +142,8 @@ async def test_a_scheduled_run_and_one_by_hand_of_one_claim_go_one_after_the_oth
 
     assert containers.most[""] == 1
     one, other = sorted(found, key=lambda s: s.attempted_at or s.dumps[0].started_at)
-    assert one.points[0].cut_at is not None
-    assert other.dumps[0].started_at >= one.points[0].cut_at
+    assert one.points[0].taken_at is not None
+    assert other.dumps[0].started_at >= one.points[0].taken_at
 
 
 async def test_a_long_version_of_a_tool_is_no_reason_to_fail(

@@ -183,9 +183,9 @@ async def test_a_content_that_outlived_its_snapshot_has_its_record_too(
 
     (one,) = (await backups(client, namespace)).values()
     (entry,) = one["status"]["points"]
-    content = await client.get(VOLUME_SNAPSHOT_CONTENT, entry["content"])
+    content = await client.get(VOLUME_SNAPSHOT_CONTENT, entry["snapshot"]["content"])
     assert objects.annotations(content)[labels.RUN] == objects.uid(one)
-    assert (entry["snapshot"], entry["until"]) == (objects.name(point), "gone")
+    assert (entry["ref"], entry["until"]) == (objects.name(point), "gone")
 
 
 async def test_a_slot_that_a_rebuilt_record_names_is_done(client: Client, namespace: str) -> None:

@@ -254,7 +254,7 @@ async def test_pods_that_may_not_be_entered_end_the_attempt_long_before_max_dura
         assert refusal in (status.message or "")
 
 
-async def test_snapshots_that_may_not_be_made_end_the_attempt_long_before_cut_timeout(
+async def test_snapshots_that_may_not_be_made_end_the_attempt_long_before_take_timeout(
     client: Client, namespace: str, kubeconfig: Path, tmp_path: Path
 ) -> None:
     rules = installed_rules()

@@ -281,7 +281,7 @@ async def test_a_process_that_follows_one_that_asked_finds_the_snapshot(
     (snapshot,) = await client.list(VOLUME_SNAPSHOT, rig.namespace)
     found = await client.get(BACKUP, backup.name, rig.namespace)
     assert dig(found, "status", "phase") == "Snapshotting"
-    assert dig(found, "status", "points")[0]["snapshot"] == objects.name(snapshot)
+    assert dig(found, "status", "points")[0]["ref"] == objects.name(snapshot)
 
 
 async def test_no_refusal_rests_on_a_look_at_classes_that_was_shared(

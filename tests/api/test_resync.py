@@ -29,7 +29,7 @@ from backstay.kube.resources import (
     VOLUME_SNAPSHOT_CONTENT,
     Resource,
 )
-from backstay.reconcile import keys
+from backstay.reconcile import keys, passes
 from backstay.reconcile.gathering import gather, gather_all
 from backstay.reconcile.rebuild import RebuildReconciler
 from backstay.reconcile.resync import Everything
@@ -186,10 +186,12 @@ async def test_both_forms_of_gathering_see_the_same(client: Client, namespace: s
     await bind(client, namespace, "day-0")
     place = namespace, "shop"
 
-    one = await gather(client, CLOCK, place)
+    alone = await gather(client, CLOCK, place)
     world = await gather_all(client)
-    every = world.seen(place, one.now)
+    together = passes.seen(world, place, alone.snapshots.now)
 
+    assert alone.conditions == together.conditions
+    one, every = alone.snapshots, together.snapshots
     assert one.snapshots, "there is something to compare"
     for mine, theirs in zip(one.snapshots, every.snapshots, strict=True):
         assert without_managed_fields(mine) == theirs

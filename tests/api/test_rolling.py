@@ -34,8 +34,8 @@ async def test_a_run_copies_on_the_named_node_and_mirrors_the_point(world: World
     (entry,) = done["status"]["points"]
     ((stamp, path),) = world.points().items()
     assert done["status"]["phase"] == "Completed"
-    assert (entry["claim"], entry["result"]) == (f"{WORKER}:{world.source}/uploads", "good")
-    assert (entry["rolling"]["stamp"], entry["tiers"]) == (stamp, ["daily"])
+    assert (entry["source"], entry["result"]) == (f"{WORKER}:{world.source}/uploads", "good")
+    assert (entry["ref"], entry["tiers"]) == (stamp, ["daily"])
     assert entry["rolling"]["labels"] == json.loads(path.read_text())["labels"]
     copy = path.parent.parent / stamp
     assert (copy / "sub/b").read_text() == "two"
@@ -73,14 +73,18 @@ async def test_metrics_tell_what_a_policy_has_and_how_its_runs_ended(world: Worl
 
     (entry,) = done["status"]["points"]
     assert shown(world, "good_points") == 1
-    assert shown(world, "last_success_timestamp_seconds") == parse_time(entry["cutAt"]).timestamp()
+    assert (
+        shown(world, "last_success_timestamp_seconds") == parse_time(entry["takenAt"]).timestamp()
+    )
     assert shown(world, "runs_total", phase="Completed") == 1
     shutil.rmtree(world.source / "uploads")
     (world.source / "uploads").mkdir()
     failed = await world.run()
     assert failed["status"]["phase"] == "Failed"
     assert shown(world, "runs_total", phase="Failed") == 1
-    assert shown(world, "last_success_timestamp_seconds") == parse_time(entry["cutAt"]).timestamp()
+    assert (
+        shown(world, "last_success_timestamp_seconds") == parse_time(entry["takenAt"]).timestamp()
+    )
 
     policy = await world.get(BACKUP_POLICY, "uploads")
     await world.client.delete(BACKUP_POLICY, "uploads", world.namespace, uid=objects.uid(policy))
@@ -242,7 +246,7 @@ async def test_a_directory_of_a_claim_is_copied_into_another_claim_and_back(worl
     done = await world.run()
 
     assert done["status"]["phase"] == "Completed", done["status"]
-    assert done["status"]["points"][0]["claim"] == "data/files"
+    assert done["status"]["points"][0]["source"] == "data/files"
     assert {objects.namespace(j) for j in world.node.ran} == {world.namespace}
     kept = world.claims / world.namespace / "backups/copies" / world.namespace / "uploads"
     (copy,) = kept.glob("*/trees/*/data")

@@ -71,7 +71,7 @@ async def test_a_restore_in_place_leaves_a_copy_of_what_was_there(world: World) 
     safety = world.points()[request["status"]["directory"]["safety"]]
     assert (safety.parent.parent / safety.stem / "a").read_text() == "newer"
     record = await world.get(BACKUP, "before-over")
-    assert record["status"]["points"][0]["rolling"]["stamp"] == safety.stem
+    assert record["status"]["points"][0]["ref"] == safety.stem
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ async def test_a_node_whose_clock_is_off_is_named_and_holds_what_deletes(
 
     assert done["status"]["phase"] == "Completed"
     (entry,) = done["status"]["points"]
-    assert began <= parse_time(entry["cutAt"]) <= SystemClock().now()
+    assert began <= parse_time(entry["takenAt"]) <= SystemClock().now()
     assert f"the clock of node worker-1 says {clock[:4]}" in entry["rolling"]["note"]
     for backup in old:
         await world.age(backup)
@@ -145,7 +145,7 @@ async def test_a_copy_whose_tree_is_gone_is_missing_and_counts_no_more(world: Wo
     for number in range(4):
         (world.source / "uploads/a").write_text(str(number))
         done.append(await world.run(slot=number - 9))
-    newest = world.points()[done[-1]["status"]["points"][0]["rolling"]["stamp"]]
+    newest = world.points()[done[-1]["status"]["points"][0]["ref"]]
     shutil.rmtree(
         newest.parent.parent / "trees" / done[-1]["status"]["points"][0]["rolling"]["tree"]
     )

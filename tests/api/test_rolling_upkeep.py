@@ -238,7 +238,7 @@ async def test_a_record_whose_maker_was_killed_before_its_status_is_ended_not_ma
 
     found = {objects.name(b): b for b in await world.client.list(BACKUP, world.namespace)}
     assert set(found) == set(map(objects.name, done))
-    stamps = [b["status"]["points"][0]["rolling"]["stamp"] for b in found.values()]
+    stamps = [b["status"]["points"][0]["ref"] for b in found.values()]
     assert sorted(stamps) == sorted(world.points())
     assert {b["status"]["phase"] for b in found.values()} == {"Completed"}
 
@@ -263,7 +263,7 @@ async def _moved(world: World) -> None:
 
 async def _looks(world: World) -> dict[str, Obj]:
     policy = await world.get(BACKUP_POLICY, "uploads")
-    return {look["series"].partition(":")[0]: look for look in policy["status"]["copies"]}
+    return {look["source"].partition(":")[0]: look for look in policy["status"]["copies"]}
 
 
 async def test_a_series_whose_node_is_gone_is_told_and_holds_up_no_other(world: World) -> None:
@@ -285,7 +285,7 @@ async def test_a_series_whose_node_is_gone_is_told_and_holds_up_no_other(world: 
     assert objects.version(await world.get(BACKUP_POLICY, "uploads")) == version
 
     for backup in await world.client.list(BACKUP, world.namespace):
-        if OLD in backup["status"]["points"][0]["claim"]:
+        if OLD in backup["status"]["points"][0]["source"]:
             uid = objects.uid(backup)
             await world.client.delete(BACKUP, objects.name(backup), world.namespace, uid=uid)
     await world.settle(copies)

@@ -78,8 +78,9 @@ async def make_point(client: Client, namespace: str, age: int, **extra: str) -> 
     content = await patch(client, VOLUME_SNAPSHOT_CONTENT, content, {"metadata": mirrored})
     handle = {"status": {"snapshotHandle": f"disk-{namespace}-{age}"}}
     await patch(client, VOLUME_SNAPSHOT_CONTENT, content, handle, subresource="status")
-    point = {"claim": "data", "attempt": 1, "result": "good", "snapshot": f"data-{age}"}
-    point["content"] = f"{namespace}-{age}"
+    point = {"source": "data", "store": "Snapshot", "attempt": 1, "result": "good"}
+    point["ref"] = f"data-{age}"
+    point["snapshot"] = {"content": f"{namespace}-{age}"}
     status = {"phase": "Completed", "completedAt": format_time(slot), "points": [point]}
     await patch(client, BACKUP, run, {"status": status}, subresource="status")
 
@@ -265,7 +266,7 @@ async def test_a_snapshot_deleted_by_hand_is_told_with_what_is_left_and_its_reco
     status = (await backups(client, namespace))["shop-1"]
     assert status["phase"] == "Completed"
     (point,) = status["points"]
-    assert point["content"] == f"{namespace}-1-rebound"
+    assert point["snapshot"]["content"] == f"{namespace}-1-rebound"
     assert "gone" not in point
     told = await condition(client, namespace)
     assert told is not None

@@ -44,7 +44,7 @@ from backstay.steps.exec_streams import Streams
 NAME = "shop"
 QUIET = 21
 """Seconds after which a silence is told."""
-CUT_TIMEOUT = 600
+TAKE_TIMEOUT = 600
 GRACE = 120
 
 
@@ -198,7 +198,7 @@ async def test_a_run_whose_looks_fail_holds_its_permits_no_longer_than_its_deadl
     with pytest.raises(type(error())) as raised:
         await rig.look(rig.backup)
     held = await rig.client.get(BACKUP, NAME, rig.namespace)
-    rig.pass_time(CUT_TIMEOUT + GRACE + 1)
+    rig.pass_time(TAKE_TIMEOUT + GRACE + 1)
     await rig.look(rig.backup)
     ended = await rig.client.get(BACKUP, NAME, rig.namespace)
 
@@ -207,7 +207,7 @@ async def test_a_run_whose_looks_fail_holds_its_permits_no_longer_than_its_deadl
         assert dig(held, "status", "message") == words
     if isinstance(raised.value, BackstayError):
         assert raised.value.within is not None
-        assert raised.value.within <= timedelta(seconds=CUT_TIMEOUT + 1)
+        assert raised.value.within <= timedelta(seconds=TAKE_TIMEOUT + 1)
     assert dig(ended, "status", "phase") == "Failed"
     assert words in dig(ended, "status", "message")
     assert not dig(ended, "status", "pools")

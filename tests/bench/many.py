@@ -230,12 +230,13 @@ def _backup(namespace: str, taken: datetime) -> tuple[Obj, Obj]:
     name, backup = _names(taken)
     stamp = format_time(taken)
     point = {
-        "claim": "data",
+        "source": "data",
+        "store": "Snapshot",
+        "ref": name,
         "attempt": 1,
-        "snapshot": name,
-        "content": f"snapcontent-{namespace}-{name}",
+        "snapshot": {"content": f"snapcontent-{namespace}-{name}"},
         "result": "good",
-        "cutAt": stamp,
+        "takenAt": stamp,
     }
     spec = {"policy": POLICY, "trigger": "Scheduled", "scheduledFor": stamp}
     status = {

@@ -26,16 +26,17 @@ from tests.bench.many import Write
 from tests.support.apiserver import ETCD_URL, running_api_server
 
 from backstay.builders.snapshot import metadata_patch
-from backstay.domain import objects
+from backstay.domain import objects, upkeep
 from backstay.domain.merge_patch import merge_diff
 from backstay.domain.objects import Obj
-from backstay.domain.stores.snapshots import upkeep
 from backstay.domain.stores.snapshots.content import Patch
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import PAGE, Client
 from backstay.kube.login import login
 from backstay.kube.resources import BACKUP, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Resource
-from backstay.reconcile.gathering import World, gather_all
+from backstay.reconcile import passes
+from backstay.reconcile.gathering import gather_all
+from backstay.reconcile.world import World
 
 NAMESPACES: Final = int(os.environ.get("BENCH_NAMESPACES", "200"))
 EACH: Final = 50
@@ -82,7 +83,7 @@ def _writes(world: World) -> Iterator[tuple[Write, Write]]:
     """Yield the writes that the plans of all policies say, each with what undoes it."""
     now = SystemClock().now()
     for place in world.places():
-        plan = upkeep.plan(world.seen(place, now))
+        plan = upkeep.plan(passes.seen(world, place, now))
         for item in plan.items:
             if item.snapshot is not None:
                 yield _both(VOLUME_SNAPSHOT, item.snapshot)

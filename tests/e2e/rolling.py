@@ -105,7 +105,7 @@ class Uploads:
         """Given a Backup that is done, return the directory of its only copy."""
         (entry,) = done["status"]["points"]
         for folder in self.folders(done["spec"]["policy"]):
-            link = folder / str(entry["rolling"]["stamp"])
+            link = folder / str(entry["ref"])
             if link.is_symlink():
                 return link.resolve()
         raise AssertionError(f"there is no copy {entry['rolling']['stamp']}")

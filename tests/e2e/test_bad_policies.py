@@ -125,7 +125,7 @@ def test_a_long_policy_name_works_to_the_end(shop: Shop, length: int) -> None:
         for s in shop.snapshots()
         if s["metadata"]["annotations"].get("backstay.dev/policy") == name
     ]
-    assert done["status"]["points"][0]["snapshot"] == snapshot["metadata"]["name"]
+    assert done["status"]["points"][0]["ref"] == snapshot["metadata"]["name"]
 
 
 @pytest.mark.parametrize("length", [64, 200])

@@ -38,7 +38,7 @@ def ended_right(shop: Shop, name: str, attempt: int = 1) -> Obj:
     done = shop.finished(name)
     assert done["status"]["attempt"] == attempt
     (good,) = [s for s in shop.snapshots_of(name) if ours(s)["result"] == "good"]
-    assert good["metadata"]["name"] == done["status"]["points"][0]["snapshot"]
+    assert good["metadata"]["name"] == done["status"]["points"][0]["ref"]
     (dump,) = done["status"]["dumps"]
     written = shop.kubectl.exec("pg-0", "sha256sum", DUMP, container="postgres")
     assert written.split()[0] == dump["sha256"]
@@ -94,7 +94,7 @@ def test_a_run_waits_for_another_that_has_its_claim(shop: Shop) -> None:
         assert waiting["status"]["phase"] == "Queued"
         assert waiting["status"]["message"] == f"waiting for {first}"
     one, other = ended_right(shop, first), shop.finished(second)
-    assert one["status"]["points"][0]["cutAt"] <= other["status"]["attemptedAt"]
+    assert one["status"]["points"][0]["takenAt"] <= other["status"]["attemptedAt"]
 
 
 def test_a_dump_past_its_deadline_is_ended_inside(shop: Shop) -> None:

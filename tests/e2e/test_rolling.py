@@ -133,7 +133,7 @@ def test_a_dated_copy_is_pruned_and_the_other_restored(uploads: Uploads) -> None
     uploads.write(a="changed")
     new = uploads.finished(uploads.backup(keepDays=1))
     (folder,) = uploads.folders()
-    stamp = old["status"]["points"][0]["rolling"]["stamp"]
+    stamp = old["status"]["points"][0]["ref"]
     path = folder / "points" / f"{stamp}.json"
     point = json.loads(path.read_text())
     point["labels"][PREFIX + "delete-after"] = "2020-01-01"
@@ -175,7 +175,7 @@ def test_a_claim_is_copied_into_another_where_its_pod_runs(uploads: Uploads) -> 
     done = uploads.finished(uploads.backup())
 
     (entry,) = done["status"]["points"]
-    assert (entry["claim"], entry["result"]) == ("data", "good")
+    assert (entry["source"], entry["result"]) == ("data", "good")
     writer = uploads.kubectl.get("pod", "writer")
     pods = [p for p in uploads.kubectl.list("pods") if "-copy-" in p["metadata"]["name"]]
     assert {p["spec"]["nodeName"] for p in pods} == {writer["spec"]["nodeName"]}

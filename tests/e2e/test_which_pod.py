@@ -23,7 +23,7 @@ def dumped(shop: Shop, prefer: str) -> tuple[str, list[str]]:
     done = shop.finished(shop.backup())
     (taken,) = done["status"]["dumps"]
     points = done["status"]["points"]
-    assert [p["claim"] for p in points] == [taken["claim"]]
+    assert [p["source"] for p in points] == [taken["claim"]]
     cut = [
         s["spec"]["source"]["persistentVolumeClaimName"]
         for s in shop.snapshots_of(done["metadata"]["name"])

@@ -83,7 +83,7 @@ class Story:
             together=(ClaimGroup(claims=self.claims),) if self.frozen else (),
             hooks=planned_hooks(*before, after=self.after, max_freeze=self.max_freeze),
             retries=self.retries,
-            cut_timeout=DEADLINE,
+            take_timeout=DEADLINE,
             ready_timeout=2 * DEADLINE,
         )
 
@@ -240,7 +240,7 @@ def check_end(world: World) -> None:
         return
     live = {name: s for name, s in world.snapshots.items() if s.live}
     assert all(s.result is not PointResult.PENDING for s in live.values())
-    good = {p.snapshot for p in status.points if p.result is PointResult.GOOD}
+    good = {p.ref for p in status.points if p.result is PointResult.GOOD}
     labelled = {name for name, s in live.items() if s.result is PointResult.GOOD}
     assert labelled == good & live.keys(), "status and labels tell different things"
     assert status.plan is not None
@@ -302,7 +302,7 @@ def test_snapshots_that_the_api_server_refuses_to_the_end_fail_the_run_with_its_
     check_end(world)
     assert (world.status.phase, world.snapshots) == (BackupPhase.FAILED, {})
     for point in world.status.points:
-        assert (point.message or "").endswith(f"within cutTimeout (0:01:00): {REFUSAL}")
+        assert (point.message or "").endswith(f"within takeTimeout (0:01:00): {REFUSAL}")
 
 
 def test_a_snapshot_refused_or_deleted_for_a_while_before_its_cut_costs_no_attempt() -> None:

@@ -9,9 +9,10 @@ from tests.property.test_retention_properties import NOW, live_rules, series
 from tests.unit.domain.retention.series import point
 
 from backstay.domain import labels
+from backstay.domain.retention.brakes import freeze
 from backstay.domain.retention.judge import judge
 from backstay.domain.retention.points import Point, Rules
-from backstay.domain.retention.shrinkage import freeze, shrunk
+from backstay.domain.retention.shrinkage import shrunk
 
 SIZES = st.lists(st.integers(min_value=0, max_value=1000), min_size=1, max_size=12)
 
@@ -51,6 +52,6 @@ def test_nothing_of_a_frozen_series_is_marked_or_swept(
     stopped = shrunk(world, {})
     assert stopped is not None
 
-    frozen = [freeze(v, stopped) for v in judge(world, rules, NOW)]
+    frozen = [freeze(v, stopped.freezes) for v in judge(world, rules, NOW)]
 
     assert not any(v.sweep or labels.MARKED_AT in v.set_annotations for v in frozen)

@@ -23,6 +23,7 @@ from tests.support import builders
 from backstay.api.common import format_time
 from backstay.domain import labels, objects
 from backstay.domain.calendar import Tier, period_of
+from backstay.domain.clock_skew import CLOCK_SLACK, clock_brake
 from backstay.domain.errors import Conflict
 from backstay.domain.objects import Obj, dig
 from backstay.domain.retention import brakes
@@ -37,7 +38,7 @@ from backstay.domain.times import parse_time
 
 START = datetime(2026, 3, 27, 11, 0, tzinfo=UTC)
 GRACE = timedelta(hours=24)
-SLACK = 2 * brakes.CLOCK_SLACK
+SLACK = 2 * CLOCK_SLACK
 """Two clocks that agree well enough may be so far apart between a mark and its sweep."""
 
 
@@ -218,7 +219,7 @@ class World:
             running=frozenset(self.running),
             requests=frozenset(self.requests),
             released=self.released,
-            clock=brakes.clock(self.ahead) or self.hold,
+            clock=clock_brake(self.ahead) or self.hold,
         )
 
     def run_pass(
@@ -319,7 +320,7 @@ class World:
             name = objects.name(obj)
             self.marked.pop(name, None)
             if patch.labels[labels.DELETE_AFTER] is not None:
-                assert brakes.clock(self.ahead) is None, "marked while the clock was off"
+                assert clock_brake(self.ahead) is None, "marked while the clock was off"
                 assert name != self.newest_good(), "the newest good point was marked"
                 self.marked[name] = self.true
         _merge(obj, "labels", patch.labels)
@@ -380,7 +381,7 @@ class World:
         assert not set((point.in_use or "").split(",")) & self.requests
         date = datetime.strptime(objects.labels(snapshot)[labels.DELETE_AFTER], "%Y-%m-%d").date()  # noqa: DTZ007
         assert date < self.now.astimezone(zone).date()
-        assert brakes.clock(self.ahead) is None
+        assert clock_brake(self.ahead) is None
         assert self.true - self.became[name] > GRACE - SLACK, "within a day of its birth"
         if name in self.marked:
             assert self.true - self.marked[name] > GRACE - SLACK, "within its grace"

@@ -18,6 +18,7 @@ from backstay.api.backup import (
     PointResult,
     PointStatus,
     RunPlan,
+    SnapshotStatus,
     Trigger,
 )
 from backstay.api.dumps import Postgres
@@ -30,6 +31,7 @@ from backstay.api.hooks import (
     Session,
     Stage,
 )
+from backstay.api.store import StoreKind
 from backstay.api.target import Target, TargetKind
 from backstay.domain import labels
 from backstay.domain.objects import Obj
@@ -142,7 +144,7 @@ def plan(
             PlannedClaim(name=c, uid=f"uid-{c}", class_name="fast") for c in claims or ("data",)
         ),
         "dumps": dumps,
-        "cut_timeout": minutes(10),
+        "take_timeout": minutes(10),
         "ready_timeout": minutes(60),
         "retries": retries,
     }
@@ -199,12 +201,16 @@ def point_status(
     **values: Any,
 ) -> PointStatus:
     defaults: dict[str, Any] = {
-        "claim": claim,
+        "source": claim,
+        "store": StoreKind.SNAPSHOT,
         "attempt": attempt,
-        "snapshot": f"{claim}-{attempt}",
+        "ref": f"{claim}-{attempt}",
         "result": result,
         "requested_at": NOW - minutes(2),
     }
+    disk = {key: values.pop(key) for key in ("content", "handle") if key in values}
+    if disk:
+        values["snapshot"] = SnapshotStatus(**disk)
     return PointStatus(**defaults | values)
 
 
@@ -263,7 +269,7 @@ def look_done(sha256: str = SHA) -> DumpSeen:
 
 
 PENDING_POINT = PointSeen(exists=True, result=PointResult.PENDING)
-CUT_POINT = replace(PENDING_POINT, cut=True, cut_at=NOW - minutes(1), content="content-1")
+CUT_POINT = replace(PENDING_POINT, cut=True, taken_at=NOW - minutes(1), content="content-1")
 READY_POINT = replace(CUT_POINT, ready=True, restore_size=1 << 30)
 
 

@@ -80,7 +80,7 @@ class RecordedWorld(World):
         """A person takes for gone what is missing; the pass that follows may die on the way."""
         plans = frozenset(held.plan for held, _ in vanished.held(list(self.records.values())))
         self.accepted |= {
-            entry.snapshot or ""
+            entry.ref or ""
             for entries in vanished.missing(self.records.values()).values()
             for entry in entries
         }
@@ -167,7 +167,7 @@ class RecordedWorld(World):
         for name in self.taken - self.accepted:
             assert name in self.records, f"{name} vanished, and nothing says so"
         missing = {
-            entry.snapshot
+            entry.ref
             for entries in vanished.missing(self.records.values()).values()
             for entry in entries
         }

@@ -68,8 +68,7 @@ class World:
 
     def add(self, key: Key) -> None:
         """Enqueue a key, as the queue of the operator does."""
-        if key.kind != keys.RETENTION:  # of snapshots: there are none here
-            self._due.add(key)
+        self._due.add(key)
 
     async def look(self, key: Key) -> timedelta | None:
         """Look at a key once, as the queue does; return when it wants to be looked at again."""
@@ -89,8 +88,11 @@ class World:
         return bool(due)
 
     async def settle(self, *first: Key) -> None:
-        """Work and let the node work, until neither has anything to do."""
-        self._due |= set(first)
+        """Work and let the node work, until neither has anything to do. Who looks at the copies of
+        a policy looks at its retention as well, as the resync does.
+        """
+        copies = [key for key in first if key.kind == keys.COPIES]
+        self._due |= {*first, *(keys.retention(key.namespace, key.name) for key in copies)}
         limit = time.monotonic() + WITHIN
         while time.monotonic() < limit:
             busy = await self.step()
@@ -143,7 +145,7 @@ class World:
         """Let days pass since a copy was made; whoever calls it has the series listed."""
         name = objects.name(backup)
         found = await self.get(BACKUP, name)
-        path = self.points()[found["status"]["points"][0]["rolling"]["stamp"]]
+        path = self.points()[found["status"]["points"][0]["ref"]]
         raw = json.loads(path.read_text())
         past = SystemClock().now().replace(microsecond=0) - timedelta(days=days)
         path.write_text(json.dumps(raw | {"taken": past.isoformat()}))

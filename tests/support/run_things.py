@@ -61,7 +61,7 @@ class Snapshot:
     labelled: bool = False
     """Its content carries what finds it."""
     live: bool = True
-    cut_at: datetime | None = None
+    taken_at: datetime | None = None
     ready: bool = False
     inside: dict[str, str] = field(default_factory=dict)
     """sha256 by dump, as the disk was at the cut."""
@@ -75,11 +75,11 @@ def point_seen(found: Snapshot | None, *, claim_gone: bool) -> PointSeen:
     return PointSeen(
         exists=True,
         result=found.result,
-        cut=found.cut_at is not None,
-        cut_at=found.cut_at,
+        cut=found.taken_at is not None,
+        taken_at=found.taken_at,
         ready=found.ready,
-        content="content" if found.cut_at else "",
-        bare=found.cut_at is not None and not found.labelled,
+        content="content" if found.taken_at else "",
+        bare=found.taken_at is not None and not found.labelled,
         restore_size=1,
         error=found.error,
     )

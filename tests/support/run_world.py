@@ -148,9 +148,9 @@ class World:
 
     def cut_snapshots(self) -> list[Snapshot]:
         """The snapshots that the run waits for and that are cut."""
-        names = [p.snapshot for p in self.status.points if p.result is PointResult.PENDING]
+        names = [p.ref or "" for p in self.status.points if p.result is PointResult.PENDING]
         found = [self.snapshots[n] for n in names if n in self.snapshots]
-        return [s for s in found if s.live and s.cut_at is not None]
+        return [s for s in found if s.live and s.taken_at is not None]
 
     def _later(self, seconds: int | None, what: Write) -> None:
         if seconds is not None:
@@ -240,11 +240,11 @@ class World:
         for entry in self.status.points:
             if entry.result is not PointResult.PENDING:
                 continue
-            found = self.snapshots.get(entry.snapshot or "")
-            point = points[entry.claim] = point_seen(found, claim_gone=self.claims_made_anew)
-            if not point.cut or entry.cut_at is not None:
+            found = self.snapshots.get(entry.ref or "")
+            point = points[entry.source] = point_seen(found, claim_gone=self.claims_made_anew)
+            if not point.cut or entry.taken_at is not None:
                 continue
-            for dump in dumps_on(self.status, entry.claim):
+            for dump in dumps_on(self.status, entry.source):
                 if dump.state is DumpState.DONE:
                     rechecks[dump.name] = (
                         self._judge(dump.name, self.status.attempt)
@@ -344,7 +344,7 @@ class World:
         new = self.snapshots[name] = Snapshot(claim, dumps, fate.error)
 
         def cut() -> None:
-            new.cut_at = self.now
+            new.taken_at = self.now
             new.inside = {
                 dump: file.done[1]
                 for dump, file in self._files.items()
@@ -360,7 +360,7 @@ class World:
 
     def _snapshot_of(self, claim: str) -> Snapshot:
         entry = point_entry(self.status, claim)
-        found = self.snapshots.get(entry.snapshot or "") if entry else None
+        found = self.snapshots.get(entry.ref or "") if entry else None
         if found is None or not found.live:
             raise Conflict("the snapshot went away")
         return found
@@ -383,4 +383,4 @@ class World:
         found = self.snapshots.get(name)
         if found is not None and found.live and found.result is PointResult.PENDING:
             found.result = PointResult.FAILED
-            found.labelled = found.labelled or found.cut_at is not None
+            found.labelled = found.labelled or found.taken_at is not None

@@ -14,7 +14,7 @@ from backstay.api.policy import PolicySpec, PolicyStatus
 from backstay.api.schedule import Blackout, MissedSlots, Schedule
 from backstay.domain import naming, policy
 from backstay.domain.calendar import load_zone
-from backstay.domain.retention import brakes
+from backstay.domain.clock_skew import clock_off, slots_now
 from backstay.domain.schedule import cron
 from backstay.domain.schedule.early import EARLY, Named
 
@@ -134,7 +134,7 @@ class World:
 
     def look(self) -> None:
         """One reconcile."""
-        now = brakes.slots_now(self.server + self.skew, self.skew)
+        now = slots_now(self.server + self.skew, self.skew)
         self._note_edits()
         decision = policy.decide(self._seen(now))
         if decision.slot is not None:
@@ -185,7 +185,7 @@ class World:
             namespace=NAMESPACE,
             name=NAME,
             edited=self.edited,
-            clock=brakes.clock_off(self.skew),
+            clock=clock_off(self.skew),
         )
 
     def _start(self, slot: datetime, now: datetime, *, again: bool) -> None:

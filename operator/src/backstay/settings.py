@@ -107,7 +107,7 @@ class Ceilings(BaseModel):
     hook_timeout: Length = Field(
         default=timedelta(hours=1), description="Of timeout of each hook, and of maxFreeze."
     )
-    cut_timeout: Length = Field(default=timedelta(hours=2), description="Of snapshot.cutTimeout.")
+    take_timeout: Length = Field(default=timedelta(hours=2), description="Of snapshot.takeTimeout.")
     ready_timeout: Length = Field(
         default=timedelta(days=7), description="Of snapshot.readyTimeout."
     )

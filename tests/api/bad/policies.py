@@ -43,7 +43,7 @@ BAD: Final = [
     window({"start": "@daily", "duration": "till 8"}, f"{WINDOW}.duration", DURATION),
     window({"start": "@daily", "duration": "1h", "end": "@daily"}, STRICT, f'"{WINDOW}.end"'),
     policy("spec.schedule.blackouts", [OFFICE] * 9, f"{SCHEDULE}.blackouts", "at most 8 items"),
-    policy("spec.snapshot.cutTimeout", "1h5", "spec.snapshot.cutTimeout", DURATION),
+    policy("spec.snapshot.takeTimeout", "1h5", "spec.snapshot.takeTimeout", DURATION),
     policy("spec.snapshot.readyTimeout", "5000d", "spec.snapshot.readyTimeout", DURATION),
     policy("spec.snapshot.className", "Fast", "spec.snapshot.className", OBJECT),
     policy("spec.source", GONE, "spec.source", "Required value"),

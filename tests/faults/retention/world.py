@@ -293,11 +293,12 @@ class World:
         if good:
             status["points"] = [
                 {
-                    "claim": "data",
+                    "source": "data",
+                    "store": "Snapshot",
+                    "ref": point,
                     "attempt": 1,
                     "result": "good",
-                    "snapshot": point,
-                    "content": self.content_name(point),
+                    "snapshot": {"content": self.content_name(point)},
                 }
             ]
         await self._set_status(BACKUP, made, status)

@@ -18,8 +18,9 @@ from backstay.api.common import (
     format_time,
     with_condition,
 )
-from backstay.api.policy import PolicySpec, Retention, Snapshot
+from backstay.api.policy import PolicySpec, Snapshot
 from backstay.api.restore import RestorePhase, RestoreSpec
+from backstay.api.retention import Retention
 from backstay.api.shapes import Bytes
 from backstay.durations import format_duration, parse_duration
 
@@ -33,7 +34,7 @@ def test_a_policy_is_read_with_its_defaults() -> None:
     assert spec.schedule is not None
     assert spec.schedule.time_zone == "UTC"
     assert spec.schedule.starting_deadline == timedelta(hours=6)
-    assert spec.snapshot == Snapshot()
+    assert (spec.snapshot, spec.snapshots) == (None, Snapshot())
     assert spec.retries == 2
     assert spec.retention is None
 

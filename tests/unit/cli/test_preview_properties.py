@@ -20,7 +20,6 @@ from backstay.domain.objects import Obj
 from backstay.domain.preview import Preview
 from backstay.domain.retention.judge import judge
 from backstay.domain.retention.points import Point, Rules
-from backstay.domain.stores.snapshots.upkeep import labels_after
 
 SEARCH: Final = settings(deadline=None, derandomize=True, max_examples=60)
 POINTS_MAX: Final = 12
@@ -136,7 +135,7 @@ def test_the_preview_says_what_judge_says(data: bytes) -> None:
         assert line.delete == verdict.sweep
         assert line.reasons == verdict.reasons
         after = {k: v for k, v in verdict.point.labels.items() if k not in line.remove_labels}
-        assert {**after, **line.set_labels} == labels_after(verdict)
+        assert {**after, **line.set_labels} == verdict.after.labels
 
 
 @SEARCH

@@ -22,6 +22,7 @@ from tests.unit.domain import policies
 
 from backstay.api.backup import BackupPhase, DumpState, PointResult, PointStatus
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling, RollingDestination
+from backstay.api.store import StoreKind
 from backstay.domain import policy
 from backstay.domain.ceilings import beyond, limited, limited_plan
 from backstay.domain.jobs import JobSeen
@@ -49,7 +50,7 @@ def test_a_plan_is_kept_within_every_ceiling() -> None:
     asked = plan(dumps=(planned_dump(max_duration=LONG),), hooks=hooks)
     asked = asked.model_copy(
         update={
-            "cut_timeout": LONG,
+            "take_timeout": LONG,
             "ready_timeout": LONG,
             "rolling": planned(rolling(start_timeout=LONG, max_duration=LONG, bandwidth="1k")),
         }
@@ -93,7 +94,8 @@ def test_a_dump_that_was_frozen_with_a_longer_deadline_ends_at_the_ceiling() -> 
 def test_a_copy_whose_job_does_not_end_in_time_is_ended() -> None:
     mine = plan().model_copy(update={"claims": (), "rolling": planned(rolling())})
     entry = PointStatus(
-        claim="n1:/srv",
+        source="n1:/srv",
+        store=StoreKind.ROLLING,
         attempt=1,
         result=PointResult.PENDING,
         requested_at=NOW - timedelta(hours=25),
@@ -132,7 +134,7 @@ def test_a_copy_whose_job_does_not_end_in_time_is_ended() -> None:
             {"hooks": {"maxFreeze": "61m"}},
             "spec.hooks.maxFreeze is 1h1m, at most 1h",
         ),
-        ({"snapshot": {"cutTimeout": "900d"}}, "spec.snapshot.cutTimeout is 900d, at most 2h"),
+        ({"snapshot": {"takeTimeout": "900d"}}, "spec.snapshot.takeTimeout is 900d, at most 2h"),
         ({"snapshot": {"readyTimeout": "8d"}}, "spec.snapshot.readyTimeout is 8d, at most 7d"),
         (
             {"rolling": {"destination": {"hostPath": "/b"}, "bandwidth": "1k"}},

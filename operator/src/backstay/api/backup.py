@@ -14,6 +14,7 @@ from backstay.api.meta import Column, CrdMeta
 from backstay.api.policy import CLAIMS_MAX, DUMPS_MAX, Consistency
 from backstay.api.rolling import SERIES_MAX, CopyStatus, PlannedRolling
 from backstay.api.shapes import NAME_MAX, ObjectName
+from backstay.api.store import StoreKind
 from backstay.api.target import Target
 
 
@@ -123,7 +124,11 @@ class PlannedClaim(Model):
 
     name: str = Field(description="The claim.", max_length=NAME_MAX)
     uid: str = Field(description="Its uid: a claim made anew is another one.", max_length=64)
-    class_name: str = Field(description="VolumeSnapshotClass to use.", max_length=NAME_MAX)
+    class_name: str = Field(
+        default="",
+        description="VolumeSnapshotClass to use; empty, no snapshot is taken of it.",
+        max_length=NAME_MAX,
+    )
 
 
 class PlannedDump(EngineChoice):
@@ -149,7 +154,7 @@ class RunPlan(Model):
 
     zone: str = Field(description="Zone of the dates in labels.", max_length=64)
     claims: tuple[PlannedClaim, ...] = Field(
-        description="Claims to snapshot.", max_length=CLAIMS_MAX
+        description="Claims that are read.", max_length=CLAIMS_MAX
     )
     dumps: tuple[PlannedDump, ...] = Field(
         default=(), description="Dumps to take before.", max_length=DUMPS_MAX
@@ -168,15 +173,13 @@ class RunPlan(Model):
         description="Pools that an attempt takes a permit of: global, node/NAME, driver/NAME.",
         max_length=POOLS_MAX,
     )
-    cut_timeout: Duration = Field(description="Deadline of the cut.")
+    take_timeout: Duration = Field(description="Deadline of the cut.")
     ready_timeout: Duration = Field(description="Deadline from the cut until ready.")
     retries: int = Field(ge=0, description="Further attempts after the first.")
     keep_days: int | None = Field(
-        default=None, ge=1, description="Days that the points of an ad-hoc run are kept."
+        default=None, ge=1, description="Days that the snapshots of an ad-hoc run are kept."
     )
-    rolling: PlannedRolling | None = Field(
-        default=None, description="Directories to copy; set, there are no snapshots."
-    )
+    rolling: PlannedRolling | None = Field(default=None, description="Directories to copy.")
 
 
 class DumpState(StrEnum):
@@ -270,31 +273,37 @@ class PointGone(StrEnum):
     """It was Missing, and a person takes it for gone."""
 
 
-class PointStatus(Model):
-    """One point: the snapshot of one claim, or the copy of one directory."""
+class SnapshotStatus(Model):
+    """What a point has besides that is a snapshot."""
 
-    claim: str = Field(
-        description="What it is of: the claim, for a rolling copy NODE:PATH or CLAIM/PATH.",
-        max_length=SERIES_MAX,
-    )
-    attempt: int = Field(ge=1, description="Attempt that made it.")
-    snapshot: str | None = Field(
-        default=None, description="The VolumeSnapshot.", max_length=NAME_MAX
-    )
     content: str | None = Field(
-        default=None, description="The VolumeSnapshotContent.", max_length=NAME_MAX
+        default=None, description="Its VolumeSnapshotContent.", max_length=NAME_MAX
     )
     handle: str | None = Field(
         default=None,
-        description="What the driver calls the disk snapshot: it finds that without the others.",
+        description="The driver's name of the disk snapshot, which is found by it without the "
+        "others.",
         max_length=HANDLE_MAX,
     )
-    job: str | None = Field(
-        default=None, description="The Job that copies it.", max_length=NAME_MAX
+
+
+class PointStatus(Model):
+    """One point: what one store keeps of one source. There is one of each in a run."""
+
+    source: str = Field(
+        description="The source: a claim, CLAIM/PATH, or NODE:PATH.", max_length=SERIES_MAX
     )
+    store: StoreKind = Field(description="Where it is kept: Snapshot or Rolling.")
+    ref: str | None = Field(
+        default=None,
+        description="Its name in the store: the VolumeSnapshot, or the stamp of a rolling copy.",
+        max_length=NAME_MAX,
+    )
+    attempt: int = Field(ge=1, description="Attempt that made it.")
+    job: str | None = Field(default=None, description="The Job that makes it.", max_length=NAME_MAX)
     result: PointResult = Field(description="pending, good or failed.")
-    requested_at: Time | None = Field(default=None, description="When the snapshot was asked for.")
-    cut_at: Time | None = Field(default=None, description="When the driver cut the snapshot.")
+    requested_at: Time | None = Field(default=None, description="When it was asked for.")
+    taken_at: Time | None = Field(default=None, description="The moment that its data is of.")
     bytes: int | None = Field(default=None, ge=0, description="Restore size.")
     tiers: tuple[TierName, ...] = Field(
         default=(), description="Calendar tiers that keep the point.", max_length=8
@@ -314,16 +323,34 @@ class PointStatus(Model):
     gone_at: Time | None = Field(
         default=None, description="When that was decided, or first seen to be missing."
     )
+    snapshot: SnapshotStatus | None = Field(
+        default=None, description="What it has besides if it is a snapshot."
+    )
     rolling: CopyStatus | None = Field(
         default=None, description="What it has besides if it is a rolling copy."
     )
 
     @property
+    def key(self) -> tuple[str, StoreKind]:
+        """Return what a run has one point of: a source in a store."""
+        return self.source, self.store
+
+    @property
     def artifact(self) -> str | None:
         """Return what names the artifact, of whatever store, among those of the policy."""
-        if self.rolling is not None:
-            return f"{self.claim}@{self.rolling.stamp}"
-        return self.snapshot
+        if self.ref is None or self.store is StoreKind.SNAPSHOT:
+            return self.ref
+        return f"{self.source}@{self.ref}"
+
+    @property
+    def content(self) -> str | None:
+        """Return the VolumeSnapshotContent of a snapshot, where it is known."""
+        return self.snapshot.content if self.snapshot else None
+
+    @property
+    def handle(self) -> str | None:
+        """Return the driver's name of the disk snapshot, where it is known."""
+        return self.snapshot.handle if self.snapshot else None
 
     @property
     def pending(self) -> bool:

@@ -12,6 +12,7 @@ from backstay.api.common import CONDITIONS_MAX, GROUP, Condition, Duration, Mode
 from backstay.api.dumps import Dump
 from backstay.api.hooks import Hooks
 from backstay.api.meta import Column, CrdMeta
+from backstay.api.retention import Retention, keeps_none
 from backstay.api.rolling import POLICY_RULES, SERIES_MAX, CopiesStatus, HostPathSource, Rolling
 from backstay.api.schedule import MISSED_MAX, EarlyRuns, MissedSlots, Schedule
 from backstay.api.shapes import (
@@ -21,6 +22,7 @@ from backstay.api.shapes import (
     ObjectName,
     RelativePath,
 )
+from backstay.api.store import StoreKind
 
 LIST_MAX: Final = 64
 """Bound of lists of names: CEL's cost estimate needs one."""
@@ -153,35 +155,17 @@ class Snapshot(Model):
         default=None,
         description="VolumeSnapshotClass; left out, the default class of each claim's driver.",
     )
-    cut_timeout: Duration = Field(
+    take_timeout: Duration = Field(
         default=timedelta(minutes=10),
         description="How long the driver may take until the snapshot is cut.",
     )
     ready_timeout: Duration = Field(
         default=timedelta(hours=24),
-        description="How long after the cut the snapshot may take until it is ready to use.",
+        description="How long the snapshot may take from then on until it is ready to use.",
     )
-
-
-class Retention(Model):
-    """How many points are kept, per claim. Points of a period: the earliest good one."""
-
-    last: int = Field(
-        default=0, ge=0, le=1000, description="Newest good points that are kept, of any period."
-    )
-    within: Duration | None = Field(
-        default=None, description="Every good point younger than this is kept."
-    )
-    hourly: int = Field(default=0, ge=0, le=8760, description="Newest hours (UTC) that keep one.")
-    daily: int = Field(default=0, ge=0, le=3660, description="Newest days that keep a point.")
-    weekly: int = Field(default=0, ge=0, le=1040, description="Newest ISO weeks that keep one.")
-    monthly: int = Field(default=0, ge=0, le=240, description="Newest months that keep one.")
-    yearly: int = Field(default=0, ge=0, le=100, description="Newest years that keep one.")
-    adhoc_days: int = Field(
-        default=30, ge=1, le=3660, description="Days that a point of an ad-hoc run is kept."
-    )
-    failed: int = Field(
-        default=3, ge=0, le=100, description="Newest failed runs that are kept for inspection."
+    retention: Retention | None = Field(
+        default=None,
+        description="How long the snapshots are kept; left out, as spec.retention has it.",
     )
 
 
@@ -220,12 +204,18 @@ class PolicySpec(Model):
             "name the claims",
         ),
         (
-            "!has(self.schedule) || !has(self.retention) || "
-            "has(self.retention.within) || self.retention.last + self.retention.hourly + "
-            "self.retention.daily + self.retention.weekly + self.retention.monthly + "
-            "self.retention.yearly > 0",
+            f"!has(self.schedule) || !has(self.retention) || !({keeps_none('self.retention')})",
             "retention keeps no point of the schedule: set last, within, hourly, daily, weekly, "
             "monthly or yearly, or leave retention out to keep everything",
+        ),
+        *(
+            (
+                f"!has(self.schedule) || !has(self.{store}) || !has(self.{store}.retention) || "
+                f"!({keeps_none(f'self.{store}.retention')})",
+                f"{store}.retention keeps no point of the schedule: set last, within, hourly, "
+                "daily, weekly, monthly or yearly, or leave it out",
+            )
+            for store in ("snapshot", "rolling")
         ),
         *POLICY_RULES,
     )
@@ -246,17 +236,19 @@ class PolicySpec(Model):
     hooks: Hooks | None = Field(
         default=None, description="Commands in containers around the cut of the snapshots."
     )
-    snapshot: Snapshot = Field(
-        default_factory=Snapshot,
-        description="How the claims are snapshotted.",
-        json_schema_extra={"default": {}},
+    snapshot: Snapshot | None = Field(
+        default=None,
+        description="Keep CSI snapshots of the claims. Left out, a policy keeps them with their "
+        "defaults, unless it names another store.",
     )
     rolling: Rolling | None = Field(
         default=None,
-        description="Keep hard-link copies of the source's directories instead of snapshots.",
+        description="Keep hard-link copies of the source's directories, alone or beside snapshots.",
     )
     retention: Retention | None = Field(
-        default=None, description="How long points are kept; left out, everything is kept."
+        default=None,
+        description="How long points are kept, in every store that has no retention of its own; "
+        "left out, everything is kept.",
     )
     retries: int = Field(
         default=2, ge=0, le=10, description="Further attempts of a run after the first failed."
@@ -267,15 +259,32 @@ class PolicySpec(Model):
         "this is left out again.",
     )
 
+    @property
+    def snapshots(self) -> Snapshot | None:
+        """Return how snapshots are taken; None if none are."""
+        return self.snapshot or (Snapshot() if self.rolling is None else None)
+
+    @property
+    def stores(self) -> tuple[StoreKind, ...]:
+        """Return the stores that the policy keeps its points in."""
+        kept = {StoreKind.SNAPSHOT: self.snapshots, StoreKind.ROLLING: self.rolling}
+        return tuple(store for store, block in kept.items() if block is not None)
+
+    def retention_of(self, store: StoreKind) -> Retention | None:
+        """Given a store, return how long its points are kept; None: everything is."""
+        own = self.snapshot if store is StoreKind.SNAPSHOT else self.rolling
+        return (own.retention if own else None) or self.retention
+
 
 class SeriesStatus(Model):
-    """What exists of one claim."""
+    """What one store keeps of one source."""
 
-    claim: str = Field(
-        description="The claim; of a rolling copy NODE:PATH or CLAIM/PATH.", max_length=SERIES_MAX
+    source: str = Field(
+        description="The source: a claim, CLAIM/PATH, or NODE:PATH.", max_length=SERIES_MAX
     )
+    store: StoreKind = Field(description="Where it is kept: Snapshot or Rolling.")
     good: int = Field(ge=0, description="Good points that exist.")
-    newest: Time | None = Field(default=None, description="When the newest good point was cut.")
+    newest: Time | None = Field(default=None, description="When the newest good point was taken.")
 
 
 class PolicyStatus(Model):

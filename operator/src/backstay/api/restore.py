@@ -114,7 +114,7 @@ class DirectoryRestore(Model):
 
     source: SeriesName | None = Field(
         default=None,
-        description="Which of the Backup's directories, as its status.points[].claim names it; "
+        description="Which of the Backup's directories, as its status.points[].source names it; "
         "may be left out when it has only one.",
     )
     path: DirectoryPath | None = Field(

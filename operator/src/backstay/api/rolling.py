@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field
 
 from backstay.api.common import Duration, Model, Time
+from backstay.api.retention import Retention
 from backstay.api.shapes import NAME_MAX, Bytes, DirectoryPath, ObjectName, RelativePath
 
 PATHS_MAX: Final = 16
@@ -19,12 +20,9 @@ SERIES_MAX: Final = NAME_MAX + 1 + 1024
 
 POLICY_RULES: Final = (
     (
-        "has(self.rolling) == has(oldSelf.rolling)",
-        "a policy keeps snapshots or rolling copies for all its life: make another policy",
-    ),
-    (
-        "!has(self.source.hostPath) || has(self.rolling)",
-        "source.hostPath has no snapshots: set rolling, which says where its copies are kept",
+        "!has(self.source.hostPath) || (has(self.rolling) && !has(self.snapshot))",
+        "source.hostPath has no snapshots: set rolling, which says where its copies are kept, and "
+        "leave snapshot out",
     ),
     (
         "has(self.rolling) || !has(self.source.claims) || !has(self.source.claims.subPath)",
@@ -36,20 +34,16 @@ POLICY_RULES: Final = (
         "claim of the same namespace, set rolling.destination.claim",
     ),
     (
-        "!has(self.rolling) || !has(self.dumps) || size(self.dumps) == 0",
-        "dumps are for snapshots: leave dumps or rolling out",
+        "!has(self.rolling) || has(self.snapshot) || !has(self.dumps) || size(self.dumps) == 0",
+        "dumps go into snapshots: set snapshot beside rolling, or leave dumps out",
     ),
     (
-        "!has(self.rolling) || !has(self.hooks)",
-        "hooks are for snapshots: leave hooks or rolling out",
+        "!has(self.rolling) || has(self.snapshot) || !has(self.hooks)",
+        "hooks are for snapshots: set snapshot beside rolling, or leave hooks out",
     ),
     (
-        "!has(self.rolling) || !has(self.adopt)",
-        "adopt is for snapshots: leave it or rolling out",
-    ),
-    (
-        "!has(self.rolling) || !has(self.snapshot.className)",
-        "snapshot.className is for snapshots: leave it or rolling out",
+        "!has(self.rolling) || has(self.snapshot) || !has(self.adopt)",
+        "adopt is for snapshots: set snapshot beside rolling, or leave adopt out",
     ),
 )
 """CEL rules of a policy's spec about rolling."""
@@ -201,6 +195,10 @@ class Rolling(Model):
         default=timedelta(minutes=10),
         description="How long the node or the copy's Pod may take until the copy starts.",
     )
+    retention: Retention | None = Field(
+        default=None,
+        description="How long the copies are kept; left out, as spec.retention has it.",
+    )
     max_duration: Duration = Field(
         default=timedelta(hours=24), description="After this long a copy is stopped and failed."
     )
@@ -214,7 +212,9 @@ class Rolling(Model):
 class CopiesStatus(Model):
     """The rolling copies of one directory, as they were found at their destination."""
 
-    series: str = Field(description="What names the directory.", max_length=SERIES_MAX)
+    source: str = Field(
+        description="The source: a claim, CLAIM/PATH, or NODE:PATH.", max_length=SERIES_MAX
+    )
     listed_at: Time | None = Field(
         default=None, description="When its points were last read at the destination."
     )
@@ -278,17 +278,19 @@ class PlannedRolling(Model):
 
     copies: tuple[PlannedCopy, ...] = Field(description="Directories to copy.", max_length=256)
     settings: Rolling = Field(description="How and whereto, as the policy had it.")
+    keep_days: int | None = Field(
+        default=None, ge=1, description="Days that the copies of an ad-hoc run are kept."
+    )
 
 
 LabelText = Annotated[str, Field(max_length=253)]
-SourceText = Annotated[str, Field(max_length=200)]
+IdentityText = Annotated[str, Field(max_length=200)]
 NoteText = Annotated[str, Field(max_length=1024)]
 
 
 class CopyStatus(Model):
     """What a point has that is a rolling copy. The point itself carries it, at its destination."""
 
-    stamp: str = Field(description="Name of the point at its destination.", max_length=64)
     uid: str = Field(description="Its uid.", max_length=64)
     version: str = Field(
         description="Digest of the point as it was seen last: it is changed only if it is still "
@@ -299,7 +301,7 @@ class CopyStatus(Model):
     seq: int = Field(
         default=0, ge=0, description="Its number in the order of making at its destination."
     )
-    source: tuple[SourceText, ...] = Field(
+    identity: tuple[IdentityText, ...] = Field(
         default=(),
         description="What its source was. A copy that shares none of these with the one before "
         "is of another disk, directory or claim.",

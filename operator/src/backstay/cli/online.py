@@ -34,8 +34,9 @@ from backstay.kube.resources import (
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CONTENT,
 )
-from backstay.reconcile.copies import copies_seen
-from backstay.reconcile.gathering import Place, World, read
+from backstay.reconcile import passes
+from backstay.reconcile.gathering import read
+from backstay.reconcile.world import Place, World
 
 T = TypeVar("T")
 
@@ -99,7 +100,7 @@ async def _by_file(
     # What is applied need not be valid to judge by the file; what a person let pass stays so.
     notes = {**objects.annotations(world.policies.pop(place, {})), **file.notes}
     seen = replace(
-        world.seen(place, SystemClock().now()),
+        passes.snapshots_seen(world, place, SystemClock().now()),
         rules=file.rules,
         released=released_plans(notes.get(labels.RELEASE_RETENTION)),
         accepted=accepted_sizes(notes.get(labels.ACCEPT_SIZE)),
@@ -117,9 +118,9 @@ async def _frozen(client: Client, namespace: str, name: str, moment: Moment) -> 
 
 
 def _shown_world(world: World, place: Place, moment: Moment) -> Shown:
-    """Snapshots and rolling copies of one policy: it has one kind, unless it was recreated."""
-    shown = _shown(place[1], world.seen(place, SystemClock().now()), moment)
-    copies = preview.of_copies(copies_seen(world, place, shown.now))
+    """Snapshots and rolling copies of one policy."""
+    shown = _shown(place[1], passes.snapshots_seen(world, place, SystemClock().now()), moment)
+    copies = preview.of_copies(passes.copies_seen(world, place, shown.now))
     return replace(shown, lines=[*shown.lines, *copies], copies=len(copies))
 
 

@@ -40,7 +40,7 @@ def limited_plan(plan: RunPlan, most: Ceilings) -> RunPlan:
             changed(d, max_duration=min(d.max_duration, most.dump_duration)) for d in plan.dumps
         ),
         hooks=_hooks(plan.hooks, most.hook_timeout) if plan.hooks else None,
-        cut_timeout=min(plan.cut_timeout, most.cut_timeout),
+        take_timeout=min(plan.take_timeout, most.take_timeout),
         ready_timeout=min(plan.ready_timeout, most.ready_timeout),
         rolling=changed(rolling, settings=_rolling(rolling.settings, most)) if rolling else None,
     )
@@ -107,6 +107,6 @@ def _lengths(spec: PolicySpec, most: Ceilings) -> Iterator[tuple[str, timedelta,
     if spec.rolling is not None:
         yield "spec.rolling.startTimeout", spec.rolling.start_timeout, most.start_timeout
         yield "spec.rolling.maxDuration", spec.rolling.max_duration, most.copy_duration
-    else:
-        yield "spec.snapshot.cutTimeout", spec.snapshot.cut_timeout, most.cut_timeout
-        yield "spec.snapshot.readyTimeout", spec.snapshot.ready_timeout, most.ready_timeout
+    if (snapshots := spec.snapshots) is not None:
+        yield "spec.snapshot.takeTimeout", snapshots.take_timeout, most.take_timeout
+        yield "spec.snapshot.readyTimeout", snapshots.ready_timeout, most.ready_timeout

@@ -9,6 +9,7 @@ clocks differ, and slots that have run before their time run again (see early).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -17,9 +18,10 @@ from typing import Final
 from backstay.api.common import changed, with_condition
 from backstay.api.policy import SHOWN_MAX, PolicySpec, PolicyStatus, SeriesStatus
 from backstay.api.schedule import MissedSlots
+from backstay.api.store import StoreKind
 from backstay.domain.ceilings import beyond
+from backstay.domain.clock_skew import CLOCK_SKEW
 from backstay.domain.errors import UserError
-from backstay.domain.retention.brakes import CLOCK_SKEW
 from backstay.domain.schedule import early
 from backstay.domain.schedule.cron import Schedule, same_slots
 from backstay.domain.schedule.density import density_warning
@@ -58,7 +60,8 @@ class RunSeen:
 class GoodPoint:
     """A good point of the policy."""
 
-    claim: str
+    source: str
+    store: StoreKind
     taken: datetime
     run: str
     """Name of its Backup, whether or not that is still there."""
@@ -332,7 +335,7 @@ def _valid(seen: Seen, status: PolicyStatus, timing: Timing | None, wanted: Due 
     warnings = [beyond(spec, seen.ceilings)]
     if timing is not None and spec.schedule is not None:
         warnings += [
-            density_warning(timing.schedule, rules_of(spec)),
+            *_density_warnings(timing, spec),
             jitter_warning(timing.schedule, spec.schedule.jitter),
             early.warning(status.early, _named(seen), seen.now),
             _clock_warning(seen),
@@ -342,6 +345,12 @@ def _valid(seen: Seen, status: PolicyStatus, timing: Timing | None, wanted: Due 
         said += f"; a slot that is due waits for the end of Backup {', '.join(busy[:3])}"
     told = "; and ".join(w for w in warnings if w)
     return f"{said}, but {told}" if told else said
+
+
+def _density_warnings(timing: Timing, spec: PolicySpec) -> list[str]:
+    """What is to be said of each store's rules; once where they are the same."""
+    found = {density_warning(timing.schedule, rules_of(spec, store)): None for store in spec.stores}
+    return [warning for warning in found if warning is not None]
 
 
 def _clock_warning(seen: Seen) -> str | None:
@@ -355,14 +364,15 @@ def _clock_warning(seen: Seen) -> str | None:
 
 def _describe(seen: Seen) -> PolicyStatus:
     """What exists, derived from the artifacts and records anew each time."""
-    newest: dict[str, datetime] = {}
-    count: dict[str, int] = {}
+    newest: dict[tuple[str, StoreKind], datetime] = {}
+    count: Counter[tuple[str, StoreKind]] = Counter()
     for point in seen.points:
-        count[point.claim] = count.get(point.claim, 0) + 1
-        newest[point.claim] = max(point.taken, newest.get(point.claim, point.taken))
+        key = point.source, point.store
+        count[key] += 1
+        newest[key] = max(point.taken, newest.get(key, point.taken))
     series = tuple(
-        SeriesStatus(claim=claim, good=count[claim], newest=newest[claim])
-        for claim in sorted(sorted(count, key=lambda c: (newest[c], c))[-SHOWN_MAX:])
+        SeriesStatus(source=key[0], store=key[1], good=count[key], newest=newest[key])
+        for key in sorted(sorted(count, key=lambda k: (newest[k], k))[-SHOWN_MAX:])
     )
     started = [r.started for r in seen.runs if r.started]
     incomplete = {r.name for r in seen.runs if not r.complete}

@@ -25,7 +25,7 @@ from backstay.domain.retention.expiry import tiers_of
 from backstay.domain.retention.points import Rules, Verdict
 from backstay.domain.retention.shrinkage import accepted_sizes
 from backstay.domain.stores.copies import upkeep
-from backstay.domain.stores.snapshots.upkeep import Seen, judged, labels_after
+from backstay.domain.stores.snapshots.upkeep import Seen, judged
 from backstay.domain.times import parse_time
 
 
@@ -60,9 +60,9 @@ def of_copies(seen: upkeep.Seen) -> list[Preview]:
         Preview(
             namespace=kept.series.namespace,
             name=verdict.point.name,
-            claim=shown.entry.claim,
+            claim=shown.entry.source,
             taken=verdict.point.taken,
-            tiers=tiers_of(replace(verdict.point, labels=labels_after(verdict))),
+            tiers=tiers_of(verdict.after),
             set_labels=verdict.set_labels,
             remove_labels=verdict.remove_labels,
             delete=verdict.sweep,
@@ -198,13 +198,13 @@ def _of_verdict(snapshot: Obj, verdict: Verdict) -> Preview:
 
 
 def _of_labels(snapshot: Obj, verdict: Verdict) -> Preview:
-    before, after = objects.labels(snapshot), labels_after(verdict)
+    before, after = objects.labels(snapshot), verdict.after.labels
     return Preview(
         namespace=verdict.point.namespace,
         name=verdict.point.name,
         claim=verdict.point.claim,
         taken=verdict.point.taken,
-        tiers=tiers_of(replace(verdict.point, labels=after)),
+        tiers=tiers_of(verdict.after),
         set_labels={k: v for k, v in after.items() if before.get(k) != v},
         remove_labels=tuple(k for k in before if k not in after),
         delete=verdict.sweep,

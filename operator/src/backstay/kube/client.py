@@ -30,9 +30,9 @@ import aiohttp
 
 from backstay.domain import objects
 from backstay.domain.clock import Clock
+from backstay.domain.clock_skew import clock_brake, clock_off
 from backstay.domain.errors import DataError, NotFound
 from backstay.domain.objects import Obj
-from backstay.domain.retention import brakes
 from backstay.domain.retention.brakes import Brake
 from backstay.kube.clock_memory import ClockMemory
 from backstay.kube.errors import TRANSPORT_ERRORS, Busy, from_response, from_transport
@@ -147,11 +147,11 @@ class Client:
         """Return why our clock is not to be believed, so that nothing may be marked or deleted by
         it; None if nothing speaks against it.
         """
-        return brakes.clock(self._skew) or (self._memory.brake() if self._memory else None)
+        return clock_brake(self._skew) or (self._memory.brake() if self._memory else None)
 
     def clock_skipped(self) -> tuple[datetime, datetime] | None:
         """Return the time (after, until] that our clock, and the API server's with it, skipped."""
-        if self._memory is None or brakes.clock_off(self._skew):
+        if self._memory is None or clock_off(self._skew):
             return None
         return self._memory.skipped()
 

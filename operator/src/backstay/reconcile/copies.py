@@ -10,38 +10,33 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from backstay.api.common import Condition, changed
+from backstay.api.common import changed
 from backstay.api.policy import SHOWN_MAX, PolicySpec
 from backstay.api.rolling import CopiesStatus
-from backstay.domain import labels, objects
+from backstay.domain import objects
 from backstay.domain.clock import Clock
 from backstay.domain.errors import AlreadyExists, Transient, UserError
-from backstay.domain.objects import Obj, dig
+from backstay.domain.objects import Obj
 from backstay.domain.records import rebuild
-from backstay.domain.retention import brakes
 from backstay.domain.stores.copies import job_outcomes, upkeep
 from backstay.domain.stores.copies import series as rolling_series
-from backstay.domain.stores.copies.incarnations import accepted_words
 from backstay.domain.stores.copies.job_outcomes import Answered
 from backstay.domain.stores.copies.points import RollingPoint
-from backstay.domain.stores.copies.series import kept_of, looks_of
 from backstay.domain.stores.copies.upkeep import Answer, Chore, Seen, Verb
-from backstay.domain.stores.snapshots.carriers import rules_of
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP, BACKUP_POLICY
 from backstay.observe import metrics
-from backstay.reconcile import keys
-from backstay.reconcile.gathering import Place, World, makes_copies, read
-from backstay.reconcile.runs import parse, parse_policy_spec
+from backstay.reconcile import keys, passes
+from backstay.reconcile.gathering import read
+from backstay.reconcile.runs import parse_policy_spec
 from backstay.steps.batch import Work
-from backstay.steps.conditions import policy_status, tell_held
-from backstay.steps.record_updates import settle
+from backstay.steps.conditions import policy_status
 from backstay.steps.status import write_status
 from backstay.stores.copies.take import Copying
 from backstay.stores.copies.upkeep_jobs import UpkeepJobs
@@ -63,6 +58,8 @@ class _Outcome:
     """Chores whose Jobs are not needed any more, once that is written down."""
     late: bool = False
     """Whether one waits for its node."""
+    wrote: bool = False
+    """Whether Backups or the policy show something else now, which retention rests on."""
 
 
 class CopiesReconciler:
@@ -97,38 +94,33 @@ class CopiesReconciler:
         elif len(seen.kept) > SHOWN_MAX:
             more = len(seen.kept) - SHOWN_MAX
             log.warning("%s: nothing is done for %d series, as its status has no room", key, more)
-        plan = upkeep.plan(seen)
-        work, late = Work(self._client), False
-        if seen.policy is not None and plan.conditions is not None:
-            await work.do((key.name, partial(self._tell, seen.policy, plan.conditions)))
-        await settle(self._client, work, plan.shown, plan.removable)
-        if not (work.follows or plan.shown):
-            # What was written just now is read again first: Jobs' answers go onto the same objects.
-            late = await self._carry_out(key, seen, plan.chores, work)
-        if plan.removable or plan.shown:
+        work = Work(self._client)
+        came = await self._carry_out(key, seen, upkeep.look(seen).chores, work)
+        if came.wrote:
+            self._enqueue(keys.retention(key.namespace, key.name))
             self._enqueue(keys.policy(key.namespace, key.name))
         work.raise_failures(key)
-        if work.follows or plan.shown:
+        if work.follows:
             return POLL
-        return LATER if late else None
+        return LATER if came.late else None
 
-    async def _carry_out(self, key: Key, seen: Seen, chores: Sequence[Chore], work: Work) -> bool:
-        """Take each chore a step further as items of `work`, and write down what came of it;
-        return whether any has to wait for its node.
-        """
+    async def _carry_out(
+        self, key: Key, seen: Seen, chores: Sequence[Chore], work: Work
+    ) -> _Outcome:
+        """Take each chore a step further as items of `work`, and write down what came of it."""
         looks = dict(seen.looks)
         came = _Outcome(looks)
         await work.do(*((c.kept.series.key, partial(self._do, seen, c, came)) for c in chores))
         metrics.forget_scrubbed(key.namespace, key.name)
         for look in looks.values():
-            metrics.on_scrubbed(key.namespace, key.name, look.series, look.rot)
+            metrics.on_scrubbed(key.namespace, key.name, look.source, look.rot)
         noted = True
         # Not as seen: what is known of a directory goes with its last record, too.
         if seen.policy is not None and looks != _told(seen.policy):
-            noted = await work.do((key.name, partial(self._note, seen.policy, looks)))
+            noted = came.wrote = await work.do((key.name, partial(self._note, seen.policy, looks)))
         if noted:
             await work.do(*((c.kept.series.key, partial(self._forget, c)) for c in came.done))
-        return came.late
+        return came
 
     async def _gather(self, namespace: str, name: str) -> Seen:
         world = await read(self._client, (namespace, name))
@@ -136,7 +128,7 @@ class CopiesReconciler:
         spec = parse_policy_spec(policy) if policy is not None else None
         planned = await self._planned(namespace, name, spec)
         brake = self._client.clock_brake()
-        return copies_seen(world, (namespace, name), self._clock.now(), planned, brake)
+        return passes.copies_seen(world, (namespace, name), self._clock.now(), planned, brake)
 
     async def _planned(
         self, namespace: str, name: str, spec: PolicySpec | None
@@ -150,17 +142,13 @@ class CopiesReconciler:
             return []  # The policy's own look tells it.
         return [(copy, spec.rolling) for copy in plan.rolling.copies] if plan.rolling else []
 
-    async def _tell(self, policy: Obj, conditions: tuple[Condition, ...]) -> bool:
-        await tell_held(self._client, self._events, policy, conditions)
-        return True
-
     async def _do(self, seen: Seen, chore: Chore, came: _Outcome) -> bool:
         """Run a chore a step further and note what comes of it; return whether to look again soon.
 
         What keeps a series from its chore is told and is no failure: others have their own pace.
         """
         series = chore.kept.copy.series
-        look = came.looks.get(series, CopiesStatus(series=series))
+        look = came.looks.get(series, CopiesStatus(source=series))
         try:
             return await self._advance(seen, chore, came, look)
         except (UserError, Transient) as error:
@@ -177,17 +165,18 @@ class CopiesReconciler:
             return True
         if not answer.ok:
             log.warning("%s of %s: %s", chore.verb, chore.kept.series.key, answer.message)
-            came.looks[look.series] = job_outcomes.look_after_failure(look, chore, answer, seen.now)
+            came.looks[look.source] = job_outcomes.look_after_failure(look, chore, answer, seen.now)
             return False
-        answered = await self._take(chore, answer)
+        answered = await self._take(chore, answer, came)
         for run, status in answered.shown:
             await write_status(self._client, BACKUP, run.obj, status)
+            came.wrote = True
         for reason in chore.reasons:
             log.info("%s: %s %s", chore.kept.series.key, chore.verb, reason)
         if answered.again and seen.policy is None:
             # Nowhere to note that a list is needed: the Job stays a while, and with it the plan.
             return False
-        came.looks[look.series] = job_outcomes.look_after(look, chore, answer, answered, seen.now)
+        came.looks[look.source] = job_outcomes.look_after(look, chore, answer, answered, seen.now)
         came.done.append(chore)
         return True
 
@@ -195,7 +184,7 @@ class CopiesReconciler:
         await self._jobs.forget(chore)
         return True
 
-    async def _take(self, chore: Chore, answer: Answer) -> Answered:
+    async def _take(self, chore: Chore, answer: Answer, came: _Outcome) -> Answered:
         """What the Backups are to show after a Job has done its work."""
         kept, outcomes = chore.kept, answer.result.outcomes if answer.result else {}
         match chore.verb:
@@ -209,6 +198,7 @@ class CopiesReconciler:
             raise Transient(f"list of {kept.series.key}: its log is lost")
         answered, strangers = job_outcomes.after_list(kept, answer.points)
         if chore.imports and strangers:
+            came.wrote = True
             await self._import(chore, strangers)
         return answered
 
@@ -238,60 +228,6 @@ class CopiesReconciler:
         return True
 
 
-def copies_seen(
-    world: World,
-    place: Place,
-    now: datetime,
-    planned: Sequence[rolling_series.Planned] = (),
-    brake: brakes.Brake | None = None,
-) -> Seen:
-    """Given what was read, a policy's address, now, the directories that the policy names, and
-    whether our clock is off, return what a pass over its copies rests on.
-
-    Raise UserError if the policy is not valid, DataError if what was read is not.
-    """
-    policy = world.policies.get(place)
-    runs = [run for run in map(parse, world.backups.get(place, ())) if makes_copies(run)]
-    requests = [r for r in world.requests if objects.namespace(r) == place[0]]
-    status = policy_status(policy) if policy is not None else None
-    notes = objects.annotations(policy or {})
-    kept = kept_of(*place, runs, planned)
-    return Seen(
-        now=now,
-        rules=rules_of(parse_policy_spec(policy)) if policy is not None else None,
-        kept=kept,
-        finished=[r for r in runs if r.status.phase.final],
-        copying=rolling_series.copying(*place, runs),
-        requests=frozenset(map(objects.uid, requests)),
-        wanted=_wanted(requests),
-        released=brakes.released_plans(notes.get(labels.RELEASE_RETENTION)),
-        clock=brake,
-        policy=policy,
-        conditions=status.conditions if status else (),
-        looks=looks_of(status, kept) if status else {},
-        rebuilt_at=status.rebuilt_at if status else None,
-        accepted=accepted_words(notes.get(labels.ACCEPT_CLAIM), notes.get(labels.ACCEPT_SOURCE)),
-        named=_named(requests),
-    )
-
-
 def _told(policy: Obj) -> dict[str, CopiesStatus]:
     """What the policy's status says of looks at its copies, by series."""
-    return {look.series: look for look in policy_status(policy).copies}
-
-
-def _named(requests: Sequence[Obj]) -> frozenset[str]:
-    """The Backups that requests name which have not looked at them yet."""
-    waiting = (r for r in requests if dig(r, "status", "directory") is None)
-    return frozenset(str(dig(r, "spec", "from", "backup", default="")) for r in waiting)
-
-
-def _wanted(requests: Sequence[Obj]) -> dict[tuple[str, str], frozenset[str]]:
-    """By Backup and directory: the requests under way that restore from it."""
-    found: dict[tuple[str, str], frozenset[str]] = {}
-    for request in requests:
-        source = dig(request, "status", "directory", "source")
-        if source is not None:
-            place = str(dig(request, "status", "backup", default="")), str(source)
-            found[place] = found.get(place, frozenset()) | {objects.uid(request)}
-    return found
+    return {look.source: look for look in policy_status(policy).copies}

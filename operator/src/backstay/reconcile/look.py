@@ -21,6 +21,7 @@ from backstay.api.backup import (
 )
 from backstay.api.common import changed
 from backstay.api.policy import PolicySpec
+from backstay.api.store import StoreKind
 from backstay.api.target import Preference
 from backstay.domain import objects
 from backstay.domain.calendar import load_zone
@@ -94,11 +95,10 @@ class Looker:
                 if turn is not None:
                     return with_seen(seen, hook=await self._see_hook(subject, turn))
                 return await self._see_points(subject, seen, pairs, recheck=True)
-            case BackupPhase.COPYING:
+            case BackupPhase.UPLOADING | BackupPhase.COPYING:
+                seen = await self._see_points(subject, seen, pairs, recheck=False)
                 copy = await self._copying.look(subject.obj, subject.spec, subject.status)
                 return with_seen(seen, copy=copy)
-            case BackupPhase.UPLOADING:
-                return await self._see_points(subject, seen, pairs, recheck=False)
         return seen
 
     async def _see_policy(self, subject: Run, seen: Seen) -> Seen:
@@ -204,20 +204,20 @@ class Looker:
         points: dict[str, PointSeen] = {}
         rechecks: dict[str, DumpSeen] = {}
         for entry in subject.status.points:
-            if not entry.pending or not entry.snapshot:
+            if entry.store is not StoreKind.SNAPSHOT or not entry.pending or not entry.ref:
                 continue
             if recheck and self._is_first(subject, entry, seen.now):
-                points[entry.claim] = PointSeen()
+                points[entry.source] = PointSeen()
                 continue
-            pair = pairs[entry.claim] = await snapshots.read_pair(
-                self._client, subject.namespace, entry.snapshot
+            pair = pairs[entry.source] = await snapshots.read_pair(
+                self._client, subject.namespace, entry.ref
             )
             point = snapshots.seen(pair, run=subject.uid)
-            if not point.exists and await self._claim_gone(subject, entry.claim):
+            if not point.exists and await self._claim_gone(subject, entry.source):
                 point = PointSeen(claim_gone=True)
-            points[entry.claim] = point
-            if recheck and point.cut and entry.cut_at is None:
-                rechecks |= await self._recheck(subject, entry.claim)
+            points[entry.source] = point
+            if recheck and point.cut and entry.taken_at is None:
+                rechecks |= await self._recheck(subject, entry.source)
         plan, why = subject.status.plan, ""
         if recheck and plan is not None and any(p.cut for p in points.values()):
             why = await torn(self._client, subject.namespace, plan)
@@ -227,11 +227,11 @@ class Looker:
         """Whether a snapshot was written down just now, so there can be none but by a process
         that died since: to ask for it finds that as well, and is to be done anyway.
         """
-        asked, plan = (subject.uid, entry.attempt, entry.claim), subject.status.plan
+        asked, plan = (subject.uid, entry.attempt, entry.source), subject.status.plan
         if plan is None or plan.hooks or asked in self._asked:
             return False
         self._asked.add(asked)
-        return now - (entry.requested_at or now) < min(JUST_NOW, plan.cut_timeout)
+        return now - (entry.requested_at or now) < min(JUST_NOW, plan.take_timeout)
 
     async def _claim_gone(self, subject: Run, name: str) -> bool:
         """Whether the claim of the plan is not there any more, or is another of that name."""
@@ -272,5 +272,14 @@ def with_retention(plan: RunPlan, policy: PolicySpec, spec: BackupSpec) -> RunPl
     """Given a plan, return it with how long its points are kept."""
     if spec.trigger is not Trigger.AD_HOC:
         return plan
-    days = spec.keep_days or (policy.retention.adhoc_days if policy.retention else None)
-    return changed(plan, keep_days=days)
+
+    def days(store: StoreKind) -> int | None:
+        kept = policy.retention_of(store)
+        return spec.keep_days or (kept.adhoc_days if kept else None)
+
+    rolling = plan.rolling
+    return changed(
+        plan,
+        keep_days=days(StoreKind.SNAPSHOT),
+        rolling=changed(rolling, keep_days=days(StoreKind.ROLLING)) if rolling else None,
+    )

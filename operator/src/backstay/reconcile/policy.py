@@ -12,9 +12,11 @@ from backstay.api.backup import BackupPhase, PointGone, PointResult, Trigger
 from backstay.api.common import changed, format_time, with_condition
 from backstay.api.policy import PolicySpec, PolicyStatus
 from backstay.api.schedule import MissedSlots, MissReason
+from backstay.api.store import StoreKind
 from backstay.domain import labels, naming, objects, policy
 from backstay.domain.calendar import load_zone
 from backstay.domain.clock import Clock
+from backstay.domain.clock_skew import clock_off, slots_now
 from backstay.domain.errors import (
     AlreadyExists,
     BackstayError,
@@ -24,7 +26,6 @@ from backstay.domain.errors import (
     UserError,
 )
 from backstay.domain.objects import Obj, dig
-from backstay.domain.retention import brakes
 from backstay.domain.run.machine import FORBIDDEN
 from backstay.domain.schedule.early import Named
 from backstay.domain.stores.snapshots.carriers import (
@@ -176,16 +177,16 @@ class PolicyReconciler:
         backups = await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
         snapshots = await policy_snapshots(self._client, namespace, name)
         told = [p for b in backups for p in dig(b, "status", "points", default=())]
-        gone = {p.get("snapshot") for p in told if p.get("gone") in _NOT_THERE}
+        gone = {p.get("ref") for p in told if p.get("gone") in _NOT_THERE}
         return policy.Seen(
             namespace=namespace,
             name=name,
             edited=_edited(obj),
             resumed=_resumed(obj),
             ceilings=self._copying.ceilings,
-            clock=brakes.clock_off(self._client.skew),
+            clock=clock_off(self._client.skew),
             stepped=self._client.clock_skipped(),
-            now=brakes.slots_now(self._clock.now(), self._client.skew),
+            now=slots_now(self._clock.now(), self._client.skew),
             created=parse_time(dig(obj, "metadata", "creationTimestamp")),
             generation=int(dig(obj, "metadata", "generation", default=0)),
             status=policy_status(obj),
@@ -194,7 +195,9 @@ class PolicyReconciler:
             runs=[_run_seen(backup) for backup in backups],
             slots=_slots(snapshots),
             points=[
-                policy.GoodPoint(p.claim, p.taken, identity(snapshot, labels.BACKUP))
+                policy.GoodPoint(
+                    p.claim, StoreKind.SNAPSHOT, p.taken, identity(snapshot, labels.BACKUP)
+                )
                 for snapshot, p in zip(snapshots, map(point_of, snapshots), strict=True)
                 if is_good(p) and p.name not in gone
             ]
@@ -315,9 +318,9 @@ def _copies(obj: Obj) -> list[policy.GoodPoint]:
     there before it is no backup.
     """
     return [
-        policy.GoodPoint(p.claim, p.cut_at, objects.name(obj))
+        policy.GoodPoint(p.source, p.store, p.taken_at, objects.name(obj))
         for p in parse(obj).status.points
-        if p.result is PointResult.GOOD and p.cut_at and p.rolling
+        if p.result is PointResult.GOOD and p.taken_at and p.rolling
         if not (p.rolling.gone or p.rolling.missing)
         if labels.RESTORE_REQUEST not in p.rolling.annotations
     ]

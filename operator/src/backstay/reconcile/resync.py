@@ -13,19 +13,19 @@ import logging
 from collections.abc import Callable
 
 from backstay.api.backup import FINAL_PHASES
-from backstay.domain import objects
+from backstay.domain import objects, upkeep
 from backstay.domain.adoption import takeover
 from backstay.domain.clock import Clock
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.objects import dig
 from backstay.domain.records.rebuild import is_asked
 from backstay.domain.retention import brakes
-from backstay.domain.stores.snapshots import upkeep
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
-from backstay.reconcile import keys
-from backstay.reconcile.gathering import Place, World, gather_all
+from backstay.reconcile import keys, passes
+from backstay.reconcile.gathering import gather_all
 from backstay.reconcile.orphans import count_orphans
+from backstay.reconcile.world import Place, World
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class Everything:
         rests_on = hash((world.versions(place), brake, now.date(), now.hour))
         if self._idle.pop(place, None) != rests_on:
             try:
-                if not upkeep.plan(world.seen(place, now, brake)).idle:
+                if not upkeep.plan(passes.seen(world, place, now, brake)).idle:
                     return True
             except UserError:
                 return False  # The policy's own look tells it.

@@ -1,9 +1,9 @@
 """The retention pass of one policy: tiers, marks and sweeps, and the records that mirror them.
 
 Invariants: every write is tested against what was read; items are carried out side by side, and
-one that fails is told and never blocks the next; a plan that is idle writes nothing.
-
-Points that are no VolumeSnapshots will come as a second kind of item of the same plan.
+one that fails is told and never blocks the next; a plan that is idle writes nothing. Conditions and
+records are of all stores, and written here alone; what is to be done with rolling copies is done
+by Jobs (reconcile/copies.py).
 """
 
 from __future__ import annotations
@@ -11,21 +11,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Final
 
 from backstay.api.common import Condition
+from backstay.api.store import StoreKind
 from backstay.builders.snapshot import metadata_patch
-from backstay.domain import objects
+from backstay.domain import objects, upkeep
 from backstay.domain.adoption import takeover
 from backstay.domain.clock import Clock
 from backstay.domain.errors import Transient, UserError
 from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention import brakes
-from backstay.domain.stores.snapshots import upkeep, vanished
+from backstay.domain.stores.snapshots import vanished
 from backstay.domain.stores.snapshots.content import Patch
+from backstay.domain.stores.snapshots.upkeep import POLL, Item
 from backstay.engine.patience import Patience
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
@@ -70,18 +73,20 @@ class RetentionReconciler:
         place = key.namespace, key.name
         try:
             seen = await gather(self._client, self._clock, place)
-            if seen.policy is not None and seen.rules and takeover.is_asked(seen.policy):
+            rules = seen.snapshots.rules
+            if seen.policy is not None and rules and takeover.is_asked(seen.policy):
                 # First and whole: a series that is adopted in part would be judged in part.
-                await self._adopter.adopt(seen.policy, seen.rules.zone)
+                await self._adopter.adopt(seen.policy, rules.zone)
                 seen = await gather(self._client, self._clock, place)
         except UserError as error:
             log.warning("%s: nothing is changed: %s", key, error.message)
             return None
-        self._note_clock(seen.clock)
+        self._note_clock(seen.snapshots.clock)
         # It is pure, and may take long for a series of many years: in a thread the loop goes on.
         plan = await asyncio.to_thread(upkeep.plan, seen)
         if any(item.due for item in plan.items):
-            seen = await with_claims(self._client, seen, key.namespace)
+            claimed = await with_claims(self._client, seen.snapshots, key.namespace)
+            seen = replace(seen, snapshots=claimed)
             plan = await asyncio.to_thread(upkeep.plan, seen)
         work = Work(self._client)
         if seen.policy is not None and plan.conditions is not None:
@@ -108,12 +113,12 @@ class RetentionReconciler:
         if work.follows:
             self._enqueue(keys.sweeps())
         await self._raise_failures(key, seen.policy, work)
-        return upkeep.POLL if work.follows else plan.wait
+        return POLL if work.follows else plan.wait
 
-    async def _do(self, work: Work, items: Sequence[upkeep.Item]) -> None:
+    async def _do(self, work: Work, items: Sequence[Item]) -> None:
         await work.do(*((i.point.name, partial(self._carry_out, i)) for i in items))
 
-    async def _tell_reset(self, policy: Obj | None, items: Sequence[upkeep.Item]) -> None:
+    async def _tell_reset(self, policy: Obj | None, items: Sequence[Item]) -> None:
         """Tell of good points whose content somebody made Delete: they are made Retain again."""
         contents = [i.content.obj for i in items if i.content is not None and i.resets]
         exposed = sorted(map(objects.name, contents))
@@ -159,7 +164,7 @@ class RetentionReconciler:
         await tell_held(self._client, self._events, policy, conditions)
         return False
 
-    async def _carry_out(self, item: upkeep.Item) -> bool:
+    async def _carry_out(self, item: Item) -> bool:
         """Write one item; return whether a sweep goes on."""
         if item.snapshot is not None:
             await self._patch(VOLUME_SNAPSHOT, item.snapshot)
@@ -186,8 +191,10 @@ class RetentionReconciler:
         not look like a loss.
         """
         for point in run.status.points:
-            if point.snapshot and await self._client.find(
-                VOLUME_SNAPSHOT, point.snapshot, run.namespace
+            if (
+                point.store is StoreKind.SNAPSHOT
+                and point.ref
+                and await self._client.find(VOLUME_SNAPSHOT, point.ref, run.namespace)
             ):
                 return False
             if point.content and await self._client.find(VOLUME_SNAPSHOT_CONTENT, point.content):

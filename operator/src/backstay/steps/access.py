@@ -90,10 +90,10 @@ def _needed(namespace: str, plan: RunPlan, jobs_in: str) -> Iterable[Right]:
     if plan.rolling is not None:
         yield Right("create", resources.JOB, jobs_in)
         yield Right("get", resources.POD, jobs_in, "log")
-        return
-    yield Right("create", resources.VOLUME_SNAPSHOT, namespace)
-    yield Right("patch", resources.VOLUME_SNAPSHOT, namespace)
-    yield Right("patch", resources.VOLUME_SNAPSHOT_CONTENT)
+    if any(claim.class_name for claim in plan.claims):
+        yield Right("create", resources.VOLUME_SNAPSHOT, namespace)
+        yield Right("patch", resources.VOLUME_SNAPSHOT, namespace)
+        yield Right("patch", resources.VOLUME_SNAPSHOT_CONTENT)
     if plan.dumps or plan.hooks:
         # A WebSocket opens with GET, which newer API servers count as create as well.
         yield Right("get", resources.POD, namespace, "exec")

@@ -9,7 +9,7 @@ from backstay.api.policy import PolicyStatus
 from backstay.domain import objects
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj
-from backstay.domain.retention import brakes
+from backstay.domain.retention.missing import POINTS_MISSING
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP_POLICY
@@ -36,7 +36,7 @@ async def tell_held(
     for now in conditions:
         old = before.get(now.type)
         # People are told again whenever something else is lost, and not only that something is.
-        loss = now.message if now.type == brakes.POINTS_MISSING and now.status == "True" else ""
+        loss = now.message if now.type == POINTS_MISSING and now.status == "True" else ""
         same = old is not None and (old.status, old.reason) == (now.status, now.reason)
         if same and (not loss or (old is not None and old.message == loss)):
             continue

@@ -71,6 +71,6 @@ def _check(found: Obj, wanted: Import) -> None:
             f"Backup {wanted.name} is there and is another run's: delete it to have the record "
             "of the artifacts rebuilt"
         )
-    points = {p.get("snapshot") for p in dig(found, "status", "points", default=[])}
-    if points and points.isdisjoint(p.snapshot for p in wanted.status.points):
+    points = {p.get("ref") for p in dig(found, "status", "points", default=[])}
+    if points and points.isdisjoint(p.ref for p in wanted.status.points):
         raise DataError(f"Backup {wanted.name} is the record of other artifacts")

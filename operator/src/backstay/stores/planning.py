@@ -33,10 +33,11 @@ async def make_plan(
     namespace, policy = address
     jobs_in = copying.home if spec.source.host_path is not None else namespace
     try:
-        if spec.rolling is not None:
-            plan = await copying.make_plan(namespace, policy, spec)
-        else:
+        plan = None
+        if spec.snapshots is not None:
             plan = await resolve.make_plan(client, namespace, spec, ask=ask, probe=probe)
+        if spec.rolling is not None or plan is None:
+            plan = await copying.make_plan(namespace, policy, spec, plan)
         await access.require(client, namespace, plan, jobs_in=jobs_in)
     except Refused as error:
         raise UserError(FORBIDDEN, f"the operator may not look: {error.message}") from error

@@ -71,8 +71,8 @@ def test_a_run_comes_back_with_its_slot_points_and_dumps() -> None:
     assert (status.taken, status.completed_at, status.started_at) == (CUT, CUT, SLOT)
     assert status.size == "2.0Ki"
     (point,) = status.points
-    assert (point.claim, point.snapshot, point.content) == ("data", "one", "content-one")
-    assert (point.result, point.bytes, point.cut_at) == ("good", 1 << 30, CUT)
+    assert (point.source, point.ref, point.content) == ("data", "one", "content-one")
+    assert (point.result, point.bytes, point.taken_at) == ("good", 1 << 30, CUT)
     (dump,) = status.dumps
     assert (dump.name, dump.sha256, dump.bytes, dump.claim) == ("shop", SHA, 2048, "data")
     assert (dump.state, dump.path, dump.uid) == (DumpState.DONE, "shop.dump", 999)
@@ -91,7 +91,7 @@ def test_a_run_of_which_one_artifact_points_at_its_record_already_is_still_whole
     first = artifact("data-1", result="failed")
     second = artifact("data-2", notes={"record": record(attempt=2), "run": "uid-there"})
     (one,) = made(first, second, living=("uid-there",))
-    assert [p.snapshot for p in one.status.points] == ["data-2"]
+    assert [p.ref for p in one.status.points] == ["data-2"]
     assert one.status == made(first, second)[0].status
 
 
@@ -114,7 +114,7 @@ def test_points_of_several_claims_and_attempts_are_one_record() -> None:
     )
     status = one.status
     assert status.phase is BackupPhase.PARTIALLY_FAILED
-    shown = [(p.claim, p.snapshot, p.result.value, p.attempt) for p in status.points]
+    shown = [(p.source, p.ref, p.result.value, p.attempt) for p in status.points]
     assert shown == [("data", "data-2", "good", 2), ("logs", "logs-2", "failed", 2)]
     assert status.attempt == 2
     assert len(one.artifacts) == 4
@@ -135,8 +135,8 @@ def test_a_content_that_outlived_its_snapshot_stands_for_it() -> None:
     (alone,) = rebuild.pair([], [orphan()], lambda _s, _c: None)
     (one,) = made(alone)
     (point,) = one.status.points
-    assert (point.snapshot, point.content, point.bytes) == ("one", "content-one", 5)
-    assert (point.cut_at, one.status.taken) == (CUT, CUT)
+    assert (point.ref, point.content, point.bytes) == ("one", "content-one", 5)
+    assert (point.taken_at, one.status.taken) == (CUT, CUT)
     assert one.status.dumps[0].sha256 == SHA
 
 

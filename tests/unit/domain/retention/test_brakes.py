@@ -14,12 +14,11 @@ from backstay.domain.retention.brakes import (
     NOT_HELD,
     Brake,
     Held,
-    ahead,
     brake_marks,
-    clock,
+    freeze,
+    hold_back,
     marks,
     mass_mark,
-    of_the_future,
     released_plans,
     with_brake,
 )
@@ -160,32 +159,6 @@ def test_the_annotation_may_name_several_plans(text: str | None, plans: set[str]
     assert released_plans(text) == plans
 
 
-@pytest.mark.parametrize(
-    ("seconds", "told"),
-    [
-        (0.0, None),
-        (60.0, None),
-        (-60.0, None),
-        (60.5, "over 60 s ahead of the API server's"),
-        (-61.0, "over 60 s behind the API server's"),
-        (None, "the API server does not tell its time"),
-    ],
-)
-def test_a_clock_that_is_off_is_a_brake(seconds: float | None, told: str | None) -> None:
-    brake = clock(None if seconds is None else timedelta(seconds=seconds))
-
-    if told is None:
-        assert brake is None
-    else:
-        assert brake is not None
-        assert brake.reason == "ClockSkew"
-        assert told in brake.message
-
-
-def test_the_message_of_the_clock_stays_the_same_while_the_skew_moves() -> None:
-    assert clock(timedelta(seconds=100)) == clock(timedelta(seconds=200))
-
-
 def test_the_condition_comes_with_the_first_brake_and_turns_false_after_it() -> None:
     ready = Condition(
         type="Ready", status="True", reason="Valid", message="", last_transition_time=NOW
@@ -289,18 +262,39 @@ def test_marks_and_dates_are_counted_together() -> None:
     assert held.marks == 6
 
 
-def test_a_point_of_the_future_is_named_with_what_corrects_it() -> None:
-    late = replace(point("late", NOW + timedelta(hours=8)), good_since=NOW)
-    assert ahead(daily(3), NOW) is None
-    found = ahead([*daily(3), late], NOW)
-    assert found is not None
-    brake = of_the_future([found], "prod")
-    assert brake is not None
-    assert (
-        "claim data: point late names 2026-11-22T19:00:00Z, which is in the future" in brake.message
-    )
-    assert "kubectl annotate volumesnapshot late backstay.dev/taken-at=TIME" in brake.message
-    assert of_the_future([], "prod") is None
-    soon = point("soon", NOW + timedelta(seconds=59))
-    assert ahead([soon, replace(late, deleting=True)], NOW) is None
-    assert ahead([replace(soon, good_since=NOW + timedelta(hours=1))], NOW) is not None
+# ---- what every pass holds back by, and in which order -----------------------------------------
+
+OFF = Brake("ClockSkew", "the clock is off")
+
+
+def test_a_clock_that_is_off_takes_marks_and_leaves_sweeps_in_sight() -> None:
+    due = point("due", NOW - timedelta(days=90), **PAST)
+    found, held = hold_back(judged([*daily(3), due], 1), clock=OFF, frozen=(), released=())
+
+    assert held is None
+    assert not any(map(marks, found))
+    assert [v.point.name for v in found if v.sweep] == ["due"]
+
+
+def test_a_frozen_series_loses_marks_and_sweeps_for_the_first_reason_and_asks_for_no_plan() -> None:
+    world = [replace(p, uid=p.name) for p in (*daily(9), *dated(9)[1:])]
+    verdicts = judged(world, 1)
+    assert brake_marks(verdicts, ())[1] is not None
+
+    found, held = hold_back(verdicts, clock=None, frozen=["one", "two"], released=())
+
+    assert held is None
+    assert found == [freeze(v, "one") for v in verdicts]
+    assert not any(v.sweep or marks(v) for v in found)
+
+
+def test_a_series_that_nothing_else_holds_is_measured() -> None:
+    verdicts = judged(daily(9), 1)
+
+    found, held = hold_back(verdicts, clock=None, frozen=(), released=())
+    assert (found, held) == brake_marks(verdicts, ())
+    assert held is not None
+
+    released, none = hold_back(verdicts, clock=None, frozen=(), released={held.plan})
+    assert none is None
+    assert sum(map(marks, released)) == 8

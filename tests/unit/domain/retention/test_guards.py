@@ -9,8 +9,9 @@ from tests.unit.domain.retention.series import NOW, RULES, judged, point
 
 from backstay.api.common import format_time
 from backstay.domain.objects import Obj
-from backstay.domain.retention.judge import FAILED_GUARDED, POLICY_GONE, judge
+from backstay.domain.retention.judge import FAILED_GUARDED, judge
 from backstay.domain.retention.points import Point
+from backstay.domain.retention.reasons import Reason
 from backstay.domain.stores.snapshots import upkeep
 from backstay.domain.stores.snapshots.upkeep import Seen
 from backstay.domain.stores.snapshots.users import named_by_claims, named_by_requests
@@ -84,7 +85,7 @@ def test_frozen_series_keep_all_stand_ins_and_say_why_they_are_frozen() -> None:
     verdicts = judge(failed(35), None, NOW, frozen="frozen: for a test")
     assert not any(v.patches or v.sweep for v in verdicts)
     assert {v.reasons[0] for v in verdicts} == {"frozen: for a test"}
-    assert judge(failed(1), None, NOW)[0].reasons[0] == POLICY_GONE
+    assert judge(failed(1), None, NOW)[0].reasons[0] == Reason.POLICY_GONE
 
 
 # ---- good = seen to be there; in use = anything that names it -------------------------------

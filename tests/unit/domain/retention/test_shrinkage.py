@@ -1,4 +1,4 @@
-"""The brake on shrunken backups: what freezes a series, what ends it, what is told."""
+"""The brake on shrunken backups: what freezes a series, what ends it, what is reported."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 from tests.unit.domain.retention.series import at, point
 
 from backstay.domain import labels
+from backstay.domain.retention.brakes import freeze
 from backstay.domain.retention.judge import judge
 from backstay.domain.retention.points import Point, Rules, Verdict
-from backstay.domain.retention.shrinkage import Shrunk, accepted_sizes, freeze, shrunk, told
+from backstay.domain.retention.shrinkage import Shrunk, accepted_sizes, report, shrunk
 
 NOW = at("2026-11-22T12:00:00+00:00")
 RULES = Rules(zone=NOW.tzinfo, last=1)  # type: ignore[arg-type]  # it is aware
@@ -107,7 +108,7 @@ def test_a_frozen_series_loses_its_marks_and_sweeps_and_nothing_else() -> None:
     stopped = shrunk(points, {})
     assert stopped is not None
 
-    frozen = [freeze(v, stopped) for v in verdicts]
+    frozen = [freeze(v, stopped.freezes) for v in verdicts]
 
     assert not any(v.sweep or labels.DELETE_AFTER in v.set_labels for v in frozen)
     assert not any(v.set_annotations for v in frozen)
@@ -120,7 +121,7 @@ def test_a_frozen_series_loses_its_marks_and_sweeps_and_nothing_else() -> None:
 def test_a_verdict_that_neither_marks_nor_sweeps_stays_as_it_is() -> None:
     verdict = Verdict(sized(1)[0], set_labels={labels.DAILY: "2026-11-22"})
 
-    assert freeze(verdict, Shrunk("data", "shop", 1, 9, NOW)) == verdict
+    assert freeze(verdict, Shrunk("data", "shop", 1, 9, NOW).freezes) == verdict
 
 
 def test_the_command_of_the_message_accepts_it_and_keeps_what_was_accepted() -> None:
@@ -128,7 +129,7 @@ def test_the_command_of_the_message_accepts_it_and_keeps_what_was_accepted() -> 
     assert stopped is not None
     before = {"logs": NOW - DAY}
 
-    brake = told([stopped], before, "team", "shop")
+    brake = report([stopped], before, "team", "shop")
 
     assert brake is not None
     text, _, command = brake.message.partition("run: ")
@@ -144,7 +145,7 @@ def test_the_command_of_the_message_accepts_it_and_keeps_what_was_accepted() -> 
 def test_a_message_about_very_many_claims_has_room() -> None:
     found = [Shrunk(f"{'c' * 240}-{n}", "shop", 1, 9, NOW) for n in range(100)]
 
-    brake = told(found, {}, "team", "shop")
+    brake = report(found, {}, "team", "shop")
 
     assert brake is not None
     assert "and 98 more claims" in brake.message

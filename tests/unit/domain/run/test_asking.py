@@ -69,7 +69,7 @@ def test_snapshots_are_written_down_one_round_before_they_are_asked_for() -> Non
 
     names = ["data-20261122-0032-1f0c5-1", "logs-20261122-0032-1f0c5-1"]
     entries = tuple(
-        point_status(claim, snapshot=name, requested_at=NOW)
+        point_status(claim, ref=name, requested_at=NOW)
         for claim, name in zip(("data", "logs"), names, strict=True)
     )
     cutting = changed(dumped, phase=BackupPhase.SNAPSHOTTING, points=entries, message=None)
@@ -87,9 +87,7 @@ def test_snapshots_are_written_down_one_round_before_they_are_asked_for() -> Non
 def test_a_run_without_dumps_writes_its_snapshots_down_as_it_is_admitted() -> None:
     decision = machine.decide(seen(status(BackupPhase.QUEUED)))
 
-    assert the_point(decision) == point_status(
-        snapshot="data-20261122-0032-1f0c5-1", requested_at=NOW
-    )
+    assert the_point(decision) == point_status(ref="data-20261122-0032-1f0c5-1", requested_at=NOW)
     assert (decision.status.phase, decision.actions) == (BackupPhase.SNAPSHOTTING, ())
 
 
@@ -114,7 +112,7 @@ def test_a_claim_whose_dump_failed_is_not_cut() -> None:
 
     decision = machine.decide(seen(half))
 
-    assert [p.claim for p in decision.status.points] == ["logs"]
+    assert [p.source for p in decision.status.points] == ["logs"]
     assert names_asked_for(machine.decide(seen(decision.status))) == ["logs-20261122-0032-1f0c5-1"]
 
 
@@ -134,7 +132,7 @@ def test_a_claim_with_a_good_point_is_not_cut_again() -> None:
     name = "logs-20261122-0032-1f0c5-2"
     assert decision.status.points == (
         retry.points[0],
-        point_status("logs", attempt=2, snapshot=name, requested_at=NOW),
+        point_status("logs", attempt=2, ref=name, requested_at=NOW),
     )
     assert names_asked_for(machine.decide(seen(decision.status))) == [name]
 
@@ -154,7 +152,7 @@ def test_a_create_that_is_refused_until_the_deadline_fails_the_point_with_what_w
 
     decision = machine.decide(seen(refused, points={"data": PointSeen()}))
 
-    why = "not created within cutTimeout (0:10:00): exceeded quota: snapshots"
+    why = "not created within takeTimeout (0:10:00): exceeded quota: snapshots"
     assert the_point(decision) == changed(entry, result=PointResult.FAILED, message=why)
     assert decision.status.phase is BackupPhase.QUEUED
     assert decision.actions == (MarkFailed("data-1"),)
@@ -179,7 +177,7 @@ def test_a_snapshot_that_is_deleted_before_the_cut_is_asked_for_again() -> None:
 
 
 def test_a_snapshot_that_is_deleted_after_the_cut_is_lost() -> None:
-    cut = point_status("data", cut_at=NOW - minutes(1))
+    cut = point_status("data", taken_at=NOW - minutes(1))
     two = changed(CUTTING, plan=plan("data", "logs"), points=(cut, point_status("logs")))
 
     waiting = machine.decide(seen(two, points={"data": PointSeen(), "logs": PENDING_POINT}))

@@ -22,6 +22,7 @@ from backstay.api.rolling import (
     Rolling,
     RollingDestination,
 )
+from backstay.api.store import StoreKind
 from backstay.domain.jobs import JobSeen
 from backstay.domain.run.concurrency import claimed
 from backstay.domain.run.machine import decide, fail
@@ -45,7 +46,8 @@ def copying(*entries: PointStatus, of: RunPlan | None = None) -> BackupStatus:
 
 def entry(series: str = UPLOADS, **values: Any) -> PointStatus:
     defaults: dict[str, Any] = {
-        "claim": series,
+        "source": series,
+        "store": StoreKind.ROLLING,
         "attempt": 1,
         "result": PointResult.PENDING,
         "requested_at": NOW - minutes(1),
@@ -54,8 +56,14 @@ def entry(series: str = UPLOADS, **values: Any) -> PointStatus:
 
 
 def good(series: str = UPLOADS) -> PointStatus:
-    copy = CopyStatus(stamp="2026-11-22T003205Z", uid="u", version="v")
-    return entry(series, result=PointResult.GOOD, cut_at=NOW, bytes=2048, rolling=copy)
+    return entry(
+        series,
+        ref="2026-11-22T003205Z",
+        result=PointResult.GOOD,
+        taken_at=NOW,
+        bytes=2048,
+        rolling=CopyStatus(uid="u", version="v"),
+    )
 
 
 def look(of: BackupStatus, copy: CopySeen) -> Seen:
@@ -68,7 +76,7 @@ def test_a_run_goes_from_queued_to_copying_with_a_point_for_each_directory() -> 
     step = decide(seen(queued))
 
     assert step.status.phase is BackupPhase.COPYING
-    assert [p.claim for p in step.status.points] == [UPLOADS, MAIL]
+    assert [p.source for p in step.status.points] == [UPLOADS, MAIL]
     assert not step.actions
 
 

@@ -24,6 +24,7 @@ from tests.support.builders import (
 from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.hooks import HookState
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling, RollingDestination
+from backstay.api.store import StoreKind
 from backstay.domain.jobs import JobSeen
 from backstay.domain.run import machine
 from backstay.domain.run.deadlines import GRACE, TICK, deadlines, gives_up, in_time
@@ -46,7 +47,7 @@ COPYING = status(
             ),
         }
     ),
-    points=(point_status("n:/srv"),),
+    points=(point_status("n:/srv", store=StoreKind.ROLLING),),
 )
 ASKED = NOW - minutes(2)
 BEGAN = NOW - minutes(4)
@@ -68,7 +69,7 @@ def hooking(state: HookState, **entry: object) -> BackupStatus:
 
 CUTTING = status(BackupPhase.SNAPSHOTTING, points=(point_status(),))
 FROZEN = hooking(HookState.HELD).model_copy(update={"points": (point_status(),)})
-UPLOADING = status(BackupPhase.UPLOADING, points=(point_status(cut_at=NOW - minutes(1)),))
+UPLOADING = status(BackupPhase.UPLOADING, points=(point_status(taken_at=NOW - minutes(1)),))
 NO_TIMES = status(BackupPhase.DUMPING, plan=plan(dumps=(DUMP,)))
 
 
@@ -83,7 +84,7 @@ NO_TIMES = status(BackupPhase.DUMPING, plan=plan(dumps=(DUMP,)))
         (hooking(HookState.STARTING), [NOW - minutes(0.25) + HOOK.timeout + SLACK]),
         (
             hooking(HookState.RELEASING, release_at=NOW).model_copy(
-                update={"points": (point_status(cut_at=NOW),)}
+                update={"points": (point_status(taken_at=NOW),)}
             ),
             [NOW + HOOK.timeout + HOOK.undo_timeout + TARGET_WAIT],
         ),

@@ -31,8 +31,8 @@ TWO = status(
     BackupPhase.UPLOADING,
     plan=plan("data", "logs", retries=2),
     points=(
-        point_status("data", cut_at=NOW - minutes(2)),
-        point_status("logs", cut_at=NOW - minutes(1)),
+        point_status("data", taken_at=NOW - minutes(2)),
+        point_status("logs", taken_at=NOW - minutes(1)),
     ),
 )
 HALF = {"data": READY_POINT, "logs": PointSeen()}
@@ -106,7 +106,7 @@ def test_a_retry_that_heals_the_rest_completes_the_run() -> None:
         attempt=2,
         points=(
             changed(TWO.points[0], result=PointResult.GOOD),
-            point_status("logs", attempt=2, cut_at=NOW - minutes(1)),
+            point_status("logs", attempt=2, taken_at=NOW - minutes(1)),
         ),
     )
 
@@ -123,7 +123,7 @@ def test_only_the_snapshots_of_this_attempt_are_marked_failed() -> None:
         attempt=2,
         points=(
             point_status("data", PointResult.FAILED, attempt=1),
-            point_status("logs", attempt=2, cut_at=NOW),
+            point_status("logs", attempt=2, taken_at=NOW),
         ),
     )
 

@@ -69,7 +69,7 @@ HELD = around(hook_status(), points=(point_status(requested_at=NOW - minutes(0.2
 RELEASING = changed(
     HELD,
     hooks=(hook_status(state=HookState.RELEASING, release_at=NOW),),
-    points=(point_status(cut_at=NOW),),
+    points=(point_status(taken_at=NOW),),
 )
 
 
@@ -179,9 +179,9 @@ def test_what_is_held_is_let_go_when_the_snapshots_are_cut_not_when_they_are_rea
     over = machine.decide(seen(done.status))
 
     assert waiting.status.points == HELD.points
-    assert (cut.status.phase, cut.status.points[0].cut_at) == (
+    assert (cut.status.phase, cut.status.points[0].taken_at) == (
         BackupPhase.SNAPSHOTTING,
-        CUT_POINT.cut_at,
+        CUT_POINT.taken_at,
     )
     assert the_hook(releasing) == hook_status(state=HookState.RELEASING, release_at=NOW)
     assert asked.actions == (ReleaseHook(HOOK, hook_place(), 1),)
@@ -195,7 +195,7 @@ def test_hooks_let_go_in_the_opposite_order_then_the_ones_after_run_in_theirs() 
     one, two, three = planned_hook("one"), planned_hook("plain", holds=False), session("three")
     entries = [hook_status("one"), hook_status("plain", HookState.DONE), hook_status("three")]
     world = around(
-        *entries, before=(one, two, three), after=(LAST,), points=(point_status(cut_at=NOW),)
+        *entries, before=(one, two, three), after=(LAST,), points=(point_status(taken_at=NOW),)
     )
     order: list[tuple[str, str]] = []
     for _ in range(12):
@@ -266,7 +266,7 @@ def test_a_hook_that_fails_before_the_cut_spares_the_claims_of_other_pods() -> N
 
     decision = machine.decide(seen(world, kept=True))
 
-    assert [p.claim for p in decision.status.points] == ["logs"]
+    assert [p.source for p in decision.status.points] == ["logs"]
 
 
 def test_a_hook_in_a_pod_without_a_claim_of_the_run_stands_for_all() -> None:

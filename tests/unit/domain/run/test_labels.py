@@ -49,7 +49,7 @@ def labelled(actions: tuple[Action, ...]) -> list[str]:
 def test_a_content_is_labelled_when_it_is_seen_to_be_cut_while_others_are_waited_for() -> None:
     for point in (BARE_CUT, BARE_READY, replace(PENDING_POINT, bare=True)):
         assert labelled(decided(TWO, data=point, logs=PENDING_POINT).actions) == ["data"]
-    cut = changed(TWO, points=(changed(TWO.points[0], cut_at=NOW), TWO.points[1]))
+    cut = changed(TWO, points=(changed(TWO.points[0], taken_at=NOW), TWO.points[1]))
     again = decided(cut, data=CUT_POINT, logs=PENDING_POINT)
     assert labelled(again.actions) == [], "once is enough"
 
@@ -100,7 +100,7 @@ def test_while_hooks_hold_nothing_is_labelled() -> None:
 
 
 def test_one_that_is_waited_for_until_it_is_ready_is_labelled_if_the_cut_did_not() -> None:
-    entry = point_status(cut_at=NOW - minutes(1), content="content-1")
+    entry = point_status(taken_at=NOW - minutes(1), content="content-1")
     uploading = status(BackupPhase.UPLOADING, points=(entry,))
 
     assert decided(uploading, data=BARE_CUT).actions == (LabelContent("data"),)

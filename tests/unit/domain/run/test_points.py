@@ -61,7 +61,7 @@ DUMPED = changed(
     dumps=(dump_status(state=DumpState.DONE),),
 )
 UPLOADING = status(
-    BackupPhase.UPLOADING, points=(point_status(cut_at=NOW - minutes(1), content="content-1"),)
+    BackupPhase.UPLOADING, points=(point_status(taken_at=NOW - minutes(1), content="content-1"),)
 )
 WAITED = LONGEST_POLL
 """The snapshot of ASKED was asked for minutes ago."""
@@ -130,7 +130,7 @@ def test_a_silence_is_told_when_it_takes_longer_than_when_all_is_well(
     silent = replace(PENDING_POINT, silence="is X running?")
     cutting = changed(CUTTING, points=(point_status(requested_at=since),))
     uncut = replace(CUT_POINT, silence="is X running?")
-    uploading = changed(UPLOADING, points=(point_status(requested_at=since, cut_at=since),))
+    uploading = changed(UPLOADING, points=(point_status(requested_at=since, taken_at=since),))
 
     for of, point in ((cutting, silent), (uploading, uncut)):
         if waited > 600 and of is cutting:
@@ -157,14 +157,14 @@ def test_a_snapshot_that_is_not_cut_in_time_fails(error: str, ending: str) -> No
     decision = machine.decide(seen(late, points={"data": replace(PENDING_POINT, error=error)}))
 
     message = the_point(decision).message or ""
-    assert message.startswith("not cut within cutTimeout")
+    assert message.startswith("not cut within takeTimeout")
     assert message.endswith(ending)
 
 
 def test_a_cut_point_without_dumps_goes_on_to_wait_until_it_is_ready() -> None:
     decision = machine.decide(seen(ASKED, points={"data": CUT_POINT}))
 
-    assert the_point(decision) == point_status(cut_at=CUT_POINT.cut_at, content="content-1")
+    assert the_point(decision) == point_status(taken_at=CUT_POINT.taken_at, content="content-1")
     assert decision.status.phase is BackupPhase.UPLOADING
     assert decision.actions == ()
 
@@ -174,7 +174,7 @@ def test_a_run_without_dumps_whose_snapshot_is_ready_when_it_is_cut_ends_at_once
 
     assert decision.actions == (MarkGood("data"),)
     assert (decision.status.phase, decision.after) == (BackupPhase.COMPLETED, None)
-    assert the_point(decision).cut_at == READY_POINT.cut_at
+    assert the_point(decision).taken_at == READY_POINT.taken_at
     # and a process that follows one that died after the mark says the same, and marks nothing
     marked = replace(READY_POINT, result=PointResult.GOOD)
     assert machine.decide(seen(ASKED, points={"data": marked})) == replace(decision, actions=())
@@ -199,7 +199,7 @@ def test_a_cut_whose_dump_was_read_again_unchanged_is_a_cut() -> None:
 
     decision = machine.decide(found)
 
-    assert the_point(decision).cut_at == CUT_POINT.cut_at
+    assert the_point(decision).taken_at == CUT_POINT.taken_at
     assert decision.status.phase is BackupPhase.UPLOADING
 
 
@@ -326,7 +326,7 @@ def test_a_point_that_is_not_ready_is_waited_for() -> None:
 
 
 def test_a_point_that_is_not_ready_in_time_fails() -> None:
-    entry = point_status(requested_at=NOW - minutes(61), cut_at=NOW - minutes(60.1))
+    entry = point_status(requested_at=NOW - minutes(61), taken_at=NOW - minutes(60.1))
     old = changed(UPLOADING, points=(entry,))
 
     decision = machine.decide(seen(old, points={"data": replace(CUT_POINT, error="slow link")}))
@@ -335,7 +335,7 @@ def test_a_point_that_is_not_ready_in_time_fails() -> None:
 
 
 def test_a_driver_whose_clock_is_wrong_does_not_shorten_the_wait_for_readiness() -> None:
-    long_ago = point_status(requested_at=NOW - minutes(2), cut_at=NOW - minutes(9000))
+    long_ago = point_status(requested_at=NOW - minutes(2), taken_at=NOW - minutes(9000))
 
     decision = machine.decide(
         seen(changed(UPLOADING, points=(long_ago,)), points={"data": CUT_POINT})
@@ -359,7 +359,7 @@ PAIR = plan(
 
 def frozen(phase: BackupPhase = BackupPhase.UPLOADING, **values: Any) -> BackupStatus:
     """A run of two claims that belong together, both cut while a hook froze them."""
-    cut = tuple(point_status(c, cut_at=NOW - minutes(1)) for c in ("data", "wal"))
+    cut = tuple(point_status(c, taken_at=NOW - minutes(1)) for c in ("data", "wal"))
     defaults: dict[str, Any] = {"plan": PAIR, "hooks": (HELD,), "points": cut}
     return status(phase, **defaults | values)
 
@@ -440,8 +440,10 @@ def test_a_claim_is_not_cut_alone_beside_one_that_is_good_of_another_attempt() -
 
 def test_the_time_between_the_cuts_is_recorded() -> None:
     first, second = frozen().points
-    apart = changed(second, cut_at=NOW - minutes(0.5))
-    far_off = changed(second, cut_at=NOW - minutes(9000))  # the driver's clock; asked for 2 min ago
+    apart = changed(second, taken_at=NOW - minutes(0.5))
+    far_off = changed(
+        second, taken_at=NOW - minutes(9000)
+    )  # the driver's clock; asked for 2 min ago
     ready = {"data": READY_POINT, "wal": READY_POINT}
     for entry, spread in ((apart, 30), (far_off, 60)):
         decision = machine.decide(seen(frozen(points=(first, entry)), points=ready))

@@ -90,7 +90,7 @@ def test_a_blocked_run_tells_for_whom_it_waits() -> None:
         (
             (),
             BackupPhase.SNAPSHOTTING,
-            (point_status(snapshot="data-20261122-0032-1f0c5-1", requested_at=NOW),),
+            (point_status(ref="data-20261122-0032-1f0c5-1", requested_at=NOW),),
         ),
     ],
 )

@@ -21,9 +21,11 @@ from backstay.api.backup import (
     PointStatus,
 )
 from backstay.api.common import changed
+from backstay.api.store import StoreKind
 from backstay.domain.retention.expiry import tiers_of
+from backstay.domain.retention.findings import Findings
 from backstay.domain.retention.points import Point, Rules
-from backstay.domain.run.status import claims_left
+from backstay.domain.run.status import points_left
 from backstay.domain.subject import Subject
 
 Run: TypeAlias = Subject[BackupSpec, BackupStatus]
@@ -46,19 +48,56 @@ class RecordSeen:
     """A good point of it was neither removed by retention nor given up by a person."""
 
 
-def shown(record: Run, points: Mapping[str, tuple[Point, str]]) -> BackupStatus:
-    """Given a finished Backup and, by the names of their artifacts, the points that exist and how
-    long they are kept, return the status that tells so.
+def settled(
+    finished: Sequence[Run],
+    found: Mapping[StoreKind, Findings],
+    rules: Collection[Rules | None],
+    now: datetime,
+) -> tuple[list[tuple[Run, BackupStatus]], list[Run]]:
+    """Given the finished Backups of a policy, what was found in each store that was looked at, the
+    rules of these and now, return each Backup with the status that it is to show, and those that
+    can go.
     """
-    entries = tuple(_entry(entry, points) for entry in record.status.points)
-    phase = _phase(record.status)
-    same = all(a is b for a, b in zip(entries, record.status.points, strict=True))
-    if same and phase is record.status.phase:
-        return record.status
+    points = {name: point for f in found.values() for name, point in f.points.items()}
+    statuses = []
+    for run in finished:
+        noted = [entry for f in found.values() for entry in f.noted.get(run.uid, ())]
+        statuses.append((run, _shown(_with_entries(run.status, noted), points, found)))
+    alive = {uid for f in found.values() for uid in f.alive}
+    # What a store that was not looked at has is there still.
+    alive |= {r.uid for r in finished if any(_is_elsewhere(p, found) for p in r.status.points)}
+    unsettled = {uid for f in found.values() for uid in f.unsettled}
+    return statuses, removable(finished, alive, rules, now, unsettled)
+
+
+def _with_entries(status: BackupStatus, noted: Sequence[PointStatus]) -> BackupStatus:
+    """The status with these points in the place of those that name the same artifacts."""
+    new = {entry.artifact: entry for entry in noted}
+    if not new:
+        return status
+    return changed(status, points=tuple(new.get(p.artifact, p) for p in status.points))
+
+
+def _is_elsewhere(entry: PointStatus, looked: Collection[StoreKind]) -> bool:
+    gone = entry.gone is not None or (entry.rolling is not None and entry.rolling.gone)
+    return entry.store not in looked and entry.result is PointResult.GOOD and not gone
+
+
+def _shown(
+    before: BackupStatus,
+    points: Mapping[str, tuple[Point, str]],
+    looked: Collection[StoreKind],
+) -> BackupStatus:
+    """The status of a finished Backup that says which of its points exist, and for how long."""
+    entries = tuple(_entry(e, points) if e.store in looked else e for e in before.points)
+    phase = _phase(before)
+    same = all(a is b for a, b in zip(entries, before.points, strict=True))
+    if same and phase is before.phase:
+        return before
     tiers = list(dict.fromkeys(t for e in entries for t in e.tiers))
     untils = list(dict.fromkeys(e.until for e in entries if e.until))
     return changed(
-        record.status,
+        before,
         phase=phase,
         points=entries,
         tiers=",".join(tiers) or None,
@@ -82,14 +121,18 @@ def _phase(status: BackupStatus) -> BackupPhase:
     """Gone while none of its good points is there and one was not removed by retention; what the
     run had come to when one is back.
     """
-    gone = [p.gone for p in status.points if p.result is PointResult.GOOD and p.rolling is None]
+    gone = [
+        PointGone.SWEPT if p.rolling is not None and p.rolling.gone else p.gone
+        for p in status.points
+        if p.result is PointResult.GOOD
+    ]
     lost = PointGone.MISSING in gone or PointGone.ACCEPTED in gone
     if lost and None not in gone:
         return BackupPhase.GONE
     if status.phase is not BackupPhase.GONE:
         return status.phase
     whole = all(p.result is PointResult.GOOD for p in status.points)
-    if whole and (status.plan is None or not claims_left(status)):
+    if whole and (status.plan is None or not points_left(status)):
         return BackupPhase.COMPLETED
     return BackupPhase.PARTIALLY_FAILED
 
@@ -97,7 +140,7 @@ def _phase(status: BackupStatus) -> BackupPhase:
 def removable(
     finished: Sequence[Run],
     alive: Collection[str],
-    rules: Rules | None,
+    rules: Collection[Rules | None],
     now: datetime,
     unsettled: Collection[str] = (),
 ) -> list[Run]:
@@ -115,7 +158,8 @@ def removable(
         )
         for record in finished
     ]
-    keep = rules.failed if rules is not None and not rules.keeps_all else KEEP_FAILED
+    kept = [r.failed for r in rules if r is not None and not r.keeps_all]
+    keep = max(kept, default=KEEP_FAILED)
     names = frozenset(records_to_remove(seen, keep))
     return [record for record in finished if record.name in names]
 

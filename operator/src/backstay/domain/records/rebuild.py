@@ -22,9 +22,11 @@ from backstay.api.backup import (
     DumpStatus,
     PointResult,
     PointStatus,
+    SnapshotStatus,
     Trigger,
 )
 from backstay.api.common import changed, format_time
+from backstay.api.store import StoreKind
 from backstay.domain import labels, naming, objects
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.record import DumpRecord, Record
@@ -119,19 +121,19 @@ def status_of(artifacts: Sequence[Artifact]) -> BackupStatus:
     best: dict[str, PointStatus] = {}
     for artifact in artifacts:
         point = _point(artifact)
-        if point.claim not in best or _rank(best[point.claim]) < _rank(point):
-            best[point.claim] = point
+        if point.source not in best or _rank(best[point.source]) < _rank(point):
+            best[point.source] = point
     points = tuple(best[claim] for claim in sorted(best))
     good = [p for p in points if p.result is PointResult.GOOD]
     phase = BackupPhase.COMPLETED if len(good) == len(points) else BackupPhase.PARTIALLY_FAILED
-    cuts = [p.cut_at for p in points if p.cut_at is not None]
+    cuts = [p.taken_at for p in points if p.taken_at is not None]
     status = BackupStatus(
         phase=phase if good else BackupPhase.FAILED,
         message="made from its artifacts",
         attempt=max(p.attempt for p in points),
         started_at=_slot(artifacts),
         completed_at=max(cuts, default=None),
-        taken=min((p.cut_at for p in good if p.cut_at), default=None),
+        taken=min((p.taken_at for p in good if p.taken_at), default=None),
         dumps=_dumps(artifacts, points),
         points=points,
     )
@@ -147,7 +149,7 @@ def _result(artifact: Artifact) -> PointResult | None:
 
 
 def _rank(point: PointStatus) -> tuple[bool, int, str]:
-    return point.result is PointResult.GOOD, point.attempt, point.snapshot or ""
+    return point.result is PointResult.GOOD, point.attempt, point.ref or ""
 
 
 def _name(artifact: Artifact) -> str:
@@ -160,20 +162,22 @@ def _name(artifact: Artifact) -> str:
 def _point(artifact: Artifact) -> PointStatus:
     carrier, record = artifact.carrier, record_of(artifact.carrier)
     bound = dig(artifact.snapshot, "status", "boundVolumeSnapshotContentName")
+    content = bound or objects.name(artifact.content or {})
     return PointStatus(
-        claim=identity(carrier, labels.PVC),
+        source=identity(carrier, labels.PVC),
+        store=StoreKind.SNAPSHOT,
         attempt=max(record.attempt, 1) if record else 1,
-        snapshot=_name(artifact),
-        content=bound or objects.name(artifact.content or {}) or None,
+        ref=_name(artifact),
+        snapshot=SnapshotStatus(content=content) if content else None,
         result=_result(artifact) or PointResult.FAILED,
-        cut_at=_cut(artifact),
+        taken_at=_cut(artifact),
         bytes=artifact.size,
     )
 
 
 def _dumps(artifacts: Sequence[Artifact], points: Sequence[PointStatus]) -> tuple[DumpStatus, ...]:
     """The dumps inside the artifacts that the points speak of."""
-    shown = {p.snapshot: p for p in points}
+    shown = {p.ref: p for p in points}
     found: dict[str, DumpStatus] = {}
     for artifact in artifacts:
         record, point = record_of(artifact.carrier), shown.get(_name(artifact))
@@ -193,7 +197,7 @@ def _dump(dump: DumpRecord, record: Record, point: PointStatus) -> DumpStatus:
         pod_uid="",
         container="",
         container_id="",
-        claim=point.claim,
+        claim=point.source,
         path=dump.path_in_claim,
         file=dump.file,
         started_at=record.slot,

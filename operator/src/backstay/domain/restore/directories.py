@@ -20,11 +20,11 @@ from typing import Final
 
 from backstay.api.common import changed
 from backstay.api.restore import RestoredDirectory, RestorePhase, RestoreSpec, RestoreStatus
+from backstay.domain.clock_skew import slots_now
 from backstay.domain.errors import UserError
 from backstay.domain.jobs import JobSeen
 from backstay.domain.restore.acknowledgement import Word, with_word
 from backstay.domain.restore.claims import AT_ONCE, POLL, said, with_passed
-from backstay.domain.retention.brakes import slots_now
 from backstay.domain.stores.copies.agent_result import AgentResult
 
 HOLD_WAIT: Final = timedelta(minutes=30)

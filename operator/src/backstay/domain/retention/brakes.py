@@ -7,34 +7,26 @@ Points whose date was released get an annotation first, all of them, and are swe
 pass. Invariants: a brake only ever takes marks and sweeps away; what it lets through is what
 `judge` wanted; the hash of a plan stays the same while the plan is being carried out, so that a
 pass that was killed half way is finished without asking again.
-
-The same measure holds for rolling copies that a list does not find: so many, or all of a series,
-are what a disk looks like that is not mounted, and are gone only when a person says so. Snapshots
-that are not found and were not swept are gone only by a person's word, be they ever so few
-(`domain.vanished`).
 """
 
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from backstay.api.common import Condition, format_time, with_condition
+from backstay.api.common import Condition, with_condition
 from backstay.domain import labels
 from backstay.domain.labels import Result
-from backstay.domain.retention.points import Point, Verdict
+from backstay.domain.retention.points import Verdict
+from backstay.domain.retention.reasons import Reason, past
 
 MARKS_ALWAYS: Final = 3
 """So many points of a series may always be marked at once."""
 
-CLOCK_SLACK: Final = timedelta(seconds=60)
-"""How far our clock may be from the API server's."""
-
 CONDITION: Final = "RetentionHeld"
-CLOCK_SKEW: Final = "ClockSkew"
 _HASH_CHARS: Final = 10
-_TOLD: Final = 2
+_NAMED: Final = 2
 """Claims that a message names: it has to stay readable."""
 _RELEASED_AT_ONCE: Final = 100
 """Plans that one command releases: the message must have room for them."""
@@ -54,25 +46,49 @@ class Held:
     how: str = "marked"
     """What would become of them."""
 
+    @property
+    def why(self) -> str:
+        """Say how many would leave, without a claim."""
+        return Reason.TOO_MANY.format(marks=self.marks, size=self.size, how=self.how)
+
 
 @dataclass(frozen=True, slots=True)
 class Brake:
-    """Why retention holds back, as a condition tells it."""
+    """Why retention holds back, as a condition says it."""
 
     reason: str
     message: str
 
 
-MISSING: Final = "CopiesMissing"
-NONE_MISSING: Final = Brake("NoneMissing", "the copies that records show were found")
-POINTS_MISSING: Final = "PointsMissing"
-NO_POINT_MISSING: Final = Brake("NoneMissing", "the good points that records show are there")
 NOT_HELD: Final = Brake("NotHeld", "retention marks and sweeps as the policy says")
 
 
 def marks(verdict: Verdict) -> bool:
-    """Given a verdict, return whether it marks its point anew."""
+    """Given a verdict, return whether it gives its point a new mark."""
     return labels.MARKED_AT in verdict.set_annotations
+
+
+def hold_back(
+    verdicts: Sequence[Verdict],
+    *,
+    clock: Brake | None,
+    frozen: Sequence[str],
+    released: Collection[str],
+) -> tuple[list[Verdict], Held | None]:
+    """Given the verdicts on one series, the brake of our clock, why the series is frozen (by
+    whatever says so) and the hashes that a person released, return the verdicts to carry out, and
+    what is held if too many points would leave.
+
+    Every pass comes through here, so every store is held back by the same, in the same order.
+    """
+    found = list(verdicts)
+    if clock is not None:
+        # Sweeps stay: one that has begun is due still. Who carries them out asks the clock too.
+        found = [withhold(v, clock.message) for v in found]
+    for why in frozen:
+        found = [freeze(v, why) for v in found]
+    # Last: what nothing else holds is measured, and a person is asked for no other plan.
+    return brake_marks(found, released)
 
 
 def brake_marks(
@@ -90,9 +106,10 @@ def brake_marks(
         return [_release(v) for v in verdicts], None
     how = "marked" if all(map(marks, new)) else "marked or swept"
     held = Held(claim=new[0].point.claim, marks=len(new), size=size, plan=plan, how=how)
-    why = f"{held.marks} of {held.size} points would be {how} at once"
     # What a mark takes goes on: that it is marked was held, or released, a day before.
-    kept = [v if v.point.is_marked_by_retention and v.sweep else freeze(v, why) for v in verdicts]
+    kept = [
+        v if v.point.is_marked_by_retention and v.sweep else freeze(v, held.why) for v in verdicts
+    ]
     return kept, held
 
 
@@ -105,7 +122,7 @@ def withhold(verdict: Verdict, why: str) -> Verdict:
         set_labels={k: v for k, v in verdict.set_labels.items() if k != labels.DELETE_AFTER},
         set_annotations={k: v for k, v in verdict.set_annotations.items() if k != labels.MARKED_AT},
         # The mark is the last that judge says of a point.
-        reasons=(*verdict.reasons[:-1], f"kept by no rule, but not marked: {why}"),
+        reasons=(*verdict.reasons[:-1], Reason.NOT_MARKED.format(why=why)),
     )
 
 
@@ -113,8 +130,10 @@ def freeze(verdict: Verdict, why: str) -> Verdict:
     """Given a verdict, return it without its new mark and without its sweep, with the reason."""
     if not verdict.sweep:
         return withhold(verdict, why)
-    due = verdict.reasons[-1].removeprefix("swept: ")
-    return replace(verdict, sweep=False, reasons=(*verdict.reasons[:-1], f"{due}, but {why}"))
+    point = verdict.point
+    due = Reason.DELETING if point.deleting else past(point)
+    said = Reason.PAST_BUT.format(past=due, why=why)
+    return replace(verdict, sweep=False, reasons=(*verdict.reasons[:-1], said))
 
 
 def _release(verdict: Verdict) -> Verdict:
@@ -122,164 +141,38 @@ def _release(verdict: Verdict) -> Verdict:
     first of their points goes: what is left of a plan has another hash.
     """
     if _is_dated(verdict):
-        value = verdict.point.labels[labels.DELETE_AFTER]
-        why = f"past its date {value}, which is released: swept by the next pass"
+        point = verdict.point
         return replace(
             verdict,
             sweep=False,
-            set_annotations={labels.SWEEP_RELEASED: value},
-            reasons=(*verdict.reasons[:-1], why),
+            set_annotations={labels.SWEEP_RELEASED: point.labels[labels.DELETE_AFTER]},
+            reasons=(*verdict.reasons[:-1], Reason.RELEASED_DATE.format(past=past(point))),
         )
-    return freeze(verdict, "others are released with it") if _was_released(verdict) else verdict
-
-
-def clock(skew: timedelta | None) -> Brake | None:
-    """Given how far our clock is ahead of the API server's (None: it never told its time), return
-    what is to be told if that is too far, else None.
-
-    The message has no figures: they change at each pass, and each change would be a write.
-    """
-    what = "the API server does not tell its time" if skew is None else clock_off(skew)
-    if not what:
-        return None
-    return Brake(
-        CLOCK_SKEW,
-        f"{what}: nothing is marked or swept until they agree; check the time of the nodes",
-    )
-
-
-def clock_off(skew: timedelta | None) -> str:
-    """Given how far our clock is ahead of the API server's (None: nobody knows), return in words
-    that this is too far, "" if it is not known to be. No figures, as in clock().
-    """
-    if skew is None or abs(skew) <= CLOCK_SLACK:
-        return ""
-    side = "ahead of" if skew > timedelta(0) else "behind"
-    seconds = int(CLOCK_SLACK.total_seconds())
-    return f"the operator's clock is over {seconds} s {side} the API server's"
-
-
-def slots_now(now: datetime, skew: timedelta | None) -> datetime:
-    """Given our clock and how far it is ahead of the API server's, return the moment that slots
-    go by: ours, or the API server's where the two are known to differ. All that slots are compared
-    with is by its clock (when a policy was created, when it was edited), and a new leader on
-    another node goes on by the same one.
-    """
-    return now - skew if skew is not None and clock_off(skew) else now
+    return freeze(verdict, Reason.RELEASED_WITH_IT) if _was_released(verdict) else verdict
 
 
 def mass_mark(held: Sequence[Held], namespace: str, policy: str) -> Brake | None:
-    """Given the series of a policy that are held, return what is to be told, None if none is."""
+    """Given the series of a policy that are held, return the brake, None if none is."""
     if not held:
         return None
-    told = [f"claim {h.claim}: {h.marks} of {h.size} points would be {h.how} at once" for h in held]
+    named = [f"claim {h.claim}: {h.why}" for h in held]
     return Brake(
         "MassMark",
-        f"{_first(told, 'claims')}; none of them is. If that is meant, run: "
-        f"{_command(held, namespace, policy)}",
+        f"{first(named, 'claims')}; none of them is. If that is meant, run: "
+        f"{release_command(held, namespace, policy)}",
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Ahead:
-    """A point that says a time of the future: it, or our clock, is wrong."""
-
-    claim: str
-    name: str
-    at: datetime
+def first(named: Sequence[str], things: str) -> str:
+    """Given what is to be reported of each series, return the first two, and how many more."""
+    more = [f"and {len(named) - _NAMED} more {things}"] if len(named) > _NAMED else []
+    return "; ".join([*named[:_NAMED], *more])
 
 
-def ahead(points: Sequence[Point], now: datetime) -> Ahead | None:
-    """Given the points of one claim and now, return the newest one of which a time lies in the
-    future, None if there is none.
+def release_command(held: Sequence[Held], namespace: str, policy: str) -> str:
+    """Given what is held of a policy, return the command that releases it, as many plans as an
+    annotation is to hold.
     """
-    latest = now + CLOCK_SLACK
-    found = [
-        (at, point)
-        for point in points
-        for at in (point.taken, point.good_since, point.marked)
-        if at is not None and at > latest and not point.deleting
-    ]
-    if not found:
-        return None
-    at, point = max(found, key=lambda item: (item[0], item[1].name))
-    return Ahead(point.claim, point.name, at)
-
-
-def of_the_future(found: Sequence[Ahead], namespace: str) -> Brake | None:
-    """Given the points of a policy that say a time of the future, one a claim, return what is to
-    be reported, None if there are none.
-    """
-    if not found:
-        return None
-    named = [f"claim {a.claim}: point {a.name} names {format_time(a.at)}" for a in found]
-    return Brake(
-        "FuturePoint",
-        f"{_first(named, 'claims')}, which is in the future: nothing of that is marked or swept "
-        "until then. Check the time of the nodes; if a clock was ahead when the point was made, "
-        f"correct it: kubectl annotate volumesnapshot {found[0].name} {labels.TAKEN_AT}=TIME "
-        f"{labels.GOOD_SINCE}=TIME --overwrite -n {namespace}",
-    )
-
-
-def looks_lost(missing: int, known: int) -> bool:
-    """Given how many of a series' points a list did not find, and how many are known, return
-    whether their disk is missing rather than they.
-    """
-    return missing > 0 and (missing == known or missing > max(MARKS_ALWAYS, known / 3))
-
-
-def missing_plan(names: Collection[str]) -> str:
-    """Given the names of points that are missing, return what takes them for gone: another hash
-    than the one that lets retention mark the same points.
-    """
-    return _digest([MISSING, *sorted(names)])
-
-
-def missing_copies(held: Sequence[Held], namespace: str, policy: str) -> Brake | None:
-    """Given the series of a policy of which points are missing, return what is to be told, None if
-    there are none.
-    """
-    if not held:
-        return None
-    told = [
-        f"{h.claim}: {h.marks} of {h.size} copies were not found at the destination" for h in held
-    ]
-    return Brake(
-        "NotFound",
-        f"{_first(told, 'directories')}; no record of them is removed, and nothing there is marked "
-        "or swept. Have the disk that belongs there mounted, or exported: the next daily list "
-        f"finds them again. If they are gone for good, run: {_command(held, namespace, policy)}",
-    )
-
-
-def missing_points(held: Sequence[tuple[Held, str]], namespace: str, policy: str) -> Brake | None:
-    """Given the claims of a policy of which points are missing, and of each the first one and why
-    it is, return what is to be told, None if there are none.
-    """
-    if not held:
-        return None
-    told = [
-        f"claim {h.claim}: {h.marks} good "
-        f"{'points are' if h.marks > 1 else 'point is'} missing, first {why}"
-        for h, why in held
-    ]
-    return Brake(
-        "NotFound",
-        f"{_first(told, 'claims')}. Nothing of Backstay's removed them: look for what does, such "
-        "as another pruner. Their Backups stay, as Gone; a VolumeSnapshotContent that is left can "
-        "be rebound (kubectl backstay orphans). If they are gone for good, run: "
-        f"{_command([h for h, _ in held], namespace, policy)}",
-    )
-
-
-def _first(told: Sequence[str], things: str) -> str:
-    more = [f"and {len(told) - _TOLD} more {things}"] if len(told) > _TOLD else []
-    return "; ".join([*told[:_TOLD], *more])
-
-
-def _command(held: Sequence[Held], namespace: str, policy: str) -> str:
-    """The command that releases these plans, as many as an annotation is to hold."""
     plans = ",".join(dict.fromkeys(h.plan for h in held[:_RELEASED_AT_ONCE]))
     return (
         f"kubectl annotate backuppolicy {policy} {labels.RELEASE_RETENTION}={plans} --overwrite "
@@ -301,20 +194,20 @@ def with_brake(
     generation: int,
     now: datetime,
 ) -> tuple[Condition, ...]:
-    """Given a policy's conditions, the type of one, the brake of this pass and what is to be told
-    where there is none, return them with that condition.
+    """Given a policy's conditions, the type of one, the brake of this pass and what is said where
+    there is none, return them with that condition.
 
     A policy that never was held back gets no condition.
     """
     if brake is None and all(c.type != type for c in conditions):
         return conditions
-    told = brake or otherwise
+    says = brake or otherwise
     return with_condition(
         conditions,
         type=type,
         ok=brake is not None,
-        reason=told.reason,
-        message=told.message,
+        reason=says.reason,
+        message=says.message,
         generation=generation,
         now=now,
     )
@@ -359,8 +252,9 @@ def _hash(verdicts: Sequence[Verdict]) -> str:
     """The names of all that is marked or dated once the plan is carried out: what an earlier,
     unfinished pass has marked or released of it counts too.
     """
-    return _digest(sorted(v.point.name for v in verdicts if _leaves(v)))
+    return digest(sorted(v.point.name for v in verdicts if _leaves(v)))
 
 
-def _digest(names: Sequence[str]) -> str:
+def digest(names: Sequence[str]) -> str:
+    """Given names in their order, return the hash by which a person releases them."""
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:_HASH_CHARS]

@@ -19,7 +19,7 @@ def until(point: Point, rules: Rules | None, now: datetime, *, last: bool = Fals
     return how long it is kept.
 
     Tiers are read as if every period to come got its point: `daily until 11-29`. Nobody knows
-    when as many newer points exist as `last` says: it is told as `last 3`, and only where
+    when as many newer points exist as `last` says: it is shown as `last 3`, and only where
     nothing has a date.
     """
     if point.is_held:
@@ -68,7 +68,7 @@ def _end(tier: Tier, point: Point, rules: Rules) -> date | None:
 
 
 def _short(day: date, today: date) -> str:
-    """Month and day are enough for the next months; the year is told for later ones."""
+    """Month and day are enough for the next months; later ones have the year."""
     return f"{day}" if _is_far(day, today) else day.isoformat()[5:]
 
 

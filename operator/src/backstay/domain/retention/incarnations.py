@@ -30,7 +30,7 @@ class Origin:
     continues: str = ""
     """The uid of the claim whose data a restore brought into this one."""
     servers: Mapping[str, str] = field(default_factory=lambda: _NONE)
-    """By the name of a dump: the identity of the database server, where it tells one."""
+    """By the name of a dump: the identity of the database server, where it has one."""
 
 
 @dataclass(slots=True)

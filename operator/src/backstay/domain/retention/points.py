@@ -5,7 +5,7 @@ from them here, so a hand edit or an applied verdict can never disagree with ano
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Final
 
@@ -72,12 +72,12 @@ class Point:
 
     @property
     def result(self) -> Result | None:
-        """None where the label is absent or no word of ours."""
+        """None where the label is missing or unknown."""
         return _RESULTS.get(self.labels.get(labels.RESULT, ""))
 
     @property
     def retain(self) -> Retain | None:
-        """None where the label is absent or no word of ours."""
+        """None where the label is missing or unknown."""
         return _RETAINS.get(self.labels.get(labels.RETAIN, ""))
 
     @property
@@ -89,7 +89,7 @@ class Point:
 
     @property
     def run_type(self) -> RunType | None:
-        """None where the label is absent or no word of ours."""
+        """None where the label is missing or unknown."""
         return _RUN_TYPES.get(self.labels.get(labels.TYPE, ""))
 
     @property
@@ -114,8 +114,10 @@ class Point:
     @property
     def marked(self) -> datetime | None:
         """When retention marked it, with the offset it was written with; None where unknown."""
+        if self.marked_at is None:
+            return None
         try:
-            at = datetime.fromisoformat(self.marked_at or "")
+            at = datetime.fromisoformat(self.marked_at)
         except ValueError:
             return None
         return at if at.tzinfo is not None else None
@@ -198,7 +200,20 @@ class Verdict:
     sweep: bool = False
     reasons: tuple[str, ...] = ()
     last: bool = False
-    """It is one of the newest that the rule `last` keeps, which no label tells."""
+    """It is one of the newest that the rule `last` keeps, which no label says."""
+
+    @property
+    def after(self) -> Point:
+        """The point as it is once its patch is written."""
+        if not self.patches:
+            return self.point
+        carried = {**self.point.labels, **self.set_labels}
+        for key in self.remove_labels:
+            carried.pop(key, None)
+        marked_at = self.set_annotations.get(labels.MARKED_AT, self.point.marked_at)
+        if labels.MARKED_AT in self.remove_annotations:
+            marked_at = None
+        return replace(self.point, labels=carried, marked_at=marked_at)
 
     @property
     def patches(self) -> bool:

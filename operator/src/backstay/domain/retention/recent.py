@@ -1,13 +1,14 @@
 """The rules that keep without a label: `last` and `within`.
 
 Invariant: both are functions of the points that count and of now. Nobody can edit what they keep,
-so a point that they let go is marked like any other and has its whole grace.
+so a point that they release is marked like any other and has its whole grace.
 """
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from backstay.domain.retention.points import Point, Rules
+from backstay.domain.retention.reasons import Reason
 from backstay.durations import format_duration
 
 
@@ -29,9 +30,9 @@ class Recent:
         """Given a point, return which of the rules keep it, None if none does."""
         reasons = []
         if self.is_last(point):
-            reasons.append(f"one of the last {self._rules.last}")
+            reasons.append(Reason.LAST.format(count=self._rules.last))
         if point.uid in self._young:
-            reasons.append(f"taken within {format_duration(self._rules.within)}")
+            reasons.append(Reason.WITHIN.format(span=format_duration(self._rules.within)))
         return "; ".join(reasons) or None
 
 

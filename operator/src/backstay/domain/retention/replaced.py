@@ -16,16 +16,13 @@ from typing import Final
 
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj
-from backstay.domain.retention.brakes import Brake
+from backstay.domain.retention.brakes import Brake, first
 from backstay.domain.retention.incarnations import incarnations
 from backstay.domain.retention.points import Point
 
 CONDITION: Final = "ClaimReplaced"
 NOT_REPLACED: Final = Brake("SameClaims", "every claim is the one that its points are of")
-FROZEN: Final = "frozen: its claim was replaced by another one of that name"
 _NEVER: Final = (datetime.min.replace(tzinfo=UTC), "")
-_NAMED: Final = 2
-"""Claims that a message names: it has to stay readable."""
 _COMMAND_IDS: Final = 50
 """Claims that one command accepts: an annotation and a message have limits."""
 
@@ -91,11 +88,7 @@ def report(found: Sequence[Replaced], policy: Obj) -> Brake | None:
     """
     if not found:
         return None
-    named = [f"claim {r.claim} is another one than that of {r.frozen} older points" for r in found][
-        :_NAMED
-    ]
-    if len(found) > _NAMED:
-        named.append(f"and {len(found) - _NAMED} more claims")
+    named = [f"claim {r.claim} is another one than that of {r.frozen} older points" for r in found]
     # What was accepted of other claims before must not be lost with the new annotation.
     before = accepted(objects.annotations(policy).get(labels.ACCEPT_CLAIM))
     entries = [f"{c}@{i}" for c, ids in before.items() for i in sorted(ids)]
@@ -103,8 +96,8 @@ def report(found: Sequence[Replaced], policy: Obj) -> Brake | None:
     value = ",".join(entries[-_COMMAND_IDS:])
     return Brake(
         "Replaced",
-        f"{'; '.join(named)}; the older points are neither marked nor swept by any rule. If the "
-        f"data is the same, run: kubectl annotate backuppolicy {objects.name(policy)} "
+        f"{first(named, 'claims')}; the older points are neither marked nor swept by any rule. If "
+        f"the data is the same, run: kubectl annotate backuppolicy {objects.name(policy)} "
         f"{labels.ACCEPT_CLAIM}={value} --overwrite -n {objects.namespace(policy)}. If they are "
         f"not needed, label their snapshots {labels.DELETE_AFTER}=YYYY-MM-DD",
     )

@@ -21,18 +21,16 @@ from backstay.api.common import format_time
 from backstay.domain import labels
 from backstay.domain.errors import DataError
 from backstay.domain.labels import Result
-from backstay.domain.retention import brakes
-from backstay.domain.retention.brakes import Brake
-from backstay.domain.retention.points import Point, Verdict
+from backstay.domain.retention.brakes import Brake, first
+from backstay.domain.retention.points import Point
+from backstay.domain.retention.reasons import Reason
 from backstay.domain.run.status import format_size
 from backstay.domain.times import parse_time
 
 CONDITION: Final = "Shrunk"
 NOT_SHRUNK: Final = Brake("SizesAsBefore", "no dump is under half of the size of the one before")
-_TOLD: Final = 2
-"""Claims that a message names: it has to stay readable."""
 _COMMAND_CHARS: Final = 3000
-"""What a message has room for; the others of a policy with very many claims are told later."""
+"""What a message has room for; the others of a policy with very many claims come later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +51,11 @@ class Shrunk:
         """Say in words what shrank, without a claim."""
         sizes = f"{format_size(self.size)}, under half of the {format_size(self.before)} before"
         return f"dump {self.what} has {sizes}"
+
+    @property
+    def freezes(self) -> str:
+        """Say why nothing of the series is marked or swept."""
+        return Reason.SHRUNK.format(why=self.why)
 
 
 def shrunk(points: Sequence[Point], accepted: Mapping[str, datetime]) -> Shrunk | None:
@@ -80,11 +83,6 @@ def _speaks(point: Point, accepted: Mapping[str, datetime]) -> bool:
     return since is None or point.taken >= since
 
 
-def freeze(verdict: Verdict, stopped: Shrunk) -> Verdict:
-    """Given a verdict on a point of a frozen series, return it without its mark and its sweep."""
-    return brakes.freeze(verdict, f"its series is frozen: {stopped.why}")
-
-
 def accepted_sizes(annotation: str | None) -> dict[str, datetime]:
     """Given the text of the annotation that accepts (CLAIM@TIME, separated by commas), return
     the times by claim. What cannot be read accepts nothing.
@@ -99,17 +97,15 @@ def accepted_sizes(annotation: str | None) -> dict[str, datetime]:
     return found
 
 
-def told(
+def report(
     found: Sequence[Shrunk], accepted: Mapping[str, datetime], namespace: str, policy: str
 ) -> Brake | None:
-    """Given the series of a policy that are frozen and what is accepted already, return what is
-    to be told, None if none is frozen.
+    """Given the series of a policy that are frozen and what is accepted already, return the
+    brake, None if none is frozen.
     """
     if not found:
         return None
-    claims = [f"claim {s.claim}: {s.why}" for s in found[:_TOLD]]
-    if len(found) > _TOLD:
-        claims.append(f"and {len(found) - _TOLD} more claims")
+    named = [f"claim {s.claim}: {s.why}" for s in found]
     # What was accepted of other claims before must not be lost with the new annotation.
     accepts = {s.claim: s.taken for s in found} | {
         claim: time for claim, time in accepted.items() if all(s.claim != claim for s in found)
@@ -121,7 +117,7 @@ def told(
             texts.append(text)
     return Brake(
         "DumpShrunk",
-        f"{'; '.join(claims)}; nothing of that is marked or swept. If the new size is right, run: "
-        f"kubectl annotate backuppolicy {policy} {labels.ACCEPT_SIZE}={','.join(texts)} "
+        f"{first(named, 'claims')}; nothing of that is marked or swept. If the new size is right, "
+        f"run: kubectl annotate backuppolicy {policy} {labels.ACCEPT_SIZE}={','.join(texts)} "
         f"--overwrite -n {namespace}",
     )

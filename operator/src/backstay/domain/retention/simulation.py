@@ -18,7 +18,7 @@ from typing import Final
 from backstay.domain import labels
 from backstay.domain.labels import Result, Retain, RunType
 from backstay.domain.retention.judge import GRACE, judge, tiers_for_new
-from backstay.domain.retention.points import Point, Rules, Verdict
+from backstay.domain.retention.points import Point, Rules
 
 AGES: Final = tuple(
     (name, timedelta(days=days))
@@ -148,7 +148,7 @@ class _World:
         self._passed = now
         verdicts = judge(self.points, self._rules, now)
         self.swept += sum(v.sweep for v in verdicts)
-        self.points = [_written(v) if v.patches else v.point for v in verdicts if not v.sweep]
+        self.points = [v.after for v in verdicts if not v.sweep]
 
     def pass_until(self, end: datetime) -> None:
         """Make a pass at each coming moment up to `end` at which a date falls due."""
@@ -170,15 +170,3 @@ def _due_at(point: Point, zone: tzinfo) -> datetime | None:
     if point.marked is not None:
         at = max(at, point.marked + GRACE + timedelta(seconds=1))
     return at
-
-
-def _written(verdict: Verdict) -> Point:
-    """The point after the patch."""
-    old = verdict.point
-    after = {**old.labels, **verdict.set_labels}
-    for key in verdict.remove_labels:
-        after.pop(key, None)
-    marked_at = verdict.set_annotations.get(labels.MARKED_AT, old.marked_at)
-    if labels.MARKED_AT in verdict.remove_annotations:
-        marked_at = None
-    return replace(old, labels=after, marked_at=marked_at)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from backstay.domain.calendar import TIER_LABELS, Period, Tier, is_well_formed, period_of
 from backstay.domain.retention.points import Point, Rules
+from backstay.domain.retention.reasons import Reason
 
 
 @dataclass(slots=True)
@@ -22,7 +23,6 @@ class TierChanges:
 
     set: dict[str, str] = field(default_factory=dict)
     remove: list[str] = field(default_factory=list)
-    keeps: bool = False
     reasons: list[str] = field(default_factory=list)
 
 
@@ -36,6 +36,8 @@ class _Rule:
     """By a period's order; of every period that has points, also of those beyond the count."""
     ranks: Mapping[tuple[int, ...], int]
     """By a period's order; 1 is the newest."""
+    kept: frozenset[str]
+    """The uids of the keepers of the newest periods: the points that the rule keeps."""
     count: int | None
 
     def keeps(self, period: Period) -> bool:
@@ -63,24 +65,25 @@ class Tiers:
             if rules.count(tier) != 0 or TIER_LABELS[tier] in carried
         ]
 
+    def keeps(self, point: Point) -> bool:
+        """Given a point, return whether a rule keeps it."""
+        return any(point.uid in rule.kept for rule in self._rules)
+
     def of_counted(self, point: Point) -> TierChanges:
         """Given one of the points that count, return what the rules want of it."""
         changes = TierChanges()
         for rule in self._rules:
             period = rule.periods[point.uid]
             value = point.labels.get(rule.label)
-            keeper = rule.keepers[period.order]
-            if keeper is point and rule.keeps(period):
-                changes.keeps = True
-                changes.reasons.append(f"keeps {rule.tier} {period.value}")
+            if point.uid in rule.kept:
+                changes.reasons.append(Reason.KEEPS.format(tier=rule.tier, period=period.value))
                 if not period.is_named_by(value):
                     changes.set[rule.label] = period.value
                     changes.reasons += _strange(rule.tier, value, period)
             elif value is not None:
                 changes.remove.append(rule.label)
                 if period.is_named_by(value):
-                    why = _why_released(rule, period, keeper)
-                    changes.reasons.append(f"released from {rule.tier} {value}: {why}")
+                    changes.reasons.append(_released(rule.tier, value, _why(rule, period)))
                 else:
                     changes.reasons += _strange(rule.tier, value, period)
         return changes
@@ -94,7 +97,7 @@ class Tiers:
                 continue
             if rule.is_taken(period_of(rule.tier, point.taken, self._zone)):
                 changes.remove.append(rule.label)
-                changes.reasons.append(f"released from {rule.tier} {value}: does not count")
+                changes.reasons.append(_released(rule.tier, value, Reason.NOT_COUNTED))
         return changes
 
 
@@ -104,7 +107,7 @@ def release_all(point: Point, why: str) -> TierChanges:
     for tier, label in TIER_LABELS.items():
         if label in point.labels:
             changes.remove.append(label)
-            changes.reasons.append(f"released from {tier} {point.labels[label]}: {why}")
+            changes.reasons.append(_released(tier, point.labels[label], why))
     return changes
 
 
@@ -122,21 +125,29 @@ def _rule(tier: Tier, ordered: list[Point], rules: Rules) -> _Rule:
             keepers[period.order] = point
     newest_first = sorted(keepers, reverse=True)
     ranks = {order: rank for rank, order in enumerate(newest_first, start=1)}
-    return _Rule(tier, label, periods, keepers, ranks, rules.count(tier))
+    count = rules.count(tier)
+    kept = frozenset(keepers[order].uid for order in newest_first[:count])
+    return _Rule(tier, label, periods, keepers, ranks, kept, count)
 
 
 def _strange(tier: Tier, value: str | None, period: Period) -> list[str]:
     if value is None:
         return []
     if is_well_formed(tier, value):
-        return [f"its {tier} label said {value}, but it was taken in {period.value}"]
-    return [f"malformed {tier} label {value!r} counts as none"]
+        return [Reason.OTHER_PERIOD.format(tier=tier, value=value, period=period.value)]
+    return [Reason.MALFORMED_TIER.format(tier=tier, value=value)]
 
 
-def _why_released(rule: _Rule, period: Period, keeper: Point) -> str:
-    if not rule.keeps(period):
-        return f"{_ordinal(rule.ranks[period.order])} newest, the rule keeps {rule.count}"
-    return f"{keeper.name} keeps it"
+def _released(tier: Tier, value: str, why: str) -> str:
+    return Reason.RELEASED.format(tier=tier, value=value, why=why)
+
+
+def _why(rule: _Rule, period: Period) -> str:
+    """Why the rule does not keep a point that carries the label of a period."""
+    if rule.keeps(period):
+        return Reason.KEPT_BY_OTHER.format(name=rule.keepers[period.order].name)
+    ordinal = _ordinal(rule.ranks[period.order])
+    return Reason.BEYOND_COUNT.format(ordinal=ordinal, count=rule.count)
 
 
 def _ordinal(number: int) -> str:

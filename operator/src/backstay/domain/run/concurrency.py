@@ -52,6 +52,11 @@ def driver_pool(driver: str) -> str:
     return f"driver/{driver}"
 
 
+def is_driver_pool(pool: str) -> bool:
+    """Given a pool, return whether it is a driver's: its permits are for taking snapshots only."""
+    return pool.startswith(driver_pool(""))
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How many permits a pool has, by the kind of pool."""

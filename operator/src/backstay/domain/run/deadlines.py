@@ -20,7 +20,7 @@ from backstay.domain.run.dumps import DEADLINE_SLACK, TARGET_WAIT
 from backstay.domain.run.hooks import frozen_until, hook_deadline, longest_hook, turn
 from backstay.domain.run.status import current_dump, dump_entry, plan_of
 from backstay.domain.stores.copies.take import copy_deadlines
-from backstay.domain.stores.snapshots.take import known_cut
+from backstay.domain.stores.snapshots.take import known_cut, pending
 
 TICK: Final = timedelta(milliseconds=100)
 """After a deadline: at the very moment it is not over yet."""
@@ -38,12 +38,10 @@ def deadlines(status: BackupStatus, *, deleting: bool = False) -> tuple[datetime
             return _of_dump(status)
         case BackupPhase.SNAPSHOTTING:
             return _of_cut(status, deleting=deleting)
-        case BackupPhase.UPLOADING:
+        case BackupPhase.UPLOADING | BackupPhase.COPYING:
             timeout = plan_of(status).ready_timeout
-            cuts = (known_cut(p) for p in status.points if p.pending)
-            return tuple(cut + timeout for cut in cuts if cut is not None)
-        case BackupPhase.COPYING:
-            return copy_deadlines(status)
+            cuts = map(known_cut, pending(status))
+            return (*(c + timeout for c in cuts if c is not None), *copy_deadlines(status))
     return ()
 
 
@@ -86,8 +84,8 @@ def _of_cut(status: BackupStatus, *, deleting: bool) -> tuple[datetime, ...]:
     if found is not None:
         over = hook_deadline(found)
         return _of_attempt(status) if over is None else (over,)
-    timeout, thaw = plan_of(status).cut_timeout, frozen_until(status)
-    uncut = (p for p in status.points if p.pending and p.cut_at is None)
+    timeout, thaw = plan_of(status).take_timeout, frozen_until(status)
+    uncut = (p for p in pending(status) if p.taken_at is None)
     asked = [p.requested_at + timeout for p in uncut if p.requested_at is not None]
     if thaw is not None:
         asked = [min(one, thaw) for one in asked]
@@ -104,4 +102,4 @@ def _of_attempt(status: BackupStatus) -> tuple[datetime, ...]:
     hooks = (*plan.hooks.before, *plan.hooks.after) if plan.hooks else ()
     longest = sum((d.max_duration + DEADLINE_SLACK + TARGET_WAIT for d in plan.dumps), timedelta())
     longest += sum((longest_hook(h) for h in hooks), timedelta())
-    return (began + longest + plan.cut_timeout,)
+    return (began + longest + plan.take_timeout,)

@@ -70,7 +70,7 @@ def cutting(status: BackupStatus) -> bool:
     mine = [p for p in status.points if p.attempt == status.attempt]
     if not mine:
         return bool(claims_to_cut(status))
-    return any(p.pending and p.cut_at is None for p in mine)
+    return any(p.pending and p.taken_at is None for p in mine)
 
 
 def frozen_until(status: BackupStatus) -> datetime | None:

@@ -4,8 +4,8 @@
                  ^                                     |          PartiallyFailed
                  +------------- retry -----------------+          Failed
 
-Snapshotting is the hooks before, the cut, and the hooks after. A run of rolling copies goes from
-Queued to Copying, and from there to its end. Invariants:
+Snapshotting is the hooks before, the cut, and the hooks after. A run that makes rolling copies is
+Copying until they are made, whatever else it waits for. Invariants:
 
 - `decide` is total and pure. Every action is idempotent and has a deterministic name, so a
   process that dies after any of them is followed by one that decides the same again.
@@ -14,6 +14,8 @@ Queued to Copying, and from there to its end. Invariants:
   artifact before the status that speaks of it.
 - A point becomes good only by `MarkGood`, and only when its snapshot is ready, every dump on its
   claim is done, that dump was read again unchanged after the cut, and no hook on it failed.
+- Each store goes on by itself: what fails in one leaves the points of the others good. The run is
+  Completed only when every store has a good point of each of its sources.
 - What a run holds, pools included, it holds from its admission until its last hook after the cut.
 - A dump that failed before its claim was known stands for every claim of the run.
 - A final phase is never left, and an Imported Backup never executed.
@@ -35,20 +37,24 @@ from backstay.api.backup import (
     Trigger,
 )
 from backstay.api.common import changed
+from backstay.api.store import StoreKind
 from backstay.domain.errors import UserError
 from backstay.domain.run import dumps as run_dumps
 from backstay.domain.run import hooks as run_hooks
+from backstay.domain.run.concurrency import is_driver_pool
 from backstay.domain.run.sights import CopySeen, DumpSeen, DumpSight, HookSeen, HookSight
 from backstay.domain.run.status import (
-    claims_left,
+    claim_of,
     claims_to_cut,
     current_dump,
     failures,
     format_size,
     ignored,
     lacks_entries,
+    named,
     noted,
     plan_of,
+    points_left,
     retry_left,
     retry_wait,
     short,
@@ -110,7 +116,7 @@ def fail(seen: Seen, why: str) -> Decision:
         return Decision(_ended(seen, seen.status, short(why)))
     if phase is BackupPhase.DUMPING:
         return decide(replace(seen, dump=DumpSeen(DumpSight.FAILED, message=why)))
-    if phase is BackupPhase.COPYING:
+    if phase is BackupPhase.COPYING and seen.copy is not None:
         return decide(replace(seen, copy=CopySeen(problem=why)))
     if seen.hook is not None and not seen.kept and not _any_hook_started(seen.status):
         # Without the finalizer no hook is ever started, nor is anything cut without its hooks.
@@ -170,19 +176,25 @@ def _admit(seen: Seen) -> Decision:
         message=None,
         pools=plan_of(status).pools,
     )
-    if plan_of(begun).rolling is not None:
-        return Decision(run_rolling.begin(begun), after=AT_ONCE)
     if current_dump(begun):
         return Decision(changed(begun, phase=BackupPhase.DUMPING), after=AT_ONCE)
-    return Decision(_begin_cut(seen, begun), after=AT_ONCE)
+    return _begin_points(seen, begun)
 
 
 def _dump(seen: Seen) -> Decision:
     if step := run_dumps.follow(seen):
         return step
-    if claims_to_cut(seen.status):
-        return Decision(_begin_cut(seen, seen.status), after=AT_ONCE)
-    return _end_attempt(seen, seen.status)
+    return _begin_points(seen, seen.status)
+
+
+def _begin_points(seen: Seen, status: BackupStatus) -> Decision:
+    """The dumps are over: snapshots first, as they are of the moment that the hooks hold."""
+    if claims_to_cut(status):
+        return Decision(_begin_cut(seen, status), after=AT_ONCE)
+    copying = run_rolling.begin(status)
+    if _pending(copying):
+        return Decision(changed(copying, phase=BackupPhase.COPYING, message=None), after=AT_ONCE)
+    return _end_attempt(seen, status)
 
 
 def _begin_cut(seen: Seen, status: BackupStatus) -> BackupStatus:
@@ -211,16 +223,16 @@ def _cut(seen: Seen) -> Decision:
 
 
 def _leave_cut(seen: Seen, status: BackupStatus, actions: Sequence[Action]) -> Decision:
-    judged = take.with_groups_judged(take.with_hooks_judged(status))
+    judged = run_rolling.begin(take.with_groups_judged(take.with_hooks_judged(status)))
     # The look that follows at once labels the contents, or writes their verdict, which does.
     actions = [a for a in actions if not isinstance(a, LabelContent)]
     if not _pending(judged):
         return _end_attempt(seen, judged, actions)
-    uploading = changed(judged, phase=BackupPhase.UPLOADING, pools=())
-    if plan_of(status).dumps or plan_of(status).hooks:
-        return Decision(uploading, (*actions,), AT_ONCE)
+    waiting = _waiting(judged)
+    if plan_of(status).dumps or plan_of(status).hooks or waiting.phase is BackupPhase.COPYING:
+        return Decision(waiting, (*actions,), AT_ONCE)
     # Nothing that was read after the cut must be written down before the verdict.
-    step = _finish_points(replace(seen, status=uploading))
+    step = _finish_points(replace(seen, status=waiting))
     return replace(step, actions=(*actions, *step.actions))
 
 
@@ -231,15 +243,28 @@ def _let_go(seen: Seen) -> Decision:
     return Decision(seen.status, (FreeRecord(),) if seen.kept else ())
 
 
-def _copy(seen: Seen) -> Decision:
-    return run_rolling.follow(seen) or _end_attempt(seen, seen.status)
+def _waiting(status: BackupStatus) -> BackupStatus:
+    """The phase of a run that has points to wait for, and the permits that it still needs."""
+    if run_rolling.current(status) is not None:
+        pools = tuple(p for p in status.pools if not is_driver_pool(p))
+        return changed(status, phase=BackupPhase.COPYING, pools=pools)
+    return changed(status, phase=BackupPhase.UPLOADING, pools=())
 
 
 def _finish_points(seen: Seen) -> Decision:
-    step = take.finish(seen)
-    if _pending(step.status):
-        return step
-    return _end_attempt(seen, step.status, step.actions)
+    """Every store takes its points a step further."""
+    status, actions, after = seen.status, tuple[Action, ...](), list[timedelta]()
+    for pending, advance in (
+        (take.pending, take.finish),
+        (run_rolling.pending, run_rolling.follow),
+    ):
+        if pending(status):
+            step = advance(replace(seen, status=status))
+            status, actions = step.status, (*actions, *step.actions)
+            after += [step.after] if step.after is not None else []
+    if _pending(status):
+        return Decision(_waiting(status), actions, min(after, default=None))
+    return _end_attempt(seen, status, actions)
 
 
 def _pending(status: BackupStatus) -> list[PointStatus]:
@@ -250,12 +275,15 @@ def _end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = (
     """The attempt has nothing left to do: complete, retry or fail the run."""
     plan = plan_of(status)
     marks = tuple(
-        MarkFailed(p.snapshot)
+        MarkFailed(p.ref)
         for p in status.points
-        if p.attempt == status.attempt and p.result is PointResult.FAILED and p.snapshot
+        if p.attempt == status.attempt
+        and p.result is PointResult.FAILED
+        and p.store is StoreKind.SNAPSHOT
+        and p.ref
     )
     actions = (*actions, *marks)
-    left = claims_left(status)
+    left = points_left(status)
     why = short("; ".join(failures(status))) or None
     if left and status.attempt <= plan.retries:
         wait = retry_wait(status)
@@ -269,7 +297,7 @@ def _end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = (
         return Decision(again, actions, wait)
     if left:
         return Decision(_ended(seen, status, why), actions)
-    lacking = [f"copy {p.claim}: {p.message}" for p in status.points if lacks_entries(p)]
+    lacking = [f"{named(p)}: {p.message}" for p in status.points if lacks_entries(p)]
     note = short("; ".join([*lacking, *ignored(status), *noted(status)])) or None
     ended = _ended(seen, status, note)
     return Decision(ended if lacking else changed(ended, phase=BackupPhase.COMPLETED), actions)
@@ -285,7 +313,7 @@ def _ended(seen: Seen, status: BackupStatus, why: str | None) -> BackupStatus:
         retry_at=None,
         pools=(),
         completed_at=seen.now,
-        taken=min((p.cut_at for p in good if p.cut_at), default=None),
+        taken=min((p.taken_at for p in good if p.taken_at), default=None),
         size=size_of(status, good),
         spread=spread_of(status),
     )
@@ -295,11 +323,14 @@ def size_of(status: BackupStatus, good: Sequence[PointStatus]) -> str | None:
     """Given a status and its good points, return their size for printing: that of their dumps,
     which say more than volumes do, else the restore size.
     """
-    kept = {p.claim for p in good}
+    plan = status.plan
+    kept = {claim_of(plan, *p.key) if plan else p.source for p in good}
     dumps = [d.bytes for d in status.dumps if d.claim in kept and d.bytes is not None]
-    points = [p.bytes for p in good if p.bytes is not None]
-    total = sum(dumps or points)
-    return format_size(total) if dumps or points else None
+    stores = {p.store for p in good}
+    points = [[p.bytes for p in good if p.store is s and p.bytes is not None] for s in stores]
+    # Several stores keep the same data: it is shown once, as the largest of them has it.
+    total = sum(dumps) if dumps else max(map(sum, points), default=0)
+    return format_size(total) if dumps or any(points) else None
 
 
 _STEPS: Final[Mapping[BackupPhase, Callable[[Seen], Decision]]] = {
@@ -308,5 +339,5 @@ _STEPS: Final[Mapping[BackupPhase, Callable[[Seen], Decision]]] = {
     BackupPhase.DUMPING: _dump,
     BackupPhase.SNAPSHOTTING: _cut,
     BackupPhase.UPLOADING: _finish_points,
-    BackupPhase.COPYING: _copy,
+    BackupPhase.COPYING: _finish_points,
 }

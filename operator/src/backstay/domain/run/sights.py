@@ -118,7 +118,7 @@ class PointSeen:
     result: PointResult | None = None
     cut: bool = False
     """The driver gave a handle and a creation time."""
-    cut_at: datetime | None = None
+    taken_at: datetime | None = None
     ready: bool = False
     content: str = ""
     bare: bool = False

@@ -22,6 +22,7 @@ from backstay.api.backup import (
 )
 from backstay.api.common import changed
 from backstay.api.hooks import HookState, HookStatus, Stage
+from backstay.api.store import StoreKind
 from backstay.domain.errors import DataError
 from backstay.domain.times import left
 
@@ -48,7 +49,7 @@ def current_dump(status: BackupStatus) -> PlannedDump | None:
     """Given a status, return the dump of this attempt that is next or under way, if any."""
     if status.plan is None:
         return None
-    left = claims_left(status)
+    left = {claim_of(status.plan, *key) for key in points_left(status)}
     for dump in status.plan.dumps:
         entry = dump_entry(status, dump.name)
         if entry is None:
@@ -67,7 +68,7 @@ def dump_entry(status: BackupStatus, name: str) -> DumpStatus | None:
 
 def point_entry(status: BackupStatus, claim: str) -> PointStatus | None:
     """Given a status, return the entry of a claim's point, if there is one."""
-    return next((p for p in status.points if p.claim == claim), None)
+    return next((p for p in status.points if p.source == claim), None)
 
 
 def dumps_on(status: BackupStatus, claim: str) -> tuple[DumpStatus, ...]:
@@ -82,35 +83,59 @@ def plan_of(status: BackupStatus) -> RunPlan:
     return status.plan
 
 
-def claims_left(status: BackupStatus) -> tuple[str, ...]:
-    """Given a status, return the claims of its plan that have no good point yet; in a run of
-    rolling copies, the series.
+def points_left(status: BackupStatus) -> tuple[tuple[str, StoreKind], ...]:
+    """Given a status, return what its plan wants and has no good point yet: sources by store."""
+    good = {p.key for p in status.points if p.result is PointResult.GOOD}
+    return tuple(key for key in points_of(plan_of(status)) if key not in good)
+
+
+def points_of(plan: RunPlan) -> tuple[tuple[str, StoreKind], ...]:
+    """Given a plan, return what it makes points of: sources by store, in the order of making."""
+    snapshots = ((c.name, StoreKind.SNAPSHOT) for c in plan.claims if c.class_name)
+    copies = plan.rolling.copies if plan.rolling else ()
+    return (*snapshots, *((c.series, StoreKind.ROLLING) for c in copies))
+
+
+def sources_left(status: BackupStatus, store: StoreKind) -> tuple[str, ...]:
+    """Given a status and a store, return the sources without a good point in it."""
+    return tuple(source for source, kind in points_left(status) if kind is store)
+
+
+def claim_of(plan: RunPlan, source: str, store: StoreKind) -> str | None:
+    """Given a plan and one of its points, return the claim that has the data; None: a node has."""
+    if store is StoreKind.SNAPSHOT:
+        return source
+    copies = plan.rolling.copies if plan.rolling else ()
+    return next((c.claim for c in copies if c.series == source), None)
+
+
+def sources_able(status: BackupStatus, store: StoreKind) -> tuple[str, ...]:
+    """Given a status and a store, return the sources without a good point in it whose dumps and
+    hooks of this attempt have passed, as far as they got.
     """
-    good = {p.claim for p in status.points if p.result is PointResult.GOOD}
-    return tuple(name for name in series_of(plan_of(status)) if name not in good)
+    plan = plan_of(status)
+    found = []
+    for source in sources_left(status, store):
+        claim = claim_of(plan, source, store)
+        if claim is None or _has_passed(status, claim):
+            found.append(source)
+    return tuple(found)
 
 
-def series_of(plan: RunPlan) -> tuple[str, ...]:
-    """Given a plan, return what it makes points of."""
-    if plan.rolling is not None:
-        return tuple(c.series for c in plan.rolling.copies)
-    return tuple(c.name for c in plan.claims)
+def _has_passed(status: BackupStatus, claim: str) -> bool:
+    return all(d.state is DumpState.DONE for d in dumps_on(status, claim)) and not any(
+        h.state is HookState.RELEASING or counts(h) for h in hooks_on(status, claim)
+    )
 
 
 def claims_to_cut(status: BackupStatus) -> tuple[str, ...]:
-    """Given a status, return the claims without a good point whose dumps and hooks of this attempt
-    have passed, as far as they got; of claims that belong together all or none, so that none is
-    taken anew beside one that is good already.
+    """Given a status, return the claims whose snapshots can be taken: of claims that belong
+    together all or none, so that none is taken beside one that is good already.
     """
-    left = claims_left(status)
-    able = {
-        claim
-        for claim in left
-        if all(d.state is DumpState.DONE for d in dumps_on(status, claim))
-        and not any(h.state is HookState.RELEASING or counts(h) for h in hooks_on(status, claim))
-    }
+    left = sources_able(status, StoreKind.SNAPSHOT)
+    able = set(left)
     alone = {c for g in plan_of(status).together if not able.issuperset(g.claims) for c in g.claims}
-    return tuple(claim for claim in left if claim in able and claim not in alone)
+    return tuple(claim for claim in left if claim not in alone)
 
 
 def spread_of(status: BackupStatus) -> int | None:
@@ -118,9 +143,9 @@ def spread_of(status: BackupStatus) -> int | None:
     if fewer than two are known. A driver's time before the request is taken for the request's.
     """
     cuts = [
-        max(p.cut_at, p.requested_at or p.cut_at)
+        max(p.taken_at, p.requested_at or p.taken_at)
         for p in status.points
-        if p.attempt == status.attempt and p.cut_at is not None
+        if p.store is StoreKind.SNAPSHOT and p.attempt == status.attempt and p.taken_at is not None
     ]
     return math.ceil((max(cuts) - min(cuts)).total_seconds()) if len(cuts) > 1 else None
 
@@ -135,6 +160,11 @@ def hooks_on(status: BackupStatus, claim: str) -> tuple[HookStatus, ...]:
     """Given a status, return this attempt's hooks that a point of the claim depends on."""
     mine = (h for h in status.hooks if h.attempt == status.attempt)
     return tuple(h for h in mine if not h.claims or claim in h.claims)
+
+
+def named(entry: PointStatus) -> str:
+    """Given a point, return what people call it in a message."""
+    return f"{'claim' if entry.store is StoreKind.SNAPSHOT else 'copy'} {entry.source}"
 
 
 def lacks_entries(entry: PointStatus) -> bool:
@@ -176,9 +206,8 @@ def failures(status: BackupStatus) -> list[str]:
         if d.attempt == status.attempt and d.state is DumpState.FAILED
     ]
     hooks = [tell_hook(h) for h in status.hooks if h.attempt == status.attempt and counts(h)]
-    what = "copy" if status.plan and status.plan.rolling else "claim"
     points = [
-        f"{what} {p.claim}: {p.message}"
+        f"{named(p)}: {p.message}"
         for p in status.points
         if p.attempt == status.attempt and p.result is PointResult.FAILED
     ]
@@ -200,7 +229,7 @@ def with_hook(status: BackupStatus, entry: HookStatus) -> BackupStatus:
 
 def with_point(status: BackupStatus, entry: PointStatus) -> BackupStatus:
     """Given a status and the entry of a point, return it with that entry put in or replaced."""
-    points = _replaced(status.points, entry, lambda p: p.claim == entry.claim)
+    points = _replaced(status.points, entry, lambda p: p.key == entry.key)
     return changed(status, points=points)
 
 

@@ -20,7 +20,7 @@ from backstay.api.common import changed, format_time
 from backstay.api.policy import PolicyStatus
 from backstay.api.schedule import EarlyRuns
 from backstay.domain import naming
-from backstay.domain.retention.brakes import CLOCK_SLACK
+from backstay.domain.clock_skew import CLOCK_SLACK
 
 EARLY: Final = 2 * CLOCK_SLACK
 """A slot later than this from now was named by a clock that was ahead. More than the two clocks

@@ -84,8 +84,8 @@ class CopyRestores:
         seen = replace(seen, policy=plan.site.series.policy, passed=said.used)
         if begun is None:
             directory = RestoredDirectory(
-                source=plan.entry.claim,
-                stamp=plan.point.stamp,
+                source=plan.entry.source,
+                stamp=plan.ref,
                 node=plan.node,
                 claim=plan.target.mount.claim,
                 path=plan.place.path,
@@ -127,7 +127,7 @@ class CopyRestores:
         safety = _safety(request, plan.site, days, expected) if days is not None else None
         step = agent_tasks.restore(
             plan.site,
-            plan.point.stamp,
+            plan.ref,
             plan.target,
             wanted.paths,
             safety=safety,
@@ -185,8 +185,8 @@ class CopyRestores:
             PolicySpec.model_validate(policy.get("spec") or {})
         except ValueError:
             return f"nothing is changed, as BackupPolicy {series.policy} is not valid"
-        looks = {look.series: look for look in policy_status(policy).copies}
-        look = looks.get(plan.entry.claim)
+        looks = {look.source: look for look in policy_status(policy).copies}
+        look = looks.get(plan.entry.source)
         return (look.message or "") if look is not None else ""
 
     async def record_safety(self, request: Request, policy: str) -> None:
@@ -199,7 +199,7 @@ class CopyRestores:
             return
         status = policy_status(obj)
         copies = tuple(
-            changed(look, listed_at=None) if look.series == directory.source else look
+            changed(look, listed_at=None) if look.source == directory.source else look
             for look in status.copies
         )
         await write_status(self._client, BACKUP_POLICY, obj, changed(status, copies=copies))
@@ -229,7 +229,7 @@ class CopyRestores:
         return any(
             look.read_only or (look.message or "").startswith(f"{Verb.RELABEL}: ")
             for look in looks
-            if look.series == plan.entry.claim
+            if look.source == plan.entry.source
         )
 
     async def _copies_now(self, series: Series) -> str:

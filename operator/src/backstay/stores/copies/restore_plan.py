@@ -43,6 +43,11 @@ class Plan:
     """Where it writes."""
 
     @property
+    def ref(self) -> str:
+        """The stamp of the point."""
+        return self.entry.ref or ""
+
+    @property
     def hold_needed(self) -> bool:
         """Whether the point must be held first. One that was not found, or lies on another node
         than the passes over its series know, cannot be.
@@ -139,7 +144,7 @@ def _choose(
 ) -> tuple[PointStatus, CopyStatus, PlannedCopy]:
     """The point of a Backup that a request wants."""
     good = {
-        p.claim: (p, p.rolling)
+        p.source: (p, p.rolling)
         for p in status.points
         if p.result is PointResult.GOOD and p.rolling is not None and not p.rolling.gone
     }

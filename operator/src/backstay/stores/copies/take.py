@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from backstay.api.backup import BackupSpec, BackupStatus, PlannedClaim, RunPlan, Trigger
-from backstay.api.common import format_time
-from backstay.api.policy import CLAIMS_MAX, ClaimSource, PolicySpec
+from backstay.api.common import changed, format_time
+from backstay.api.policy import CLAIMS_MAX, ClaimSource, PolicySpec, Snapshot
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling
+from backstay.api.store import StoreKind
 from backstay.domain import labels, naming, objects
 from backstay.domain.errors import DataError, Transient, UserError
 from backstay.domain.jobs import JobSeen
@@ -70,8 +71,11 @@ class Copying:
         self.home = home
         self.ceilings = ceilings
 
-    async def make_plan(self, namespace: str, policy: str, spec: PolicySpec) -> RunPlan:
-        """Given a policy of rolling copies, return the plan of a run started now.
+    async def make_plan(
+        self, namespace: str, policy: str, spec: PolicySpec, beside: RunPlan | None = None
+    ) -> RunPlan:
+        """Given a policy of rolling copies, and the plan of its snapshots if it has any, return
+        the plan of a run started now.
 
         Raise UserError, naming the field and the remedy, if the policy cannot be run as it stands.
         """
@@ -84,7 +88,8 @@ class Copying:
             copies = tuple(PlannedCopy(node=source.node, path=p) for p in source.directories)
         else:
             wanted = spec.source.claims or ClaimSource()
-            claims = await self._claims(namespace, wanted, rolling)
+            names = [c.name for c in beside.claims] if beside else None
+            claims = await self._claims(namespace, wanted, rolling, names)
             copies = tuple(PlannedCopy(claim=c.name, path=wanted.sub_path or "") for c in claims)
         for copy in copies:
             site = self.site(copy, rolling, namespace, policy)
@@ -93,14 +98,18 @@ class Copying:
         if source is not None:
             await self._check_node(source.node)
             pools.append(concurrency.node_pool(source.node))
+        planned = PlannedRolling(copies=copies, settings=rolling)
+        if beside is not None:
+            return changed(beside, rolling=planned)
+        unused = Snapshot()
         return RunPlan(
             zone=spec.schedule.time_zone if spec.schedule else "UTC",
             claims=claims,
             pools=tuple(sorted(pools)),
-            cut_timeout=spec.snapshot.cut_timeout,
-            ready_timeout=spec.snapshot.ready_timeout,
+            take_timeout=unused.take_timeout,
+            ready_timeout=unused.ready_timeout,
             retries=spec.retries,
-            rolling=PlannedRolling(copies=copies, settings=rolling),
+            rolling=planned,
         )
 
     def site(self, copy: PlannedCopy, rolling: Rolling, namespace: str, policy: str) -> Site:
@@ -138,11 +147,11 @@ class Copying:
         if entry is None:
             return None
         try:
-            site = self._site_of_run(backup, spec, status, entry.claim)
+            site = self._site_of_run(backup, spec, status, entry.source)
             source_of(site.series, self._roots)
         except UserError as error:
             return CopySeen(problem=error.message)
-        name, token = _job_name(backup, status, entry.claim), objects.uid(backup)
+        name, token = _job_name(backup, status, entry.source), objects.uid(backup)
         job = await self._jobs.look(site.namespace, name, token)
         if not job.ours:
             return CopySeen(problem=f"Job {site.namespace}/{name} was made by somebody else")
@@ -238,9 +247,10 @@ class Copying:
             labels.TYPE: (labels.RunType.ADHOC if adhoc else labels.RunType.CRONJOB).value,
             labels.RETAIN: labels.Retain.DAILY_WEEKLY_MONTHLY.value,
         }
-        if plan.keep_days is not None:
+        days = plan.rolling.keep_days if plan.rolling else None
+        if days is not None:
             carried[labels.RETAIN] = labels.Retain.DAYS.value
-            carried[labels.RETAIN_DAYS] = str(plan.keep_days)
+            carried[labels.RETAIN_DAYS] = str(days)
         home = await self._client.get(NAMESPACE, objects.namespace(backup))
         return CopyWish(
             run=naming.run_name(name, objects.uid(backup)),
@@ -288,16 +298,32 @@ class Copying:
         """
         obj = await self._client.find(BACKUP_POLICY, policy, namespace)
         try:
-            return rules_of(PolicySpec.model_validate(obj.get("spec") or {})) if obj else None
+            if obj is None:
+                return None
+            spec = PolicySpec.model_validate(obj.get("spec") or {})
+            return rules_of(spec, StoreKind.ROLLING)
         except (UserError, ValueError):
             return None
 
     async def _claims(
-        self, namespace: str, wanted: ClaimSource, rolling: Rolling
+        self,
+        namespace: str,
+        wanted: ClaimSource,
+        rolling: Rolling,
+        names: Sequence[str] | None,
     ) -> tuple[PlannedClaim, ...]:
-        """The claims to copy; all of them and the destination exist and are file systems."""
+        """The claims to copy, those that are snapshotted as well if `names` are given; all of
+        them and the destination exist and are file systems.
+        """
         target = rolling.destination.claim
-        claims = await resolve.find_claims(self._client, namespace, wanted)
+        if names is None:
+            claims = await resolve.find_claims(self._client, namespace, wanted)
+        else:
+            field = "spec.source.claims"
+            claims = {
+                name: await resolve.find_claim(self._client, namespace, name, field)
+                for name in names
+            }
         found = [claims[name] for name in sorted(claims)]
         if len(found) > CLAIMS_MAX:
             raise UserError("TooManyClaims", "spec.source.claims: split the policy")

@@ -60,7 +60,7 @@ def seen(pair: Pair, *, run: str) -> PointSeen:
         result=PointResult(written) if written in set(PointResult) else None,
         # A driver has a handle once it has cut; some never tell a time.
         cut=bool(handle),
-        cut_at=parse_time(created) if created else None,
+        taken_at=parse_time(created) if created else None,
         ready=bool(dig(snapshot, "status", "readyToUse", default=False)) and content is not None,
         content=objects.name(content or {}),
         bare=is_bare(pair),

@@ -18,7 +18,7 @@ from backstay.api.hooks import (
     PlannedHooks,
     Stage,
 )
-from backstay.api.policy import CLAIMS_MAX, ClaimSource, Consistency, PolicySpec
+from backstay.api.policy import CLAIMS_MAX, ClaimSource, Consistency, PolicySpec, Snapshot
 from backstay.domain import objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj
@@ -50,6 +50,7 @@ async def make_plan(
 
     Raise UserError, naming the field and the remedy, if the policy cannot be run as it stands.
     """
+    snapshots = spec.snapshots or Snapshot()
     dumps = tuple(_planned_dump(d) for d in spec.dumps)
     pods = {
         d.name: await containers.target_pods(
@@ -62,7 +63,7 @@ async def make_plan(
     if wanted.of_dumps:
         for dump in dumps:
             name = await _claim_of(dump, pods[dump.name], ask)
-            claims[name] = claims.get(name) or await _claim(
+            claims[name] = claims.get(name) or await find_claim(
                 client, namespace, name, f"spec.dumps[{dump.name}].file"
             )
     if len(claims) > CLAIMS_MAX:
@@ -75,7 +76,7 @@ async def make_plan(
     planned = []
     for name, claim in sorted(claims.items()):
         driver = await _driver(client, claim)
-        chosen = await _class(client, name, driver, spec.snapshot.class_name)
+        chosen = await _class(client, name, driver, snapshots.class_name)
         planned.append(PlannedClaim(name=name, uid=objects.uid(claim), class_name=chosen))
         pools[concurrency.driver_pool(driver)] = None
     for dump in dumps:
@@ -89,13 +90,13 @@ async def make_plan(
         dumps=dumps,
         hooks=planned_hooks(spec.hooks) if spec.hooks else None,
         pools=tuple(sorted(pools)[:POOLS_MAX]),
-        cut_timeout=spec.snapshot.cut_timeout,
-        ready_timeout=spec.snapshot.ready_timeout,
+        take_timeout=snapshots.take_timeout,
+        ready_timeout=snapshots.ready_timeout,
         retries=spec.retries,
-        consistency=spec.snapshot.consistency,
+        consistency=snapshots.consistency,
     )
     held = await _check_hooks(client, namespace, plan)
-    if spec.snapshot.consistency is Consistency.PER_CLAIM:
+    if snapshots.consistency is Consistency.PER_CLAIM:
         return plan
     asked = asked_containers(dumps, pods)
     groups = await claims_together(
@@ -155,7 +156,7 @@ async def find_claims(client: Client, namespace: str, wanted: ClaimSource) -> di
     Raise UserError if a claim does not exist, or if the selector finds none.
     """
     found = {
-        name: await _claim(client, namespace, name, "spec.source.claims.names")
+        name: await find_claim(client, namespace, name, "spec.source.claims.names")
         for name in wanted.names
     }
     if wanted.selector is not None:
@@ -171,7 +172,11 @@ async def find_claims(client: Client, namespace: str, wanted: ClaimSource) -> di
     return found
 
 
-async def _claim(client: Client, namespace: str, name: str, field: str) -> Obj:
+async def find_claim(client: Client, namespace: str, name: str, field: str) -> Obj:
+    """Given a namespace, a claim's name and the field that names it, return the claim.
+
+    Raise UserError if it does not exist.
+    """
     claim = await client.find(resources.PERSISTENT_VOLUME_CLAIM, name, namespace)
     if claim is None:
         raise UserError(

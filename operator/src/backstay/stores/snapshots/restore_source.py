@@ -9,6 +9,7 @@ from typing import Final
 from backstay.api.backup import BackupStatus, PointResult
 from backstay.api.common import size_text
 from backstay.api.restore import ClaimRestore, RestoreSpec
+from backstay.api.store import StoreKind
 from backstay.domain import labels, objects
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.objects import Obj, dig
@@ -65,7 +66,11 @@ async def find_snapshots(client: Client, namespace: str, spec: RestoreSpec) -> M
             f"spec.from.backup: Backup {name} is {status.phase}; create the request again when it "
             f"is Completed, or {_BY_NAME}",
         )
-    good = {p.claim: p.snapshot for p in status.points if p.result is PointResult.GOOD}
+    good = {
+        p.source: p.ref
+        for p in status.points
+        if p.store is StoreKind.SNAPSHOT and p.result is PointResult.GOOD
+    }
     if not good:
         raise UserError(
             "BackupFailed",

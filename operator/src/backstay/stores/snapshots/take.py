@@ -10,13 +10,14 @@ from pydantic import ValidationError
 from backstay.api.backup import BackupSpec, BackupStatus, DumpStatus, Trigger
 from backstay.api.common import format_time
 from backstay.api.policy import PolicySpec
+from backstay.api.store import StoreKind
 from backstay.builders.snapshot import volume_snapshot
 from backstay.domain import labels, naming, objects
 from backstay.domain.calendar import load_zone
+from backstay.domain.clock_skew import slots_now
 from backstay.domain.errors import Conflict, DataError, UserError
 from backstay.domain.objects import Obj, dig, with_annotations
 from backstay.domain.records.record import ClaimRecord, DumpRecord, Record, build_record
-from backstay.domain.retention.brakes import slots_now
 from backstay.domain.retention.judge import tiers_for_new
 from backstay.domain.retention.points import Rules
 from backstay.domain.retention.replaced import accepted_ids, split
@@ -163,7 +164,7 @@ def _rules(policy: Obj | None, status: BackupStatus) -> Rules:
     if policy is None:
         return Rules.keep_everything(zone)
     try:
-        return rules_of(PolicySpec.model_validate(policy.get("spec") or {}))
+        return rules_of(PolicySpec.model_validate(policy.get("spec") or {}), StoreKind.SNAPSHOT)
     except (UserError, ValidationError):
         return Rules.keep_everything(zone)
 
@@ -172,7 +173,7 @@ def _taken(snapshot: Obj, status: BackupStatus, now: datetime, skew: timedelta) 
     """The moment of the cut by the API server's clock: not before the snapshot was created
     there, and not after now.
     """
-    cuts = [p.cut_at for p in status.points if p.snapshot == objects.name(snapshot)]
+    cuts = [p.taken_at for p in status.points if p.ref == objects.name(snapshot)]
     cut = next((c for c in cuts if c is not None), now) - skew
     return min(max(cut, created(snapshot) or cut), max(now - skew, created(snapshot) or cut))
 

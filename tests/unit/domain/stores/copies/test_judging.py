@@ -46,11 +46,10 @@ def copy(number: int, age: timedelta, *, source: str = "", **more: Any) -> Copy:
         marked_at=more.pop("marked_at", None),
     )
     status = CopyStatus(
-        stamp=point.name,
         uid=point.uid,
         version="1",
         seq=number,
-        source=(source,) if source else (),
+        identity=(source,) if source else (),
         annotations=notes,
         clock=more.pop("clock", None),
         unreadable=more.pop("unreadable", 0),

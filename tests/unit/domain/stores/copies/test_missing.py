@@ -14,7 +14,7 @@ from backstay.api.common import changed
 from backstay.api.rolling import CopiesStatus, PlannedCopy, PlannedRolling, Rolling
 from backstay.domain import labels
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.retention import brakes
+from backstay.domain.retention import brakes, missing
 from backstay.domain.retention.points import Rules
 from backstay.domain.stores.copies import job_outcomes, series, upkeep
 from backstay.domain.stores.copies.points import RollingPoint, Series
@@ -47,7 +47,7 @@ def point(day: int) -> RollingPoint:
 
 
 def run(day: int, **rolling: Any) -> Run:
-    entry = changed(mirrored(point(day)), claim=COPY.series)
+    entry = changed(mirrored(point(day)), source=COPY.series)
     assert entry.rolling is not None
     entry = changed(entry, rolling=changed(entry.rolling, **rolling))
     status = BackupStatus(
@@ -56,7 +56,7 @@ def run(day: int, **rolling: Any) -> Run:
         plan=RunPlan(
             zone="UTC",
             claims=(),
-            cut_timeout=ROLLING.start_timeout,
+            take_timeout=ROLLING.start_timeout,
             ready_timeout=ROLLING.max_duration,
             retries=0,
             rolling=PlannedRolling(copies=(COPY,), settings=ROLLING),
@@ -111,7 +111,7 @@ def test_nothing_is_decided_on_a_series_that_misses_points_but_a_request_holds_w
     None
 ):
     runs = [run(day, missing=day < 5) for day in range(1, 10)]
-    look = CopiesStatus(series=COPY.series, listed_at=NOW, scrubbed_at=NOW)
+    look = CopiesStatus(source=COPY.series, listed_at=NOW, scrubbed_at=NOW)
     asked = seen_of(
         runs,
         looks={COPY.series: look},
@@ -163,8 +163,8 @@ def test_what_retention_may_mark_is_no_word_on_what_is_missing() -> None:
 
 def test_the_messages_name_the_remedy() -> None:
     held = [brakes.Held(claim="data", marks=2, size=2, plan="abc")]
-    told = brakes.missing_copies(held, "shop", "uploads")
+    told = missing.missing_copies(held, "shop", "uploads")
     assert told is not None
     assert "mount" in told.message
     assert told.message.endswith(f"uploads {labels.RELEASE_RETENTION}=abc --overwrite -n shop")
-    assert brakes.missing_copies([], "shop", "uploads") is None
+    assert missing.missing_copies([], "shop", "uploads") is None

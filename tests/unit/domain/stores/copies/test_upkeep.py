@@ -17,6 +17,7 @@ from backstay.api.rolling import (
     Rolling,
     RollingDestination,
 )
+from backstay.api.store import StoreKind
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.stores.copies import upkeep
 from backstay.domain.stores.copies.series import Kept, kept_of, looks_of
@@ -33,11 +34,20 @@ def copy(claim: str) -> PlannedCopy:
 def run(claim: str, number: int, *, good: bool = True) -> Run:
     """A run that copied one claim, so many minutes ago."""
     planned = PlannedRolling(copies=(copy(claim),), settings=ROLLING)
-    entry = PointStatus(claim=copy(claim).series, attempt=1, result=PointResult.FAILED)
+    entry = PointStatus(
+        source=copy(claim).series,
+        store=StoreKind.ROLLING,
+        attempt=1,
+        result=PointResult.FAILED,
+    )
     if good:
-        mirror = CopyStatus(stamp="2026-11-22T003205Z", uid=f"u{number}", version="v")
+        mirror = CopyStatus(uid=f"u{number}", version="v")
         entry = changed(
-            entry, result=PointResult.GOOD, cut_at=NOW - minutes(number), rolling=mirror
+            entry,
+            ref="2026-11-22T003205Z",
+            result=PointResult.GOOD,
+            taken_at=NOW - minutes(number),
+            rolling=mirror,
         )
     of = changed(plan(), claims=(), rolling=planned)
     phase = BackupPhase.COMPLETED if good else BackupPhase.FAILED
@@ -61,7 +71,7 @@ def test_what_the_policy_names_comes_first_then_what_was_copied_last() -> None:
 
 def test_what_nothing_speaks_of_any_more_is_forgotten() -> None:
     found = kept([run("old", 9), run("failed", 8, good=False)], "named")
-    looks = [CopiesStatus(series=copy(c).series) for c in ("old", "failed", "named", "gone")]
+    looks = [CopiesStatus(source=copy(c).series) for c in ("old", "failed", "named", "gone")]
 
     left = looks_of(PolicyStatus(copies=tuple(looks)), found)
 
@@ -78,14 +88,14 @@ def test_series_without_room_in_the_status_are_left_alone() -> None:
     listed = [c.kept.series.holder for c in chores if c.verb is Verb.LIST]
     assert len(listed) == SHOWN_MAX
     assert listed[:2] == [f"c-{SHOWN_MAX + 1:03}", "c-000"]
-    looks = [CopiesStatus(series=c.kept.copy.series, listed_at=NOW) for c in chores]
+    looks = [CopiesStatus(source=c.kept.copy.series, listed_at=NOW) for c in chores]
     assert len(looks_of(PolicyStatus(copies=tuple(looks)), found)) == SHOWN_MAX
     later = Seen(
         now=NOW + timedelta(seconds=1),
         rules=None,
         kept=found,
         policy={"metadata": {"name": "shop"}},
-        looks={look.series: look for look in looks},
+        looks={look.source: look for look in looks},
     )
     assert not [c for c in upkeep.plan(later).chores if c.verb is Verb.LIST]
 
@@ -93,13 +103,13 @@ def test_series_without_room_in_the_status_are_left_alone() -> None:
 def test_a_list_dated_by_a_clock_that_was_ahead_is_due_and_a_rebuild_is_not_ignored() -> None:
     found = kept([run("data", 1)], "data")
     ahead = NOW + timedelta(days=365)
-    look = CopiesStatus(series=copy("data").series, listed_at=ahead, scrubbed_at=ahead)
+    look = CopiesStatus(source=copy("data").series, listed_at=ahead, scrubbed_at=ahead)
     seen = Seen(
         now=NOW,
         rules=None,
         kept=found,
         policy={"metadata": {"name": "shop"}},
-        looks={look.series: look},
+        looks={look.source: look},
         rebuilt_at=NOW,
     )
 

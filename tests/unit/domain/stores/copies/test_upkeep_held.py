@@ -16,7 +16,7 @@ from backstay.domain.stores.copies import upkeep
 from backstay.domain.stores.copies.upkeep import Verb
 
 LATER = NOW + timedelta(days=400)
-LOOK = CopiesStatus(series=COPY.series, listed_at=NOW, scrubbed_at=NOW)
+LOOK = CopiesStatus(source=COPY.series, listed_at=NOW, scrubbed_at=NOW)
 DATED = {labels.RESULT: "good", labels.RETAIN: "daily_weekly_monthly"}
 
 
@@ -43,8 +43,8 @@ def test_a_rebuild_of_the_future_is_not_listed_for_ever() -> None:
 
 
 def test_copies_that_are_set_apart_make_no_room_for_more_marks() -> None:
-    before = [old(day, source=("other",)) for day in range(1, 13)]
-    now = [old(day, source=("this",)) for day in range(13, 19)]
+    before = [old(day, identity=("other",)) for day in range(1, 13)]
+    now = [old(day, identity=("this",)) for day in range(13, 19)]
     seen = seen_of([*before, *now])
 
     verdicts, held = upkeep.judged(seen, kept_of([*before, *now]))

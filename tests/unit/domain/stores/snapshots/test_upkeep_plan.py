@@ -11,7 +11,6 @@ from tests.support.builders import NOW, content, point_status, record, snapshot,
 from tests.unit.domain.stores.snapshots.test_upkeep import OLD, OVERDUE, TODAY, mirrored, seen
 
 from backstay.api.backup import BackupPhase, BackupStatus, PointGone, PointResult
-from backstay.api.common import changed
 from backstay.domain import labels
 from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run
@@ -51,9 +50,9 @@ def finished(
 ) -> Run:
     """A Backup that shows these points as labelled daily."""
     entries = tuple(
-        changed(
-            point_status(result=PointResult.GOOD),
-            snapshot=p["metadata"]["name"],
+        point_status(
+            result=PointResult.GOOD,
+            ref=p["metadata"]["name"],
             content=f"content-{p['metadata']['name']}",
             tiers=("daily",),
             until=until,

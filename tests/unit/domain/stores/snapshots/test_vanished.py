@@ -23,7 +23,7 @@ from backstay.api.common import Condition, changed
 from backstay.domain import labels
 from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.retention import brakes
+from backstay.domain.retention.missing import POINTS_MISSING
 from backstay.domain.stores.snapshots import upkeep
 from backstay.domain.stores.snapshots.upkeep import Seen
 
@@ -50,7 +50,7 @@ def written(world: Seen) -> Seen:
 
 
 def told(world: Seen) -> Condition | None:
-    return next((c for c in world.conditions if c.type == brakes.POINTS_MISSING), None)
+    return next((c for c in world.conditions if c.type == POINTS_MISSING), None)
 
 
 def hash_of(condition: Condition | None) -> frozenset[str]:

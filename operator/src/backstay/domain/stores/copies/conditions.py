@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
-from backstay.api.common import Condition
 from backstay.api.rolling import CopiesStatus
-from backstay.domain import objects
-from backstay.domain.objects import Obj, dig
-from backstay.domain.retention import brakes
-from backstay.domain.retention.brakes import Brake, Held, with_brake
+from backstay.domain.objects import Obj
+from backstay.domain.retention import brakes, missing
+from backstay.domain.retention.brakes import Brake, Held
+from backstay.domain.retention.findings import Finding, place_of
 from backstay.domain.stores.copies import incarnations
 from backstay.domain.stores.copies.incarnations import Replaced
 
@@ -38,32 +36,28 @@ class Facts:
     """Words of a person: sources that go on the ones before."""
 
 
-def conditions_of(
-    policy: Obj, before: tuple[Condition, ...], facts: Facts, now: datetime
-) -> tuple[Condition, ...]:
-    """Given a policy, its conditions, what was found and now, return its conditions then."""
-    place = objects.namespace(policy), objects.name(policy)
-    generation = int(dig(policy, "metadata", "generation", default=0))
+def findings_of(policy: Obj, facts: Facts) -> Sequence[Finding]:
+    """Given a policy and what was found, return what its conditions are to say of its copies."""
+    place = place_of(policy)
     held = facts.stopped or brakes.mass_mark(facts.held, *place)
     claims, directories = (
         incarnations.told(facts.replaced, facts.accepted, *place, claims=of_claims)
         for of_claims in (True, False)
     )
-    for kind, brake, otherwise in (
-        (brakes.CONDITION, held, brakes.NOT_HELD),
-        (ROT, _rot(facts.rotten), NO_ROT),
-        (brakes.MISSING, brakes.missing_copies(facts.lost, *place), brakes.NONE_MISSING),
-        (incarnations.CLAIM_REPLACED, claims, incarnations.SAME_CLAIMS),
-        (incarnations.SOURCE_REPLACED, directories, incarnations.SAME_SOURCES),
-    ):
-        before = with_brake(before, kind, brake, otherwise, generation=generation, now=now)
-    return before
+    lost = missing.missing_copies(facts.lost, *place)
+    return (
+        Finding(brakes.CONDITION, held, brakes.NOT_HELD),
+        Finding(ROT, _rot(facts.rotten), NO_ROT),
+        Finding(missing.COPIES_MISSING, lost, missing.NO_COPY_MISSING),
+        Finding(incarnations.CLAIM_REPLACED, claims, incarnations.SAME_CLAIMS),
+        Finding(incarnations.SOURCE_REPLACED, directories, incarnations.SAME_SOURCES),
+    )
 
 
 def _rot(rotten: Sequence[CopiesStatus]) -> Brake | None:
     if not rotten:
         return None
-    told = "; ".join(f"{look.series}: {look.rot_message}" for look in rotten)
+    told = "; ".join(f"{look.source}: {look.rot_message}" for look in rotten)
     ends = (
         "; the next copy makes them anew from the source: run the policy now, and look at the disk."
         " This ends when the copies that have them are gone, or read right again"

@@ -6,6 +6,9 @@ ones with the data that people want back. Each point says what its source was, i
 two points of the same source share one. Invariants: the incarnation of the point that was made last
 is the current one, however often disks were exchanged in between; a point that says nothing is of
 the same as the one before it; only a person joins two.
+
+Those of snapshots (`retention.incarnations`) are not the same: there a source that a person accepts
+goes on with the one before it, here with all that were before.
 """
 
 from __future__ import annotations

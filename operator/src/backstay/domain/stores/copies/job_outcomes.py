@@ -25,7 +25,7 @@ from backstay.domain import labels, naming
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.retention import brakes
+from backstay.domain.retention.missing import looks_lost
 from backstay.domain.run.status import format_size, short, with_point
 from backstay.domain.stores.copies.agent_result import AgentResult, Outcome
 from backstay.domain.stores.copies.agent_tasks import Change
@@ -95,7 +95,7 @@ def after_list(kept: Kept, points: Sequence[RollingPoint]) -> tuple[Answered, li
     hollow = {p.stamp for p in points if p.lost}
     final = [shown for shown in kept.shown if shown.run.status.phase.final]
     lost = sum(1 for shown in final if shown.point.name not in there)
-    without = as_missing if brakes.looks_lost(lost, len(final)) else as_gone
+    without = as_missing if looks_lost(lost, len(final)) else as_gone
     found = []
     for shown in final:
         name = shown.point.name
@@ -192,7 +192,7 @@ def imported(
 
 
 def _status(kept: Kept, point: RollingPoint) -> BackupStatus:
-    entry = changed(mirrored(point), claim=kept.copy.series)
+    entry = changed(mirrored(point), source=kept.copy.series)
     return BackupStatus(
         phase=BackupPhase.COMPLETED,
         message="made from its artifacts",
@@ -204,7 +204,7 @@ def _status(kept: Kept, point: RollingPoint) -> BackupStatus:
         plan=RunPlan(
             zone=str(point.record.get("zone", "UTC")),
             claims=(),
-            cut_timeout=kept.rolling.start_timeout,
+            take_timeout=kept.rolling.start_timeout,
             ready_timeout=kept.rolling.max_duration,
             retries=0,
             rolling=PlannedRolling(copies=(kept.copy,), settings=kept.rolling),

@@ -4,7 +4,7 @@ The rules are for the real copies of the source as it is now. Set apart from the
 nothing, are copies
 
 - whose time of making lies in the future: nobody knows when they were made, so they stay;
-- of a source that was there before (`domain.rolling_incarnations`): they go on dates set by hand;
+- of a source that was there before (`stores.copies.incarnations`): they go on dates set by hand;
 - that a restore in place made of what was there before: they go on their own date, or by hand.
 
 Invariants: nothing set apart makes one of the others go, or is the newest good copy while there is
@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
 
 from backstay.api.rolling import CopyStatus
 from backstay.domain import labels
@@ -24,6 +23,7 @@ from backstay.domain.labels import Result
 from backstay.domain.retention.brakes import freeze
 from backstay.domain.retention.judge import GRACE, judge
 from backstay.domain.retention.points import Point, Rules, Verdict
+from backstay.domain.retention.reasons import Reason
 from backstay.domain.stores.copies.dates import SLACK
 from backstay.domain.stores.copies.incarnations import (
     ANY,
@@ -34,8 +34,6 @@ from backstay.domain.stores.copies.incarnations import (
     is_accepted,
 )
 from backstay.domain.stores.copies.points import Series
-
-_FROZEN: Final = "frozen: its policy is gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +82,10 @@ def grouped(
     future = [c for c in copies if c.point.taken > now + SLACK]
     known = [c for c in copies if c.point.taken <= now + SLACK]
     real = [c for c in known if c.is_real]
-    continues = [c.status.source for c in real if is_accepted(series, c.status.source, accepted)]
-    inside = current([(c.order, c.status.source) for c in real], continues)
+    continues = [
+        c.status.identity for c in real if is_accepted(series, c.status.identity, accepted)
+    ]
+    inside = current([(c.order, c.status.identity) for c in real], continues)
     if accepts_any(series, accepted):
         inside = [True] * len(real)
     return Groups(
@@ -105,8 +105,8 @@ def replaced(
     if not groups.before:
         return None
     # Some copy that counts says what its source is, or no other would be of another.
-    newest = max((c for c in groups.counted if c.status.source), key=lambda c: c.order)
-    word = accepting(series, newest.status.source)
+    newest = max((c for c in groups.counted if c.status.identity), key=lambda c: c.order)
+    word = accepting(series, newest.status.identity)
     if word in accepted:  # another one came and went since
         word = ANY
     return Replaced(series, source, len(groups.before), word)
@@ -119,19 +119,19 @@ def judge_copies(groups: Groups, rules: Rules | None, now: datetime) -> dict[str
     found = judge([c.point for c in groups.counted], rules, now)
     found += [Verdict(c.point, reasons=(_to_come(c),)) for c in groups.future]
     newest = _stands_for(groups, now)
-    found += [_of_before(v) for v in _judge_beside(groups.before, newest, None, now)]
+    found += _judge_beside(groups.before, newest, None, now, Reason.SOURCE_REPLACED)
     found += _judge_beside(groups.aside, newest, rules, now)
     copies = (*groups.counted, *groups.future, *groups.before, *groups.aside)
     by_name = {c.point.name: c for c in copies}
+    # Judged apart, held back together: what the agent refuses is never asked of it.
     kept = {v.point.name: _not_yet(v, by_name[v.point.name], now) for v in found}
     for made in (groups.counted, [c for c in copies if c.is_real] or copies):
         if last := max(made, key=lambda c: c.order, default=None):
             # The agent never removes it; where dates say that another is newer, both stay.
-            kept[last.point.name] = freeze(kept[last.point.name], "it was made last")
+            kept[last.point.name] = freeze(kept[last.point.name], Reason.MADE_LAST)
             whole = _newest_whole(made)
             if whole is not None and whole is not last:
-                why = "nothing is missing in it, as in those after it"
-                kept[whole.point.name] = freeze(kept[whole.point.name], why)
+                kept[whole.point.name] = freeze(kept[whole.point.name], Reason.NEWEST_WHOLE)
     return kept
 
 
@@ -142,11 +142,16 @@ def _newest_whole(copies: Sequence[Copy]) -> Copy | None:
 
 
 def _judge_beside(
-    copies: Sequence[Copy], newest: Point | None, rules: Rules | None, now: datetime
+    copies: Sequence[Copy],
+    newest: Point | None,
+    rules: Rules | None,
+    now: datetime,
+    frozen: str = Reason.POLICY_GONE,
 ) -> list[Verdict]:
     """Judge copies that are set apart: the newest good one is another, where there is one."""
     beside = [newest] if newest is not None else []
-    return judge([*(c.point for c in copies), *beside], rules, now)[: len(copies)]
+    points = [*(c.point for c in copies), *beside]
+    return judge(points, rules, now, frozen=frozen)[: len(copies)]
 
 
 def _stands_for(groups: Groups, now: datetime) -> Point | None:
@@ -158,16 +163,8 @@ def _stands_for(groups: Groups, now: datetime) -> Point | None:
     return replace(newest, taken=now + SLACK + timedelta(seconds=1), labels={labels.RESULT: "good"})
 
 
-def _of_before(verdict: Verdict) -> Verdict:
-    why = "kept: of a source that was there before"
-    return replace(verdict, reasons=tuple(why if r == _FROZEN else r for r in verdict.reasons))
-
-
 def _to_come(copy: Copy) -> str:
-    return (
-        f"made at {_short(copy.point.taken)}, which is still to come: kept, never counted; if its "
-        "node's clock was ahead, set `taken` in its file to when it was made"
-    )
+    return Reason.STILL_TO_COME.format(time=_short(copy.point.taken))
 
 
 def _not_yet(verdict: Verdict, copy: Copy, now: datetime) -> Verdict:
@@ -175,8 +172,8 @@ def _not_yet(verdict: Verdict, copy: Copy, now: datetime) -> Verdict:
     if not verdict.sweep:
         return verdict
     if now - max(copy.good_since, copy.point.taken) <= GRACE:
-        return freeze(verdict, f"it became good less than {_hours(GRACE)} hours ago")
-    return freeze(verdict, "a RestoreRequest names its Backup") if copy.named else verdict
+        return freeze(verdict, Reason.YOUNG_COPY.format(hours=_hours(GRACE)))
+    return freeze(verdict, Reason.BACKUP_NAMED) if copy.named else verdict
 
 
 def clock_trouble(copies: Sequence[Copy], now: datetime) -> str:

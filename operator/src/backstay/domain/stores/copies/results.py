@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from backstay.api.backup import PointResult, PointStatus
 from backstay.api.common import changed
 from backstay.api.rolling import CopyStatus
+from backstay.api.store import StoreKind
 from backstay.domain import labels
 from backstay.domain.errors import DataError
 from backstay.domain.retention.points import Point
@@ -59,7 +60,7 @@ def _shown(result: AgentResult, point: RollingPoint) -> PointStatus:
     return changed(
         shown,
         rolling=changed(
-            shown.rolling or CopyStatus(stamp=point.stamp, uid=point.uid, version=point.version),
+            shown.rolling or CopyStatus(uid=point.uid, version=point.version),
             version=result.version or point.version,
             new_bytes=result.number("stats", "copiedBytes"),
             seconds=result.number("seconds"),
@@ -72,21 +73,27 @@ def mirrored(point: RollingPoint, old: PointStatus | None = None) -> PointStatus
     """Given a point as the agent tells it, and what a Backup showed of it so far, return what it
     shows now.
     """
-    base = old or PointStatus(claim=point.series.key, attempt=1, result=PointResult.GOOD)
+    base = old or PointStatus(
+        source=point.series.key,
+        store=StoreKind.ROLLING,
+        ref=point.stamp,
+        attempt=1,
+        result=PointResult.GOOD,
+    )
     before = base.rolling
     return changed(
         base,
         result=PointResult.GOOD,
-        cut_at=point.moment,
+        ref=point.stamp,
+        taken_at=point.moment,
         bytes=point.size,
         message=_lacks(point),
         rolling=CopyStatus(
-            stamp=point.stamp,
             uid=point.uid,
             version=point.version,
             tree=point.tree,
             seq=point.seq,
-            source=point.source,
+            identity=point.source,
             clock=point.clock or None,
             labels=dict(point.labels),
             annotations=dict(point.annotations),
@@ -119,10 +126,10 @@ def as_missing(shown: PointStatus) -> PointStatus:
 
 def judged_point(series: Series, shown: PointStatus) -> Point | None:
     """Given a point as a Backup shows it, return it as retention judges it, None if it is none."""
-    copy, taken = shown.rolling, shown.cut_at
-    if copy is None or taken is None:
+    copy, ref, taken = shown.rolling, shown.ref, shown.taken_at
+    if copy is None or ref is None or taken is None:
         return None
-    return judged(copy, series, name=copy.stamp, uid=copy.uid, version=copy.version, taken=taken)
+    return judged(copy, series, name=ref, uid=copy.uid, version=copy.version, taken=taken)
 
 
 def _copy(shown: PointStatus) -> CopyStatus:

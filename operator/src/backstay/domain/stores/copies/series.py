@@ -14,6 +14,7 @@ from typing import TypeAlias
 from backstay.api.backup import BackupPhase, PointResult, PointStatus, Trigger
 from backstay.api.policy import SHOWN_MAX, PolicyStatus
 from backstay.api.rolling import CopiesStatus, CopyStatus, PlannedCopy, Rolling
+from backstay.api.store import StoreKind
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention.points import Point
 from backstay.domain.stores.copies.points import Series
@@ -75,7 +76,9 @@ def kept_of(
             series = series_of(namespace, policy, copy)
             if rolling_plan and place not in found:
                 found[place] = Kept(series, copy, rolling_plan.settings)
-            entry = next((p for p in run.status.points if p.claim == copy.series), None)
+            entry = next(
+                (p for p in run.status.points if p.key == (copy.series, StoreKind.ROLLING)), None
+            )
             point = _living(series, entry)
             if entry is not None and point is not None:
                 shown.setdefault(place, []).append(Shown(run, entry, point))
@@ -94,7 +97,7 @@ def looks_of(status: PolicyStatus, kept: Sequence[Kept]) -> dict[str, CopiesStat
     point, no record and no policy speaks of any more is forgotten.
     """
     known = {k.copy.series for k in kept[:SHOWN_MAX]}
-    return {look.series: look for look in status.copies if look.series in known}
+    return {look.source: look for look in status.copies if look.source in known}
 
 
 def series_of(namespace: str, policy: str, copy: PlannedCopy) -> Series:

@@ -16,10 +16,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointResult, PointStatus
+from backstay.api.backup import BackupStatus, PointResult, PointStatus
 from backstay.api.common import changed
+from backstay.api.store import StoreKind
 from backstay.domain.run.sights import CopySeen
-from backstay.domain.run.status import claims_left, colon, plan_of, short, with_point
+from backstay.domain.run.status import colon, plan_of, short, sources_able, with_point
 from backstay.domain.run.values import AT_ONCE, POLL, Action, CancelCopy, Decision, Seen, StartCopy
 
 JOB_SLACK: Final = timedelta(minutes=5)
@@ -27,16 +28,23 @@ JOB_SLACK: Final = timedelta(minutes=5)
 
 
 def begin(status: BackupStatus) -> BackupStatus:
-    """Given a run whose turn it is, return the status that makes this attempt's copies."""
-    for series in claims_left(status):
-        entry = PointStatus(claim=series, attempt=status.attempt, result=PointResult.PENDING)
+    """Given a run whose turn it is, return the status that makes this attempt's copies, as far as
+    the dumps and hooks on their claims have passed.
+    """
+    for series in sources_able(status, StoreKind.ROLLING):
+        entry = PointStatus(
+            source=series,
+            store=StoreKind.ROLLING,
+            attempt=status.attempt,
+            result=PointResult.PENDING,
+        )
         status = with_point(status, entry)
-    return changed(status, phase=BackupPhase.COPYING, message=None)
+    return status
 
 
 def current(status: BackupStatus) -> PointStatus | None:
     """Given a run that copies, return its copy that is next or under way, if any."""
-    return next((p for p in status.points if p.result is PointResult.PENDING), None)
+    return next(iter(pending(status)), None)
 
 
 def copy_deadlines(status: BackupStatus) -> tuple[datetime, ...]:
@@ -50,22 +58,29 @@ def copy_deadlines(status: BackupStatus) -> tuple[datetime, ...]:
     return start, start + rolling.settings.max_duration + JOB_SLACK
 
 
-def follow(seen: Seen) -> Decision | None:
-    """Given a run that copies, return what to do for the copy of now; None if all have ended."""
+def pending(status: BackupStatus) -> list[PointStatus]:
+    """Given a run, return its copies that are not decided yet."""
+    return [p for p in status.points if p.store is StoreKind.ROLLING and p.pending]
+
+
+def follow(seen: Seen) -> Decision:
+    """Given a run that copies, return what to do for the copy of now."""
     entry = current(seen.status)
     if entry is None:
-        return None
+        return Decision(seen.status)
     if entry.requested_at is None:
         asked = changed(entry, requested_at=seen.now)
         return Decision(with_point(seen.status, asked), after=AT_ONCE)
-    look = seen.copy or CopySeen(message="its Job was not looked at")
+    if seen.copy is None:
+        return Decision(seen.status, after=POLL)
+    look = seen.copy
     if look.problem:
         return _ended(seen, _failed(entry, look.problem))
     if look.result is not None:
-        return _ended(seen, changed(look.result, claim=entry.claim, attempt=entry.attempt))
+        return _ended(seen, changed(look.result, source=entry.source, attempt=entry.attempt))
     if look.lost or (entry.job and not look.job.exists):
         # Its Job went away before its result was read: the agent answers again.
-        cancel = (CancelCopy(entry.claim),) if look.lost else ()
+        cancel = (CancelCopy(entry.source),) if look.lost else ()
         again = changed(entry, requested_at=None, job=None)
         return Decision(with_point(seen.status, again), cancel, POLL)
     if look.job.finished:
@@ -80,16 +95,16 @@ def _wait(seen: Seen, entry: PointStatus, look: CopySeen) -> Decision:
     waited = seen.now - (entry.requested_at or seen.now)
     if rolling is not None and not look.job.started and waited > rolling.settings.start_timeout:
         late = f"not started within startTimeout ({rolling.settings.start_timeout})"
-        cancel = (CancelCopy(entry.claim),) if look.job.exists else ()
+        cancel = (CancelCopy(entry.source),) if look.job.exists else ()
         return _ended(seen, _failed(entry, f"{late}{colon(look.message)}"), *cancel)
     if (over := copy_deadlines(seen.status)) and seen.now > max(over):
         limit = rolling.settings.max_duration if rolling else None
         why = f"its Job did not end within maxDuration ({limit}): does the Job controller run?"
-        return _ended(seen, _failed(entry, why), CancelCopy(entry.claim))
+        return _ended(seen, _failed(entry, why), CancelCopy(entry.source))
     start: tuple[Action, ...] = ()
     if not look.job.exists and not look.waits:
-        start = (StartCopy(entry.claim),)
-    note = f"copy {entry.claim}: {look.message}" if look.message else None
+        start = (StartCopy(entry.source),)
+    note = f"copy {entry.source}: {look.message}" if look.message else None
     status = with_point(seen.status, changed(entry, job=look.job.name or None))
     return Decision(changed(status, message=short(note) if note else None), start, POLL)
 

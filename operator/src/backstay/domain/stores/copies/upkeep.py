@@ -14,25 +14,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
-from backstay.api.backup import BackupStatus
+from backstay.api.backup import BackupStatus, PointStatus
 from backstay.api.common import Condition, changed
 from backstay.api.policy import SHOWN_MAX
 from backstay.api.rolling import CopiesStatus
+from backstay.api.store import StoreKind
 from backstay.domain import labels
+from backstay.domain.clock_skew import CLOCK_SKEW, CLOCK_SLACK
 from backstay.domain.objects import Obj
 from backstay.domain.records import lifecycle
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.retention import brakes
-from backstay.domain.retention.brakes import Brake, Held, brake_marks, freeze, withhold
+from backstay.domain.retention.brakes import Brake, Held, hold_back
 from backstay.domain.retention.expiry import until
+from backstay.domain.retention.findings import Finding, Findings, conditions_of
+from backstay.domain.retention.missing import missing_plan
 from backstay.domain.retention.points import Point, Rules, Verdict
-from backstay.domain.run.status import with_point
+from backstay.domain.retention.reasons import Reason
 from backstay.domain.schedule.early import is_ahead
 from backstay.domain.stores.copies.agent_result import AgentResult
 from backstay.domain.stores.copies.agent_tasks import POINTS_MAX, Change
-from backstay.domain.stores.copies.conditions import Facts, conditions_of
+from backstay.domain.stores.copies.conditions import Facts, findings_of
 from backstay.domain.stores.copies.incarnations import Replaced
 from backstay.domain.stores.copies.judging import (
     Copy,
@@ -135,33 +139,46 @@ class Plan:
     removable: Sequence[Run]
 
 
-def plan(seen: Seen) -> Plan:
-    """Given what was read of one policy, return what to do."""
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look at the copies of a policy has come to."""
+
+    chores: Sequence[Chore]
+    findings: Findings
+
+
+def look(seen: Seen) -> Looked:
+    """Given what was read of one policy, return what to do with its copies, and what was found."""
     seen, given_up = _give_up(seen)
-    chores, held, told = [], list[Held](), dict[str, tuple[Point, str]]()
+    chores, held, found = [], list[Held](), dict[str, tuple[Point, str]]()
     for number, kept in enumerate(seen.kept):
         verdicts, stopped = judged(seen, kept)
         held += [stopped] if stopped else []
         apart = _grouped(seen, kept).names_without_rules
         for shown, verdict in zip(kept.shown, verdicts, strict=True):
-            after = _after(shown.point, verdict)
+            after = verdict.after
             rules = seen.rules if after.name not in apart else None
             text = until(after, rules, seen.now, last=verdict.last)
-            told[shown.entry.artifact or ""] = after, text
+            found[shown.entry.artifact or ""] = after, text
         if seen.policy is not None and number >= SHOWN_MAX:
             continue  # Without a place to note that it was listed, it would be for ever.
         if (chore := _chore(seen, kept, verdicts)) is not None:
             chores.append(chore)
-    statuses = (
-        (run, lifecycle.shown(replace(run, status=given_up.get(run.uid, run.status)), told))
-        for run in seen.finished
+    alive = frozenset(shown.run.uid for kept in seen.kept for shown in kept.shown)
+    return Looked(chores, Findings(_conditions(seen, held), found, alive, given_up))
+
+
+def plan(seen: Seen) -> Plan:
+    """Given what was read of one policy, return what to do where it keeps nothing but copies."""
+    looked = look(seen)
+    statuses, removable = lifecycle.settled(
+        seen.finished, {StoreKind.ROLLING: looked.findings}, [seen.rules], seen.now
     )
-    alive = {shown.run.uid for kept in seen.kept for shown in kept.shown}
     return Plan(
-        chores,
-        _conditions(seen, held),
+        looked.chores,
+        conditions_of(seen.policy, seen.conditions, [looked.findings], seen.now),
         [(run, status) for run, status in statuses if status is not run.status],
-        lifecycle.removable(seen.finished, alive, seen.rules, seen.now),
+        removable,
     )
 
 
@@ -173,26 +190,22 @@ def judged(seen: Seen, kept: Kept) -> tuple[list[Verdict], Held | None]:
     found = judge_copies(groups, seen.rules, seen.now)
     verdicts = [found[c.point.name] for c in copies]
     if (lost := _missing(kept)) is not None:
-        why = f"nothing is changed: {lost.marks} of {lost.size} copies were not found"
+        # Before the brakes: what they would measure is not the whole series, and asks for nothing.
+        why = Reason.COPIES_MISSING.format(missing=lost.marks, size=lost.size)
         return [Verdict(v.point, reasons=(why,), last=v.last) for v in verdicts], None
-    if seen.clock is not None:
-        verdicts = [withhold(v, seen.clock.message) for v in verdicts]
-    if trouble := clock_trouble(copies, seen.now):
-        verdicts = [freeze(v, trouble) for v in verdicts]
-    return _braked(verdicts, groups, seen.released)
-
-
-def _braked(
-    verdicts: Sequence[Verdict], groups: Groups, released: frozenset[str]
-) -> tuple[list[Verdict], Held | None]:
-    """What the brakes let through: a third of the copies that count is no larger for those that are
-    set apart.
-    """
+    trouble = clock_trouble(copies, seen.now)
+    held_back = partial(
+        hold_back,
+        clock=seen.clock,
+        frozen=[trouble] if trouble else [],
+        released=seen.released,
+    )
+    # By themselves: a third of the copies that count is no larger for those that are set apart.
     counted = {c.point.name for c in groups.counted}
-    inside, stopped = brake_marks([v for v in verdicts if v.point.name in counted], released)
-    beside, also = brake_marks([v for v in verdicts if v.point.name not in counted], released)
-    found = {v.point.name: v for v in (*inside, *beside)}
-    return [found[v.point.name] for v in verdicts], stopped or also
+    inside, stopped = held_back([v for v in verdicts if v.point.name in counted])
+    beside, also = held_back([v for v in verdicts if v.point.name not in counted])
+    by_name = {v.point.name: v for v in (*inside, *beside)}
+    return [by_name[v.point.name] for v in verdicts], stopped or also
 
 
 def _copies(seen: Seen, kept: Kept) -> list[Copy]:
@@ -211,19 +224,18 @@ def _grouped(seen: Seen, kept: Kept) -> Groups:
     return grouped(_copies(seen, kept), kept.series, seen.accepted, seen.now)
 
 
-def _give_up(seen: Seen) -> tuple[Seen, dict[str, BackupStatus]]:
-    """What was read without the missing points that a person takes for gone, and by uid what the
-    Backups of these show then.
+def _give_up(seen: Seen) -> tuple[Seen, dict[str, list[PointStatus]]]:
+    """What was read without the missing points that a person takes for gone, and by uid of their
+    Backups what these points are to be shown as.
     """
-    series, found = [], dict[str, BackupStatus]()
+    series, found = [], dict[str, list[PointStatus]]()
     for kept in seen.kept:
         lost = _missing(kept)
         if lost is None or lost.plan not in seen.released:
             series.append(kept)
             continue
         for shown in filter(_is_missing, kept.shown):
-            status = found.get(shown.run.uid, shown.run.status)
-            found[shown.run.uid] = with_point(status, as_gone(shown.entry))
+            found.setdefault(shown.run.uid, []).append(as_gone(shown.entry))
         series.append(replace(kept, shown=[s for s in kept.shown if not _is_missing(s)]))
     return replace(seen, kept=series), found
 
@@ -237,26 +249,15 @@ def _missing(kept: Kept) -> Held | None:
     names = [shown.point.name for shown in kept.shown if _is_missing(shown)]
     if not names:
         return None
-    plan = brakes.missing_plan(names)
+    plan = missing_plan(names)
     return Held(kept.copy.series, marks=len(names), size=len(kept.shown), plan=plan)
 
 
 def _as_it_counts(shown: Shown, seen: Seen) -> Point:
     """The point with the requests that restore from it, and without those that are over."""
     users = {u for u in (shown.point.in_use or "").split(",") if u in seen.requests}
-    users |= seen.wanted.get((shown.run.name, shown.entry.claim), frozenset())
+    users |= seen.wanted.get((shown.run.name, shown.entry.source), frozenset())
     return replace(shown.point, in_use=",".join(sorted(users)) or None)
-
-
-def _after(point: Point, verdict: Verdict) -> Point:
-    """The point as it will be labelled."""
-    carried = {**point.labels, **verdict.set_labels}
-    for key in verdict.remove_labels:
-        carried.pop(key, None)
-    marked_at = verdict.set_annotations.get(labels.MARKED_AT, point.marked_at)
-    if labels.MARKED_AT in verdict.remove_annotations:
-        marked_at = None
-    return replace(point, labels=carried, marked_at=marked_at)
 
 
 def _chore(seen: Seen, kept: Kept, verdicts: Sequence[Verdict]) -> Chore | None:
@@ -292,8 +293,8 @@ def _past(look: CopiesStatus | None, kept: Kept, now: datetime) -> CopiesStatus:
     """What was seen of a series. A look in the future is none: our clock was ahead then, and there
     would be no other for as long as it was.
     """
-    look = look or CopiesStatus(series=kept.copy.series)
-    ahead = now + brakes.CLOCK_SLACK
+    look = look or CopiesStatus(source=kept.copy.series)
+    ahead = now + CLOCK_SLACK
     if look.listed_at is not None and look.listed_at > ahead:
         look = changed(look, listed_at=None)
     if look.scrubbed_at is not None and look.scrubbed_at > ahead:
@@ -359,20 +360,21 @@ def _change(shown: Shown, verdict: Verdict) -> Change:
     )
 
 
-def _conditions(seen: Seen, held: Sequence[Held]) -> tuple[Condition, ...] | None:
-    """What the policy is to say; None where it does."""
+def _conditions(seen: Seen, held: Sequence[Held]) -> Sequence[Finding]:
+    """What the policy is to say of its copies."""
     if seen.policy is None:
-        return None
-    facts = Facts(
-        stopped=seen.clock or _clock(seen),
-        held=held,
-        rotten=[look for look in seen.looks.values() if look.rot],
-        lost=[found for found in map(_missing, seen.kept) if found is not None],
-        replaced=[r for kept in seen.kept if (r := _replaced(seen, kept)) is not None],
-        accepted=seen.accepted,
+        return ()
+    return findings_of(
+        seen.policy,
+        Facts(
+            stopped=seen.clock or _clock(seen),
+            held=held,
+            rotten=[look for look in seen.looks.values() if look.rot],
+            lost=[found for found in map(_missing, seen.kept) if found is not None],
+            replaced=[r for kept in seen.kept if (r := _replaced(seen, kept)) is not None],
+            accepted=seen.accepted,
+        ),
     )
-    told = conditions_of(seen.policy, seen.conditions, facts, seen.now)
-    return told if told != seen.conditions else None
 
 
 def _replaced(seen: Seen, kept: Kept) -> Replaced | None:
@@ -386,7 +388,7 @@ def _clock(seen: Seen) -> Brake | None:
     if not told:
         return None
     return Brake(
-        brakes.CLOCK_SKEW,
+        CLOCK_SKEW,
         f"{'; '.join(told)}"[:3072] + "; copies go on being made, and nothing of those directories "
         "is marked or swept until one is made with the clock right: set the time of that node",
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from backstay.api.policy import PolicySpec
+from backstay.api.store import StoreKind
 from backstay.domain import labels, objects
 from backstay.domain.calendar import load_zone
 from backstay.domain.errors import DataError
@@ -95,10 +96,13 @@ def record_of(snapshot: Obj) -> Record | None:
         return None
 
 
-def rules_of(spec: PolicySpec) -> Rules:
-    """Given a policy's spec, return its retention. Raise UserError for an unknown zone."""
+def rules_of(spec: PolicySpec, store: StoreKind) -> Rules:
+    """Given a policy's spec and a store, return the retention of its points.
+
+    Raise UserError for an unknown zone.
+    """
     zone = load_zone(spec.schedule.time_zone if spec.schedule else "UTC")
-    kept = spec.retention
+    kept = spec.retention_of(store)
     if kept is None:
         return Rules.keep_everything(zone)
     return Rules(

@@ -15,13 +15,14 @@ from backstay.api.common import Condition
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.retention import brakes, replaced
-from backstay.domain.retention import shrinkage as shrunk
-from backstay.domain.retention.brakes import Ahead, Brake, Held, brake_marks, withhold
-from backstay.domain.retention.judge import POLICY_GONE, judge
+from backstay.domain.retention import replaced
+from backstay.domain.retention.brakes import Brake, Held, hold_back
+from backstay.domain.retention.future import Ahead, ahead
+from backstay.domain.retention.judge import judge
 from backstay.domain.retention.points import Point, Rules, Verdict
+from backstay.domain.retention.reasons import Reason
 from backstay.domain.retention.replaced import Replaced
-from backstay.domain.retention.shrinkage import Shrunk
+from backstay.domain.retention.shrinkage import Shrunk, shrunk
 from backstay.domain.stores.snapshots.carriers import point_of
 from backstay.domain.stores.snapshots.content import content_of
 
@@ -102,11 +103,13 @@ def judged(seen: Seen) -> tuple[list[tuple[Obj, Verdict]], Stopped]:
 def _judge_claim(points: Sequence[Point], seen: Seen) -> tuple[dict[str, Verdict], Stopped]:
     """The verdicts on all points of one claim by their uids, and what stops any of them."""
     parts = replaced.split(points, seen.same.get(points[0].claim, ()))
-    early = brakes.ahead(points, seen.now)
+    # Of the whole claim, before it is split: the time that is wrong may have split it wrongly.
+    early = ahead(points, seen.now)
     verdicts: dict[str, Verdict] = {}
     held: list[Held] = []
     small: list[Shrunk] = []
     for part in parts:
+        # The policy's rules are for the source of now: its points must not push out older ones.
         rules = seen.rules if part is parts[-1] else None
         judged, stopped, frozen = _judge(part, rules, early, seen)
         if any(v.sweep and v.point.deleting for v in judged):
@@ -127,24 +130,16 @@ def _judge(
     points: Sequence[Point], rules: Rules | None, early: Ahead | None, seen: Seen
 ) -> tuple[list[Verdict], Held | None, Shrunk | None]:
     """The verdicts on one incarnation of a claim, and what takes hold of it."""
-    why = replaced.FROZEN if seen.rules is not None else POLICY_GONE
+    why = Reason.CLAIM_REPLACED if seen.rules is not None else Reason.POLICY_GONE
     verdicts = judge(points, rules, seen.now, frozen=why)
-    if seen.clock is not None:
-        verdicts = [withhold(v, seen.clock.message) for v in verdicts]
-    if early is not None:
-        verdicts = [brakes.freeze(v, f"point {early.name} is of the future") for v in verdicts]
-    if (frozen := shrunk.shrunk(points, seen.accepted)) is not None:
-        verdicts = [shrunk.freeze(v, frozen) for v in verdicts]
-    verdicts, stopped = brake_marks(verdicts, seen.released)
-    return verdicts, stopped, frozen
-
-
-def labels_after(verdict: Verdict) -> dict[str, str]:
-    """Given a verdict, return all labels that its snapshot is to carry."""
-    after = {**verdict.point.labels, **verdict.set_labels}
-    for key in verdict.remove_labels:
-        after.pop(key, None)
-    return after
+    small = shrunk(points, seen.accepted)
+    verdicts, stopped = hold_back(
+        verdicts,
+        clock=seen.clock,
+        frozen=[found.freezes for found in (early, small) if found is not None],
+        released=seen.released,
+    )
+    return verdicts, stopped, small
 
 
 def _as_it_counts(snapshot: Obj, seen: Seen) -> Point:

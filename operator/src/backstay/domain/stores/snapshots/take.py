@@ -3,7 +3,7 @@
 Invariants:
 
 - A snapshot's name and the time of its request are written down before it is asked for, and it is
-  asked for in every round in which it is not there, until it is cut or cutTimeout has passed.
+  asked for in every round in which it is not there, until it is cut or takeTimeout has passed.
 - A point is cut only when every dump on its claim was read again unchanged after the cut.
 - No cut is waited for longer than the hooks hold what they froze for it.
 - From the cut on its content carries what finds it: at once, or as soon as the hooks are over.
@@ -23,9 +23,11 @@ from backstay.api.backup import (
     DumpStatus,
     PointResult,
     PointStatus,
+    SnapshotStatus,
 )
 from backstay.api.common import changed
 from backstay.api.hooks import Stage
+from backstay.api.store import StoreKind
 from backstay.domain import naming
 from backstay.domain.calendar import load_zone
 from backstay.domain.run.hooks import frozen_until
@@ -60,14 +62,15 @@ from backstay.domain.stores.snapshots.moments import cut_moment
 def begin(seen: Seen, status: BackupStatus) -> BackupStatus:
     """Given a run and its status after the dumps, return the status that takes the snapshots.
 
-    They are written down before the first is asked for: cutTimeout runs from here, also where
+    They are written down before the first is asked for: takeTimeout runs from here, also where
     the API server does not let us create them.
     """
     for claim in claims_to_cut(status):
         entry = PointStatus(
-            claim=claim,
+            source=claim,
+            store=StoreKind.SNAPSHOT,
             attempt=status.attempt,
-            snapshot=snapshot_name(seen, status, claim),
+            ref=snapshot_name(seen, status, claim),
             result=PointResult.PENDING,
             requested_at=seen.now,
         )
@@ -87,20 +90,20 @@ def cut(seen: Seen) -> Decision:
     if seen.torn:
         return Decision(without_pending(seen.status, seen.torn), after=AT_ONCE)
     status, actions = seen.status, list[Action]()
-    for entry in status.points:
-        if not entry.pending or entry.cut_at is not None:
+    for entry in pending(status):
+        if entry.taken_at is not None:
             continue
-        point = seen.points.get(entry.claim, PointSeen())
+        point = seen.points.get(entry.source, PointSeen())
         late = _late(seen, entry)
         if point.exists or point.claim_gone or late:
             status = with_point(status, _judge_cut(seen, entry, point, late))
         else:
-            dumps = dumps_on(status, entry.claim)
-            actions.append(CreateSnapshot(entry.claim, entry.snapshot or "", seen.now, dumps))
+            dumps = dumps_on(status, entry.source)
+            actions.append(CreateSnapshot(entry.source, entry.ref or "", seen.now, dumps))
     if frozen_until(status) is None:
         actions += _labels(seen)
-    uncut = [p for p in status.points if p.pending and p.cut_at is None]
-    untold = actions or any(seen.points.get(p.claim, PointSeen()).cut for p in uncut)
+    uncut = [p for p in pending(status) if p.taken_at is None]
+    untold = actions or any(seen.points.get(p.source, PointSeen()).cut for p in uncut)
     waited = seen.now - min((p.requested_at or seen.now for p in uncut), default=seen.now)
     after = POLL if untold else pause(waited)
     # A refused create is told in the status by who carried it out; what went through clears it.
@@ -109,7 +112,7 @@ def cut(seen: Seen) -> Decision:
 
 def _told(status: BackupStatus) -> BackupStatus:
     """The status with what its undecided points wait for, claim by claim."""
-    waits = [f"claim {p.claim}: {p.message}" for p in status.points if p.pending and p.message]
+    waits = [f"claim {p.source}: {p.message}" for p in pending(status) if p.message]
     return changed(status, message=short("; ".join(waits)) or None)
 
 
@@ -128,8 +131,8 @@ def _labels(seen: Seen) -> list[LabelContent]:
 def _late(seen: Seen, entry: PointStatus) -> str:
     """Within what the point should have been cut, if that is over."""
     plan, thaw = plan_of(seen.status), frozen_until(seen.status)
-    if seen.now - (entry.requested_at or seen.now) > plan.cut_timeout:
-        return f"cutTimeout ({plan.cut_timeout})"
+    if seen.now - (entry.requested_at or seen.now) > plan.take_timeout:
+        return f"takeTimeout ({plan.take_timeout})"
     if thaw is not None and seen.now > thaw:
         return f"maxFreeze ({plan.hooks.max_freeze if plan.hooks else timedelta(0)})"
     return ""
@@ -146,7 +149,7 @@ def _judge_cut(seen: Seen, entry: PointStatus, point: PointSeen, late: str) -> P
         if late:
             return _failed(entry, f"not cut within {late}{colon(point.error or point.silence)}")
         return changed(entry, message=_waits_for(point, _waited(seen, entry)))
-    for dump in dumps_on(seen.status, entry.claim):
+    for dump in dumps_on(seen.status, entry.source):
         look = seen.rechecks.get(dump.name, DumpSeen(DumpSight.UNREACHABLE))
         elsewhere = look.place is not None and look.place.claim != dump.claim
         if look.sight is DumpSight.UNREACHABLE or elsewhere:
@@ -156,8 +159,8 @@ def _judge_cut(seen: Seen, entry: PointStatus, point: PointSeen, late: str) -> P
         if why := _spoiled(dump, look):
             return _failed(entry, why)
     requested = entry.requested_at or seen.now
-    cut_at = cut_moment(point.cut_at, requested=requested, now=seen.now)
-    return changed(entry, cut_at=cut_at, content=point.content or None, message=None)
+    taken_at = cut_moment(point.taken_at, requested=requested, now=seen.now)
+    return changed(entry, taken_at=taken_at, snapshot=_disk(entry, point), message=None)
 
 
 def _spoiled(dump: DumpStatus, look: DumpSeen) -> str:
@@ -173,8 +176,8 @@ def _spoiled(dump: DumpStatus, look: DumpSeen) -> str:
 
 def with_hooks_judged(status: BackupStatus) -> BackupStatus:
     """Given a run whose hooks are over, return it with the points failed that one failed for."""
-    for entry in status.points:
-        bad = [h for h in hooks_on(status, entry.claim) if counts(h)]
+    for entry in _mine(status):
+        bad = [h for h in hooks_on(status, entry.source) if counts(h)]
         if entry.pending and bad:
             status = with_point(status, _failed(entry, "; ".join(map(tell_hook, bad))))
     return status
@@ -186,7 +189,7 @@ def with_groups_judged(status: BackupStatus) -> BackupStatus:
     """
     for group in plan_of(status).together:
         mine = [p for p in _group(status, group) if p.attempt == status.attempt]
-        lost = [p.claim for p in mine if p.result is PointResult.FAILED]
+        lost = [p.source for p in mine if p.result is PointResult.FAILED]
         why = f"claim {lost[0]}, which belongs together with it, failed" if lost else ""
         if not why and not _frozen(status, group):
             why = f"no hook froze {', '.join(group.claims)} together over their cuts"
@@ -197,7 +200,7 @@ def with_groups_judged(status: BackupStatus) -> BackupStatus:
 
 
 def _group(status: BackupStatus, group: ClaimGroup) -> list[PointStatus]:
-    return [p for p in status.points if p.claim in group.claims]
+    return [p for p in _mine(status) if p.source in group.claims]
 
 
 def _frozen(status: BackupStatus, group: ClaimGroup) -> bool:
@@ -215,39 +218,45 @@ def _frozen(status: BackupStatus, group: ClaimGroup) -> bool:
 
 
 def without_pending(status: BackupStatus, why: str) -> BackupStatus:
-    """Given a run and a reason, return it with every point failed that is not decided yet."""
-    for entry in status.points:
-        if entry.pending:
-            status = with_point(status, _failed(entry, why))
+    """Given a run and a reason, return it with every snapshot failed that is not decided yet."""
+    for entry in pending(status):
+        status = with_point(status, _failed(entry, why))
     return status
+
+
+def pending(status: BackupStatus) -> list[PointStatus]:
+    """Given a run, return its snapshots that are not decided yet."""
+    return [p for p in _mine(status) if p.pending]
+
+
+def _mine(status: BackupStatus) -> list[PointStatus]:
+    return [p for p in status.points if p.store is StoreKind.SNAPSHOT]
 
 
 def finish(seen: Seen) -> Decision:
     """Given a run whose snapshots are cut, return it with each point a step further."""
     status, marks = with_groups_judged(seen.status), list[str]()
-    for entry in status.points:
-        if not entry.pending:
-            continue
-        point = seen.points.get(entry.claim, PointSeen())
+    for entry in pending(status):
+        point = seen.points.get(entry.source, PointSeen())
         status = with_point(status, _finished(seen, entry, point))
         if point.result is not PointResult.GOOD:
-            marks.append(entry.claim)
+            marks.append(entry.source)
     # What belongs together is marked when all of it is ready: one that fails takes all along.
     for group in plan_of(status).together:
         members = _group(status, group)
         if any(p.result is not PointResult.GOOD for p in members):
             for p in members:
-                if p.claim in marks and p.result is PointResult.GOOD:
+                if p.source in marks and p.result is PointResult.GOOD:
                     status = with_point(status, changed(p, result=PointResult.PENDING))
     status = with_groups_judged(status)
-    good = {p.claim for p in status.points if p.result is PointResult.GOOD}
+    good = {p.source for p in _mine(status) if p.result is PointResult.GOOD}
     marked = [claim for claim in marks if claim in good]
     # A verdict labels the content as well.
     labelled = (a for a in _labels(seen) if a.claim not in marked)
     actions: tuple[Action, ...] = (*map(MarkGood, marked), *labelled)
-    pending = [p for p in status.points if p.pending]
-    cuts = [known_cut(p) or seen.now for p in pending]
-    told = _told(status) if pending else status
+    waiting = pending(status)
+    cuts = [known_cut(p) or seen.now for p in waiting]
+    told = _told(status) if waiting else status
     return Decision(told, actions, pause(seen.now - min(cuts, default=seen.now)))
 
 
@@ -274,7 +283,7 @@ def known_cut(entry: PointStatus) -> datetime | None:
     """Given a point, return when it was cut; a driver's clock may be wrong, but no cut precedes its
     request.
     """
-    return max((t for t in (entry.cut_at, entry.requested_at) if t is not None), default=None)
+    return max((t for t in (entry.taken_at, entry.requested_at) if t is not None), default=None)
 
 
 def _good(entry: PointStatus, point: PointSeen) -> PointStatus:
@@ -282,9 +291,15 @@ def _good(entry: PointStatus, point: PointSeen) -> PointStatus:
         entry,
         result=PointResult.GOOD,
         bytes=point.restore_size,
-        content=point.content or entry.content,
+        snapshot=_disk(entry, point),
         message=None,
     )
+
+
+def _disk(entry: PointStatus, point: PointSeen) -> SnapshotStatus | None:
+    """What is known of the content behind a snapshot."""
+    name = point.content or entry.content
+    return SnapshotStatus(content=name, handle=entry.handle) if name else None
 
 
 def _failed(entry: PointStatus, why: str) -> PointStatus:

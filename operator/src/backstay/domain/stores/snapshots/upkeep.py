@@ -10,30 +10,31 @@ itself, both with `plan`; `kubectl backstay retention` shows what `judged` says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import BackupStatus
+from backstay.api.backup import BackupStatus, PointStatus
 from backstay.api.common import Condition
+from backstay.api.store import StoreKind
 from backstay.domain import labels, objects
 from backstay.domain.labels import Result
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records import lifecycle
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.retention import brakes, replaced, shrinkage
-from backstay.domain.retention.brakes import with_brake
+from backstay.domain.retention import brakes, future, missing, replaced, shrinkage
 from backstay.domain.retention.expiry import until
+from backstay.domain.retention.findings import Finding, Findings, conditions_of, place_of
 from backstay.domain.retention.points import Point, Verdict
 from backstay.domain.stores.snapshots import vanished
 from backstay.domain.stores.snapshots.carriers import point_of
 from backstay.domain.stores.snapshots.content import Patch, carrier, content_of, difference, mirror
 from backstay.domain.stores.snapshots.deletion import Action, Step, plan_sweep
-from backstay.domain.stores.snapshots.judging import Seen, Stopped, judged, labels_after
+from backstay.domain.stores.snapshots.judging import Seen, Stopped, judged
 from backstay.domain.times import parse_time
 
-__all__ = ["Seen", "Stopped", "judged", "labels_after", "plan"]
+__all__ = ["Seen", "Stopped", "judged", "plan"]
 
 POLL: Final = timedelta(seconds=2)
 LONGEST_POLL: Final = timedelta(minutes=5)
@@ -101,37 +102,58 @@ class Plan:
         return not writes and self.wait is None and not any(item.acts for item in self.items)
 
 
-def plan(seen: Seen) -> Plan:
-    """Given what was read of one policy, return what to do. Raise DataError if something that was
-    read cannot be understood: then nothing is to be changed.
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look at the snapshots of a policy has come to."""
+
+    items: Sequence[Item]
+    stopped: Stopped
+    findings: Findings
+    wait: timedelta | None
+    """When to look again at what is on its way out."""
+
+
+def look(seen: Seen) -> Looked:
+    """Given what was read of one policy, return what to do with its snapshots, and what was found.
+
+    Raise DataError if something that was read cannot be understood: then nothing is to be changed.
     """
     found, stopped = judged(seen)
     items = [_item(snapshot, verdict, seen) for snapshot, verdict in found]
     points = {item.point.name: (item.point, item.until) for item in items}
     points |= {objects.name(s): (point_of(s), "kept") for s in seen.unlabelled}
-    noted = _noted(seen, found, items)
-    statuses = [
-        (record, lifecycle.shown(_with_status(record, status), points))
-        for record, status in zip(seen.finished, noted, strict=True)
-    ]
-    moved = any(_moves(record.status, status) for record, status in statuses)
+    noted = list(zip(seen.finished, _noted(seen, found, items), strict=True))
     alive = {
         objects.annotations(obj).get(labels.RUN)
         for obj in (*seen.snapshots, *seen.contents.values())
     }
+    findings = Findings(
+        _conditions(seen, stopped),
+        points,
+        frozenset(uid for uid in alive if uid),
+        {run.uid: _changed(run.status, status) for run, status in noted},
+        frozenset(vanished.unsettled(noted)),
+    )
+    return Looked(items, stopped, findings, _wait(seen))
+
+
+def plan(seen: Seen) -> Plan:
+    """Given what was read of one policy, return what to do where it keeps nothing but snapshots.
+
+    Raise DataError if something that was read cannot be understood: then nothing is to be changed.
+    """
+    looked = look(seen)
+    statuses, removable = lifecycle.settled(
+        seen.finished, {StoreKind.SNAPSHOT: looked.findings}, [seen.rules], seen.now
+    )
+    moved = any(moves(run.status, status) for run, status in statuses)
     return Plan(
-        items,
-        stopped,
-        conditions=_conditions(seen, stopped),
-        shown=[(record, status) for record, status in statuses if status is not record.status],
-        removable=lifecycle.removable(
-            seen.finished,
-            {uid for uid in alive if uid},
-            seen.rules,
-            seen.now,
-            unsettled=vanished.unsettled(statuses),
-        ),
-        wait=POLL if moved else _wait(seen),
+        looked.items,
+        looked.stopped,
+        conditions=conditions_of(seen.policy, seen.conditions, [looked.findings], seen.now),
+        shown=[(run, status) for run, status in statuses if status is not run.status],
+        removable=removable,
+        wait=POLL if moved else looked.wait,
         moved=moved,
     )
 
@@ -164,12 +186,12 @@ def _noted(
     return [vanished.noted(run, artifacts) for run in seen.finished]
 
 
-def _with_status(record: Run, status: BackupStatus) -> Run:
-    return record if status is record.status else replace(record, status=status)
+def _changed(before: BackupStatus, after: BackupStatus) -> Sequence[PointStatus]:
+    return [new for old, new in zip(before.points, after.points, strict=True) if new is not old]
 
 
-def _moves(before: BackupStatus, after: BackupStatus) -> bool:
-    """Whether a good point is gone now, or back."""
+def moves(before: BackupStatus, after: BackupStatus) -> bool:
+    """Given a status before and after, return whether a good point is gone now, or back."""
     return before is not after and [p.gone for p in before.points] != [p.gone for p in after.points]
 
 
@@ -180,69 +202,52 @@ def _is_running(snapshot: Obj, seen: Seen) -> bool:
 
 def _item(snapshot: Obj, verdict: Verdict, seen: Seen) -> Item:
     point = verdict.point
-    after = labels_after(verdict)
+    after = verdict.after
     notes: dict[str, str | None] = dict(verdict.set_annotations)
     notes |= dict.fromkeys(verdict.remove_annotations)
     if point.in_use != objects.annotations(snapshot).get(labels.IN_USE):
         notes[labels.IN_USE] = point.in_use
-    changes = Patch(snapshot, difference(objects.labels(snapshot), after), notes)
-    labelled = point if not verdict.patches else _labelled(verdict, after)
+    changes = Patch(snapshot, difference(objects.labels(snapshot), after.labels), notes)
     bound = dig(snapshot, "status", "boundVolumeSnapshotContentName", default="")
     content = seen.contents.get(bound)
     mirrored = sweep = None
     if content and dig(content, "spec", "volumeSnapshotRef", "uid") == objects.uid(snapshot):
-        mirrored = mirror(snapshot, after, content, labelled, due=verdict.sweep) or None
+        mirrored = mirror(snapshot, after.labels, content, after, due=verdict.sweep) or None
     goes = verdict.sweep and seen.clock is None and not _is_running(snapshot, seen)
     # The sweep waits for the mirror: a content that loses its snapshot must be found.
     if goes and not (changes or mirrored):
         mine = content_of(content) if content else None
         sweep = plan_sweep(carrier(snapshot), mine, ())
     return Item(
-        labelled,
+        after,
         changes or None,
         mirrored,
         sweep,
         due=goes or (labels.SWEEP_RELEASED in verdict.set_annotations and seen.clock is None),
-        until=until(labelled, seen.rules, seen.now, last=verdict.last),
+        until=until(after, seen.rules, seen.now, last=verdict.last),
         reasons=verdict.reasons,
     )
 
 
-def _labelled(verdict: Verdict, after: Mapping[str, str]) -> Point:
-    """The point of a verdict as it will be."""
-    marked_at = verdict.point.marked_at
-    if labels.MARKED_AT in verdict.remove_annotations:
-        marked_at = None
-    return replace(
-        verdict.point,
-        labels=after,
-        marked_at=verdict.set_annotations.get(labels.MARKED_AT, marked_at),
-    )
-
-
-def _conditions(seen: Seen, stopped: Stopped) -> tuple[Condition, ...] | None:
-    """What the policy is to say of its brakes; None where it says so already."""
+def _conditions(seen: Seen, stopped: Stopped) -> Sequence[Finding]:
+    """What the policy is to say of its snapshots."""
     if seen.policy is None:
-        return None
-    place = objects.namespace(seen.policy), objects.name(seen.policy)
-    generation = int(dig(seen.policy, "metadata", "generation", default=0))
+        return ()
+    place = place_of(seen.policy)
     held = (
         seen.clock
-        or brakes.of_the_future(stopped.ahead, place[0])
+        or future.report(stopped.ahead, place[0])
         or brakes.mass_mark(stopped.held, *place)
     )
     other = replaced.report(stopped.replaced, seen.policy)
-    small = shrinkage.told(stopped.shrunk, seen.accepted, *place)
-    lost = brakes.missing_points(vanished.held(seen.finished), *place)
-    told = seen.conditions
-    for kind, brake, otherwise in (
-        (brakes.CONDITION, held, brakes.NOT_HELD),
-        (shrinkage.CONDITION, small, shrinkage.NOT_SHRUNK),
-        (replaced.CONDITION, other, replaced.NOT_REPLACED),
-        (brakes.POINTS_MISSING, lost, brakes.NO_POINT_MISSING),
-    ):
-        told = with_brake(told, kind, brake, otherwise, generation=generation, now=seen.now)
-    return told if told != seen.conditions else None
+    small = shrinkage.report(stopped.shrunk, seen.accepted, *place)
+    lost = missing.missing_points(vanished.held(seen.finished), *place)
+    return (
+        Finding(brakes.CONDITION, held, brakes.NOT_HELD),
+        Finding(shrinkage.CONDITION, small, shrinkage.NOT_SHRUNK),
+        Finding(replaced.CONDITION, other, replaced.NOT_REPLACED),
+        Finding(missing.POINTS_MISSING, lost, missing.NO_POINT_MISSING),
+    )
 
 
 def _wait(seen: Seen) -> timedelta | None:

@@ -28,14 +28,16 @@ from backstay.api.backup import (
     PointGone,
     PointResult,
     PointStatus,
+    SnapshotStatus,
     Trigger,
 )
 from backstay.api.common import changed, format_time
+from backstay.api.store import StoreKind
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.retention import brakes
 from backstay.domain.retention.brakes import Held
+from backstay.domain.retention.missing import missing_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,9 @@ def is_watched(entry: PointStatus) -> bool:
     """Given a point as a Backup shows it, return whether its loss would be one: it was good, and
     is a snapshot. Rolling copies are listed by their own pass.
     """
-    return entry.result is PointResult.GOOD and entry.rolling is None and bool(entry.snapshot)
+    return (
+        entry.result is PointResult.GOOD and entry.store is StoreKind.SNAPSHOT and bool(entry.ref)
+    )
 
 
 def missing(runs: Iterable[Run]) -> dict[str, list[PointStatus]]:
@@ -85,9 +89,9 @@ def missing(runs: Iterable[Run]) -> dict[str, list[PointStatus]]:
     for run in runs:
         for entry in run.status.points:
             if entry.gone is PointGone.MISSING:
-                found.setdefault(entry.claim, []).append(entry)
+                found.setdefault(entry.source, []).append(entry)
     for entries in found.values():
-        entries.sort(key=lambda entry: entry.snapshot or "")
+        entries.sort(key=lambda entry: entry.ref or "")
     return found
 
 
@@ -100,7 +104,7 @@ def held(runs: Sequence[Run]) -> list[tuple[Held, str]]:
     return [
         (
             Held(claim, marks=len(entries), size=len(entries), plan=plans[claim]),
-            f"{entries[0].snapshot}: {entries[0].message}",
+            f"{entries[0].ref}: {entries[0].message}",
         )
         for claim, entries in sorted(found.items())
     ]
@@ -114,7 +118,7 @@ def accepted(runs: Sequence[Run], released: Collection[str]) -> frozenset[tuple[
         return frozenset()
     plans = _plans(runs)
     return frozenset(
-        (claim, entry.snapshot or "")
+        (claim, entry.ref or "")
         for claim, entries in missing(runs).items()
         for entry in entries
         if plans[claim] in released
@@ -141,7 +145,7 @@ def unsettled(statuses: Iterable[tuple[Run, BackupStatus]]) -> set[str]:
 
 def announced(status: BackupStatus) -> set[str]:
     """Given a Backup's status, return the snapshots whose sweep it announces."""
-    return {p.snapshot or "" for p in status.points if p.gone is PointGone.SWEPT}
+    return {p.ref or "" for p in status.points if p.gone is PointGone.SWEPT}
 
 
 def _plans(runs: Iterable[Run]) -> dict[str, str]:
@@ -153,14 +157,14 @@ def _plans(runs: Iterable[Run]) -> dict[str, str]:
         for entry in run.status.points:
             if entry.gone in (PointGone.MISSING, PointGone.ACCEPTED):
                 since = format_time(entry.gone_at) if entry.gone_at else ""
-                names.setdefault(entry.claim, []).append(f"{entry.snapshot}@{since}")
-    return {claim: brakes.missing_plan(found) for claim, found in names.items()}
+                names.setdefault(entry.source, []).append(f"{entry.ref}@{since}")
+    return {claim: missing_plan(found) for claim, found in names.items()}
 
 
 def _noted(run: Run, entry: PointStatus, found: Artifacts) -> PointStatus:
     if not is_watched(entry):
         return entry
-    sight = found.sights.get(entry.snapshot or "")
+    sight = found.sights.get(entry.ref or "")
     if sight is None:
         known = entry
         gone, why = _without_snapshot(run, entry, found)
@@ -210,7 +214,7 @@ def _with_snapshot(
 
 
 def _is_accepted(entry: PointStatus, found: Artifacts) -> bool:
-    return (entry.claim, entry.snapshot or "") in found.accepted
+    return (entry.source, entry.ref or "") in found.accepted
 
 
 def _went_as_due(run: Run, entry: PointStatus, content: Obj | None) -> bool:
@@ -236,7 +240,7 @@ def _known(entry: PointStatus, snapshot: Obj, content: Obj | None) -> PointStatu
     handle = entry.handle or _handle(content)
     if name == entry.content and handle == entry.handle:
         return entry
-    return changed(entry, content=name, handle=handle)
+    return changed(entry, snapshot=SnapshotStatus(content=name, handle=handle))
 
 
 def _lost(entry: PointStatus, content: Obj | None) -> str:
