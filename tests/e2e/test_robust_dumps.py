@@ -14,7 +14,7 @@ from tests.e2e.kube import Obj
 from tests.e2e.shop import DUMP, DUMPING, Shop, ours, policy
 from tests.support.cable import cable
 
-CUT = 60.0
+BREAK = 60.0
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -123,12 +123,12 @@ def test_a_minute_without_the_api_server_costs_nothing(shop: Shop) -> None:
     )
     address = urlsplit(server)
     if os.environ.get("BACKSTAY_E2E_KUBECONFIG") or not address.hostname:
-        pytest.skip("only the local cluster's operator can be cut off from here")
+        pytest.skip("only the local cluster's operator can be disconnected from here")
     host, port = address.hostname, address.port or 443
     with cable((host, port)) as line, operator_pod.through(shop.kubectl, line.port):
         with shop.dump_held() as name:
             line.sever()
-            time.sleep(CUT)  # the length of the fault itself
+            time.sleep(BREAK)  # the length of the fault itself
             assert shop.sql(DUMPING) == "1", "the same pg_dump runs on"
             line.mend()
         ended_right(shop, name)

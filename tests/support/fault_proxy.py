@@ -93,7 +93,7 @@ class Hold:
 
 
 async def meet(holds: Collection[Hold]) -> None:
-    """Given calls that wait, each of another client, let none go on before all are there: where
+    """Given calls that wait, each of another client, let none proceed before all are there: where
     all write one object, each but one must be refused. Raise TimeoutError where one does not come.
     """
     async with asyncio.timeout(MEETING):
@@ -184,7 +184,7 @@ class FaultProxy:
         return done
 
     def hold_at(self, point: Point, moment: Moment = Moment.BEFORE) -> Hold:
-        """Given a point, make it wait there until the test lets it go on."""
+        """Given a point, make it wait there until the test lets it proceed."""
         hold = Hold(asyncio.Event(), asyncio.Event())
 
         async def wait() -> None:
@@ -207,7 +207,7 @@ class FaultProxy:
         self._refused_one.clear()
 
     def was_asked(self, call: Call) -> bool:
-        """Whether that call has come here, whatever became of it."""
+        """Whether that call has come here, whatever happens to it."""
         return self._counts[call] > 0
 
     # ---- the way through ------------------------------------------------------------------

@@ -133,7 +133,7 @@ async def test_a_process_is_killed_before_after_or_past_a_write_and_writes_no_mo
     assert len(server.seen) == len(proxy.writes) == (1 if moment is Moment.BEFORE else 2)
 
 
-async def test_a_call_that_is_held_waits_until_it_is_let_go(
+async def test_a_call_that_is_held_waits_until_it_is_released(
     server: Server, proxy: FaultProxy, client: Client
 ) -> None:
     hold = proxy.hold_at(Point(CREATE))

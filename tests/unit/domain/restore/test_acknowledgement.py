@@ -1,4 +1,4 @@
-"""Words of spec.acknowledge: the same for people, operator and agent, and each for one refusal."""
+"""Values of spec.acknowledge: the same for people, operator and agent, and each for one refusal."""
 
 from __future__ import annotations
 
