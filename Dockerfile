@@ -32,6 +32,6 @@ ENV PATH=/opt/backstay/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sb
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONSAFEPATH=1 \
     PYTHONUNBUFFERED=1
-# By number, so that Kubernetes can tell that it is not root. The process writes no file.
+# By number, so that Kubernetes can see that it is not root. The process writes no file.
 USER 65532:65532
 ENTRYPOINT ["/opt/backstay/bin/python", "-m", "backstay"]

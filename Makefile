@@ -66,6 +66,7 @@ lint: $(VENV) ## Run every static check
 	$(BIN)/lint-imports
 	$(FILES) | xargs grep -lIE -d skip '^#!.*[/ ](ba|da)?sh( |$$)|^# shellcheck shell=' | xargs $(BIN)/shellcheck
 	$(FILES) '*.yaml' '*.yml' .yamllint | xargs $(BIN)/yamllint --strict
+	$(BIN)/python hack/words.py
 	! git grep -nIF -e '$(CURDIR)/' $(if $(filter-out /,$(HOME)),-e '$(HOME)/') # this machine's paths
 	! git grep -nIE 'inde[x]-url[ =]' -- ':!*.py' # a package registry's address
 

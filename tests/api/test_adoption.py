@@ -67,8 +67,8 @@ async def test_what_the_preview_said_is_what_the_pass_leaves(
         assert (backup is None) == (name == "data-0")
         marked = labels.MARKED_AT in objects.annotations(snapshot)
         assert marked == (FOREIGN + "delete-after" in line.set_labels)
-    told = await condition(client, namespace)
-    assert (told["status"], told["reason"]) == ("True", "Adopted")
+    reported = await condition(client, namespace)
+    assert (reported["status"], reported["reason"]) == ("True", "Adopted")
 
 
 async def test_what_people_labelled_by_hand_is_kept_as_the_tool_keeps_it(
@@ -104,9 +104,9 @@ async def test_what_people_labelled_by_hand_is_kept_as_the_tool_keeps_it(
     assert marked == set()
     assert {n for n, s in found.items() if labels.HOLD in objects.labels(s)} == {"second"}
     assert prefixed(found["data-8"], P) == {}
-    told = await condition(client, namespace)
-    assert "1 held, as backup-ns.sh keeps them" in told["message"]
-    assert "(second)" in told["message"]
+    reported = await condition(client, namespace)
+    assert "1 held, as backup-ns.sh keeps them" in reported["message"]
+    assert "(second)" in reported["message"]
 
     # when the person gives it up, it is one too many, with its day of grace; and stays so
     assert kubectl("label", "volumesnapshot", "second", f"{labels.HOLD}-").ok

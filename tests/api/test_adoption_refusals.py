@@ -56,9 +56,9 @@ async def test_nothing_is_adopted_while_a_pruner_runs_anywhere(
 
     (taken_over,) = (await snapshots(client, namespace)).values()
     assert labels.POLICY in objects.labels(taken_over)
-    told = await condition(client, namespace)
-    assert (told["status"], told["reason"]) == ("True", "Adopted")
-    assert f"CronJob {namespace}/backup still makes snapshots" in told["message"]
+    reported = await condition(client, namespace)
+    assert (reported["status"], reported["reason"]) == ("True", "Adopted")
+    assert f"CronJob {namespace}/backup still makes snapshots" in reported["message"]
 
 
 async def test_a_mark_of_today_is_a_sign_of_a_pruner_until_a_stopped_one_explains_it(
@@ -125,8 +125,8 @@ async def test_what_people_write_with_kubectl_is_no_sign_of_a_pruner(
 
     await run_pass(client, namespace)
 
-    told = await condition(client, namespace)
-    assert (told["status"], told["reason"]) == ("True", "Adopted"), told
+    reported = await condition(client, namespace)
+    assert (reported["status"], reported["reason"]) == ("True", "Adopted"), reported
     found = {name: objects.labels(s) for name, s in (await snapshots(client, namespace)).items()}
     assert found["data-1"][labels.HOLD] == "true"
     assert found["data-2"][labels.DELETE_AFTER] == day_of(-30).isoformat()
@@ -148,9 +148,9 @@ async def test_of_two_policies_the_older_adopts_whoever_comes_first(
     (snapshot,) = (await snapshots(client, namespace)).values()
     assert objects.labels(snapshot)[labels.POLICY] == "b-first"
     assert (await condition(client, namespace, "b-first"))["status"] == "True"
-    told = await condition(client, namespace, "a-second")
-    assert (told["status"], told["reason"]) == ("False", "AdoptedByAnother")
-    assert "policy b-first" in told["message"]
+    reported = await condition(client, namespace, "a-second")
+    assert (reported["status"], reported["reason"]) == ("False", "AdoptedByAnother")
+    assert "policy b-first" in reported["message"]
     # and it stays so
     before = await everything(client, namespace)
     for policy in ("a-second", "b-first"):
@@ -159,7 +159,7 @@ async def test_of_two_policies_the_older_adopts_whoever_comes_first(
 
 
 async def later_than(client: Client, namespace: str, policy: str) -> None:
-    """Wait for the API server's clock to tell another second than the policy's creation."""
+    """Wait for the API server's clock to reach another second than the policy's creation."""
     obj = await client.get(BACKUP_POLICY, policy, namespace)
     created = dig(obj, "metadata", "creationTimestamp")
     clock = SystemClock()

@@ -114,9 +114,9 @@ async def test_a_mass_mark_is_held_until_the_command_of_its_message_is_run(
     await run_passes(client, namespace)
 
     assert await marked(client, namespace) == {f"day-{day}" for day in range(2, DAYS)}
-    let_go = await condition(client, namespace)
-    assert let_go is not None
-    assert (let_go["status"], let_go["reason"]) == ("False", "NotHeld")
+    released = await condition(client, namespace)
+    assert released is not None
+    assert (released["status"], released["reason"]) == ("False", "NotHeld")
 
 
 async def test_the_policy_reconciler_and_the_retention_pass_keep_each_others_conditions(
@@ -177,17 +177,17 @@ async def test_nothing_is_marked_or_swept_until_the_clocks_agree(
             clock.by = timedelta(0)
             await until_idle(passes)
 
-        told = [r.message for r in caplog.records if "clock" in r.message]
-        assert [text.partition(" (")[0] for text in told] == [
+        reported = [r.message for r in caplog.records if "clock" in r.message]
+        assert [text.partition(" (")[0] for text in reported] == [
             held["message"],
             "the clock is to be believed again: retention goes on",
         ]
         assert await marked(client, namespace) == {"day-2"}
         assert await names(client, namespace) == {"day-0", "day-1", "day-2"}
         assert await client.find(VOLUME_SNAPSHOT_CONTENT, lost) is None
-        let_go = await condition(client, namespace)
-        assert let_go is not None
-        assert let_go["status"] == "False"
+        released = await condition(client, namespace)
+        assert released is not None
+        assert released["status"] == "False"
 
 
 async def make_lost_content(client: Client, namespace: str) -> str:

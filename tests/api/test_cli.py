@@ -113,7 +113,7 @@ def in_namespace(kubeconfig: Path, namespace: str, folder: Path) -> Path:
     return path
 
 
-async def test_a_policys_snapshots_are_told_by_the_policy_that_is_applied(
+async def test_a_policys_snapshots_are_reported_by_the_policy_that_is_applied(
     client: Client, namespace: str, run: Run
 ) -> None:
     await policy(client, namespace)
@@ -130,7 +130,7 @@ async def test_a_policys_snapshots_are_told_by_the_policy_that_is_applied(
     assert found["old"]["remove"] == [P + "daily"]
 
 
-async def test_without_a_name_all_policies_of_the_namespace_are_told(
+async def test_without_a_name_all_policies_of_the_namespace_are_reported(
     client: Client, namespace: str, run: Run
 ) -> None:
     await policy(client, namespace)
@@ -251,7 +251,7 @@ async def test_the_namespace_is_that_of_the_context(
     assert "elsewhere" in ran.err
 
 
-async def test_contents_that_lost_their_snapshot_are_told_with_what_is_inside(
+async def test_contents_that_lost_their_snapshot_are_reported_with_what_is_inside(
     client: Client, namespace: str, run: Run
 ) -> None:
     # given one with its snapshot, one that a sweep is removing, and one that was lost
@@ -274,7 +274,7 @@ async def test_contents_that_lost_their_snapshot_are_told_with_what_is_inside(
     assert "shop (postgres, 2.0 KiB)" in table.out
 
 
-async def test_contents_of_a_namespace_that_is_gone_are_told_with_all_namespaces(
+async def test_contents_of_a_namespace_that_is_gone_are_reported_with_all_namespaces(
     client: Client, namespace: str, run: Run
 ) -> None:
     # given a content that speaks of a namespace that does not exist
@@ -283,7 +283,7 @@ async def test_contents_of_a_namespace_that_is_gone_are_told_with_all_namespaces
     stored["metadata"]["namespace"] = gone
     await keep(client, stored, "lost")
     assert await client.find(NAMESPACE, gone) is None
-    # then it is told for all namespaces and for its own, and not for another
+    # then it is shown for all namespaces and for its own, and not for another
     everywhere = (await run("orphans", "-A", "-o", "json")).by_name
     assert everywhere[f"{gone}-lost"]["why"] == f"namespace {gone} is gone"
     assert set((await run("orphans", "-n", gone, "-o", "json")).by_name) == {f"{gone}-lost"}

@@ -268,27 +268,27 @@ async def test_the_servers_clock_is_known_after_the_first_answer(client: Client)
     assert abs(client.skew) < timedelta(seconds=10)
 
 
-async def test_an_event_is_told_once_per_attempt(client: Client, namespace: str) -> None:
+async def test_an_event_is_posted_once_per_attempt(client: Client, namespace: str) -> None:
     made = await client.create(VOLUME_SNAPSHOT, snapshot(namespace, "s"))
     poster = EventPoster(client, SystemClock(), instance="backstay-0")
     for _ in range(2):
-        await poster.tell(made, "Snapshotting", "cutting volume data", attempt=1)
-    await poster.tell(made, "Snapshotting", "x" * 5000, type="Warning", attempt=2)
-    told = sorted(await client.list(EVENT, namespace), key=lambda event: str(event["type"]))
-    assert [(event["type"], event["reason"], len(event["message"])) for event in told] == [
+        await poster.post(made, "Snapshotting", "taking a snapshot of data", attempt=1)
+    await poster.post(made, "Snapshotting", "x" * 5000, type="Warning", attempt=2)
+    reported = sorted(await client.list(EVENT, namespace), key=lambda event: str(event["type"]))
+    assert [(event["type"], event["reason"], len(event["message"])) for event in reported] == [
         ("Normal", "Snapshotting", 19),
         ("Warning", "Snapshotting", 1024),
     ]
-    assert told[0]["involvedObject"]["uid"] == objects.uid(made)
-    assert told[0]["involvedObject"]["kind"] == "VolumeSnapshot"
+    assert reported[0]["involvedObject"]["uid"] == objects.uid(made)
+    assert reported[0]["involvedObject"]["kind"] == "VolumeSnapshot"
 
 
-async def test_telling_never_fails_the_work(
+async def test_posting_never_fails_the_work(
     client: Client, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = await client.create(CONFIG_MAP, config_map(namespace, "a"))
     made["metadata"]["namespace"] = "nowhere"
-    await EventPoster(client, SystemClock()).tell(made, "Lost", "nobody can read this")
+    await EventPoster(client, SystemClock()).post(made, "Lost", "nobody can read this")
     assert "Event Lost was not posted" in caplog.text
 
 

@@ -71,7 +71,7 @@ async def make(client: Client, resource: Resource, body: Obj) -> None:
                 return
 
 
-async def until_told(client: Client, resource: Resource, name: str, namespace: str) -> float:
+async def until_reported(client: Client, resource: Resource, name: str, namespace: str) -> float:
     """Wait until the operator has written a status; return how many seconds that took."""
     began = time.monotonic()
     async with within(90, f"a status of {resource.kind} {name}"):
@@ -86,9 +86,9 @@ async def story(client: Client, name: str) -> list[float]:
     policy: Any = {"metadata": {"name": "shop", "namespace": name}, "spec": SPEC}
     backup: Any = {"metadata": {"name": "now", "namespace": name}, "spec": {"policy": "shop"}}
     await make(client, BACKUP_POLICY, policy)
-    waited = await until_told(client, BACKUP_POLICY, "shop", name)
+    waited = await until_reported(client, BACKUP_POLICY, "shop", name)
     await make(client, BACKUP, backup)
-    return [waited, await until_told(client, BACKUP, "now", name)]
+    return [waited, await until_reported(client, BACKUP, "now", name)]
 
 
 def alive(operator: OperatorProcess) -> None:
@@ -116,11 +116,11 @@ async def test_an_operator_sees_again_within_seconds_of_new_definitions(
         slow = await story(server, "slow")
         alive(operator)
 
-    told = log.read_text()
+    reported = log.read_text()
     assert max(*quick, *slow) < WITHIN, (quick, slow)
-    assert told.count("blind: ") == 2, told
-    assert told.count("watching again") == 2, told
-    assert "Traceback" not in told, told
+    assert reported.count("blind: ") == 2, reported
+    assert reported.count("watching again") == 2, reported
+    assert "Traceback" not in reported, reported
 
 
 async def test_an_operator_that_comes_before_its_definitions_waits_for_them(

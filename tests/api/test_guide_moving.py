@@ -159,7 +159,7 @@ async def test_a_namespace_moves_by_the_page_whatever_people_do_between_its_step
     log = tmp_path / "operator.log"
     async with playing(client):
         async with operator(kubeconfig, "first", log):
-            refused = await until_told(client, "PrunerRunning")
+            refused = await until_reported(client, "PrunerRunning")
             assert "kubectl patch cronjob pruner -n backup-ns" in refused["message"]
             found = await snapshots(client, NS)
             assert not any(set(prefixed(s, P)) - {"hold"} for s in found.values())
@@ -175,10 +175,10 @@ async def test_a_namespace_moves_by_the_page_whatever_people_do_between_its_step
         # the operator restarts while the reader is at it
         async with operator(kubeconfig, "second", log):
             await step("kubectl apply -f policy.yaml")
-            told = json.loads(await step('?(@.type=="Adopted")'))
-            assert told["reason"] == "Adopted"
-            assert f"CronJob {NS}/backup still makes snapshots" in told["message"]
-            assert "second" in told["message"]
+            reported = json.loads(await step('?(@.type=="Adopted")'))
+            assert reported["reason"] == "Adopted"
+            assert f"CronJob {NS}/backup still makes snapshots" in reported["message"]
+            assert "second" in reported["message"]
 
             shown = await step("-L backstay.dev/daily")
             adopted = {n for n, s in (await snapshots(client, NS)).items() if recorded(s)}
@@ -202,12 +202,12 @@ def operator(kubeconfig: Path, lease: str, log: Path) -> Any:
     return running_operator(kubeconfig, "default", lease=lease, log=log, resync="PT2S")
 
 
-async def until_told(client: Client, reason: str) -> dict[str, Any]:
+async def until_reported(client: Client, reason: str) -> dict[str, Any]:
     async with within(180, f"reason {reason} of condition Adopted"):
         while True:
-            told = await condition(client, NS)
-            if told.get("reason") == reason:
-                return told
+            reported = await condition(client, NS)
+            if reported.get("reason") == reason:
+                return reported
             await asyncio.sleep(0.1)
 
 

@@ -1,6 +1,6 @@
 """docs/how-to/rebind-an-orphan.md, followed word by word, with hands in between.
 
-The snapshot controller and the sidecar are played, and with them what a driver tells of the time
+The snapshot controller and the sidecar are played, and with them what a driver says of the time
 of a snapshot that it only finds again.
 """
 
@@ -38,7 +38,7 @@ from backstay.kube.resources import BACKUP_POLICY, VOLUME_SNAPSHOT, VOLUME_SNAPS
 
 @pytest.fixture
 def read(kubeconfig: Path, tmp_path: Path) -> Callable[[], Rebinding]:
-    """Return what opens the page anew."""
+    """Return what opens a new page."""
     return lambda: open_page(kubeconfig, tmp_path)
 
 

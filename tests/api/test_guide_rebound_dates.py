@@ -1,5 +1,5 @@
 """Points that docs/how-to/rebind-an-orphan.md brings back keep their own dates, whatever a driver
-tells of a snapshot that it finds again: the moment of rebinding, or nothing.
+reports a snapshot that it finds again: the moment of rebinding, or nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.support.rebinding import (
     rebinding,
     run_pass,
 )
-from tests.support.snapshot_player import Told, playing
+from tests.support.snapshot_player import Reported, playing
 from tests.support.stored import bind, store
 
 from backstay.domain import labels, objects
@@ -58,11 +58,11 @@ NOTHING: Final = snapshot_player.nothing
 
 
 @pytest.mark.parametrize(
-    ("tier", "adopted", "told"),
+    ("tier", "adopted", "reported"),
     [
         (Tier.MONTHLY, False, MOMENT),
         (Tier.MONTHLY, False, NOTHING),
-        # of another tool: no record, the labels alone tell
+        # of another tool: no record, only the labels
         (Tier.MONTHLY, True, MOMENT),
         (Tier.MONTHLY, True, NOTHING),
         (Tier.WEEKLY, True, MOMENT),
@@ -70,7 +70,13 @@ NOTHING: Final = snapshot_player.nothing
     ],
 )
 async def test_points_that_the_page_rebinds_keep_their_own_periods(
-    client: Client, namespace: str, restore: Rebind, tier: Tier, *, adopted: bool, told: Told
+    client: Client,
+    namespace: str,
+    restore: Rebind,
+    tier: Tier,
+    *,
+    adopted: bool,
+    reported: Reported,
 ) -> None:
     await make_policy(client, namespace, **{tier: 12})
     lost = {}
@@ -86,7 +92,7 @@ async def test_points_that_the_page_rebinds_keep_their_own_periods(
         )
         lost[name] = period
 
-    async with playing(client, told):
+    async with playing(client, reported):
         # one by one, as people do, with a pass after each: the brake on many marks sees none
         for content in lost:
             await restore(content)

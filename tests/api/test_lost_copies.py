@@ -58,8 +58,8 @@ def mark(nfs: Path) -> None:
 async def missing(world: World) -> Obj | None:
     policy = await world.get(BACKUP_POLICY, "uploads")
     found = policy["status"].get("conditions", [])
-    told: Obj | None = next((c for c in found if c["type"] == "CopiesMissing"), None)
-    return told
+    reported: Obj | None = next((c for c in found if c["type"] == "CopiesMissing"), None)
+    return reported
 
 
 async def records(world: World) -> dict[str, Obj]:
@@ -87,11 +87,11 @@ async def test_a_claim_without_its_disk_costs_no_record_and_is_not_written_to(
     held = await records(world)
     assert set(held) == set(before)
     assert all(copy["missing"] and not copy["gone"] for copy in held.values())
-    told = await missing(world)
-    assert told is not None
-    assert (told["status"], told["reason"]) == ("True", "NotFound")
-    assert "2 of 2" in told["message"]
-    assert labels.RELEASE_RETENTION in told["message"]
+    reported = await missing(world)
+    assert reported is not None
+    assert (reported["status"], reported["reason"]) == ("True", "NotFound")
+    assert "2 of 2" in reported["message"]
+    assert labels.RELEASE_RETENTION in reported["message"]
     # Nor does the next run make a full copy where the disk is not.
     failed = await world.run()
     assert failed["status"]["phase"] == "Failed"
@@ -102,9 +102,9 @@ async def test_a_claim_without_its_disk_costs_no_record_and_is_not_written_to(
     await world.relist()
 
     assert await records(world) == before
-    told = await missing(world)
-    assert told is not None
-    assert told["status"] == "False"
+    reported = await missing(world)
+    assert reported is not None
+    assert reported["status"] == "False"
     assert (await world.run())["status"]["phase"] == "Completed"
 
 
@@ -115,10 +115,10 @@ async def test_copies_that_are_lost_for_good_are_given_up_by_a_persons_word_only
     await world.run(slot=-3)
     unmount(nfs)
     await world.relist()
-    told = await missing(world)
-    assert told is not None
+    reported = await missing(world)
+    assert reported is not None
 
-    plan = told["message"].split(f"{labels.RELEASE_RETENTION}=")[1].split()[0]
+    plan = reported["message"].split(f"{labels.RELEASE_RETENTION}=")[1].split()[0]
     policy = await world.get(BACKUP_POLICY, "uploads")
     metadata = {
         "resourceVersion": objects.version(policy),
@@ -127,9 +127,9 @@ async def test_copies_that_are_lost_for_good_are_given_up_by_a_persons_word_only
     await world.patch_policy(metadata=metadata)
 
     assert await records(world) == {}
-    told = await missing(world)
-    assert told is not None
-    assert told["status"] == "False"
+    reported = await missing(world)
+    assert reported is not None
+    assert reported["status"] == "False"
     # The claim may be used again: the next copy is the first one there.
     assert (await world.run())["status"]["phase"] == "Completed"
     assert marker_of(nfs) == '{"format": 1, "id": "disk-1"}\n'
@@ -176,7 +176,7 @@ async def test_a_new_policy_on_a_new_claim_is_listed_without_trouble(
     assert inside(nfs) == []
 
 
-async def test_a_policy_made_anew_on_its_old_claim_finds_its_copies(
+async def test_a_policy_recreated_on_its_old_claim_finds_its_copies(
     world: World, nfs: Path
 ) -> None:
     await world.policy(rolling=ROLLING)

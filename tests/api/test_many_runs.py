@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.support.builders import plan, status
-from tests.support.dumping_cluster import Containers, add_databases, backup_of, cutting_snapshots
+from tests.support.dumping_cluster import Containers, add_databases, backup_of, taking_snapshots
 from tests.support.waiting import within
 
 from backstay.api.backup import NOTE_MAX, NOTES_MAX, BackupPhase, BackupStatus
@@ -40,21 +40,21 @@ SETTINGS = Settings(pool_global=16, pool_node=3, pool_driver=20)
 
 @contextlib.asynccontextmanager
 async def operator(client: Client, namespace: str, containers: Containers) -> AsyncIterator[None]:
-    """An operator without its watches: it is told of every unfinished run again and again."""
+    """An operator without its watches: it gets every unfinished run again and again."""
     clock = SystemClock()
     streams = Streams(containers)
     router = Router(SETTINGS, clock, client, EventPoster(client, clock), streams)
     queue = Queue(router.reconcile, clock, workers=SETTINGS.workers)
     router.wire(queue.add)
 
-    async def tell() -> None:
+    async def report() -> None:
         while True:
             for obj in await client.list(BACKUP, namespace):
                 queue.add(keys.backup(namespace, objects.name(obj)))
             await asyncio.sleep(0.3)
 
     async with asyncio.TaskGroup() as tasks:
-        works = [tasks.create_task(queue.run()), tasks.create_task(tell())]
+        works = [tasks.create_task(queue.run()), tasks.create_task(report())]
         try:
             yield
         finally:
@@ -108,7 +108,7 @@ async def test_50_dumps_at_once_keep_to_the_pools_and_none_is_starved_across_a_r
     for number in range(50):
         await client.create(BACKUP, backup_of(namespace, f"db-{number}"))
 
-    async with cutting_snapshots(client, SystemClock(), namespace):
+    async with taking_snapshots(client, SystemClock(), namespace):
         async with operator(client, namespace, containers):
             await until_completed(client, namespace, 10)
         async with operator(client, namespace, containers):
@@ -137,8 +137,8 @@ async def test_a_scheduled_run_and_one_by_hand_of_one_claim_go_one_after_the_oth
         made["spec"] |= trigger
         await client.create(BACKUP, made)
 
-    cutting = cutting_snapshots(client, SystemClock(), namespace)
-    async with cutting, operator(client, namespace, containers):
+    taking = taking_snapshots(client, SystemClock(), namespace)
+    async with taking, operator(client, namespace, containers):
         found = await until_completed(client, namespace, 2)
 
     assert containers.most[""] == 1
@@ -154,8 +154,8 @@ async def test_a_long_version_of_a_tool_is_no_reason_to_fail(
     containers = Answers(await add_databases(client, namespace, ["n1"]), versions=versions)
     await client.create(BACKUP, backup_of(namespace, "db-0"))
 
-    cutting = cutting_snapshots(client, SystemClock(), namespace)
-    async with cutting, operator(client, namespace, containers):
+    taking = taking_snapshots(client, SystemClock(), namespace)
+    async with taking, operator(client, namespace, containers):
         (found,) = await until_completed(client, namespace, 1)
 
     assert len((found.dumps[0].versions or {})["tool"]) == 128
@@ -168,8 +168,8 @@ async def test_what_a_dump_lacks_is_on_the_backup_and_on_the_snapshot(
     containers = Answers(await add_databases(client, namespace, ["n1"]), notes=notes)
     await client.create(BACKUP, backup_of(namespace, "db-0"))
 
-    cutting = cutting_snapshots(client, SystemClock(), namespace)
-    async with cutting, operator(client, namespace, containers):
+    taking = taking_snapshots(client, SystemClock(), namespace)
+    async with taking, operator(client, namespace, containers):
         (found,) = await until_completed(client, namespace, 1)
 
     (dump,) = found.dumps
@@ -199,7 +199,7 @@ async def test_a_run_whose_status_is_refused_fails_with_the_reason_and_holds_not
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("broken", "reported"),
     [
         (
             {"startedAt": "9999-12-31T23:59:59Z"},
@@ -210,7 +210,7 @@ async def test_a_run_whose_status_is_refused_fails_with_the_reason_and_holds_not
     ids=["a defect", "an error of ours"],
 )
 async def test_a_run_that_can_never_start_ends_and_the_others_start(
-    client: Client, namespace: str, broken: Obj, told: str
+    client: Client, namespace: str, broken: Obj, reported: str
 ) -> None:
     begun = queued("old", zone="Asia/Tokyo"), queued("new", zone="Asia/Tokyo")
     for name, of in zip(("a-broken", "b-good"), begun, strict=True):
@@ -232,7 +232,7 @@ async def test_a_run_that_can_never_start_ends_and_the_others_start(
 
     failed, good = statuses(await client.list(BACKUP, namespace))
     assert (failed.phase, good.phase) == (BackupPhase.FAILED, BackupPhase.SNAPSHOTTING)
-    assert (failed.message or "").startswith(told)
+    assert (failed.message or "").startswith(reported)
     assert failed.completed_at is not None
     assert {keys.backup(namespace, "b-good"), keys.policy(namespace, "shop")} <= set(woken)
 
@@ -279,9 +279,9 @@ async def test_two_runs_that_never_end_leave_a_permit_to_another_namespace_and_a
         "victim": "Queued",
     }
     assert f"{namespace}/hog-1 since " in (found["hog-2"].message or "")
-    told = found["victim"].message or ""
-    assert "a run of other namespaces since " in told
-    assert "hog" not in told, "names of other namespaces are not told"
+    reported = found["victim"].message or ""
+    assert "a run of other namespaces since " in reported
+    assert "hog" not in reported, "names of other namespaces are not shown"
 
 
 class Still(SystemClock):

@@ -221,7 +221,7 @@ async def test_a_slot_that_a_rebuilt_record_names_is_done(client: Client, namesp
     assert status["nextRun"] == f"{slot + timedelta(days=1):%Y-%m-%d %H:%M}"
 
 
-async def test_a_name_that_another_run_has_taken_is_told_and_keeps_no_other_record_away(
+async def test_a_name_that_another_run_has_taken_is_reported_and_keeps_no_other_record_away(
     client: Client, namespace: str
 ) -> None:
     for slot in SLOTS[:2]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from tests.support.dumping_cluster import cut, make_ready
+from tests.support.dumping_cluster import make_ready, take
 from tests.support.operated import Operated
 from tests.support.schedules import (
     MovedClock,
@@ -74,7 +74,7 @@ async def rig(client: Client, credentials: Login, namespace: str) -> AsyncIterat
     for claim in ("data", "more"):
         await make_source(client, namespace, claim)
     for left in await client.list(BACKUP):
-        # One that waits would be told of the time that passes, in a request that counts here.
+        # One that waits would report the time that passes, in a request that counts here.
         await client.delete(
             BACKUP, objects.name(left), objects.namespace(left), uid=objects.uid(left)
         )
@@ -111,12 +111,12 @@ async def ask(rig: Rig) -> Key:
 
 async def test_looks_share_what_they_have_in_common_and_look_for_claims_once(rig: Rig) -> None:
     found = {"get persistentvolumeclaims": 1}
-    told = {"patch backuppolicies": 1, "create events": 1}
+    reported = {"patch backuppolicies": 1, "create events": 1}
 
-    assert await rig.cost_of(rig.policy()) == LOOK | SHARED | found | told
+    assert await rig.cost_of(rig.policy()) == LOOK | SHARED | found | reported
     assert await rig.cost_of(rig.policy()) == LOOK
     other = await rig.cost_of(rig.policy("other"))
-    assert other == LOOK | found | told | {"get persistentvolumes": 1}
+    assert other == LOOK | found | reported | {"get persistentvolumes": 1}
 
 
 async def test_a_start_is_left_to_the_run_to_plan(rig: Rig) -> None:
@@ -137,7 +137,7 @@ async def test_a_run_costs_eleven_requests_from_its_start_to_its_snapshot(rig: R
     admitted.pop("list backups")  # one for all runs, in pages
     admitted.pop("list restorerequests", None)  # only while other tests' restores are under way
     begun = list(rig.asked)
-    cut_asked = await rig.cost_of(backup)
+    snapshot_asked = await rig.cost_of(backup)
 
     assert planned == {
         "get backups": 1,
@@ -149,7 +149,7 @@ async def test_a_run_costs_eleven_requests_from_its_start_to_its_snapshot(rig: R
     assert asked == [keys.ADMISSION]
     assert admitted == {"patch backups": 1, "create events": 1}
     assert begun == [backup]
-    assert cut_asked == {
+    assert snapshot_asked == {
         "get backups": 1,
         "get persistentvolumeclaims": 1,
         "get namespaces": 1,  # once for a namespace
@@ -157,12 +157,12 @@ async def test_a_run_costs_eleven_requests_from_its_start_to_its_snapshot(rig: R
     }
 
 
-async def test_a_snapshot_that_is_ready_when_it_is_cut_ends_its_run_in_one_look(
+async def test_a_snapshot_that_is_ready_when_it_is_taken_ends_its_run_in_one_look(
     rig: Rig, client: Client
 ) -> None:
     backup = await ask(rig)
     (snapshot,) = await client.list(VOLUME_SNAPSHOT, rig.namespace)
-    await cut(client, rig.clock, snapshot)
+    await take(client, rig.clock, snapshot)
 
     cost = await rig.cost_of(backup)
 
@@ -188,7 +188,7 @@ async def test_the_pass_after_a_run_writes_its_record_and_nothing_onto_its_artif
 ) -> None:
     backup = await ask(rig)
     (snapshot,) = await client.list(VOLUME_SNAPSHOT, rig.namespace)
-    await cut(client, rig.clock, snapshot)
+    await take(client, rig.clock, snapshot)
     await rig.cost_of(backup)
 
     cost = await rig.cost_of(keys.retention(rig.namespace, "shop"))
@@ -198,12 +198,12 @@ async def test_the_pass_after_a_run_writes_its_record_and_nothing_onto_its_artif
     }
 
 
-async def test_a_snapshot_that_is_cut_before_it_is_ready_costs_one_more_patch_of_its_content(
+async def test_a_snapshot_that_is_taken_before_it_is_ready_costs_one_more_patch_of_its_content(
     rig: Rig, client: Client
 ) -> None:
     backup = await ask(rig)
     (snapshot,) = await client.list(VOLUME_SNAPSHOT, rig.namespace)
-    await cut(client, rig.clock, snapshot, ready=False, policy="Delete")
+    await take(client, rig.clock, snapshot, ready=False, policy="Delete")
 
     waiting = await rig.cost_of(backup)
 
@@ -216,7 +216,7 @@ async def test_a_snapshot_that_is_cut_before_it_is_ready_costs_one_more_patch_of
     assert objects.annotations(content)[labels.RECORD] == record
     assert "patch volumesnapshotcontents" not in await rig.cost_of(backup)
 
-    # ready, and the rest is as for one that is ready when it is cut
+    # ready, and the rest is as for one that is ready when it is taken
     found = await client.get(VOLUME_SNAPSHOT, objects.name(snapshot), rig.namespace)
     await make_ready(client, found)
     ended = await rig.cost_of(backup)
@@ -234,7 +234,7 @@ async def test_a_run_that_fails_leaves_its_content_labelled_as_failed(
 ) -> None:
     backup = await ask(rig)
     (snapshot,) = await client.list(VOLUME_SNAPSHOT, rig.namespace)
-    await cut(client, rig.clock, snapshot, ready=False, policy="Delete")
+    await take(client, rig.clock, snapshot, ready=False, policy="Delete")
     await rig.cost_of(backup)
 
     rig.clock.move_to(rig.clock.now() + timedelta(days=2))
@@ -245,12 +245,12 @@ async def test_a_run_that_fails_leaves_its_content_labelled_as_failed(
     assert content["spec"]["deletionPolicy"] == "Retain"
 
 
-async def test_what_is_lost_between_its_cut_and_its_verdict_is_found_as_an_orphan(
+async def test_what_is_lost_between_its_snapshot_and_its_verdict_is_found_as_an_orphan(
     rig: Rig, client: Client
 ) -> None:
     backup = await ask(rig)
     (snapshot,) = await client.list(VOLUME_SNAPSHOT, rig.namespace)
-    await cut(client, rig.clock, snapshot, ready=False, policy="Delete")
+    await take(client, rig.clock, snapshot, ready=False, policy="Delete")
     await rig.cost_of(backup)
     name = objects.name(snapshot)
     await client.delete(VOLUME_SNAPSHOT, name, rig.namespace, uid=objects.uid(snapshot))
@@ -272,8 +272,8 @@ async def test_a_process_that_follows_one_that_asked_finds_the_snapshot(
     rig: Rig, client: Client, credentials: Login
 ) -> None:
     backup = await ask(rig)
-    async with Client(credentials, rig.clock) as anew:
-        next_one = Rig(anew, credentials, rig.clock, rig.namespace)
+    async with Client(credentials, rig.clock) as fresh:
+        next_one = Rig(fresh, credentials, rig.clock, rig.namespace)
 
         await next_one.cost_of(backup)
         await next_one.cost_of(backup)

@@ -1,5 +1,5 @@
 """What stands against a restore and may be passed over: each refusal names its word, the word does
-what it says, and the status tells what it was used for.
+what it says, and the status says what it was used for.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from backstay.settings import DestinationRoot, SourceRoot
 
 
 async def ask(world: World, name: str, backup: Obj, directory: Obj, *words: str) -> Obj:
-    """Ask for a restore with words of acknowledgement, and return its status at the end."""
+    """Ask for a restore with acknowledgements, and return its status at the end."""
     spec: Obj = {"from": {"backup": objects.name(backup)}, "directory": directory}
     spec["acknowledge"] = list(words)
     if "inPlace" in directory:

@@ -134,7 +134,7 @@ async def test_a_restore_waits_for_the_run_of_another_policy_that_reads_there(
     await work(world)
 
     status = await status_of(world, "over")
-    told = "waits for its turn: Backup run works on what it restores into"
-    assert (status["phase"], status["message"]) == ("Restoring", told)
+    reported = "waits for its turn: Backup run works on what it restores into"
+    assert (status["phase"], status["message"]) == ("Restoring", reported)
     await end(world)
     assert (await status_of(world, "over"))["phase"] == "Completed"

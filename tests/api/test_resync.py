@@ -70,7 +70,7 @@ async def pages(client: Client, resource: Resource, labels: str | None = None) -
 
 
 async def rebuild(client: Client, namespace: str) -> None:
-    """Make the records of the policy anew: there are none."""
+    """Recreate the records of the policy: there are none."""
     events = EventPoster(client, CLOCK, "test")
     reconciler = RebuildReconciler(client, events, CLOCK, lambda _: None)
     await reconciler.reconcile(keys.rebuild(namespace, "shop"))
@@ -239,7 +239,7 @@ class Failing(Client):
         return await super().patch(resource, name, *args, **kwargs)
 
 
-async def test_an_item_that_fails_is_told_and_the_others_are_written(
+async def test_an_item_that_fails_is_reported_and_the_others_are_written(
     client: Client, credentials: Login, namespace: str
 ) -> None:
     await make_policy(client, namespace)
@@ -260,7 +260,7 @@ async def test_an_item_that_fails_is_told_and_the_others_are_written(
         assert (labels.RESULT in objects.labels(content)) is (day != 2)
 
 
-async def test_a_pass_that_goes_on_failing_is_told_on_the_policy_once_a_day(
+async def test_a_pass_that_goes_on_failing_is_reported_on_the_policy_once_a_day(
     client: Client, credentials: Login, namespace: str
 ) -> None:
     await make_policy(client, namespace)
@@ -276,12 +276,12 @@ async def test_a_pass_that_goes_on_failing_is_told_on_the_policy_once_a_day(
             clock.ahead += timedelta(minutes=minutes)
             with pytest.raises(Transient, match="day-2: it fails"):
                 await reconciler.reconcile(keys.retention(namespace, "shop"))
-            told = await client.list(EVENT, namespace, fields="reason=RetentionFailing")
-            counts.append(len(told))
+            reported = await client.list(EVENT, namespace, fields="reason=RetentionFailing")
+            counts.append(len(reported))
 
     assert counts == [0, 0, 1, 1]
-    assert "day-2: it fails" in told[0]["message"]
-    assert told[0]["type"] == "Warning"
+    assert "day-2: it fails" in reported[0]["message"]
+    assert reported[0]["type"] == "Warning"
 
 
 async def test_a_due_point_is_swept_to_its_end_without_any_record(
@@ -356,14 +356,14 @@ async def test_a_disk_that_another_content_has_stays(
     assert requests["patch volumesnapshotcontents"] == 1
 
 
-async def test_a_brake_is_told_once_when_it_takes_hold_and_once_when_it_lets_go(
+async def test_a_brake_is_reported_once_when_it_begins_and_once_when_it_ends(
     client: Client, namespace: str
 ) -> None:
     await make_series(client, namespace)
     passes = retention_of(client, CLOCK, namespace, "shop")
     for _ in range(2):
         await until_idle(passes)
-    assert await told(client, namespace) == [("RetentionHeld", "Warning")]
+    assert await reported(client, namespace) == [("RetentionHeld", "Warning")]
 
     policy = await client.get(BACKUP_POLICY, "shop", namespace)
     message = next(c["message"] for c in policy["status"]["conditions"])
@@ -378,13 +378,13 @@ async def test_a_brake_is_told_once_when_it_takes_hold_and_once_when_it_lets_go(
     for _ in range(2):
         await until_idle(passes)
 
-    assert await told(client, namespace) == [
+    assert await reported(client, namespace) == [
         ("RetentionHeld", "Warning"),
         ("RetentionHeldOver", "Normal"),
     ]
 
 
-async def told(client: Client, namespace: str) -> list[tuple[str, str]]:
+async def reported(client: Client, namespace: str) -> list[tuple[str, str]]:
     return sorted((e["reason"], e["type"]) for e in await client.list(EVENT, namespace))
 
 
@@ -397,7 +397,7 @@ class DyingAtStatus(Client):
         return await super().patch(*args, subresource=subresource, **kwargs)
 
 
-async def test_a_process_that_dies_between_telling_and_writing_has_told(
+async def test_a_process_that_dies_between_the_event_and_its_status_has_reported(
     client: Client, credentials: Login, namespace: str
 ) -> None:
     await make_series(client, namespace)
@@ -405,8 +405,8 @@ async def test_a_process_that_dies_between_telling_and_writing_has_told(
     async with DyingAtStatus(credentials, CLOCK) as dying:
         with pytest.raises(Transient, match="killed right here"):
             await RetentionReconciler(dying, CLOCK, lambda _: None).reconcile(key)
-    assert await told(client, namespace) == [("RetentionHeld", "Warning")]
+    assert await reported(client, namespace) == [("RetentionHeld", "Warning")]
 
     await until_idle(retention_of(client, CLOCK, namespace, "shop"))
 
-    assert await told(client, namespace) == [("RetentionHeld", "Warning")]
+    assert await reported(client, namespace) == [("RetentionHeld", "Warning")]

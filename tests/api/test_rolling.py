@@ -67,7 +67,7 @@ def shown(world: World, name: str, **more: str) -> float | None:
     return value
 
 
-async def test_metrics_tell_what_a_policy_has_and_how_its_runs_ended(world: World) -> None:
+async def test_metrics_report_what_a_policy_has_and_how_its_runs_ended(world: World) -> None:
     await world.policy()
     done = await world.run()
     await world.settle(keys.policy(world.namespace, "uploads"))
@@ -94,7 +94,7 @@ async def test_metrics_tell_what_a_policy_has_and_how_its_runs_ended(world: Worl
     assert shown(world, "runs_total", phase="Completed") is None
 
 
-async def test_a_missing_node_is_told_and_nothing_is_copied(world: World) -> None:
+async def test_a_missing_node_is_reported_and_nothing_is_copied(world: World) -> None:
     source = {"hostPath": {"path": str(world.source / "uploads"), "node": "worker-9"}}
     await world.policy(source=source)
 
@@ -107,7 +107,7 @@ async def test_a_missing_node_is_told_and_nothing_is_copied(world: World) -> Non
     assert await world.jobs() == []
 
 
-async def test_a_node_that_is_not_ready_is_waited_for_and_told(world: World) -> None:
+async def test_a_node_that_is_not_ready_is_waited_for_and_reported(world: World) -> None:
     await world.policy()
     before = len(world.node.ran)
     await ensure_node(world.client, WORKER, ready=False)
@@ -296,18 +296,18 @@ async def test_two_tenants_with_one_destination_have_folders_of_their_own(world:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "reported"),
     [
         ({"uid": "u" * 65}, "point.uid: more than 64 characters"),
         ({"stamp": 7}, "point.stamp"),
     ],
 )
 async def test_a_job_that_says_what_no_status_can_show_fails_the_attempt(
-    world: World, changes: dict[str, object], told: str
+    world: World, changes: dict[str, object], reported: str
 ) -> None:
     await world.policy()
-    await world.create(BACKUP, "told", {"policy": "uploads"})
-    world.add(keys.backup(world.namespace, "told"))
+    await world.create(BACKUP, "reported", {"policy": "uploads"})
+    world.add(keys.backup(world.namespace, "reported"))
     async with within(60, "the Job of a copy"):
         while not [j for j in await world.jobs() if "-copy-" in objects.name(j)]:
             await world.step()
@@ -329,7 +329,7 @@ async def test_a_job_that_says_what_no_status_can_show_fails_the_attempt(
 
     await world.settle()
 
-    status = (await world.get(BACKUP, "told"))["status"]
+    status = (await world.get(BACKUP, "reported"))["status"]
     assert (status["phase"], status.get("pools")) == ("Failed", [])
     assert "what its Job said cannot be used" in status["message"]
-    assert told in status["message"]
+    assert reported in status["message"]

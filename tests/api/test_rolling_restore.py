@@ -257,5 +257,7 @@ async def test_a_request_whose_target_goes_away_says_that_and_not_that_its_point
 
     status = (await world.get(RESTORE_REQUEST, "over"))["status"]
     assert status["phase"] == "Failed", status
-    told = "spec.directory.claim: there is no PersistentVolumeClaim data; make it, then create the"
-    assert status["message"].startswith(told)
+    reported = (
+        "spec.directory.claim: there is no PersistentVolumeClaim data; make it, then create the"
+    )
+    assert status["message"].startswith(reported)

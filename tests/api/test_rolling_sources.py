@@ -81,11 +81,11 @@ async def test_a_directory_that_is_replaced_leaves_the_copies_of_the_one_before(
     # The second was the newest of the old disk: it would be marked by now.
     assert labels.MARKED_AT not in texts[1]
     assert labels.MARKED_AT in texts[2]
-    told = await world.condition("SourceReplaced")
-    assert told["status"] == "True"
-    assert "directory worker-1:" in told["message"]
-    assert "2 copies of the one before" in told["message"]
-    word = told["message"].partition(f"{ACCEPT}{labels.ACCEPT_SOURCE}=")[2].partition(" ")[0]
+    reported = await world.condition("SourceReplaced")
+    assert reported["status"] == "True"
+    assert "directory worker-1:" in reported["message"]
+    assert "2 copies of the one before" in reported["message"]
+    word = reported["message"].partition(f"{ACCEPT}{labels.ACCEPT_SOURCE}=")[2].partition(" ")[0]
 
     await world.annotate(labels.ACCEPT_SOURCE, word)
 
@@ -93,7 +93,7 @@ async def test_a_directory_that_is_replaced_leaves_the_copies_of_the_one_before(
     assert labels.MARKED_AT in second.read_text()
 
 
-async def test_a_claim_that_is_made_anew_leaves_the_copies_of_the_one_before(
+async def test_a_claim_that_is_recreated_leaves_the_copies_of_the_one_before(
     world: World,
 ) -> None:
     await world.claim("data")
@@ -120,19 +120,19 @@ async def test_a_claim_that_is_made_anew_leaves_the_copies_of_the_one_before(
         await world.client.patch(
             PERSISTENT_VOLUME_CLAIM, "data", world.namespace, {"metadata": version}
         )
-    anew = await world.client.create(PERSISTENT_VOLUME_CLAIM, body)
+    recreated = await world.client.create(PERSISTENT_VOLUME_CLAIM, body)
     for slot in (-2, -1):
         await world.run(slot=slot)
     await world.settle(keys.copies(world.namespace, "uploads"))
 
-    told = await world.condition("ClaimReplaced")
-    assert told["status"] == "True"
-    command = f"{ACCEPT}{labels.ACCEPT_CLAIM}=data@{objects.uid(anew)} --overwrite"
-    assert command in told["message"]
+    reported = await world.condition("ClaimReplaced")
+    assert reported["status"] == "True"
+    command = f"{ACCEPT}{labels.ACCEPT_CLAIM}=data@{objects.uid(recreated)} --overwrite"
+    assert command in reported["message"]
     kept = await world.get(BACKUP, objects.name(first))
     assert kept["status"]["until"] == "kept"
 
-    await world.annotate(labels.ACCEPT_CLAIM, f"data@{objects.uid(anew)}")
+    await world.annotate(labels.ACCEPT_CLAIM, f"data@{objects.uid(recreated)}")
 
     assert (await world.condition("ClaimReplaced"))["status"] == "False"
     shown = (await world.get(BACKUP, objects.name(first)))["status"]["points"][0]["rolling"]
@@ -152,9 +152,9 @@ async def test_a_copy_whose_tree_is_gone_is_missing_and_counts_no_more(world: Wo
 
     await world.relist()
 
-    told = await world.condition("CopiesMissing")
-    assert (told["status"], told["reason"]) == ("True", "NotFound")
-    assert "1 of 4" in told["message"]
+    reported = await world.condition("CopiesMissing")
+    assert (reported["status"], reported["reason"]) == ("True", "NotFound")
+    assert "1 of 4" in reported["message"]
     lost = await world.get(BACKUP, objects.name(done[-1]))
     assert lost["status"]["points"][0]["rolling"]["missing"] is True
     await world.settle(keys.policy(world.namespace, "uploads"))

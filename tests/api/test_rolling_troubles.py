@@ -99,7 +99,7 @@ async def test_points_with_rot_say_so_and_the_next_copy_is_whole(world: World) -
     second = await world.run()
     (whole,) = second["status"]["points"]
     assert whole["rolling"].get("rotten", 0) == 0
-    assert "1 files were made anew" in whole["rolling"]["note"]
+    assert "1 files were copied again" in whole["rolling"]["note"]
     assert (await restored(world, second, "again"))["phase"] == "Completed"
     assert (world.source / "again/a").read_text() == "one"
 

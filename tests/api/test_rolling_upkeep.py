@@ -67,7 +67,7 @@ async def test_a_hold_set_by_hand_on_the_disk_wins_over_a_date(world: World) -> 
     assert "held" in shown
 
 
-async def test_a_point_that_is_not_as_it_was_seen_is_listed_and_then_judged_anew(
+async def test_a_point_that_is_not_as_it_was_seen_is_listed_and_then_judged_again(
     world: World,
 ) -> None:
     await world.policy(retention={"daily": 1})
@@ -99,7 +99,7 @@ async def test_nothing_to_do_makes_no_job(world: World) -> None:
     assert await world.jobs() == [j for j in await world.jobs() if dig(j, "status", "conditions")]
 
 
-async def test_records_come_back_from_the_disk_when_the_policy_is_made_anew(world: World) -> None:
+async def test_records_come_back_from_the_disk_when_the_policy_is_recreated(world: World) -> None:
     await world.policy(retention={"daily": 7})
     done = await world.run(slot=-1)
     for kind, name in ((BACKUP, objects.name(done)), (BACKUP_POLICY, "uploads")):
@@ -132,7 +132,7 @@ async def test_without_its_policy_a_series_is_frozen_and_pruned_by_hand_set_date
     assert len(world.points()) == 3
 
 
-async def test_a_scrub_tells_rot_in_a_condition(world: World) -> None:
+async def test_a_scrub_reports_rot_in_a_condition(world: World) -> None:
     rolling = {
         "destination": {"hostPath": str(world.backup)},
         "allowSameFileSystem": True,
@@ -157,8 +157,10 @@ async def test_a_scrub_tells_rot_in_a_condition(world: World) -> None:
     assert (rot["status"], rot["reason"]) == ("True", "RotFound")
     assert "1 not as recorded" in rot["message"]
     assert policy["status"]["copies"][0]["rot"] == 1
-    told = [line for line in metrics.exposition().decode().splitlines() if world.namespace in line]
-    assert [line.endswith(" 1.0") for line in told if "changed_copies" in line] == [True]
+    reported = [
+        line for line in metrics.exposition().decode().splitlines() if world.namespace in line
+    ]
+    assert [line.endswith(" 1.0") for line in reported if "changed_copies" in line] == [True]
 
 
 async def test_the_plugin_shows_copies_and_why_they_are_kept(
@@ -266,7 +268,7 @@ async def _looks(world: World) -> dict[str, Obj]:
     return {look["source"].partition(":")[0]: look for look in policy["status"]["copies"]}
 
 
-async def test_a_series_whose_node_is_gone_is_told_and_holds_up_no_other(world: World) -> None:
+async def test_a_series_whose_node_is_gone_is_reported_and_holds_up_no_other(world: World) -> None:
     await _moved(world)
     node = await world.client.get(NODE, OLD)
     await world.client.delete(NODE, OLD, None, uid=objects.uid(node))
@@ -292,7 +294,7 @@ async def test_a_series_whose_node_is_gone_is_told_and_holds_up_no_other(world: 
     assert set(await _looks(world)) == {WORKER}
 
 
-async def test_a_series_whose_node_is_not_ready_is_told_and_tried_again(world: World) -> None:
+async def test_a_series_whose_node_is_not_ready_is_reported_and_tried_again(world: World) -> None:
     await _moved(world)
     await ensure_node(world.client, OLD, ready=False)
 
@@ -314,7 +316,7 @@ async def test_a_series_whose_node_is_not_ready_is_told_and_tried_again(world: W
     assert looks[OLD]["listedAt"] > "2026-06"
 
 
-async def test_a_series_whose_root_was_taken_back_is_told_and_holds_up_no_other(
+async def test_a_series_whose_root_was_taken_back_is_reported_and_holds_up_no_other(
     world: World,
 ) -> None:
     await _moved(world)

@@ -129,13 +129,15 @@ async def test_policies_of_one_minute_each_start_once_and_not_before_their_share
         name = backup["spec"]["policy"]
         started = rig.started[keys.backup(namespace, objects.name(backup))]
         assert started >= slot + offset_of(namespace, name, JITTER)
-    # and a look at each starts nothing more, and tells when the next one starts
+    # and a look at each starts nothing more, and reports when the next one starts
     for policy in policies:
         name = objects.name(policy)
         await rig.policies.reconcile(keys.policy(namespace, name))
-        told = await rig.client.get(BACKUP_POLICY, name, namespace)
+        reported = await rig.client.get(BACKUP_POLICY, name, namespace)
         after = slot + timedelta(hours=1) + offset_of(namespace, name, JITTER)
-        assert told["status"]["nextRun"] == after.strftime("%Y-%m-%d %H:%M:%S").removesuffix(":00")
+        assert reported["status"]["nextRun"] == after.strftime("%Y-%m-%d %H:%M:%S").removesuffix(
+            ":00"
+        )
     assert len(await rig.client.list(BACKUP, namespace)) == POLICIES
 
 
@@ -162,8 +164,8 @@ async def test_an_operator_that_dies_before_the_status_starts_the_slot_once_and_
     assert parse_time(policy["status"]["lastSlot"]) == slot + 3 * hour
     assert missed_total(namespace) - before == 3
     events = await rig.client.list(EVENT, namespace)
-    told = [e["message"] for e in events if e["reason"] == "MissedCoalesced"]
-    assert len(told) == 1
+    reported = [e["message"] for e in events if e["reason"] == "MissedCoalesced"]
+    assert len(reported) == 1
 
 
 class Dying(Client):
@@ -317,7 +319,7 @@ async def test_a_slot_that_has_run_hours_before_its_time_runs_again_then_and_onl
     assert await rig.slots(namespace) == [slot, early, early]
 
 
-async def test_the_api_server_tells_when_suspend_alone_was_written(
+async def test_the_api_server_reports_when_suspend_alone_was_written(
     rig: Rig, namespace: str, kubeconfig: Path
 ) -> None:
     # given a policy whose suspend is switched on and off while no operator looks
@@ -359,5 +361,5 @@ async def test_what_a_clock_that_was_ahead_has_left_stops_no_schedule(
     assert ready["status"] == "True"
     assert f"the slot {format_time(future)}, which is over a day ahead" in ready["message"]
     events = await rig.client.list(EVENT, namespace)
-    (told,) = [e for e in events if e["reason"] == "LastSlotIgnored"]
-    assert format_time(future) in told["message"]
+    (reported,) = [e for e in events if e["reason"] == "LastSlotIgnored"]
+    assert format_time(future) in reported["message"]

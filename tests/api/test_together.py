@@ -111,7 +111,7 @@ async def test_where_a_dump_asks_the_database_it_decides(client: Client, claims:
     assert error.reason == "ClaimsNotTogether"
 
 
-async def test_a_pod_that_starts_after_the_plan_is_seen_at_the_cut(
+async def test_a_pod_that_starts_after_the_plan_is_seen_at_the_snapshot(
     client: Client, claims: str
 ) -> None:
     plan = await make_plan(client, claims, spec("data", "wal"))

@@ -1,5 +1,6 @@
-"""Points that somebody else deletes, on a real API server: told, and kept on record until a person
-says that they may be forgotten. What a sweep of ours takes is never told, whenever it died.
+"""Points that somebody else deletes, on a real API server: reported, and kept on record until a
+person says that they may be forgotten. What a sweep of ours takes is never reported, whenever it
+died.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ def shown_missing(namespace: str) -> float | None:
     return value
 
 
-async def test_what_another_pruner_deletes_is_told_and_kept_on_record_until_a_person_accepts_it(
+async def test_what_another_pruner_deletes_is_reported_and_kept_on_record_until_a_person_accepts_it(
     client: Client, namespace: str, kubeconfig: Path
 ) -> None:
     await make_policy(client, namespace)
@@ -173,10 +174,10 @@ async def test_what_another_pruner_deletes_is_told_and_kept_on_record_until_a_pe
     (point,) = gone["points"]
     assert point["gone"] == "Missing"
     assert f"disk snapshot is disk-{namespace}-0" in point["message"]
-    told = await condition(client, namespace)
-    assert told is not None
-    assert (told["status"], told["reason"]) == ("True", "NotFound")
-    assert "claim data: 2 good points are missing, first data-0: " in told["message"]
+    reported = await condition(client, namespace)
+    assert reported is not None
+    assert (reported["status"], reported["reason"]) == ("True", "NotFound")
+    assert "claim data: 2 good points are missing, first data-0: " in reported["message"]
     (event,) = await events(client, namespace, "PointsMissing")
     assert event["type"] == "Warning"
     status = await look_at_policy(client, namespace)
@@ -184,8 +185,8 @@ async def test_what_another_pruner_deletes_is_told_and_kept_on_record_until_a_pe
     assert status["lastSuccess"] == format_time(at(1))
     assert shown_missing(namespace) == 2
 
-    # one more goes: people are told again, and what they were to say for two is no word for three
-    program, *command = shlex.split(told["message"].partition("run: ")[2])
+    # one more goes: it is reported again, and what they were to say for two is no word for three
+    program, *command = shlex.split(reported["message"].partition("run: ")[2])
     assert program == "kubectl"
     await take(client, namespace, 3)
     await run_passes(client, namespace)
@@ -194,21 +195,21 @@ async def test_what_another_pruner_deletes_is_told_and_kept_on_record_until_a_pe
     await run_passes(client, namespace)
     assert len(await backups(client, namespace)) == 4
 
-    told = await condition(client, namespace)
-    assert told is not None
-    _, *command = shlex.split(told["message"].partition("run: ")[2])
+    reported = await condition(client, namespace)
+    assert reported is not None
+    _, *command = shlex.split(reported["message"].partition("run: ")[2])
     assert Kubectl(kubeconfig, "default")(*command).ok
     await run_passes(client, namespace)
 
     assert await phases(client, namespace) == {"shop-1": "Completed"}
-    told = await condition(client, namespace)
-    assert told is not None
-    assert (told["status"], told["reason"]) == ("False", "NoneMissing")
+    reported = await condition(client, namespace)
+    assert reported is not None
+    assert (reported["status"], reported["reason"]) == ("False", "NoneMissing")
     await look_at_policy(client, namespace)
     assert shown_missing(namespace) == 0
 
 
-async def test_a_loss_that_is_told_costs_no_further_write_and_wakes_no_pass(
+async def test_a_loss_that_is_reported_costs_no_further_write_and_wakes_no_pass(
     client: Client, namespace: str
 ) -> None:
     await make_policy(client, namespace)
@@ -237,7 +238,7 @@ async def versions(client: Client, namespace: str) -> dict[str, str]:
     return {f"{o['kind']}/{objects.name(o)}": objects.version(o) for o in found}
 
 
-async def test_a_snapshot_deleted_by_hand_is_told_with_what_is_left_and_its_record_comes_back(
+async def test_a_snapshot_deleted_by_hand_is_reported_with_what_is_left_and_its_record_comes_back(
     client: Client, namespace: str
 ) -> None:
     await make_policy(client, namespace)
@@ -246,9 +247,9 @@ async def test_a_snapshot_deleted_by_hand_is_told_with_what_is_left_and_its_reco
     await run_passes(client, namespace)
     await delete_snapshot(client, namespace, 1)
     await run_passes(client, namespace)
-    told = await condition(client, namespace)
-    assert told is not None
-    assert f"{namespace}-1 is left and can be rebound" in told["message"]
+    reported = await condition(client, namespace)
+    assert reported is not None
+    assert f"{namespace}-1 is left and can be rebound" in reported["message"]
     assert (await phases(client, namespace))["shop-1"] == "Gone"
 
     # as docs/how-to/rebind-an-orphan.md says: a new pair on the same disk snapshot
@@ -268,12 +269,12 @@ async def test_a_snapshot_deleted_by_hand_is_told_with_what_is_left_and_its_reco
     (point,) = status["points"]
     assert point["snapshot"]["content"] == f"{namespace}-1-rebound"
     assert "gone" not in point
-    told = await condition(client, namespace)
-    assert told is not None
-    assert told["status"] == "False"
+    reported = await condition(client, namespace)
+    assert reported is not None
+    assert reported["status"] == "False"
 
 
-async def test_a_snapshot_whose_label_was_taken_off_is_not_told_as_lost(
+async def test_a_snapshot_whose_label_was_taken_off_is_not_reported_as_lost(
     client: Client, namespace: str
 ) -> None:
     await make_policy(client, namespace)
@@ -288,7 +289,7 @@ async def test_a_snapshot_whose_label_was_taken_off_is_not_told_as_lost(
     assert await condition(client, namespace) is None
 
 
-async def test_a_content_that_somebody_made_delete_is_retain_again_and_told(
+async def test_a_content_that_somebody_made_delete_is_retain_again_and_reported(
     client: Client, namespace: str
 ) -> None:
     await make_policy(client, namespace)
@@ -308,7 +309,7 @@ async def test_a_content_that_somebody_made_delete_is_retain_again_and_told(
 
 
 @pytest.mark.timeout(180)
-async def test_wherever_a_pass_dies_what_it_swept_is_not_told_and_what_vanished_is(
+async def test_wherever_a_pass_dies_what_it_swept_is_not_reported_and_what_vanished_is(
     client: Client, credentials: Login, namespace: str
 ) -> None:
     kills, halves, killed = 0, 0, True
@@ -338,9 +339,9 @@ async def test_wherever_a_pass_dies_what_it_swept_is_not_told_and_what_vanished_
             halves += 1
         phases_of = {name: status["phase"] for name, status in found.items()}
         assert phases_of == {"shop-0": "Completed", "shop-1": "Gone"}
-        told = await condition(client, place)
-        assert told is not None
-        assert told["message"].startswith("claim data: 1 good point is missing, first data-1: ")
+        reported = await condition(client, place)
+        assert reported is not None
+        assert reported["message"].startswith("claim data: 1 good point is missing, first data-1: ")
         assert len(await events(client, place, "PointsMissing")) == 1
         kills += killed
     assert kills > 8
@@ -348,7 +349,7 @@ async def test_wherever_a_pass_dies_what_it_swept_is_not_told_and_what_vanished_
 
 
 @pytest.mark.timeout(180)
-async def test_wherever_a_pass_dies_what_another_takes_meanwhile_is_told(
+async def test_wherever_a_pass_dies_what_another_takes_meanwhile_is_reported(
     client: Client, credentials: Login, namespace: str
 ) -> None:
     """A point is held after its sweep was announced or begun, and then somebody deletes it."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pytest
-from tests.support.dumping_cluster import cut
+from tests.support.dumping_cluster import take
 from tests.support.schedules import MovedClock, make_snapshot_class, make_source, policy_body
 
 from backstay.api.common import format_time
@@ -43,7 +43,7 @@ from backstay.steps.exec_streams import Streams
 
 NAME = "shop"
 QUIET = 21
-"""Seconds after which a silence is told."""
+"""Seconds after which a silence is reported."""
 TAKE_TIMEOUT = 600
 GRACE = 120
 
@@ -134,7 +134,7 @@ async def test_a_snapshot_controller_that_does_not_run_is_named(rig: Rig) -> Non
     )
 
 
-async def test_a_sidecar_that_does_not_run_is_named_and_the_drivers_error_told_at_once(
+async def test_a_sidecar_that_does_not_run_is_named_and_the_drivers_error_reported_at_once(
     rig: Rig,
 ) -> None:
     snapshot = await ask(rig)
@@ -157,10 +157,10 @@ async def test_a_sidecar_that_does_not_run_is_named_and_the_drivers_error_told_a
     silent = await rig.message(BACKUP, rig.backup)
     error = {"error": {"message": "backend busy: rate limited"}}
     await patch_status(rig.client, VOLUME_SNAPSHOT_CONTENT, content, error)
-    told = await rig.message(BACKUP, rig.backup)
+    reported = await rig.message(BACKUP, rig.backup)
 
     assert "the csi-snapshotter sidecar of driver csi.example.com has not answered" in silent
-    assert told == "claim data: backend busy: rate limited"
+    assert reported == "claim data: backend busy: rate limited"
 
 
 async def fail_looks(
@@ -203,7 +203,7 @@ async def test_a_run_whose_looks_fail_holds_its_permits_no_longer_than_its_deadl
     ended = await rig.client.get(BACKUP, NAME, rig.namespace)
 
     assert dig(held, "status", "phase") == "Snapshotting"
-    if not isinstance(raised.value, Conflict):  # a lost race is no news
+    if not isinstance(raised.value, Conflict):  # a lost race is normal
         assert dig(held, "status", "message") == words
     if isinstance(raised.value, BackstayError):
         assert raised.value.within is not None
@@ -223,7 +223,7 @@ async def waiting_restore(rig: Rig) -> tuple[Obj, Obj]:
         },
         "spec": {"source": {"persistentVolumeClaimName": "data"}},
     }
-    await cut(rig.client, rig.clock, await rig.client.create(VOLUME_SNAPSHOT, snapshot))
+    await take(rig.client, rig.clock, await rig.client.create(VOLUME_SNAPSHOT, snapshot))
     new = {"newClaim": {"name": "new"}}
     spec = {"from": {"volumeSnapshot": "point"}, "claims": [{"claim": "data", "to": new}]}
     meta = {"name": NAME, "namespace": rig.namespace}
@@ -242,18 +242,20 @@ async def test_a_claim_that_is_not_bound_says_why_as_its_events_do(rig: Rig) -> 
     assert await rig.message(RESTORE_REQUEST, rig.restore) == "claims are being made"
     rig.pass_time(QUIET)
 
-    told = await rig.message(RESTORE_REQUEST, rig.restore)
-    assert told == "claim new: ProvisioningFailed: rpc error: pool is full"
+    reported = await rig.message(RESTORE_REQUEST, rig.restore)
+    assert reported == "claim new: ProvisioningFailed: rpc error: pool is full"
 
 
 async def test_a_claim_of_which_nobody_says_anything_names_who_should(rig: Rig) -> None:
     _, pod = await waiting_restore(rig)
     rig.pass_time(QUIET)
 
-    told = await rig.message(RESTORE_REQUEST, rig.restore)
+    reported = await rig.message(RESTORE_REQUEST, rig.restore)
 
-    assert told.startswith(f"claim new: Pod {objects.name(pod)} has no node yet: is the scheduler")
-    assert "it is not bound after 20 s, and no Event says why: is the provisioner" in told
+    assert reported.startswith(
+        f"claim new: Pod {objects.name(pod)} has no node yet: is the scheduler"
+    )
+    assert "it is not bound after 20 s, and no Event says why: is the provisioner" in reported
 
 
 async def test_a_verify_pod_that_cannot_mount_says_why_as_its_events_do(rig: Rig) -> None:
@@ -261,9 +263,9 @@ async def test_a_verify_pod_that_cannot_mount_says_why_as_its_events_do(rig: Rig
     await rig.warn(pod, "FailedMount", "MountVolume failed: no such device")
     rig.pass_time(QUIET)
 
-    told = await rig.message(RESTORE_REQUEST, rig.restore)
+    reported = await rig.message(RESTORE_REQUEST, rig.restore)
 
-    assert told == "claim new: FailedMount: MountVolume failed: no such device"
+    assert reported == "claim new: FailedMount: MountVolume failed: no such device"
 
 
 async def test_a_restore_whose_look_fails_says_so_and_in_ready_as_well(

@@ -1,4 +1,4 @@
-"""Times, names and claims that are not ours, on a real API server: they let nothing go."""
+"""Times, names and claims that are not ours, on a real API server: they lose nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.support.builders import record, snapshot
-from tests.support.dumping_cluster import cut
+from tests.support.dumping_cluster import take
 from tests.support.kubectl import Kubectl
 from tests.support.operated import Operated
 from tests.support.passes import retention_of, until_idle
@@ -58,9 +58,9 @@ async def operated(client: Client, credentials: Login, namespace: str) -> AsyncI
         yield Operated(watched, credentials, MovedClock(), namespace)
 
 
-@pytest.mark.parametrize("told", TIMES)
+@pytest.mark.parametrize("reported", TIMES)
 async def test_an_ad_hoc_point_is_kept_for_its_days_whatever_the_driver_says(
-    operated: Operated, client: Client, namespace: str, told: str | None
+    operated: Operated, client: Client, namespace: str, reported: str | None
 ) -> None:
     spec = {"policy": "shop", "keepDays": 90}
     await client.create(BACKUP, {"metadata": {"name": "one", "namespace": namespace}, "spec": spec})
@@ -68,7 +68,7 @@ async def test_an_ad_hoc_point_is_kept_for_its_days_whatever_the_driver_says(
     for step in (key, keys.ADMISSION, key):
         await operated.reconcile(step)
     (asked,) = await client.list(VOLUME_SNAPSHOT, namespace)
-    await cut(client, operated.clock, asked, told)
+    await take(client, operated.clock, asked, reported)
 
     for step in (key, key, keys.retention(namespace, "shop"), keys.sweeps()):
         await operated.reconcile(step)
@@ -89,7 +89,7 @@ async def test_an_ad_hoc_point_is_kept_for_its_days_whatever_the_driver_says(
         assert mirrored[note] == objects.annotations(kept)[note]
 
 
-# ---- a claim that was made anew --------------------------------------------------------------
+# ---- a claim that was recreated --------------------------------------------------------------
 
 
 async def make_points(client: Client, namespace: str, uid: str, *days: int) -> None:
@@ -126,7 +126,7 @@ async def condition(client: Client, namespace: str, kind: str) -> dict[str, Any]
     return next((c for c in found if c["type"] == kind), {})
 
 
-async def test_points_of_a_claim_made_anew_mark_none_of_the_one_before_until_a_person_says_so(
+async def test_points_of_a_claim_recreated_mark_none_of_the_one_before_until_a_person_says_so(
     client: Client, namespace: str, kubeconfig: Path
 ) -> None:
     await make_keeping(client, namespace, last=3)
@@ -136,10 +136,10 @@ async def test_points_of_a_claim_made_anew_mark_none_of_the_one_before_until_a_p
     await run_passes(client, namespace)
 
     assert await marked(client, namespace) == {"d3"}
-    told = await condition(client, namespace, "ClaimReplaced")
-    assert (told["status"], told["reason"]) == ("True", "Replaced")
-    assert "claim data is another one than that of 2 older points" in told["message"]
-    program, *command = shlex.split(told["message"].partition("run: ")[2].partition(". If")[0])
+    reported = await condition(client, namespace, "ClaimReplaced")
+    assert (reported["status"], reported["reason"]) == ("True", "Replaced")
+    assert "claim data is another one than that of 2 older points" in reported["message"]
+    program, *command = shlex.split(reported["message"].partition("run: ")[2].partition(". If")[0])
     assert program == "kubectl"
 
     answer = Kubectl(kubeconfig, "default")(*command)

@@ -151,7 +151,7 @@ def _space(agent: Agent) -> list[Figure]:
     beyond = median(grown)
     # Its file and its symlink.
     more = max(after.entries - before.entries - 2 for before, after in pairs)
-    method = f"statvfs, mounted anew, median of {SPACES} single runs; with lumps {sum(grown)} B"
+    method = f"statvfs, mounted again, median of {SPACES} single runs; with lumps {sum(grown)} B"
     return [
         Figure("unchanged: bytes beyond points", beyond, "B", "<= 0", beyond <= 0, method),
         Figure(
@@ -291,7 +291,7 @@ def _changed_day(agent: Agent) -> Figure:
     goal = DAYS.get(kind)
     if goal is None:
         return Figure("beside: changed day", grown, "MB", "none", True, "it shares no blocks")
-    method = "used bytes after one day's change and copy, mounted anew, manifest included"
+    method = "used bytes after one day's change and copy, mounted again, manifest included"
     return Figure("changed day", grown, "MB", f"<= {goal}", grown <= goal, method)
 
 

@@ -96,7 +96,7 @@ def attach(image: Path, mount: Path) -> None:
 
 
 def remount(mount: Path) -> None:
-    """Given a mount, mount it anew: XFS gives back what it had set aside."""
+    """Given a mount, mount it again: XFS gives back what it had set aside."""
     subprocess.run(["umount", mount], check=True)
     attach(mount.with_name(f"{mount.name}.img"), mount)
 

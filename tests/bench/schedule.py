@@ -1,7 +1,7 @@
 """1,000 policies that are due in the same minute, on a real API server.
 
 Policies in 200 namespaces, with the operator's own reconcilers, admission and queue; each run is
-followed to its end. In the driver's place a client of its own cuts each snapshot as it comes, and
+followed to its end. In the driver's place a client of its own takes each snapshot as it comes, and
 wakes the run as the watch would. The peers' figure (snapscheduler, 1,000 schedules without jitter):
 snapshots asked for 7 s after the minute at p99. The clock is moved to just before the slot.
 """
@@ -21,7 +21,7 @@ from typing import Final
 
 from tests.bench.figure import Figure
 from tests.support.apiserver import running_api_server
-from tests.support.dumping_cluster import cut
+from tests.support.dumping_cluster import take
 from tests.support.schedules import (
     MovedClock,
     a_few_at_a_time,
@@ -57,7 +57,7 @@ AHEAD: Final = timedelta(seconds=60)
 """From the first look at 1,000 policies, which is not what is measured, to their slot."""
 PATIENCE: Final = 600.0
 DRIVERS: Final = 4
-"""Snapshots that are cut side by side."""
+"""Snapshots that are taken side by side."""
 MOST_REQUESTS: Final = 32
 WRITES: Final = frozenset({"create", "patch", "delete"})
 
@@ -169,7 +169,7 @@ async def _operate(
     async def drive() -> None:
         while True:
             key, snapshot = await client.asked_for.get()
-            await cut(others, clock, snapshot)
+            await take(others, clock, snapshot)
             queue.add(key)
 
     queue = Queue(reconcile, clock, workers=WORKERS)

@@ -20,7 +20,7 @@ class KubectlError(Exception):
 
 
 class Kube:
-    """Runs kubectl with one kubeconfig, in one namespace unless told otherwise."""
+    """Runs kubectl with one kubeconfig, in one namespace by default."""
 
     def __init__(self, kubeconfig: Path, namespace: str = "default") -> None:
         self.kubeconfig = kubeconfig

@@ -147,7 +147,7 @@ class Shop:
     def one_after_another(self, count: int) -> list[str]:
         """Return the names of so many good runs, oldest first.
 
-        API times have whole seconds, so the next one is created when the second of the cut is
+        API times have whole seconds, so the next one is created when the second of the snapshot is
         past: of two runs or points of one second the name decides which is the newer.
         """
         names: list[str] = []
@@ -156,7 +156,7 @@ class Shop:
             self.finished(names[-1])
             (snapshot,) = self.snapshots_of(names[-1])
             self.kubectl.until(
-                "the second of the cut to be past", partial(_is_past, snapshot["status"])
+                "the second of the snapshot to be past", partial(_is_past, snapshot["status"])
             )
         return names
 

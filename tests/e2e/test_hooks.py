@@ -1,4 +1,4 @@
-"""Hooks run around the cut, hold over it, and are undone whatever becomes of the operator."""
+"""Hooks run around the snapshot, hold over it, and are undone whatever happens to the operator."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def until_held(shop: Shop, name: str) -> Obj:
     return shop.kubectl.until("both hooks to hold", check, 60)
 
 
-def test_hooks_hold_over_the_cut_and_let_go_at_it_not_at_ready(clean: Shop, disks: Disks) -> None:
+def test_hooks_hold_until_the_snapshot_is_taken_not_until_it_is_ready(
+    clean: Shop, disks: Disks
+) -> None:
     clean.policy(hooks=hooks())
     with disks.fault("ready-delay", "15", clean.volume()):
         with disks.fault("create-snapshot-delay", "8", clean.volume()):
@@ -89,7 +91,9 @@ def test_hooks_hold_over_the_cut_and_let_go_at_it_not_at_ready(clean: Shop, disk
 
 
 @pytest.mark.alone("kills the operator of all namespaces")
-def test_killed_while_the_hooks_hold_the_next_operator_lets_go(clean: Shop, disks: Disks) -> None:
+def test_killed_while_the_hooks_hold_the_next_operator_releases_them(
+    clean: Shop, disks: Disks
+) -> None:
     clean.policy(hooks=hooks())
     with disks.fault("create-snapshot-delay", "12", clean.volume()):
         name = clean.backup()
@@ -101,7 +105,7 @@ def test_killed_while_the_hooks_hold_the_next_operator_lets_go(clean: Shop, disk
     assert clean.sql(HOLDS) == ""
 
 
-def test_a_cut_later_than_max_freeze_is_undone_from_inside_and_fails(
+def test_a_snapshot_later_than_max_freeze_is_undone_from_inside_and_fails(
     clean: Shop, disks: Disks
 ) -> None:
     # Long enough for a busy machine to see that they hold.
@@ -129,7 +133,7 @@ def test_a_before_hook_that_fails_is_undone_and_no_snapshot_is_taken(clean: Shop
     assert clean.sql(HOLDS) == ""
 
 
-def test_a_failure_that_is_to_be_ignored_is_told_and_no_more(clean: Shop) -> None:
+def test_a_failure_that_is_to_be_ignored_is_reported_and_no_more(clean: Shop) -> None:
     before = [{**h, "onError": "Continue"} for h in hooks()["before"]]
     before[1]["command"] = ["no-such-program"]
     clean.policy(hooks=hooks(before=before))
@@ -140,7 +144,7 @@ def test_a_failure_that_is_to_be_ignored_is_told_and_no_more(clean: Shop) -> Non
     assert "onError: Continue" in done["status"]["message"]
 
 
-def test_a_backup_deleted_while_its_hooks_hold_goes_once_they_have_let_go(
+def test_a_backup_deleted_while_its_hooks_hold_goes_once_they_are_released(
     clean: Shop, disks: Disks
 ) -> None:
     clean.policy(hooks=hooks())
@@ -152,7 +156,7 @@ def test_a_backup_deleted_while_its_hooks_hold_goes_once_they_have_let_go(
         assert notes(clean) == ["quiet", "loud", "last"]
 
 
-def test_words_of_a_command_are_data(clean: Shop) -> None:
+def test_arguments_of_a_command_are_data(clean: Shop) -> None:
     nasty = ["", "-n", "a b", "$(touch /tmp/owned)", "'\"`;\n*", "ü€😀"]
     script = 'shift 0; for w in "$@"; do printf "%s\\0" "$w"; done >"$0"'
     quiet = {"name": "quiet", "target": TARGET, "command": ["sh", "-c", script, LOG, *nasty]}

@@ -25,7 +25,7 @@ def test_killed_while_dumping(shop: Shop) -> None:
     _ended_right(shop, name)
 
 
-def test_killed_while_the_driver_cuts(shop: Shop, disks: Disks) -> None:
+def test_killed_while_the_driver_takes_its_snapshot(shop: Shop, disks: Disks) -> None:
     with disks.fault("create-snapshot-delay", "15", shop.volume()):
         name = shop.backup()
         shop.kubectl.until_phase("backups.backstay.dev", name, "Snapshotting")

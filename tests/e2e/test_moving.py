@@ -91,7 +91,7 @@ def test_a_namespace_moves_is_lost_and_comes_back(
 
     # given the pruner still runs: the policy says so, and nothing is touched
     shop.kubectl.apply(policy)
-    refused = shop.kubectl.until("the refusal to be told", lambda: adopted(shop), 60)
+    refused = shop.kubectl.until("the refusal to be reported", lambda: adopted(shop), 60)
     assert (refused["reason"], shop.snapshots(policy="shop")) == ("PrunerRunning", [])
 
     move.run("kubectl patch cronjob pruner", {}, **ns)

@@ -14,7 +14,7 @@ from tests.e2e.kube import Obj
 from tests.e2e.shop import DUMP, DUMPING, Shop, ours, policy
 from tests.support.cable import cable
 
-CUT = 60.0
+BREAK = 60.0
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -117,7 +117,7 @@ def test_of_two_operators_one_works_and_the_other_takes_over(shop: Shop) -> None
         ended_right(shop, name)
 
 
-@pytest.mark.alone("cuts the operator of all namespaces off from the API server")
+@pytest.mark.alone("takes the operator of all namespaces off from the API server")
 def test_a_minute_without_the_api_server_costs_nothing(shop: Shop) -> None:
     server = shop.kubectl.run(
         *("config", "view", "--minify"),
@@ -125,12 +125,12 @@ def test_a_minute_without_the_api_server_costs_nothing(shop: Shop) -> None:
     )
     address = urlsplit(server)
     if os.environ.get("BACKSTAY_E2E_KUBECONFIG") or not address.hostname:
-        pytest.skip("only the local cluster's operator can be cut off from here")
+        pytest.skip("only the local cluster's operator can be disconnected from here")
     host, port = address.hostname, address.port or 443
     with cable((host, port)) as line, operator_pod.through(shop.kubectl, line.port):
         with shop.dump_held() as name:
-            line.cut()
-            time.sleep(CUT)  # the length of the fault itself
+            line.sever()
+            time.sleep(BREAK)  # the length of the fault itself
             assert shop.sql(DUMPING) == "1", "the same pg_dump runs on"
             line.mend()
         ended_right(shop, name)

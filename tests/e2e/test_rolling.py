@@ -94,7 +94,7 @@ def test_a_copy_survives_its_pod_the_operator_the_kubelet_and_the_runtime(upload
     assert {p["spec"]["nodeName"] for p in _pods(uploads, "copy")} == {NODE}
 
 
-def test_a_missing_node_is_told_and_nothing_is_copied_elsewhere(uploads: Uploads) -> None:
+def test_a_missing_node_is_reported_and_nothing_is_copied_elsewhere(uploads: Uploads) -> None:
     uploads.write(a="one")
     uploads.policy(node="nowhere")
 
@@ -201,7 +201,7 @@ def _running(uploads: Uploads, other_than: str = "") -> str | None:
 
 
 def _restart(*services: str) -> None:
-    """Kill services of the local cluster (SIGKILL), and have the kit start them anew."""
+    """Kill services of the local cluster (SIGKILL), and have the kit start them again."""
     text = subprocess.run(
         [CLUSTER, "status", "-o", "json"], check=False, capture_output=True, text=True
     ).stdout

@@ -102,7 +102,7 @@ def test_each_store_keeps_its_points_for_as_long_as_it_says(kept: Shop) -> None:
 
 
 def days_from_now(shop: Shop, backup: Obj, days: int) -> str:
-    """A point of an ad-hoc run, in the words of the Until column."""
+    """A point of an ad-hoc run, as the Until column shows it."""
     (snapshot,) = shop.snapshots_of(backup["metadata"]["name"])
     taken = parse_time(snapshot["status"]["creationTime"])
     return f"until {taken + timedelta(days=days):%m-%d}"

@@ -27,6 +27,6 @@ def test_kubectl_get_reads_well_and_every_phase_has_one_event(shop: Shop) -> Non
     assert "POLICY" in wide
 
     assert [e["reason"] for e in shop.events("Backup", backup)] == RUN
-    told = [e["reason"] for e in shop.events("RestoreRequest", request)]
-    assert told == ["Restoring", "Completed"]
+    reported = [e["reason"] for e in shop.events("RestoreRequest", request)]
+    assert reported == ["Restoring", "Completed"]
     assert all(e.get("count", 1) == 1 for e in shop.events("Backup", backup))

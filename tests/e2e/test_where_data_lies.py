@@ -131,7 +131,7 @@ def test_one_claim_of_two_counts_where_a_person_says_so(split: Shop) -> None:
 
 
 def test_two_claims_frozen_together_are_right_to_the_row(split: Shop) -> None:
-    """The second cut is held back by a quota while a transaction wants in between."""
+    """The second snapshot is held back by a quota while a transaction wants in between."""
     rows = int(split.sql("select count(*) from t"))
     split.policy("frozen", source=BOTH, dumps=None, hooks=FROZEN)
     assert split.ready("frozen")["status"] == "True"

@@ -16,7 +16,9 @@ def replicas(namespace: str) -> Obj:
 
 
 def dumped(shop: Shop, prefer: str) -> tuple[str, list[str]]:
-    """Run a policy that prefers a role; return the pod that was dumped, and the claims cut."""
+    """Run a policy that prefers a role; return the pod that was dumped, and the claims that have a
+    snapshot.
+    """
     dump = policy(shop.name)["spec"]["dumps"][0]
     dump["target"] = {**dump["target"], "prefer": prefer}
     shop.policy(source={"claims": {"ofDumps": True}}, dumps=[dump])
@@ -24,11 +26,11 @@ def dumped(shop: Shop, prefer: str) -> tuple[str, list[str]]:
     (taken,) = done["status"]["dumps"]
     points = done["status"]["points"]
     assert [p["source"] for p in points] == [taken["claim"]]
-    cut = [
+    claims = [
         s["spec"]["source"]["persistentVolumeClaimName"]
         for s in shop.snapshots_of(done["metadata"]["name"])
     ]
-    return taken["pod"], cut
+    return taken["pod"], claims
 
 
 def test_the_preferred_replica_is_found_by_asking_and_by_its_label(namespace: Shop) -> None:

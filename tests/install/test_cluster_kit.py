@@ -134,7 +134,7 @@ def test_every_tool_is_declared_in_its_go_mod() -> None:
             assert tool.package in (tool.module.path / "go.mod").read_text()
 
 
-def test_the_kubernetes_version_told_is_the_one_built() -> None:
+def test_the_kubernetes_version_reported_is_the_one_built() -> None:
     kube = next(tool.module for tool in tools.TOOLS if tool.name == "kubelet")
     required = [
         line.split()[1]
@@ -179,7 +179,7 @@ def test_pip_conf_carries_trust_and_index_into_the_build() -> None:
     assert "index-url = https://pip.test/simple\n" in private
 
 
-def test_an_error_is_told_in_one_message_and_status_1(
+def test_an_error_is_reported_in_one_message_and_status_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("BACKSTAY_CLUSTER_DIR", "/none")

@@ -25,7 +25,7 @@ cgroup2 /sys/fs/cgroup/unified cgroup2 rw,relatime 0 0
 """
 
 
-def test_cgroup_hierarchies_are_told_apart() -> None:
+def test_cgroup_hierarchies_are_distinguished() -> None:
     base = Path("/sys/fs/cgroup")
 
     assert cgroups.parse_mounts(HYBRID) == [
@@ -192,7 +192,7 @@ def test_keys_are_made_once(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_failed_program_is_told_with_its_own_words() -> None:
+def test_a_failed_program_is_reported_with_its_own_output() -> None:
     with pytest.raises(KitError, match=r"sh -c .* ended with 3:\nout of luck"):
         command.run(["sh", "-c", "echo out of luck >&2; exit 3"])
 

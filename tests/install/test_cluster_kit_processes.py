@@ -32,13 +32,13 @@ def test_a_process_is_known_by_pid_start_and_boot(child: subprocess.Popen[bytes]
 
     assert identity is not None
     assert processes.alive(identity)
-    stranger = processes.Identity(identity.pid, identity.started + 1, identity.boot)
+    other = processes.Identity(identity.pid, identity.started + 1, identity.boot)
     rebooted = processes.Identity(identity.pid, identity.started, "another-boot")
-    assert not processes.alive(stranger)
+    assert not processes.alive(other)
     assert not processes.alive(rebooted)
 
 
-def test_a_stranger_with_a_recorded_pid_is_not_stopped(child: subprocess.Popen[bytes]) -> None:
+def test_another_process_with_a_recorded_pid_is_not_stopped(child: subprocess.Popen[bytes]) -> None:
     identity = processes.identify(child.pid)
     assert identity is not None
 

@@ -25,7 +25,7 @@ def pins(lock: str) -> dict[str, str]:
 def test_the_locks_are_those_of_pyproject(tmp_path: Path) -> None:
     # given the current locks, whose pins uv keeps
     command = [sys.executable, str(FOLDER / "lock.py"), "--folder", str(tmp_path)]
-    # when they are made anew
+    # when they are recreated
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     # then nothing has changed
     assert done.returncode == 0, done.stderr

@@ -61,7 +61,7 @@ def test_a_brake_takes_all_new_marks_or_none_and_nothing_else(
 
 @given(series(), live_rules, st.data())
 @settings(max_examples=50)
-def test_a_released_plan_is_finished_wherever_marking_was_cut_off(
+def test_a_released_plan_is_finished_wherever_marking_was_interrupted(
     some: Sequence[Point], rules: Rules, data: st.DataObject
 ) -> None:
     world = [*some, *OLD]
@@ -70,11 +70,11 @@ def test_a_released_plan_is_finished_wherever_marking_was_cut_off(
     assume(held is not None)
     assert held is not None
     written = data.draw(st.lists(st.booleans(), min_size=len(world), max_size=len(world)))
-    cut_off = [
+    interrupted = [
         patched(v) if done and not v.sweep else v.point
         for v, done in zip(verdicts, written, strict=True)
     ]
 
-    _, again = brake_marks(judge(cut_off, rules, NOW), {held.plan})
+    _, again = brake_marks(judge(interrupted, rules, NOW), {held.plan})
 
     assert again is None

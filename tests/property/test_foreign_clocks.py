@@ -2,7 +2,7 @@
 
 A history happens twice: in a world in which all times are proper, and in one where the driver
 lies, the operator's clock steps, the server's and the operator's step together, the claim is made
-anew, contents vanish and a person edits labels. What is left of the points of the first must be
+again, contents vanish and a person edits labels. What is left of the points of the first must be
 left in the second; the worlds themselves check each write against the day of grace.
 """
 
@@ -118,16 +118,16 @@ def test_a_driver_and_clocks_that_are_wrong_make_nothing_go(
 
 @given(
     lost=st.sets(st.integers(0, 9), max_size=4),
-    anew=st.integers(4, 10),
+    again=st.integers(4, 10),
     rules=st.sampled_from(RULES),
     empty_days=st.integers(1, 12),
 )
 @settings(max_examples=40)
 def test_an_empty_claim_and_contents_that_vanish_push_out_nothing(
-    lost: set[int], anew: int, rules: Rules, empty_days: int
+    lost: set[int], again: int, rules: Rules, empty_days: int
 ) -> None:
     world = World(rules)
-    for _ in range(anew):
+    for _ in range(again):
         world.true += timedelta(days=1)
         run(world)
         passes(world)

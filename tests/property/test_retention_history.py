@@ -128,7 +128,7 @@ class World:
             return
         if kind == 0:
             self.points.append(failed(name, self.now))
-        elif kind == 1:  # ready late: cut before the newest
+        elif kind == 1:  # ready late: taken before the newest
             self.points.append(born(self.points, name, self.now - timedelta(hours=30), rules))
         else:
             self.points.append(born(self.points, name, self.now, rules))

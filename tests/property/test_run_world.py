@@ -13,7 +13,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from tests.support.builders import plan, planned_dump, planned_hook, planned_hooks, session
 from tests.support.hook_world import HookFate
-from tests.support.run_things import CutFate, DumpFate
+from tests.support.run_things import DumpFate, SnapshotFate
 from tests.support.run_world import REFUSAL, World
 
 from backstay.api.backup import BackupPhase, ClaimGroup, PointResult, RunPlan
@@ -43,7 +43,7 @@ FAULTS: Mapping[str, Fault] = {
     "pod back": lambda world: setattr(world, "pod_runs", True),
     "no quota": lambda world: setattr(world, "quota", False),
     "quota back": lambda world: setattr(world, "quota", True),
-    "claims made anew": lambda world: setattr(world, "claims_made_anew", True),
+    "claims recreated": lambda world: setattr(world, "claims_recreated", True),
     "delete the Backup": lambda world: setattr(world, "deleting", True),
 }
 
@@ -61,7 +61,7 @@ class Story:
     faults: Mapping[int, str] = field(default_factory=dict)
     """By round."""
     dump_fates: list[DumpFate] = field(default_factory=list)
-    cut_fates: list[CutFate] = field(default_factory=list)
+    snapshot_fates: list[SnapshotFate] = field(default_factory=list)
     before: tuple[PlannedHook, ...] = ()
     after: tuple[PlannedHook, ...] = ()
     hook_fates: list[HookFate] = field(default_factory=list)
@@ -127,14 +127,16 @@ def stories(draw: st.DrawFn, *, faulty: bool) -> Story:
     kills = draw(st.frozensets(st.integers(0, 30), max_size=6))
     before, after = draw(hooks())
     if not faulty:
-        cuts = st.builds(CutFate, st.integers(0, 30 if not before else 5), st.integers(0, 60))
+        moments = st.builds(
+            SnapshotFate, st.integers(0, 30 if not before else 5), st.integers(0, 60)
+        )
         dumps = st.builds(DumpFate, st.integers(0, 30))
         return Story(
             claims,
             homes,
             kills=kills,
             dump_fates=draw(st.lists(dumps, max_size=2)),
-            cut_fates=draw(st.lists(cuts, max_size=2)),
+            snapshot_fates=draw(st.lists(moments, max_size=2)),
             before=before,
             after=after,
             max_freeze=60,
@@ -145,15 +147,15 @@ def stories(draw: st.DrawFn, *, faulty: bool) -> Story:
         retries=draw(st.integers(0, 2)),
         kills=kills,
         faults=draw(
-            # Most in the first rounds, in which the first dumps run and snapshots are cut.
+            # Most in the first rounds, in which the first dumps run and snapshots are taken.
             st.dictionaries(
                 st.integers(0, 14) | st.integers(0, 60), st.sampled_from(sorted(FAULTS)), max_size=5
             )
         ),
         dump_fates=draw(st.lists(st.builds(DumpFate, seconds(80), st.booleans()), max_size=4)),
-        cut_fates=draw(
+        snapshot_fates=draw(
             st.lists(
-                st.builds(CutFate, seconds(80), seconds(150), st.sampled_from(["", "busy"])),
+                st.builds(SnapshotFate, seconds(80), seconds(150), st.sampled_from(["", "busy"])),
                 max_size=4,
             )
         ),
@@ -175,16 +177,16 @@ def stories(draw: st.DrawFn, *, faulty: bool) -> Story:
     )
 
 
-def tell(story: Story) -> World:
+def report(story: Story) -> World:
     """Let the story happen to its end; every state on the way is checked."""
-    world = World(story.plan, story.homes, story.dump_fates, story.cut_fates, story.hook_fates)
+    world = World(story.plan, story.homes, story.dump_fates, story.snapshot_fates, story.hook_fates)
     began, written, rounds = world.now, 0, 0
     while not (world.status.phase.final or world.gone):
         assert world.now - began <= story.longest, f"the run never ends: {world.status}"
         if rounds in story.faults:
             FAULTS[story.faults[rounds]](world)
         rounds += 1
-        cut = world.cut_snapshots()
+        taken = world.taken_snapshots()
         decision = machine.decide(world.look())
         pause = (decision.after or timedelta(0)) + SECOND
         for write in world.writes(decision):
@@ -198,13 +200,13 @@ def tell(story: Story) -> World:
             except Conflict:
                 break  # The queue tries the whole round again.
             except BackstayError as error:
-                world.tell(error.message)()
+                world.report(error.message)()
                 break
             check(world)
         else:
             hooks_are_over = run_hooks.turn(world.status, deleting=world.deleting) is None
             if decision.after != timedelta(0) and hooks_are_over and not world.hooks.frozen():
-                assert all(s.labelled for s in cut if s.live), "cut, and nobody would find it"
+                assert all(s.labelled for s in taken if s.live), "taken, and nobody would find it"
         world.pass_time(pause)
     return world
 
@@ -222,7 +224,7 @@ def check(world: World) -> None:
         inside = {name: snapshot.inside.get(name) for name in recorded}
         assert inside == recorded, "another dump is inside than the one on record"
         held = {h.name for h in world.holding}
-        assert held <= snapshot.frozen, "good, and a hook did not hold when it was cut"
+        assert held <= snapshot.frozen, "good, and a hook did not hold when it was taken"
     if world.status.phase in HOLDING:
         over = deadlines.deadlines(world.status, deleting=world.deleting)
         assert over, "it holds what others wait for, and nothing ends that"
@@ -242,7 +244,7 @@ def check_end(world: World) -> None:
     assert all(s.result is not PointResult.PENDING for s in live.values())
     good = {p.ref for p in status.points if p.result is PointResult.GOOD}
     labelled = {name for name, s in live.items() if s.result is PointResult.GOOD}
-    assert labelled == good & live.keys(), "status and labels tell different things"
+    assert labelled == good & live.keys(), "status and labels differ"
     assert status.plan is not None
     missing = len(status.plan.claims) - len(good)
     expected = BackupPhase.COMPLETED
@@ -263,14 +265,14 @@ def check_together(world: World, story: Story) -> None:
     if not story.frozen:
         return
     assert len({p.attempt for p in good}) <= 1
-    taken_away = {"delete", "claims made anew"} & set(story.faults.values())
+    taken_away = {"delete", "claims recreated"} & set(story.faults.values())
     assert len(good) in (0, len(story.claims)) or (taken_away and story.kills)
 
 
 @given(stories(faulty=True))
 @settings(max_examples=60, deadline=None)
-def test_whatever_goes_wrong_the_run_ends_and_tells_the_truth(story: Story) -> None:
-    world = tell(story)
+def test_whatever_goes_wrong_the_run_ends_and_reports_the_truth(story: Story) -> None:
+    world = report(story)
 
     check_end(world)
     check_together(world, story)
@@ -282,7 +284,7 @@ def test_whatever_goes_wrong_the_run_ends_and_tells_the_truth(story: Story) -> N
 def test_a_run_whose_process_only_dies_completes_at_once_with_one_snapshot_per_claim(
     story: Story,
 ) -> None:
-    world = tell(story)
+    world = report(story)
 
     check_end(world)
     assert (world.status.phase, world.status.attempt) == (BackupPhase.COMPLETED, 1)
@@ -291,13 +293,13 @@ def test_a_run_whose_process_only_dies_completes_at_once_with_one_snapshot_per_c
     mine += [(1, Stage.AFTER, h.name) for h in story.after]
     assert world.hooks.starts == mine, "each hook was started once, in order"
     holding = [(1, Stage.BEFORE, h.name) for h in story.before if h.holds]
-    assert world.hooks.undone == holding[::-1], "let go in the opposite order"
+    assert world.hooks.undone == holding[::-1], "released in reverse order"
     for snapshot in world.snapshots.values():
         assert snapshot.inside.keys() == world.dumps_of(snapshot.claim)
 
 
 def test_snapshots_that_the_api_server_refuses_to_the_end_fail_the_run_with_its_words() -> None:
-    world = tell(Story(("data", "logs"), {}, retries=0, faults={0: "no quota"}))
+    world = report(Story(("data", "logs"), {}, retries=0, faults={0: "no quota"}))
 
     check_end(world)
     assert (world.status.phase, world.snapshots) == (BackupPhase.FAILED, {})
@@ -305,11 +307,11 @@ def test_snapshots_that_the_api_server_refuses_to_the_end_fail_the_run_with_its_
         assert (point.message or "").endswith(f"within takeTimeout (0:01:00): {REFUSAL}")
 
 
-def test_a_snapshot_refused_or_deleted_for_a_while_before_its_cut_costs_no_attempt() -> None:
+def test_a_snapshot_refused_or_deleted_for_a_while_before_it_is_taken_costs_no_attempt() -> None:
     faults = {0: "no quota", 9: "quota back", 12: "delete"}
-    slow = CutFate(cut=30)
+    slow = SnapshotFate(taken=30)
 
-    world = tell(Story(("data",), {"a": "data"}, faults=faults, cut_fates=[slow, slow]))
+    world = report(Story(("data",), {"a": "data"}, faults=faults, snapshot_fates=[slow, slow]))
 
     check_end(world)
     assert (world.status.phase, world.status.attempt) == (BackupPhase.COMPLETED, 1)

@@ -162,6 +162,6 @@ def test_every_slot_since_the_creation_is_run_or_missed_or_still_to_come(
     world.pass_time(2 * HOUR)
     # then what was promised last is still to come, and all before is accounted for
     assert world.missed.isdisjoint(world.carriers)
-    told = world.status.missed
-    assert [m.first for m in told] == sorted(m.first for m in told)
-    assert sum(m.count for m in told) <= len(world.missed)
+    reported = world.status.missed
+    assert [m.first for m in reported] == sorted(m.first for m in reported)
+    assert sum(m.count for m in reported) <= len(world.missed)

@@ -49,7 +49,7 @@ class Story:
         self.world = World(RULES[0])
         self.had_good = False
 
-    def tell(self, kind: str, one: int, two: int) -> None:
+    def report(self, kind: str, one: int, two: int) -> None:
         world = self.world
         match kind:
             case "run":
@@ -183,8 +183,8 @@ class Story:
 def test_no_history_loses_a_point_that_is_to_stay(history: list[tuple[str, int, int]]) -> None:
     story = Story()
     for kind, one, two in history:
-        story.tell(kind, one, two)
-    story.tell("hours", 0, 1)
+        story.report(kind, one, two)
+    story.report("hours", 0, 1)
     event(f"disks gone: {min(len(story.world.lost_disks), 3)}")
     event(f"marked: {bool(story.world.marked)}")
     event(f"died before a proof: {bool(story.world.unproven)}")

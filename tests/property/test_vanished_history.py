@@ -1,4 +1,5 @@
-"""Any history with another pruner in it: what it takes is told, what a sweep of ours takes is not.
+"""Any history with another pruner in it: what it takes is reported, what a sweep of ours takes is
+not.
 
 The process may die before any write, and a person may edit or delete between any two.
 """
@@ -26,12 +27,12 @@ class RecordedStory(Story):
         self.recorded = RecordedWorld(RULES[0])
         self.world = self.recorded
 
-    def tell(self, kind: str, one: int, two: int) -> None:
+    def report(self, kind: str, one: int, two: int) -> None:
         if kind == "accept":
             self.recorded.accept()
             self.recorded.run_pass(dies_before=one)
         elif kind != "take":
-            super().tell(kind, one, two)
+            super().report(kind, one, two)
         elif one % 2:
             self.recorded.run_pass(meddle=(one, lambda: self._take(two)))
         else:
@@ -62,11 +63,11 @@ class RecordedStory(Story):
 
 @given(HISTORIES)
 @settings(max_examples=60)
-def test_a_loss_is_always_told_and_a_sweep_never(history: list[tuple[str, int, int]]) -> None:
+def test_a_loss_is_always_reported_and_a_sweep_never(history: list[tuple[str, int, int]]) -> None:
     story = RecordedStory()
     for kind, one, two in history:
-        story.tell(kind, one, two)
-    story.tell("hours", 0, 1)
+        story.report(kind, one, two)
+    story.report("hours", 0, 1)
     world = story.recorded
     event(f"taken: {min(len(world.taken), 3)}, accepted: {bool(world.accepted)}")
     event(f"swept: {min(len(world.swept), 3)}")

@@ -1,4 +1,4 @@
-"""Snapshots of backup-ns on a real API server, and what becomes of them."""
+"""Snapshots of backup-ns on a real API server, and what happens to them."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ from backstay.domain.stores.snapshots import upkeep
 from backstay.domain.stores.snapshots.carriers import point_of
 from backstay.domain.stores.snapshots.content import Patch, content_of
 from backstay.domain.stores.snapshots.deletion import Action, Carrier, Step, plan_sweep
-from backstay.domain.stores.snapshots.moments import cut_moment
+from backstay.domain.stores.snapshots.moments import moment_taken
 from backstay.domain.times import parse_time
 
 START = datetime(2026, 3, 27, 11, 0, tzinfo=UTC)
@@ -70,7 +70,7 @@ class World:
     exposed: set[str] = field(default_factory=set)
     """Snapshots whose content a person made Delete."""
     driver: Callable[[datetime], datetime | None] = lambda moment: moment
-    """What the driver says of the moment of a cut, given the true one."""
+    """What the driver says of the moment of a snapshot, given the true one."""
     became: dict[str, datetime] = field(default_factory=dict)
     """When (true time) each point became what it is."""
     claim: str = "uid-claim"
@@ -114,7 +114,7 @@ class World:
     # ---- runs -----------------------------------------------------------------------------
 
     def start_run(self, *, days: int | None = None) -> str:
-        """A run cuts a snapshot that is not ready yet; return its name."""
+        """A run takes a snapshot that is not ready yet; return its name."""
         name = f"p{next(self._names):03d}"
         extra = {"retain": "days", "retain-days": str(days)} if days is not None else {}
         made = builders.snapshot(
@@ -125,8 +125,8 @@ class World:
             notes={"record": json.dumps({"claim": {"uid": self.claim}})},
             ready=False,
         )
-        told = self.driver(self.true)
-        made["status"]["creationTime"] = format_time(told) if told is not None else None
+        reported = self.driver(self.true)
+        made["status"]["creationTime"] = format_time(reported) if reported is not None else None
         self.became[name] = self.true
         self.snapshots[name] = made
         content = builders.content(made)
@@ -135,7 +135,7 @@ class World:
         return name
 
     def end_run(self, name: str, *, good: bool, ready: bool) -> None:
-        """The run that cut this snapshot ends, if both are still there."""
+        """The run that took this snapshot ends, if both are still there."""
         snapshot = self.snapshots.get(name)
         if f"run-{name}" not in self.running or snapshot is None:
             return
@@ -157,10 +157,12 @@ class World:
     def _verdict(self, snapshot: Obj) -> dict[str, str]:
         """The annotations that a run writes with result=good."""
         made = parse_time(dig(snapshot, "metadata", "creationTimestamp"))
-        told = dig(snapshot, "status", "creationTime")
-        cut = cut_moment(parse_time(told) if told else None, requested=made, now=self.true)
+        reported = dig(snapshot, "status", "creationTime")
+        taken = moment_taken(
+            parse_time(reported) if reported else None, requested=made, now=self.true
+        )
         return {
-            labels.TAKEN_AT: format_time(max(cut, made)),
+            labels.TAKEN_AT: format_time(max(taken, made)),
             labels.GOOD_SINCE: format_time(self.true),
             labels.MADE_FOR: objects.uid(snapshot),
         }

@@ -269,8 +269,8 @@ def look_done(sha256: str = SHA) -> DumpSeen:
 
 
 PENDING_POINT = PointSeen(exists=True, result=PointResult.PENDING)
-CUT_POINT = replace(PENDING_POINT, cut=True, taken_at=NOW - minutes(1), content="content-1")
-READY_POINT = replace(CUT_POINT, ready=True, restore_size=1 << 30)
+TAKEN_POINT = replace(PENDING_POINT, taken=True, taken_at=NOW - minutes(1), content="content-1")
+READY_POINT = replace(TAKEN_POINT, ready=True, restore_size=1 << 30)
 
 
 def record(**values: Any) -> str:

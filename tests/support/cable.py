@@ -1,4 +1,4 @@
-"""A connection on loopback that a test can cut and mend: a TCP forwarder, and no more."""
+"""A connection on loopback that a test can sever and mend: a TCP forwarder, and no more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 
 class Cable:
-    """Forwards `port` of loopback to a server; while it is cut nothing connects or flows."""
+    """Forwards `port` of loopback to a server; while it is severed nothing connects or flows."""
 
     def __init__(self, server: tuple[str, int]) -> None:
         self._server = server
@@ -19,8 +19,8 @@ class Cable:
         self.port: int = self._listener.getsockname()[1]
         self._listen()
 
-    def cut(self) -> None:
-        """Close every connection, and refuse new ones; of a cut cable nothing changes."""
+    def sever(self) -> None:
+        """Close every connection, and refuse new ones; of a severed cable nothing changes."""
         # A listener that another thread accepts on goes only with its shutdown.
         _close(self._listener)
         with self._lock:
@@ -71,9 +71,9 @@ def _close(end: socket.socket) -> None:
 
 @contextlib.contextmanager
 def cable(server: tuple[str, int]) -> Iterator[Cable]:
-    """Given a server's host and port, yield a cable to it; it is cut at the end."""
+    """Given a server's host and port, yield a cable to it; it is severed at the end."""
     made = Cable(server)
     try:
         yield made
     finally:
-        made.cut()
+        made.sever()

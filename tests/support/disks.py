@@ -48,7 +48,7 @@ class Disks:
         self._tasks: list[asyncio.Task[None]] = []
         self._marks: dict[str, asyncio.Event] = {}
         self.deleted: dict[str, list[str]] = {}
-        """By namespace: the handles of the disks that were deleted, each time anew."""
+        """By namespace: the handles of the disks that were deleted, each time again."""
         self.lost: dict[str, list[str]] = {}
         """By namespace: the names of the snapshots that are gone."""
         self._holds: dict[str, Hold] = {}
@@ -170,7 +170,7 @@ class Disks:
             await self._finish(VOLUME_SNAPSHOT, snapshot)
 
     async def _release(self, resource: Resource, obj: Obj) -> bool:
-        """Take the finalizer off; return whether this is what let it go."""
+        """Take the finalizer off; return whether this released it."""
         version = objects.version(obj)
         patch: Obj = {"metadata": {"resourceVersion": version, "finalizers": None}}
         try:

@@ -1,7 +1,7 @@
 """What a node and a storage driver do for dumps, on a server that has neither.
 
 Pods, claims and volumes are objects that only say what they should; exec is answered here instead
-of by a kubelet, and snapshots are cut and made ready by a task. Who dumps where is noted.
+of by a kubelet, and snapshots are taken and made ready by a task. Who dumps where is noted.
 """
 
 from __future__ import annotations
@@ -206,9 +206,9 @@ def backup_of(namespace: str, policy: str) -> Obj:
 
 
 @contextlib.asynccontextmanager
-async def cutting_snapshots(client: Client, clock: Clock, namespace: str) -> AsyncIterator[None]:
-    """Cut the snapshots of a namespace while the block runs."""
-    driver = asyncio.create_task(_cut_snapshots(client, clock, namespace))
+async def taking_snapshots(client: Client, clock: Clock, namespace: str) -> AsyncIterator[None]:
+    """Take the snapshots of a namespace while the block runs."""
+    driver = asyncio.create_task(_take_snapshots(client, clock, namespace))
     try:
         yield
     finally:
@@ -217,34 +217,34 @@ async def cutting_snapshots(client: Client, clock: Clock, namespace: str) -> Asy
             await driver  # or its request outlives the client
 
 
-async def _cut_snapshots(client: Client, clock: Clock, namespace: str) -> None:
-    """Cut every snapshot of a namespace as it comes, and make it ready at once."""
+async def _take_snapshots(client: Client, clock: Clock, namespace: str) -> None:
+    """Take every snapshot of a namespace as it comes, and make it ready at once."""
     done: set[str] = set()
     while True:
         for snapshot in await client.list(VOLUME_SNAPSHOT, namespace):
             if objects.uid(snapshot) not in done:
                 try:
-                    await cut(client, clock, snapshot)
+                    await take(client, clock, snapshot)
                 except (Conflict, AlreadyExists):
                     continue  # it changed meanwhile
                 done.add(objects.uid(snapshot))
         await asyncio.sleep(0.2)
 
 
-async def cut(
+async def take(
     client: Client,
     clock: Clock,
     snapshot: Obj,
-    told: str | None = NOW,
+    reported: str | None = NOW,
     *,
     ready: bool = True,
     policy: str = "Retain",
 ) -> None:
-    """Given a snapshot as read and what the driver tells of the time, cut it and make it ready, or
+    """Given a snapshot as read and what the driver says of the time, take it and make it ready, or
     not yet. Raise Conflict if it changed since. `policy` is its class's.
     """
     name, namespace = objects.name(snapshot), objects.namespace(snapshot)
-    told = format_time(clock.now()) if told == NOW else told
+    reported = format_time(clock.now()) if reported == NOW else reported
     content = await client.create(
         VOLUME_SNAPSHOT_CONTENT,
         {
@@ -265,7 +265,7 @@ async def cut(
     await _set_status(client, VOLUME_SNAPSHOT_CONTENT, content, handle)
     status = {
         "boundVolumeSnapshotContentName": objects.name(content),
-        "creationTime": told,
+        "creationTime": reported,
         "readyToUse": ready,
         "restoreSize": "1Gi",
     }
@@ -273,7 +273,7 @@ async def cut(
 
 
 async def make_ready(client: Client, snapshot: Obj) -> None:
-    """Given a snapshot that was cut, as read, make it ready."""
+    """Given a snapshot that was taken, as read, make it ready."""
     await _set_status(client, VOLUME_SNAPSHOT, snapshot, {"readyToUse": True})
 
 

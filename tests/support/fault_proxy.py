@@ -94,7 +94,7 @@ class Hold:
 
 
 async def meet(holds: Collection[Hold]) -> None:
-    """Given calls that wait, each of another client, let none go on before all are there: where
+    """Given calls that wait, each of another client, let none proceed before all are there: where
     all write one object, each but one must be refused. Raise AssertionError if one does not come.
     """
     for number, hold in enumerate(holds, 1):
@@ -142,7 +142,7 @@ class FaultProxy:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.cut()
+        self.sever()
         # First: it aborts what is under way, where a response would say goodbye and not wait.
         await self._session.close()
         await self._runner.cleanup()
@@ -178,14 +178,14 @@ class FaultProxy:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._refused_one.wait(), LAST_WORDS)
             kill()
-            self.cut()
+            self.sever()
             done.set()
 
         self.at(point, moment, die)
         return done
 
     def hold_at(self, point: Point, moment: Moment = Moment.BEFORE) -> Hold:
-        """Given a point, make it wait there until the test lets it go on."""
+        """Given a point, make it wait there until the test lets it proceed."""
         hold = Hold(asyncio.Event(), asyncio.Event())
 
         async def wait() -> None:
@@ -195,7 +195,7 @@ class FaultProxy:
         self.at(point, moment, wait)
         return hold
 
-    def cut(self) -> None:
+    def sever(self) -> None:
         """Break all connections and refuse new ones until `mend`."""
         self._down.set()
         for request in tuple(self._open):
@@ -208,7 +208,7 @@ class FaultProxy:
         self._refused_one.clear()
 
     def was_asked(self, call: Call) -> bool:
-        """Whether that call has come here, whatever became of it."""
+        """Whether that call has come here, whatever happens to it."""
         return self._counts[call] > 0
 
     # ---- the way through ------------------------------------------------------------------

@@ -23,7 +23,7 @@ class HookFate:
     undo: int = 1
     undo_passes: bool = True
     killed: bool = False
-    """All of its shells are killed while it holds: nobody is left that lets go."""
+    """All of its shells are killed while it holds: nobody is left to release it."""
 
 
 @dataclass(slots=True)

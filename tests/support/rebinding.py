@@ -67,16 +67,16 @@ async def make_orphan(
     and notes by their short names. One that was adopted has no record. Return its name.
     """
     taken = now() - timedelta(days=days)
-    told = {"backup": f"b-{name}", **(extra or {})}
+    reported = {"backup": f"b-{name}", **(extra or {})}
     written = {
-        "record": record(namespace=namespace, slot=taken, backup=told["backup"]),
+        "record": record(namespace=namespace, slot=taken, backup=reported["backup"]),
         **(notes or {}),
     }
     if adopted:
         written["adopted-from"] = "backup-ns.sh"
         del written["record"]
     bound = f"{namespace}-{name}"
-    made = snapshot(name, format_time(taken), bound=bound, notes=written, extra=told)
+    made = snapshot(name, format_time(taken), bound=bound, notes=written, extra=reported)
     stored = await store(client, namespace, made)
     await bind(client, stored, policy="Delete")
     carried = {"labels": objects.labels(stored), "annotations": objects.annotations(stored)}
@@ -118,7 +118,7 @@ Rebind = Callable[[str], Awaitable[None]]
 
 
 def open_page(kubeconfig: Path, folder: Path) -> Rebinding:
-    """Given a cluster and a folder, open the page anew."""
+    """Given a cluster and a folder, open the page again."""
     return Rebinding(Reader(Guide(PAGE, kubeconfig, folder)))
 
 

@@ -176,4 +176,6 @@ class RecordedWorld(World):
             for c in self.contents.values()
             if objects.name(c).removeprefix("content-") not in self.snapshots
         }
-        assert not (self.swept - self.taken - orphans) & missing, "our own sweep is told as a loss"
+        assert not (self.swept - self.taken - orphans) & missing, (
+            "our own sweep is reported as a loss"
+        )

@@ -55,7 +55,7 @@ class World:
         self.restart()
 
     def restart(self, **allowed: Any) -> None:
-        """Start the operator anew, with other roots where the test says so."""
+        """Start the operator again, with other roots where the test says so."""
         roots = {
             "sources": (SourceRoot(path=str(self.source), namespaces=("*",), restore=True),),
             "destinations": (DestinationRoot(path=str(self.backup), namespaces=("*",)),),

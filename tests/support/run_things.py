@@ -1,4 +1,4 @@
-"""What the world of one run consists of, and how dumps and cuts go in it."""
+"""What the world of one run consists of, and how dumps and moments go in it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class DumpFate:
 
 
 @dataclass(frozen=True, slots=True)
-class CutFate:
-    """How the driver treats one snapshot: seconds until cut and from there until ready."""
+class SnapshotFate:
+    """How the driver treats one snapshot: seconds until taken and from there until ready."""
 
-    cut: int | None = 4
+    taken: int | None = 4
     ready: int | None = 9
     error: str = ""
 
@@ -64,9 +64,9 @@ class Snapshot:
     taken_at: datetime | None = None
     ready: bool = False
     inside: dict[str, str] = field(default_factory=dict)
-    """sha256 by dump, as the disk was at the cut."""
+    """sha256 by dump, as the disk was at the snapshot."""
     frozen: frozenset[str] = frozenset()
-    """The hooks that held at the cut."""
+    """The hooks that held at the snapshot."""
 
 
 def point_seen(found: Snapshot | None, *, claim_gone: bool) -> PointSeen:
@@ -75,7 +75,7 @@ def point_seen(found: Snapshot | None, *, claim_gone: bool) -> PointSeen:
     return PointSeen(
         exists=True,
         result=found.result,
-        cut=found.taken_at is not None,
+        taken=found.taken_at is not None,
         taken_at=found.taken_at,
         ready=found.ready,
         content="content" if found.taken_at else "",

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from tests.support.builders import NOW, RUN_UID, SLOT, spec
 from tests.support.hook_world import HookFate, HookWorld
-from tests.support.run_things import CutFate, DumpFate, File, Owner, Snapshot, point_seen
+from tests.support.run_things import DumpFate, File, Owner, Snapshot, SnapshotFate, point_seen
 
 from backstay.api.backup import (
     BackupPhase,
@@ -71,7 +71,7 @@ class World:
         plan: RunPlan,
         homes: dict[str, str],
         dump_fates: list[DumpFate] | None = None,
-        cut_fates: list[CutFate] | None = None,
+        snapshot_fates: list[SnapshotFate] | None = None,
         hook_fates: list[HookFate] | None = None,
     ) -> None:
         self.now = NOW
@@ -80,14 +80,14 @@ class World:
         self.pod_runs = True
         self.quota = True
         """False: the API server refuses snapshots."""
-        self.claims_made_anew = False
+        self.claims_recreated = False
         self.kept = False
         self.deleting = False
         self.hooks = HookWorld(self._later, hook_fates or [])
         self._plan = plan
         self._homes = homes
         self._dump_fates: Iterator[DumpFate] = iter(dump_fates or ())
-        self._cut_fates: Iterator[CutFate] = iter(cut_fates or ())
+        self._snapshot_fates: Iterator[SnapshotFate] = iter(snapshot_fates or ())
         self._files = {name: File() for name in homes}
         self._container = 1
         self._streams: set[tuple[str, int]] = set()
@@ -108,7 +108,7 @@ class World:
 
     @property
     def holding(self) -> list[PlannedHook]:
-        """The hooks of the plan that hold something over the cut."""
+        """The hooks of the plan that hold something over the snapshot."""
         return [h for h in (self._plan.hooks.before if self._plan.hooks else ()) if h.holds]
 
     @property
@@ -146,8 +146,8 @@ class World:
         """The dumps whose files lie on a claim."""
         return {name for name, home in self._homes.items() if home == claim}
 
-    def cut_snapshots(self) -> list[Snapshot]:
-        """The snapshots that the run waits for and that are cut."""
+    def taken_snapshots(self) -> list[Snapshot]:
+        """The snapshots that the run waits for and that are taken."""
         names = [p.ref or "" for p in self.status.points if p.result is PointResult.PENDING]
         found = [self.snapshots[n] for n in names if n in self.snapshots]
         return [s for s in found if s.live and s.taken_at is not None]
@@ -241,8 +241,8 @@ class World:
             if entry.result is not PointResult.PENDING:
                 continue
             found = self.snapshots.get(entry.ref or "")
-            point = points[entry.source] = point_seen(found, claim_gone=self.claims_made_anew)
-            if not point.cut or entry.taken_at is not None:
+            point = points[entry.source] = point_seen(found, claim_gone=self.claims_recreated)
+            if not point.taken or entry.taken_at is not None:
                 continue
             for dump in dumps_on(self.status, entry.source):
                 if dump.state is DumpState.DONE:
@@ -303,7 +303,7 @@ class World:
         # Through the wire form, as the API server keeps it: whole seconds.
         self.status = BackupStatus.model_validate(status.dump())
 
-    def tell(self, message: str) -> Write:
+    def report(self, message: str) -> Write:
         """The write that shows people why an action was refused."""
         return lambda: self._write_status(changed(self.status, message=message))
 
@@ -334,16 +334,16 @@ class World:
             file.owner.alive, file.failed = False, attempt
 
     def _create(self, claim: str, name: str, dumps: tuple[DumpStatus, ...]) -> None:
-        if self.claims_made_anew:
+        if self.claims_recreated:
             raise Conflict("the claim went away")
         if name in self.snapshots and self.snapshots[name].live:
             return
         if not self.quota:
             raise Transient(REFUSAL)
-        fate = next(self._cut_fates, CutFate())
+        fate = next(self._snapshot_fates, SnapshotFate())
         new = self.snapshots[name] = Snapshot(claim, dumps, fate.error)
 
-        def cut() -> None:
+        def take() -> None:
             new.taken_at = self.now
             new.inside = {
                 dump: file.done[1]
@@ -356,7 +356,7 @@ class World:
         def ready() -> None:
             new.ready = True
 
-        self._later(fate.cut, cut)
+        self._later(fate.taken, take)
 
     def _snapshot_of(self, claim: str) -> Snapshot:
         entry = point_entry(self.status, claim)

@@ -149,7 +149,7 @@ class World:
         # Through the wire form, as the API server keeps it: whole seconds.
         self.status = PolicyStatus.model_validate(decision.status.dump())
         promise = promised(decision.status)
-        # The end of a run wakes its policy; that there are polls as well is not told here.
+        # The end of a run wakes its policy; polls are not modelled here.
         after = decision.after or DAY
         if after == policy.OVERLAP_POLL:
             after = max(promise - now, timedelta(0)) if promise is not None else DAY
@@ -227,7 +227,7 @@ class World:
         for group in decision.missed if self.accounted is not None else ():
             self._account(slots_in(parsed, group.first - MINUTE, group.last))
         if self.ever_wrong:
-            self.missed = set()  # what was counted by a wrong clock is taken back and counted anew
+            self.missed = set()  # what was counted by a wrong clock is taken back and counted again
             return
         begin = max(self.created, status.resumed_at or self.created)
         counted = max(begin, self.status.last_slot or begin)

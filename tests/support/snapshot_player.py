@@ -1,8 +1,8 @@
 """The snapshot controller and a driver's sidecar, as far as binding goes, played on one server.
 
 As the real ones: a snapshot of a claim gets a content; one that names a content binds the one that
-names it; both get ready. What the driver tells as the time of a snapshot that it only finds again
-is the test's to say: a driver that cannot list tells the moment of binding, or nothing at all.
+names it; both get ready. What the driver reports as the time of a snapshot that it only finds again
+is the test's to say: a driver that cannot list reports the moment of binding, or nothing at all.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from backstay.kube.client import Client
 from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Resource
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-Told = Callable[[Obj], datetime]
-"""Given a content, what the driver says of its snapshot, which it did not cut now."""
+Reported = Callable[[Obj], datetime]
+"""Given a content, what the driver says of its snapshot, which it did not take now."""
 
 
 def recorded(content: Obj) -> datetime:
-    """What a driver that can list says: the moment of the cut, here that of the record."""
+    """What a driver that can list says: the moment of the snapshot, here that of the record."""
     record = record_of(content)
     return record.slot if record is not None else EPOCH
 
@@ -44,9 +44,9 @@ def nothing(_: Obj) -> datetime:
 
 
 @contextlib.asynccontextmanager
-async def playing(client: Client, told: Told = recorded) -> AsyncIterator[None]:
-    """Given a client and what the driver tells of old snapshots, bind while the block runs."""
-    task = asyncio.create_task(_play(client, told))
+async def playing(client: Client, reported: Reported = recorded) -> AsyncIterator[None]:
+    """Given a client and what the driver says of old snapshots, bind while the block runs."""
+    task = asyncio.create_task(_play(client, reported))
     try:
         yield
     finally:
@@ -55,21 +55,21 @@ async def playing(client: Client, told: Told = recorded) -> AsyncIterator[None]:
             await task  # or its request outlives the client
 
 
-async def _play(client: Client, told: Told) -> None:
+async def _play(client: Client, reported: Reported) -> None:
     while True:
         for snapshot in await client.list(VOLUME_SNAPSHOT):
             if dig(snapshot, "status", "readyToUse") is None:
                 with contextlib.suppress(Conflict, NotFound, AlreadyExists):
-                    await _bind(client, snapshot, told)
+                    await _bind(client, snapshot, reported)
         await asyncio.sleep(0.1)
 
 
-async def _bind(client: Client, snapshot: Obj, told: Told) -> None:
+async def _bind(client: Client, snapshot: Obj, reported: Reported) -> None:
     wanted = dig(snapshot, "spec", "source", "volumeSnapshotContentName")
     content = await _content(client, snapshot, wanted)
     if content is None:
         return
-    taken = now() if wanted is None else told(content)
+    taken = now() if wanted is None else reported(content)
     name = dig(content, "spec", "source", "snapshotHandle") or objects.name(snapshot)
     nanoseconds = int((taken - EPOCH).total_seconds()) * 10**9
     ready = {"snapshotHandle": name, "creationTime": nanoseconds, "readyToUse": True}

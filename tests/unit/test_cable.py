@@ -1,4 +1,4 @@
-"""The cable of the tests: what hangs on it notices every cut, and works again when it is mended."""
+"""The cable of the tests: what hangs on it notices every break, and works again after it."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def _ask(port: int) -> bytes:
         return end.recv(100)
 
 
-def test_a_cable_is_cut_and_mended_and_a_cut_one_can_be_put_away() -> None:
+def test_a_cable_is_severed_and_mended_and_a_severed_one_can_be_put_away() -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     threading.Thread(target=_echo, args=(listener,), daemon=True).start()
     with cable(listener.getsockname()) as line:
         assert _ask(line.port) == b"hello"
-        line.cut()
+        line.sever()
         with pytest.raises(ConnectionRefusedError):
             _ask(line.port)
         line.mend()
         assert _ask(line.port) == b"hello"
-        line.cut()
+        line.sever()
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()

@@ -39,7 +39,7 @@ func (c *controller) CreateSnapshot(ctx context.Context, q *csi.CreateSnapshotRe
 		return nil, internal(err)
 	}
 	if !exists {
-		if err := c.cut(q); err != nil {
+		if err := c.take(q); err != nil {
 			return nil, err
 		}
 	}
@@ -53,7 +53,7 @@ func (c *controller) CreateSnapshot(ctx context.Context, q *csi.CreateSnapshotRe
 	return &csi.CreateSnapshotResponse{Snapshot: snapshot}, nil
 }
 
-func (c *controller) cut(q *csi.CreateSnapshotRequest) error {
+func (c *controller) take(q *csi.CreateSnapshotRequest) error {
 	volume, err := c.volume(q.SourceVolumeId)
 	if err != nil {
 		return err

@@ -61,7 +61,7 @@ state = "{node.root}/containerd/state"
   stream_server_address = "127.0.0.1"
   # Without CAP_SYS_RESOURCE no sandbox could lower its score; elsewhere it does no harm.
   restrict_oom_score_adj = true
-  # Under /run/netns nobody could tell our network namespaces from others.
+  # Under /run/netns our network namespaces could not be distinguished from others.
   netns_mounts_under_state_dir = true
   [{cri}.cni]
     bin_dir = "{cni_plugins}"

@@ -1,7 +1,7 @@
 """Where an instance of the cluster lives: folders, addresses, ports, names.
 
 Invariants: everything an instance creates is found again from its root folder and its
-index alone, so that `down` can clean up after a crash without having been told anything;
+index alone, so that `down` can clean up after a crash without any arguments;
 two instances with different indexes share no port, address, folder, cgroup or bridge.
 """
 

@@ -7,7 +7,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What tells the operator's pods from others; never changes, since selectors cannot. */}}
+{{/* What distinguishes the operator's pods from others; never changes, since selectors cannot. */}}
 {{- define "backstay.selector" -}}
 app.kubernetes.io/name: backstay
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -254,7 +254,7 @@ def run() -> None:
     )
     logging.getLogger("kopf").setLevel(logging.WARNING)
     # It warns at each start that signals do not reach its thread, which is what we want; and when
-    # a watch cannot go on it tells so in many lines, besides ending, of which we tell.
+    # a watch cannot go on it logs many lines, besides ending, which we report.
     for part in ("_core.reactor.running", "_core.reactor.orchestration", "_cogs.clients.watching"):
         logging.getLogger(f"kopf.{part}").setLevel(logging.CRITICAL)
     keep_turns_short()

@@ -151,8 +151,7 @@ class Settings(BaseSettings):
         default=40,
         ge=1,
         le=1000,
-        description="Runs at work at a time: from dumps to the cut, or for the whole of a rolling "
-        "copy.",
+        description="Runs at work at a time: from dumps to snapshots, or for a whole rolling copy.",
     )
     pool_node: int = Field(
         default=3,
@@ -175,7 +174,7 @@ class Settings(BaseSettings):
     resync_interval: timedelta = Field(
         default=timedelta(minutes=5),
         ge=timedelta(seconds=1),
-        description="How often everything is looked at anew.",
+        description="How often everything is read again.",
     )
     rolling: RollingRoots = Field(
         default=RollingRoots(),

@@ -37,7 +37,7 @@ HOOKS: Final[dict[str, Any]] = {
     ],
     "after": [
         {"name": "quiet", "command": ["fsfreeze", "--unfreeze", "/data"]},
-        {"name": "tell", "target": DUMP["target"], "command": ["echo", "done"]},
+        {"name": "notify", "target": DUMP["target"], "command": ["echo", "done"]},
     ],
     "maxFreeze": "30s",
 }

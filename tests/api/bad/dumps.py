@@ -86,7 +86,7 @@ BAD: Final = [
         {"spec.hooks.before.0.freezes": True, "spec.hooks.before.0.name": "alone"}
         | {"spec.hooks.after.0": {**DUMP_HOOK, "name": "other"}},
         "spec.hooks",
-        "a hook with freezes has to hold over the cut",
+        "a hook with freezes has to hold over the snapshots",
     ),
     policy("spec.snapshot.consistency", "PerNode", "spec.snapshot.consistency", '"PerPod"'),
     Row(

@@ -133,7 +133,7 @@ def test_the_compressor_keeps_to_the_cpu_limit_of_the_container(
     tools, cgroups = container.folder / "bin", container.folder / "cgroup"
     tools.mkdir()
     (tools / "nproc").write_text("#!/bin/sh\necho 64\n")
-    (tools / "zstd").write_text(f'#!/bin/sh\necho "$@" >{container.folder}/told\ncat\n')
+    (tools / "zstd").write_text(f'#!/bin/sh\necho "$@" >{container.folder}/reported\ncat\n')
     for tool in tools.iterdir():
         tool.chmod(0o755)
     for name, text in files.items():
@@ -144,4 +144,4 @@ def test_the_compressor_keeps_to_the_cpu_limit_of_the_container(
     assert start.stdin.count(b"cgroups=/sys/fs/cgroup\n") == 1
     moved = start.stdin.replace(b"cgroups=/sys/fs/cgroup\n", f"cgroups='{cgroups}'\n".encode())
     assert pod.run(Command(start.argv, moved)).state == State.DONE
-    assert threads in (container.folder / "told").read_text().split()
+    assert threads in (container.folder / "reported").read_text().split()

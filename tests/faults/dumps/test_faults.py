@@ -240,7 +240,7 @@ def test_a_server_that_is_down(pod: Container, subject: Subject) -> None:
 
 def test_a_wrong_password(pod: Container, subject: Subject) -> None:
     good = before(pod, subject)
-    # A server tells nobody that there is no such role.
+    # A server never says that there is no such role.
     user, words = {
         "postgres": ("guarded", 'password authentication failed for user "guarded"'),
         "mysql": ("root", "Access denied for user 'root'@'localhost'"),

@@ -146,12 +146,12 @@ def test_a_command_that_leaves_something_running_is_not_waited_for(dash: Contain
     assert Hook(dash, leaving).start().state is State.DONE
 
 
-def test_what_is_held_is_let_go_when_it_is_asked_to(container: Container) -> None:
+def test_what_is_held_is_released_on_request(container: Container) -> None:
     hook = freezing(container)
     with hook.held():
         assert hook.notes == ["freeze"]
         assert hook.release().state in (State.HELD, State.DONE)
-        eventually(lambda: hook.state() is State.DONE, "it to let go")
+        eventually(lambda: hook.state() is State.DONE, "its release")
     assert hook.notes == ["freeze", "thaw"]
     assert hook.release().state is State.DONE
     assert hook.notes == ["freeze", "thaw"], "undone once"
@@ -173,7 +173,7 @@ def test_what_is_held_is_undone_also_where_its_memory_was_swept_away(container: 
     with hook.held(max_freeze=timedelta(seconds=3)) as process:
         [memory] = memory_of(container.folder)
         shutil.rmtree(memory)
-        eventually(lambda: "thaw" in hook.notes, "it to let go")
+        eventually(lambda: "thaw" in hook.notes, "its release")
         out, _ = process.communicate(timeout=30)
     assert hooks.parse_answer(out).state is State.BROKEN
     assert hook.notes == ["freeze", "thaw"]
@@ -187,7 +187,7 @@ def test_a_command_that_fails_is_undone_as_well(container: Container, then: str)
     assert hook.notes == ["freeze", "thaw"]
 
 
-def test_what_cannot_be_undone_is_told(container: Container) -> None:
+def test_what_cannot_be_undone_is_reported(container: Container) -> None:
     hook = freezing(container, undo="echo stuck; exit 6")
     with hook.held():
         hook.release()
@@ -250,7 +250,7 @@ def test_in_a_new_container_the_release_undoes_what_another_one_started(dash: Co
 SESSION = 'read x; echo "$x" >>LOG; echo READY; read y; echo "$y" >>LOG; exec cat >/dev/null'
 
 
-def test_a_session_is_told_to_begin_held_and_told_to_end(container: Container) -> None:
+def test_a_session_gets_its_start_is_held_and_gets_its_end(container: Container) -> None:
     hook = in_session(container, SESSION.replace("LOG", str(container.folder / "log")))
     with hook.held():
         assert hook.notes == ["hello"]
@@ -271,7 +271,7 @@ def test_a_session_ends_when_max_freeze_is_over(container: Container) -> None:
     [
         ("echo cannot connect >&2; exit 2", State.FAILED, "cannot connect"),
         ("echo not it; exec cat >/dev/null", State.FAILED, "did not print the line READY within"),
-        ("echo READY; sleep 1; echo lost >&2; exit 2", State.BROKEN, "before the cut: lost"),
+        ("echo READY; sleep 1; echo lost >&2; exit 2", State.BROKEN, "before the snapshot: lost"),
         ("echo READY; read x; read y; echo no; exit 3", State.FAILED, "it did not end well: no"),
     ],
     ids=["cannot begin", "never ready", "ends by itself", "ends badly"],

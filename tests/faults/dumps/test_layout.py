@@ -59,8 +59,8 @@ def test_links_out_of_it_are_followed(container: Container, below: str) -> None:
     home = made(volume / below, "PG_VERSION", "global/pg_control", "pg_tblspc/x")
     (home / "pg_wal").symlink_to(wal / "here")
     (home / "pg_tblspc" / "16400").symlink_to(wal)
-    told = [(d.name, d.at.real) for d in seen(container, volume).data]
-    assert told == [
+    reported = [(d.name, d.at.real) for d in seen(container, volume).data]
+    assert reported == [
         ("data_directory", str(home)),
         ("pg_wal", f"{wal}/here"),
         ("tablespace", str(wal)),

@@ -96,29 +96,29 @@ def test_a_server_that_is_down_is_said(pod: Container) -> None:
     assert not pod.file.exists()
 
 
-# Tells what it was given; fails with the words of $SAYS the first time if that is set.
+# Writes what it was given; fails with the text of $SAYS the first time if that is set.
 FAKE = """#!/bin/sh
 [ "$1" != --version ] || { echo 'mongodump version: 1'; exit; }
-printf '%s\\n' "$@" >"$TOLD.argv"
-cat >"$TOLD.config"
-env >"$TOLD.env"
+printf '%s\\n' "$@" >"$SEEN_BY_TOOL.argv"
+cat >"$SEEN_BY_TOOL.config"
+env >"$SEEN_BY_TOOL.env"
 case $* in *--oplog*) [ -z "$SAYS" ] || { echo "$SAYS" >&2; exit 1; } ;; esac
 for word in "$@"; do case $word in --archive=*) echo data | gzip >"${word#--archive=}" ;; esac; done
 """
 
 
 @pytest.fixture
-def told(dash: Container, tmp_path: Path) -> Container:
+def reported(dash: Container, tmp_path: Path) -> Container:
     (dash.folder / "bin").mkdir()
     (dash.folder / "bin/mongodump").write_text(FAKE)
     (dash.folder / "bin/mongodump").chmod(0o755)
-    environment = {"TOLD": str(tmp_path / "told"), "SAYS": ""}
+    environment = {"SEEN_BY_TOOL": str(tmp_path / "reported"), "SAYS": ""}
     return replace(dash, programs=str(dash.folder / "bin"), environment=environment)
 
 
 @pytest.mark.parametrize("source", ["environment", "file", "variable", "Secret"])
-def test_a_password_goes_to_mongodump_on_its_input_alone(told: Container, source: str) -> None:
-    environment = dict(told.environment)
+def test_a_password_goes_to_mongodump_on_its_input_alone(reported: Container, source: str) -> None:
+    environment = dict(reported.environment)
     spec, password = Mongodb(user="ü $(id)"), None
     match source:
         case "environment":
@@ -126,8 +126,8 @@ def test_a_password_goes_to_mongodump_on_its_input_alone(told: Container, source
             environment |= {"MONGO_INITDB_ROOT_USERNAME": "ü $(id)"}
             spec = Mongodb()
         case "file":
-            (told.folder / "secret").write_text(PASSWORD + "\n")
-            file = PasswordSource(file=str(told.folder / "secret"))
+            (reported.folder / "secret").write_text(PASSWORD + "\n")
+            file = PasswordSource(file=str(reported.folder / "secret"))
             spec = spec.model_copy(update={"password": file})
         case "variable":
             environment |= {"MINE": PASSWORD}
@@ -136,9 +136,9 @@ def test_a_password_goes_to_mongodump_on_its_input_alone(told: Container, source
             ref = SecretKeyRef(name="mongo", key="password")
             spec = spec.model_copy(update={"password": PasswordSource(secret_key_ref=ref)})
             password = PASSWORD
-    state = dump(replace(told, environment=environment), spec, password=password)
+    state = dump(replace(reported, environment=environment), spec, password=password)
     assert state.state == State.DONE, state
-    there = Path(told.environment["TOLD"])
+    there = Path(reported.environment["SEEN_BY_TOOL"])
     config = yaml.safe_load(there.with_suffix(".config").read_text())
     assert config == {"password": PASSWORD}
     argv = there.with_suffix(".argv").read_text()
@@ -163,7 +163,7 @@ def test_a_password_goes_to_mongodump_on_its_input_alone(told: Container, source
     ],
 )
 def test_the_oplog_is_left_out_only_where_there_is_none(
-    told: Container, says: str, position: str | None, state: State
+    reported: Container, says: str, position: str | None, state: State
 ) -> None:
-    found = dump(replace(told, environment={**told.environment, "SAYS": says}), Mongodb())
+    found = dump(replace(reported, environment={**reported.environment, "SAYS": says}), Mongodb())
     assert (found.state, found.position) == (state, position), found

@@ -90,7 +90,7 @@ def contents(server: Server, database: str) -> str:
     }
     shown = "".join(f"SHOW CREATE {k} `{name}`;" for k, names in kinds.items() for name in names)
     text = server.sql(rows + shown, database)
-    # A trigger tells when it was made.
+    # A trigger records when it was made.
     return re.sub(r"\t\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d\d$", "", text, flags=re.MULTILINE).replace(
         f"`{database}`.", ""
     )
@@ -153,14 +153,14 @@ def test_the_position_in_the_binary_log_is_on_record(dash_pod: Container, shop: 
     assert "SET GLOBAL gtid_slave_pos='0-1-" in state.position
 
 
-# The words of MySQL 8.4's tool that the script looks for; the dump itself is mariadb-dump's.
+# The text of MySQL 8.4's tool that the script looks for; the dump itself is mariadb-dump's.
 MYSQLDUMP = """#!/bin/sh
 case $* in
     --version) echo 'mysqldump  Ver 8.4.3 for Linux on x86_64 (MySQL Community Server - GPL)' ;;
     *--help*) echo '--init-command=name --source-data[=#] --set-gtid-purged[=name] ON, COMMENTED' ;;
     *--print-defaults*) exec /usr/bin/mariadb-dump --print-defaults ;;
     *)
-        printf '%s\\n' "$@" >"$TOLD"
+        printf '%s\\n' "$@" >"$SEEN_BY_TOOL"
         for word in "$@"; do
             shift
             case $word in
@@ -183,15 +183,15 @@ def test_mysqldump_is_asked_for_the_position_only_with_a_limit_to_its_lock(
     (tools / "mysqldump").write_text(MYSQLDUMP)
     (tools / "mysqldump").chmod(0o755)
     (tools / "mysql").symlink_to("/usr/bin/mariadb")
-    told = folder / "told"
-    environment = {**shop.environment, "TOLD": str(told)}
+    reported = folder / "reported"
+    environment = {**shop.environment, "SEEN_BY_TOOL": str(reported)}
     pod = Container(shells["busybox"], folder, environment, str(tools))
     state = dump(pod, shop)
     assert state.state == State.DONE, state
     assert state.position == (
         "CHANGE REPLICATION SOURCE TO SOURCE_LOG_FILE='binlog.2', SOURCE_LOG_POS=157"
     )
-    words = told.read_text().splitlines()
+    words = reported.read_text().splitlines()
     assert "--init-command=SET SESSION lock_wait_timeout=60" in words
     assert {"--source-data=2", "--set-gtid-purged=COMMENTED"} < set(words)
     assert not any(mariadb.PASSWORD in word for word in words)

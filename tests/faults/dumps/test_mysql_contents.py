@@ -75,8 +75,8 @@ def test_what_the_server_has_and_the_dump_lacks_fails_it(
     pod: Container, shop: Server, omitted: str, words: str
 ) -> None:
     rewritten = f'case $word in --) set -- "$@" {omitted} -- ;; *) set -- "$@" "$word" ;; esac'
-    cut = tool(pod, f'for word in "$@"; do shift; {rewritten}; done')
-    state = dump(cut, shop, "shop")
+    rewriting = tool(pod, f'for word in "$@"; do shift; {rewritten}; done')
+    state = dump(rewriting, shop, "shop")
     assert (state.state, state.exit) == (State.FAILED, 1), state
     assert (state.message or "").startswith("the database has what the dump lacks: ")
     assert words in (state.message or "")
@@ -261,7 +261,7 @@ def test_history_that_the_tool_cannot_dump_is_a_note(dash_pod: Container, shop: 
     )
 
 
-def test_a_servers_limit_of_rows_never_cuts_a_dump(dash_pod: Container, shop: Server) -> None:
+def test_a_servers_limit_of_rows_never_truncates_a_dump(dash_pod: Container, shop: Server) -> None:
     for limit in ("1", "0"):
         shop.sql(f"SET GLOBAL sql_select_limit = {limit}")
         try:
@@ -338,7 +338,7 @@ def test_the_servers_mode_changes_nothing(dash_pod: Container, shop: Server, mod
     assert shop.sql("SELECT count(*) FROM orders", "shop") == "2"
 
 
-def test_a_position_that_the_server_cannot_tell_is_left_out(dash: Container) -> None:
+def test_a_position_that_the_server_cannot_report_is_left_out(dash: Container) -> None:
     """As after a restore with larger packets; mariadb-dump 10.11 crashes when it asks."""
     with mariadb.running() as server:
         server.sql("SET GLOBAL max_allowed_packet = 1 << 30; CREATE DATABASE shop")
@@ -365,25 +365,25 @@ def test_a_limit_of_rows_is_lifted_where_the_tool_can_do_so(
     dash_pod: Container, shop: Server
 ) -> None:
     """mariadb-dump 10.11 has no --init-command: its session is given what that would say."""
-    told = dash_pod.folder / "told"
+    reported = dash_pod.folder / "reported"
     client = " ".join(shop.client())
-    cut = tool(
+    rewriting = tool(
         dash_pod,
         'case $* in *--help*) echo "--init-command --gtid"; exit ;; esac\n'
         'for word in "$@"; do shift\n'
-        'case $word in --init-command=*) printf %s "${word#*=}" >"$TOLD" ;;\n'
+        'case $word in --init-command=*) printf %s "${word#*=}" >"$SEEN_BY_TOOL" ;;\n'
         '*) set -- "$@" "$word" ;; esac; done\n'
         f'case $* in *shop*) MYSQL_PWD="$ROOT" {client} -e "SET GLOBAL sql_select_limit = DEFAULT"'
         " </dev/null ;; esac",
     )
-    environment = {**cut.environment, "TOLD": str(told), "ROOT": mariadb.PASSWORD}
+    environment = {**rewriting.environment, "SEEN_BY_TOOL": str(reported), "ROOT": mariadb.PASSWORD}
     shop.sql("SET GLOBAL sql_select_limit = 1")
     try:
-        state = dump(replace(cut, environment=environment), shop, "shop")
+        state = dump(replace(rewriting, environment=environment), shop, "shop")
     finally:
         shop.sql("SET GLOBAL sql_select_limit = DEFAULT")
     assert state.state == State.DONE, state
     shown = shop.sql(
-        f"SET GLOBAL sql_mode = @@sql_mode; {told.read_text()};SELECT @@sql_select_limit"
+        f"SET GLOBAL sql_mode = @@sql_mode; {reported.read_text()};SELECT @@sql_select_limit"
     )
     assert shown == str(2**64 - 1)

@@ -300,7 +300,7 @@ def test_a_build_without_zstd_falls_back_to_zlib(
     assert (tmp_path / "log").read_text() == "tried\n"
 
 
-def test_a_container_without_the_tools_is_told_so(
+def test_a_container_without_the_tools_is_reported(
     dash: Container, shells: dict[str, Shell]
 ) -> None:
     bare = Container(shells["busybox"], dash.folder)
@@ -311,7 +311,7 @@ def test_a_container_without_the_tools_is_told_so(
     assert out == f'{{"engine":"postgres","missing":{missing},"versions":{{}}}}\n'
 
 
-def test_the_probe_tells_versions(pod: Container, shop: Server) -> None:
+def test_the_probe_reports_versions(pod: Container, shop: Server) -> None:
     probe = POSTGRES.probe()
     out = _output(pod, probe.argv, probe.stdin)
     for tool in ("pg_dump", "pg_restore", "psql"):

@@ -87,8 +87,8 @@ def test_a_tool_that_says_nothing_is_described(container: Container) -> None:
 
 
 def test_nasty_words_become_one_line_of_json(container: Container) -> None:
-    told = r'say "hi" \\ $(id) `id` \001\033[1m\ttab\nline \303\251 \360\237\220\230 \377 :9'
-    state = container.start(f"printf '{told}' >&2; exit 4")
+    said = r'say "hi" \\ $(id) `id` \001\033[1m\ttab\nline \303\251 \360\237\220\230 \377 :9'
+    state = container.start(f"printf '{said}' >&2; exit 4")
     assert state.exit == 4
     assert state.message == 'say "hi" \\ $(id) `id` [1m tab line \u00e9 \U0001f418 \ufffd :9'
     raw = container.beside(".failed").read_bytes()
@@ -105,7 +105,7 @@ def test_the_last_words_are_kept_of_many(container: Container) -> None:
     assert message.endswith("warning 2998 warning 2999")
 
 
-def test_while_one_dumps_others_are_told_so_and_touch_nothing(container: Container) -> None:
+def test_while_one_dumps_others_are_refused_and_touch_nothing(container: Container) -> None:
     with held(container, "run", 2) as process:
         assert container.result(container.task(attempt=2)) == DumpState(State.RUNNING, bytes=4)
         assert container.start(NEW, container.task(attempt=2)).state == State.RUNNING
@@ -202,7 +202,7 @@ def test_a_lock_is_stale_when_its_number_means_another_process(container: Contai
     container.assert_settled()
 
 
-def test_a_lock_emptied_by_a_power_cut_is_stale(dash: Container) -> None:
+def test_a_lock_emptied_by_a_power_loss_is_stale(dash: Container) -> None:
     dash.beside(".lock").mkdir()
     (dash.beside(".lock") / "7").write_bytes(b"")
     assert dash.start(GOOD).state == State.DONE
@@ -251,9 +251,9 @@ def test_half_a_script_does_nothing(container: Container) -> None:
     whole = stub_script()
     start = container.stub_start(container.task(), GOOD)
     last = len(b'"; exit\n')  # with that quote the script is complete
-    cuts = [*range(0, len(whole), len(whole) // 25), *range(len(whole) - 20, len(whole) - last + 1)]
-    for cut in cuts:
-        process = container.popen(Command(start.argv, whole[:cut]))
+    ends = [*range(0, len(whole), len(whole) // 25), *range(len(whole) - 20, len(whole) - last + 1)]
+    for end in ends:
+        process = container.popen(Command(start.argv, whole[:end]))
         out, _ = process.communicate(timeout=20)
         assert b"done" not in out
         assert list(container.folder.iterdir()) == []
@@ -303,7 +303,7 @@ def test_a_file_that_was_changed_is_not_called_done(dash: Container) -> None:
     assert dash.result().state == State.INTERRUPTED
 
 
-def test_a_publication_cut_between_its_renames_counts(container: Container) -> None:
+def test_a_publication_killed_between_its_renames_counts(container: Container) -> None:
     container.start(GOOD, container.task("first"))
     old = container.beside(".json").read_bytes()
     new = container.start(NEW)

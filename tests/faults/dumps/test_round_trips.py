@@ -1,4 +1,4 @@
-"""Round trips as the guide tells them: its user, its commands, odd and large data, and an option
+"""Round trips as in the guide: its user, its commands, odd and large data, and an option
 file with surprises. What is there before and after is compared by the tools' own dumps of both.
 """
 

@@ -73,9 +73,9 @@ def test_postgres_says_data_directory_wal_tablespaces_and_links(
 def test_a_user_who_may_not_see_it_goes_by_the_environment(
     dash: Container, spread: postgres.Server
 ) -> None:
-    told = kept(postgres_dump(dash, spread, PGUSER="small", PGDATA=f"{spread.home}/data"))
-    assert told["data_directory"] == f"{spread.home.resolve()}/data"
-    assert told["pg_wal"] == f"{spread.home.resolve()}/data/pg_wal"
+    reported = kept(postgres_dump(dash, spread, PGUSER="small", PGDATA=f"{spread.home}/data"))
+    assert reported["data_directory"] == f"{spread.home.resolve()}/data"
+    assert reported["pg_wal"] == f"{spread.home.resolve()}/data/pg_wal"
 
 
 def test_a_user_who_may_not_see_it_says_nothing_without_the_environment(
@@ -98,7 +98,7 @@ def test_mariadb_says_its_directories_and_tables_elsewhere(
         f"DATA DIRECTORY='{away}'; INSERT INTO far.t VALUES (1)"
     )
     try:
-        told = kept(
+        reported = kept(
             replace(pod, environment=maria.environment).run(
                 ENGINES["mysql"].start(
                     pod.task(), Mysql(host=str(maria.socket), databases=("far",))
@@ -108,19 +108,19 @@ def test_mariadb_says_its_directories_and_tables_elsewhere(
     finally:
         link.unlink()
         maria.sql("DROP DATABASE far")
-    assert told["datadir"] == told["log_bin_basename"] == f"{home}/data"
-    assert told["innodb_log_group_home_dir"] == told["aria_log_dir_path"] == f"{home}/data"
-    assert told["linked"] == f"{home}/other{pod.folder.name}"
-    assert told["t.isl"] == f"{home}/away{pod.folder.name}/far"
+    assert reported["datadir"] == reported["log_bin_basename"] == f"{home}/data"
+    assert reported["innodb_log_group_home_dir"] == reported["aria_log_dir_path"] == f"{home}/data"
+    assert reported["linked"] == f"{home}/other{pod.folder.name}"
+    assert reported["t.isl"] == f"{home}/away{pod.folder.name}/far"
 
 
 def test_redis_says_its_directory(pod: Container) -> None:
     with redis.running() as server:
         inside = replace(pod, environment={"REDIS_PASSWORD": redis.PASSWORD})
         command = ENGINES["redis"].start(pod.task(), Redis(host=str(server.socket)))
-        told = kept(inside.run(command))
+        reported = kept(inside.run(command))
         said = server.ask("CONFIG", "GET", "dir")
-    assert told["dir"].encode() in said
+    assert reported["dir"].encode() in said
 
 
 MONGOD = "#!/bin/sh\nsleep 60 & echo started; wait\n"
@@ -156,7 +156,7 @@ def test_mongodb_says_it_on_its_command_line(pod: Container, how: str) -> None:
         assert mongod.stdout.readline() == b"started\n"
         try:
             inside = replace(pod, programs=f"{tools}:{pod.programs}")
-            told = kept(inside.run(ENGINES["mongodb"].start(pod.task(), Mongodb())))
+            reported = kept(inside.run(ENGINES["mongodb"].start(pod.task(), Mongodb())))
         finally:
             os.killpg(mongod.pid, 9)
-    assert told == {"dbPath": str(home), "journal": str(folder / "journal")}
+    assert reported == {"dbPath": str(home), "journal": str(folder / "journal")}

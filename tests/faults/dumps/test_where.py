@@ -62,11 +62,11 @@ def dumped(container: Container, file: str, prepare: str, claim: str) -> str:
     start = container.stub_start(task, "echo dump >$1")
     last = BOTH.replace(b"MOUNTS", paths.encode())
     command = replace(start, stdin=start.stdin.replace(LAST_LINE, last))
-    told = inside(container, prepare).run(command)
-    assert told.state is State.DONE, told
-    assert told.at is not None
+    reported = inside(container, prepare).run(command)
+    assert reported.state is State.DONE, reported
+    assert reported.at is not None
     try:
-        return path_of(task.file, told.at, mounts(folder), told.mounts, claim)
+        return path_of(task.file, reported.at, mounts(folder), reported.mounts, claim)
     except UserError as error:
         return error.message
 
@@ -128,8 +128,8 @@ def test_a_mount_path_that_is_a_link_of_the_image_is_followed(
     assert dumped(container, "other/x.dump", prepare, "other") == "sub/x.dump"
 
 
-def test_where_a_dump_lies_is_looked_at_anew_each_time(container: Container) -> None:
-    """After the cut as well: a directory may have become a link since."""
+def test_where_a_dump_lies_is_looked_at_again_each_time(container: Container) -> None:
+    """After the snapshot as well: a directory may have become a link since."""
     (container.folder / "one").mkdir()
     task = replace(container.task(), file=f"{container.folder}/at/x.dump")
     (container.folder / "at").symlink_to("one")

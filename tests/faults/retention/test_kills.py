@@ -71,8 +71,8 @@ async def test_an_undisturbed_pass_does_all_that_a_pass_can_do(stage: Stage) -> 
         if key.startswith("Backup ")
     }
     assert [name for name, phase in records.items() if phase == "Gone"] == ["backup-vanished"]
-    told = {c["type"]: c for c in found.end[f"BackupPolicy {HERE}"]["status"]["conditions"]}
-    assert told["PointsMissing"]["message"].startswith(
+    reported = {c["type"]: c for c in found.end[f"BackupPolicy {HERE}"]["status"]["conditions"]}
+    assert reported["PointsMissing"]["message"].startswith(
         "claim data: 1 good point is missing, first vanished: "
     )
 

@@ -206,7 +206,7 @@ async def test_a_delete_without_an_answer_proves_what_is_seen_going_while_it_is_
                 await patch(stage.client, *where, labels=mind)
             if not lingers:
                 await stage.disks.settled()
-            proxy.cut()
+            proxy.sever()
             asyncio.get_running_loop().call_later(0.1, proxy.mend)
 
         proxy.at(first_write(world, "expired"), Moment.COMMITTED, lose_the_answer)

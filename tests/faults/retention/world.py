@@ -185,7 +185,7 @@ class World:
         # A brake of yesterday, which the pass is to take back.
         held = {"type": "RetentionHeld", "status": "True", "reason": "MassMark", "message": "held"}
         held["lastTransitionTime"] = self._time(1, 12)
-        # Not new: the whole operator would make records anew from the artifacts.
+        # Not new: the whole operator would recreate records from the artifacts.
         status = {"conditions": [held], "rebuiltAt": self._time(1, 12)}
         await self._set_status(BACKUP_POLICY, made, status)
 

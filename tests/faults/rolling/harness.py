@@ -72,9 +72,9 @@ class Place:
         """Given a verb, a task, what the node's clock says (faketime's words, "" is the time) and
         words to put before the command, run it and return what it answered.
         """
-        told = ["faketime", clock] if clock else []
+        moved = ["faketime", clock] if clock else []
         done = subprocess.run(
-            [*told, *before, sys.executable, "-m", "backstay.agent", verb],
+            [*moved, *before, sys.executable, "-m", "backstay.agent", verb],
             env={
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": str(ROOT / "operator/src"),

@@ -188,7 +188,7 @@ def test_what_a_restore_cannot_do_is_found_before_a_safety_copy_is_made(in_memor
 
 
 @pytest.mark.parametrize("paths", [[], ["sub"]])
-def test_a_directory_that_is_gone_is_made_anew_with_those_above_it(
+def test_a_directory_that_is_gone_is_recreated_with_those_above_it(
     memory: Path, paths: list[str]
 ) -> None:
     (memory / "over").mkdir(mode=0o751)

@@ -50,7 +50,7 @@ def test_a_file_that_was_touched_is_not_left_out_because_the_older_tree_lost_it(
 
 
 @pytest.mark.parametrize("where", ["file", "sub/file"])
-def test_a_tree_with_a_file_cut_short_is_not_what_the_next_one_goes_on_from(
+def test_a_tree_with_a_truncated_file_is_not_what_the_next_one_goes_on_from(
     on_ext4: Place, where: str
 ) -> None:
     place = on_ext4
@@ -81,7 +81,7 @@ def test_a_tree_with_another_kind_of_thing_is_not_what_the_next_one_goes_on_from
     assert_equal_to_rsync(place.source, place.data("r2"))
 
 
-def test_a_hard_link_to_a_file_cut_short_in_an_untouched_directory_is_noticed(place: Place) -> None:
+def test_a_hard_link_to_a_truncated_file_in_an_untouched_directory_is_noticed(place: Place) -> None:
     for name in ("a", "b"):
         (place.source / name).mkdir()
     (place.source / "a/file").write_bytes(b"x" * 100)

@@ -79,7 +79,7 @@ STORIES = {
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_a_call_that_fails_is_told_with_reason_and_entry(name: str, memory: Path) -> None:
+def test_a_call_that_fails_is_reported_with_reason_and_entry(name: str, memory: Path) -> None:
     story = STORIES[name]
     place = Place(memory / "source", memory / "destination")
     place.source.mkdir()
@@ -89,15 +89,15 @@ def test_a_call_that_fails_is_told_with_reason_and_entry(name: str, memory: Path
     story.prepare(place)
     same_as(place.destination, memory / "as-it-was")
     total = injecting.count_calls(story.verb, story.task(place))
-    told = 0
+    reported = 0
     for at in sampled(range(0, total, max(1, total // POINTS))):
         same_as(memory / "as-it-was", place.destination)
         result = injecting.run(story.verb, story.task(place), injecting.kth(at))
         if result["code"] == 0:
             continue  # it went on without that call
-        told += 1
+        reported += 1
         _check(result, at)
-    assert told > 0
+    assert reported > 0
 
 
 def _check(result: dict[str, Any], at: int) -> None:
@@ -138,25 +138,25 @@ def of_copies(error: int) -> injecting.Fails:
         (errno.EIO, "the disk fails"),
     ],
 )
-def test_a_destination_that_fails_is_told_with_what_to_do(
+def test_a_destination_that_fails_is_reported_with_what_to_do(
     in_memory: Place, error: int, words: str
 ) -> None:
     (in_memory.source / "file").write_bytes(b"file")
 
-    told = injecting.run("copy", in_memory.copy_task("r1", **ONE), of_copies(error))
-    assert (told["code"], told["reason"]) == (1, "Failed")
+    reported = injecting.run("copy", in_memory.copy_task("r1", **ONE), of_copies(error))
+    assert (reported["code"], reported["reason"]) == (1, "Failed")
     for word in (os.strerror(error), "at file", words, "spec.rolling.destination"):
-        assert word in told["message"], told
+        assert word in reported["message"], reported
 
 
 def test_a_file_that_is_too_large_for_the_destination_is_named(in_memory: Place) -> None:
     (in_memory.source / "file").write_bytes(b"file")
 
-    told = injecting.run("copy", in_memory.copy_task("r1", **ONE), of_copies(errno.EFBIG))
-    assert (told["code"], told["reason"]) == (3, "EntryUnfit")
+    reported = injecting.run("copy", in_memory.copy_task("r1", **ONE), of_copies(errno.EFBIG))
+    assert (reported["code"], reported["reason"]) == (3, "EntryUnfit")
     for word in (os.strerror(errno.EFBIG), "exclude it", "spec.rolling.destination"):
-        assert word in told["message"], told
-    assert told["message"].endswith(": file")
+        assert word in reported["message"], reported
+    assert reported["message"].endswith(": file")
 
 
 def test_a_disk_that_becomes_read_only_under_a_copy_says_so(in_memory: Place) -> None:
@@ -165,9 +165,9 @@ def test_a_disk_that_becomes_read_only_under_a_copy_says_so(in_memory: Place) ->
     def fails(call: str, *_: Any) -> int | None:
         return errno.EROFS if call == "pwrite" else None
 
-    told = injecting.run("copy", in_memory.copy_task("r1", **ONE), fails)
-    assert (told["code"], told["reason"]) == (3, "DestinationReadOnly")
-    assert "become read-only" in told["message"]
+    reported = injecting.run("copy", in_memory.copy_task("r1", **ONE), fails)
+    assert (reported["code"], reported["reason"]) == (3, "DestinationReadOnly")
+    assert "become read-only" in reported["message"]
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -182,13 +182,13 @@ def test_what_nobody_thought_of_has_a_result_as_well(in_memory: Place, processes
         return None
 
     task = in_memory.copy_task("r1", limits={"processes": processes})
-    told = injecting.run("copy", task, fails)
-    assert (told["code"], told["reason"], told["ok"]) == (1, "Defect", False)
-    assert told["message"].startswith("error at d")
-    assert "'Q' format" in told["message"]
+    reported = injecting.run("copy", task, fails)
+    assert (reported["code"], reported["reason"], reported["ok"]) == (1, "Defect", False)
+    assert reported["message"].startswith("error at d")
+    assert "'Q' format" in reported["message"]
 
 
-def test_a_long_path_is_cut_in_its_middle_and_one_line() -> None:
+def test_a_long_path_is_shortened_in_its_middle_and_one_line() -> None:
     assert shown(b"a/b") == "a/b"
     assert shown(b"") == "."
     assert shown(b"a\nb\xff") == r"a\nb\udcff"
@@ -198,7 +198,7 @@ def test_a_long_path_is_cut_in_its_middle_and_one_line() -> None:
     assert "[...]" in long
 
 
-def test_the_call_is_told_where_python_knows_it() -> None:
+def test_the_call_is_named_where_python_knows_it() -> None:
     def called(act: Callable[[], Any]) -> str:
         try:
             act()
@@ -230,16 +230,16 @@ def test_an_error_in_words_stays_as_it_is() -> None:
     assert worded(error) is error
 
 
-def test_a_target_that_fails_is_told_by_its_own_field(in_memory: Place) -> None:
+def test_a_target_that_fails_is_reported_by_its_own_field(in_memory: Place) -> None:
     (in_memory.source / "file").write_bytes(b"file")
     in_memory.copy("r1")
 
     def fails(call: str, *_: Any) -> int | None:
         return errno.EROFS if call == "mkdir" else None
 
-    told = injecting.run("restore", _restore(in_memory), fails)
-    assert (told["code"], told["reason"]) == (3, "TargetReadOnly")
-    assert "spec.directory" in told["message"]
+    reported = injecting.run("restore", _restore(in_memory), fails)
+    assert (reported["code"], reported["reason"]) == (3, "TargetReadOnly")
+    assert "spec.directory" in reported["message"]
 
 
 @pytest.mark.parametrize("call", ["listxattr", "pread", "fstat"])
@@ -255,9 +255,9 @@ def test_what_fails_at_the_source_is_not_laid_to_the_destination(
         of_source = isinstance(first, int) and fstat(first).st_ino == source
         return errno.EIO if name == call and of_source else None
 
-    told = injecting.run("copy", in_memory.copy_task("r1", **ONE), fails)
-    assert (told["code"], told["reason"]) == (1, "Failed")
-    assert "at big of the source" in told["message"], told
+    reported = injecting.run("copy", in_memory.copy_task("r1", **ONE), fails)
+    assert (reported["code"], reported["reason"]) == (1, "Failed")
+    assert "at big of the source" in reported["message"], reported
 
 
 def test_a_restore_in_place_that_fails_names_its_target_and_no_tree(in_memory: Place) -> None:
@@ -274,8 +274,8 @@ def test_a_restore_in_place_that_fails_names_its_target_and_no_tree(in_memory: P
         # Only what comes after the copy of what is there.
         return errno.EIO if call == "listdir" and "before" in listdir(trees) else None
 
-    told = injecting.run("restore", {**task, "inPlace": True, "safety": safety}, fails)
+    reported = injecting.run("restore", {**task, "inPlace": True, "safety": safety}, fails)
 
-    assert told["code"] == 1
-    assert "trees" not in told["message"], told
-    assert "Input/output error" in told["message"], told
+    assert reported["code"] == 1
+    assert "trees" not in reported["message"], reported
+    assert "Input/output error" in reported["message"], reported

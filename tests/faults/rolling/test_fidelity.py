@@ -150,7 +150,7 @@ def test_a_source_that_moved_to_another_disk_is_read_but_not_stored_again(
 
     stats = place.copy("r2")["stats"]
 
-    # Shared inodes and what has no content are made anew; every single file is linked.
+    # Shared inodes and what has no content are recreated; every single file is linked.
     assert stats["copiedBytes"] <= len(b"linked")
     assert_equal_to_rsync(place.source, place.data("r2"))
     place.assert_settled()

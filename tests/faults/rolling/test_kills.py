@@ -147,7 +147,7 @@ def test_the_sweep_has_at_least_two_hundred_points(memory: Path) -> None:
     "name", ["the first copy", "a copy of changes", "a prune that takes a tree"]
 )
 def test_a_kill_on_btrfs_does_no_more_harm(name: str, btrfs: Path, tmp_path: Path) -> None:
-    """Trees are snapshots there. Each point starts from a destination made anew."""
+    """Trees are snapshots there. Each point starts from a new destination."""
     story = STORIES[name]
     _, changes = killing.run(story.verb, *_prepared(story, btrfs, tmp_path, 0), None)
     for at in sampled(_points(changes, POINTS // 3)):
@@ -216,7 +216,7 @@ def _check_killed(place: Place, before: dict[str, dict[bytes, tuple[Any, ...]]],
 
 
 def _heal(story: Story, place: Place, task: dict[str, Any]) -> None:
-    """The same command again, as a Job's next attempt; a prune sees the points anew."""
+    """The same command again, as a Job's next attempt; a prune sees the points again."""
     code, _ = killing.run(story.verb, task, None)
     assert code == 0
     place.assert_settled()

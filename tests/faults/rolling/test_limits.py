@@ -48,22 +48,22 @@ def restore_task(place: Place, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("limits", "told"),
+    ("limits", "reported"),
     [
         ({"ioClass": "idle"}, "idle"),
         ({"ioClass": "best-effort", "ioPriority": 6}, "best-effort: prio 6"),
     ],
 )
 def test_every_verb_that_reads_content_does_so_in_the_class_that_is_asked_for(
-    place: Place, limits: dict[str, Any], told: str
+    place: Place, limits: dict[str, Any], reported: str
 ) -> None:
     (place.source / "file").write_bytes(b"content")
 
-    assert io_class_of("copy", place.copy_task("r1", limits=limits)) == told
+    assert io_class_of("copy", place.copy_task("r1", limits=limits)) == reported
     seen = {"stamp": place.point("r1").stamp, "limits": limits}
-    assert io_class_of("verify-tree", place.task(hash=True, **seen)) == told
-    assert io_class_of("scrub", place.task(days=1, limits=limits)) == told
-    assert io_class_of("restore", restore_task(place, limits=limits)) == told
+    assert io_class_of("verify-tree", place.task(hash=True, **seen)) == reported
+    assert io_class_of("scrub", place.task(days=1, limits=limits)) == reported
+    assert io_class_of("restore", restore_task(place, limits=limits)) == reported
     assert_equal_to_rsync(place.source, place.source.parent / "restored")
 
 

@@ -105,13 +105,13 @@ def test_one_series_waits_for_itself(
     assert {code for name, code in found.items() if name not in waiting} == {0}
 
 
-def test_who_is_kept_waiting_is_told_by_what(in_memory: Place) -> None:
+def test_who_is_kept_waiting_is_reported_by_what(in_memory: Place) -> None:
     in_memory.copy("r1", shrink={"allow": True})
     with held(in_memory.folder.path / ".lock", fcntl.LOCK_SH):
-        told = in_memory.agent("prune", {**in_memory.task(points=[]), "lockSeconds": 1})
-    assert (told.code, told.reason) == (BUSY, "Busy")
+        reported = in_memory.agent("prune", {**in_memory.task(points=[]), "lockSeconds": 1})
+    assert (reported.code, reported.reason) == (BUSY, "Busy")
     for word in (in_memory.series.key, "1 s", "backstay.dev/policy=uploads"):
-        assert word in told.result["message"]
+        assert word in reported.result["message"]
 
 
 def test_the_lock_of_all_is_asked_for_by_a_copy_with_something_to_write_alone(
@@ -173,9 +173,9 @@ def test_two_copies_at_once_do_not_count_the_same_room(tmp_path: Path) -> None:
         for one in (place, other):
             (one.source / "big").write_bytes(os.urandom(free * 2 // 3))
         with endless(place, "r3"):
-            told = other.agent("copy", other.copy_task("r3"))
-            assert (told.code, told.reason) == (BUSY, "Busy")
-            assert "other copies under way" in told.result["message"]
+            reported = other.agent("copy", other.copy_task("r3"))
+            assert (reported.code, reported.reason) == (BUSY, "Busy")
+            assert "other copies under way" in reported.result["message"]
         eventually(lambda: not locked(place.folder.path / ".lock"), "the killed copy to be over")
         other.copy("r3")
         assert list((mount / "dst/.backstay.room").iterdir()) == []
@@ -199,11 +199,11 @@ def test_many_copies_at_once_get_along(in_memory: Place, memory: Path) -> None:
         places[-1].source.mkdir()
 
     def copies(place: Place) -> list[str]:
-        told = []
+        reported = []
         for run in range(3):
             (place.source / "file").write_bytes(bytes(run + 1))
-            told.append(str(place.copy(f"r{run}", lockSeconds=60)["reason"]))
-        return told
+            reported.append(str(place.copy(f"r{run}", lockSeconds=60)["reason"]))
+        return reported
 
     with ThreadPoolExecutor(len(places)) as pool:
         assert list(pool.map(copies, places)) == [["Copied"] * 3] * len(places)

@@ -124,7 +124,7 @@ def test_a_database_with_two_names_has_the_commits_of_its_log_under_the_name_tha
         assert rows(place.data(f"r{number}") / "app.db") == number + 1
 
 
-def test_other_engines_are_told_for_they_are_copied_file_by_file(place: Place) -> None:
+def test_other_engines_are_reported_for_they_are_copied_file_by_file(place: Place) -> None:
     for name in ("pg/PG_VERSION", "pg/global/1", "pg/pg_wal/1", "other"):
         (place.source / name).parent.mkdir(parents=True, exist_ok=True)
         (place.source / name).write_text("1")

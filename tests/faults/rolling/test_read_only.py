@@ -57,7 +57,7 @@ def test_what_is_there_is_listed_verified_scrubbed_and_restored(
     assert "readOnly" not in place.agent("list", place.task()).result
 
 
-def test_a_scrub_of_a_disk_that_is_read_only_tells_what_it_finds(place: Place) -> None:
+def test_a_scrub_of_a_disk_that_is_read_only_reports_what_it_finds(place: Place) -> None:
     rot(place.data("r1") / "file")
     with read_only_destination(place):
         found = place.agent("scrub", place.task(days=1))
@@ -69,10 +69,10 @@ def test_what_would_change_it_is_refused_in_words(place: Place, verb: str) -> No
     before = fingerprint(place.destination)
     task = place.copy_task("r2") if verb == "copy" else place.task(points=[place.seen("r1")])
     with read_only_destination(place):
-        told = place.agent(verb, task)
-    assert (told.code, told.reason) == (REFUSED, "DestinationReadOnly")
-    assert "spec.rolling.destination" in told.result["message"]
-    assert "writable" in told.result["message"]
+        reported = place.agent(verb, task)
+    assert (reported.code, reported.reason) == (REFUSED, "DestinationReadOnly")
+    assert "spec.rolling.destination" in reported.result["message"]
+    assert "writable" in reported.result["message"]
     assert fingerprint(place.destination) == before
 
 
@@ -80,5 +80,5 @@ def test_an_empty_one_is_not_marked_and_says_why(memory: Path) -> None:
     place = Place(memory / "source", memory / "empty")
     place.destination.mkdir()
     with read_only_destination(place):
-        told = place.agent("init", {"destination": {"path": str(place.destination)}})
-    assert (told.code, told.reason) == (REFUSED, "DestinationReadOnly")
+        reported = place.agent("init", {"destination": {"path": str(place.destination)}})
+    assert (reported.code, reported.reason) == (REFUSED, "DestinationReadOnly")

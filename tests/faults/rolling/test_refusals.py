@@ -264,18 +264,18 @@ def test_two_tenants_on_one_destination_see_only_their_own(place: Place, memory:
 
 def test_foreign_directories_are_never_touched(place: Place) -> None:
     place.copy("r1")
-    strangers = [
+    foreign = [
         place.destination / "lost+found/x",
         place.folder.path / "restore-test/y",
         place.folder.trees / "notes.txt~/z",
     ]
-    for path in strangers:
+    for path in foreign:
         path.parent.mkdir()
         path.write_text("foreign")
     (place.source / "f0").write_text("changed")
     place.copy("r2")
     assert place.agent("prune", place.task(points=[place.seen("r1")])).code == 0
-    assert [path.read_text() for path in strangers] == ["foreign"] * 3
+    assert [path.read_text() for path in foreign] == ["foreign"] * 3
 
 
 def broken(key: str, value: Any) -> Callable[[dict[str, Any]], None]:

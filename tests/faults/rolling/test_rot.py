@@ -1,4 +1,5 @@
-"""What is known not to be as it was copied is linked no further, told, and not restored unasked."""
+"""What is known not to be as it was copied is not linked on, is reported, and not restored
+unasked."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ def rotten_points(place: Place) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", ["a", "sub/file", "deep/er/file", "big"])
-def test_what_a_scrub_found_is_made_anew_from_the_source(filled: Place, name: str) -> None:
+def test_what_a_scrub_found_is_recreated_from_the_source(filled: Place, name: str) -> None:
     rot(filled.data("r1") / name)
     assert scrub(filled) == 1
     (filled.source / "b").write_text("another change")
@@ -86,7 +87,7 @@ def test_a_verification_with_all_content_is_remembered_as_well(filled: Place) ->
     assert "renewed" in filled.copy("r2")["notes"]
 
 
-def test_every_point_that_has_the_file_is_told_and_those_before_it_changed_are_not(
+def test_every_point_that_has_the_file_is_reported_and_those_before_it_changed_are_not(
     filled: Place,
 ) -> None:
     (filled.source / "a").write_bytes(b"newer")
@@ -133,7 +134,7 @@ def test_a_restore_says_what_is_rotten_before_it_touches_anything(
     assert filled.agent("restore", {**task, "paths": ["sub/file", "deep"]}).code == 0
 
 
-def test_a_file_that_cannot_be_made_anew_is_not_linked_for_that(in_memory: Place) -> None:
+def test_a_file_that_cannot_be_recreated_is_not_linked_for_that(in_memory: Place) -> None:
     place = in_memory
     (place.source / "gone").write_bytes(b"gone")
     (place.source / "stays").write_bytes(b"stays")
@@ -215,7 +216,7 @@ def test_a_memory_that_cannot_be_read_is_none_and_is_found_again(
     assert rotten_points(place) == {"r1": 1, "r2": 1}
 
 
-def test_a_directory_of_a_copy_that_cannot_be_read_is_told_and_ends_no_scrub(
+def test_a_directory_of_a_copy_that_cannot_be_read_is_reported_and_ends_no_scrub(
     in_memory: Place,
 ) -> None:
     place = in_memory
@@ -234,7 +235,7 @@ def test_a_directory_of_a_copy_that_cannot_be_read_is_told_and_ends_no_scrub(
 
 
 @pytest.mark.parametrize("verb", ["scrub", "verify-tree"])
-def test_what_was_found_is_told_though_there_is_no_room_to_remember_it(
+def test_what_was_found_is_reported_though_there_is_no_room_to_remember_it(
     in_memory: Place, verb: str
 ) -> None:
     place = in_memory
@@ -263,7 +264,7 @@ def test_a_memory_that_the_disk_cannot_read_stops_nothing(in_memory: Place) -> N
     assert rotten_points(place) == {"r1": 0, "r2": 0}
 
 
-def test_a_tree_that_lost_its_data_is_told_and_ends_no_scrub(in_memory: Place) -> None:
+def test_a_tree_that_lost_its_data_is_reported_and_ends_no_scrub(in_memory: Place) -> None:
     place = in_memory
     for run in ("r1", "r2"):
         (place.source / "file").write_bytes(run.encode())

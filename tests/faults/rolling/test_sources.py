@@ -57,10 +57,10 @@ def test_a_directory_is_known_again_after_other_mounts_and_another_disk_is_not_t
     assert len({*first, other}) == 3
 
 
-def test_a_directory_that_is_made_anew_is_another_one_and_a_renamed_one_is_not(
+def test_a_directory_that_is_recreated_is_another_one_and_a_renamed_one_is_not(
     ext4: Path,
 ) -> None:
-    path = ext4 / "made-anew"
+    path = ext4 / "recreated"
     path.mkdir()
     before = identity(path)
     path.rename(ext4 / "renamed")

@@ -1,4 +1,4 @@
-"""A pruned tree becomes the next one: as if that had been made anew, whatever happened to it."""
+"""A pruned tree becomes the next one: as if that had been made whole, whatever happened to it."""
 
 from __future__ import annotations
 
@@ -87,19 +87,19 @@ def test_a_pruned_tree_keeps_what_the_newest_has_and_gives_back_the_rest(place: 
     place.assert_settled()
 
 
-def test_the_next_tree_is_made_of_the_pruned_one_and_equals_one_made_anew(
+def test_the_next_tree_is_made_of_the_pruned_one_and_equals_a_new_one(
     place: Place, tmp_path: Path
 ) -> None:
     spare = leave_a_spare(place)
     directories = {name: inode(spare / "data" / name) for name in (".", "calm/deep", "busy")}
     change(place.source)
-    anew = without_spare(place, place.destination.with_name(tmp_path.name))
+    fresh = without_spare(place, place.destination.with_name(tmp_path.name))
     before = fingerprint(place.data("r2"))
 
     stats = place.copy("r3")["stats"]
 
     assert {name: inode(place.data("r3") / name) for name in directories} == directories
-    assert stats == anew
+    assert stats == fresh
     assert_equal_to_rsync(place.source, place.data("r3"))
     assert fingerprint(place.data("r2")) == before
     assert inode(place.data("r3") / "calm/pipe") == inode(place.data("r2") / "calm/pipe")
@@ -236,7 +236,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a directory has another time": lambda data: os.utime(data / "new/ly", (1, 1)),
     "a directory cannot be changed": lambda data: _immutable(data / "busy"),
     "the manifest is gone": lambda data: shutil.rmtree(data.with_name("manifest")),
-    "the manifest is cut": lambda data: _cut(data.with_name("manifest") / "0000"),
+    "the manifest is truncated": lambda data: _truncate(data.with_name("manifest") / "0000"),
     "there is something else": lambda data: data.with_name("else").mkdir(),
 }
 
@@ -247,7 +247,7 @@ def _replaced(path: Path) -> None:
     path.write_bytes(content[::-1])
 
 
-def _cut(path: Path) -> None:
+def _truncate(path: Path) -> None:
     content = path.read_bytes()
     path.unlink()  # other trees have it as well
     path.write_bytes(content[:30])
@@ -295,13 +295,13 @@ def mutable(place: Place) -> Iterator[None]:
 def test_a_damaged_spare_makes_no_difference(place: Place, tmp_path: Path, damage: str) -> None:
     spare = leave_a_spare(place)
     change(place.source)
-    anew = without_spare(place, place.destination.with_name(tmp_path.name))
+    fresh = without_spare(place, place.destination.with_name(tmp_path.name))
     DAMAGES[damage](spare / "data")
     before = fingerprint(place.data("r2"))
 
     stats = place.copy("r3")["stats"]
 
-    assert stats == anew
+    assert stats == fresh
     assert_equal_to_rsync(place.source, place.data("r3"))
     assert tree_differences(place.folder.trees / "r3") == []
     assert fingerprint(place.data("r2")) == before
@@ -320,11 +320,11 @@ def test_what_must_be_copied_into_a_reused_directory_inherits_nothing(place: Pla
         (place.data("r2") / "calm" / name).unlink()
         (spare / "data/calm" / name).unlink(missing_ok=True)
     change(place.source)
-    anew = without_spare(place, place.destination.with_name("anew"))
+    fresh = without_spare(place, place.destination.with_name("fresh"))
 
     stats = place.copy("r3")["stats"]
 
-    assert stats == anew
+    assert stats == fresh
     assert inode(place.data("r3") / "calm/deep") == directory
     assert_equal_to_rsync(place.source, place.data("r3"))
     assert tree_differences(place.folder.trees / "r3") == []

@@ -1,4 +1,4 @@
-"""Whatever happened to a source and to a pruned tree, the next tree is the one made anew."""
+"""Whatever happened to a source and to a pruned tree, the next tree is the one made without it."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ def act(top: Path, deed: str, path: Path, other: Path, number: int) -> None:
 
 
 def run(verb: str, task: dict[str, Any]) -> None:
-    """As place.agent() does, without starting Python anew."""
+    """As place.agent() does, without starting Python again."""
     assert killing.run(verb, task, None)[0] == 0
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(first=HISTORY, second=HISTORY, damage=HISTORY, third=HISTORY)
-def test_a_tree_on_a_pruned_one_is_the_tree_made_anew(
+def test_a_tree_on_a_pruned_one_is_the_tree_made_without_it(
     ext4: Path, first: Deeds, second: Deeds, damage: Deeds, third: Deeds
 ) -> None:
     with tempfile.TemporaryDirectory(dir=ext4) as name:
@@ -95,11 +95,11 @@ def test_a_tree_on_a_pruned_one_is_the_tree_made_anew(
         (place.source / "day").write_bytes(b"333")
         do(place.source, third)
         before = fingerprint(place.data("r2"))
-        anew = without_spare(place, Path(name, "anew"))
+        fresh = without_spare(place, Path(name, "fresh"))
 
         stats = place.copy("r3", **SHRINKS)["stats"]
 
-        assert stats == anew
+        assert stats == fresh
         assert_equal_to_rsync(place.source, place.data("r3"))
         assert tree_differences(place.folder.trees / "r3") == []
         assert fingerprint(place.data("r2")) == before

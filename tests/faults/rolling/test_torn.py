@@ -95,7 +95,7 @@ def on_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
 
 
 @pytest.mark.parametrize("walked_last", [b"a", b"b"])
-def test_a_hard_link_that_changes_between_the_walks_of_its_directories_is_told_as_it_is(
+def test_a_hard_link_that_changes_between_the_walks_of_its_directories_is_reported_as_it_is(
     on_disk: Place,
     here_at: Callable[[Place], Here],
     monkeypatch: pytest.MonkeyPatch,
@@ -116,15 +116,15 @@ def test_a_hard_link_that_changes_between_the_walks_of_its_directories_is_told_a
         return sorted(below, key=lambda name: name == walked_last)
 
     monkeypatch.setattr(scan, "_directory", one_by_one)
-    code, told = here_at(place)("r2")
+    code, reported = here_at(place)("r2")
     monkeypatch.undo()
 
-    assert code == 0, told
+    assert code == 0, reported
     assert tree_differences(place.folder.trees / "r2") == []
-    assert told["point"]["bytes"] == sum(
+    assert reported["point"]["bytes"] == sum(
         (place.data("r2") / name).stat().st_size for name in ("a/f", "b/f")
     )
-    stamp = told["point"]["stamp"]
+    stamp = reported["point"]["stamp"]
     target = {"root": str(place.source.parent), "path": "restored"}
     assert place.agent("restore", place.task(stamp=stamp, target=target)).code == 0
     place.copy("r3")

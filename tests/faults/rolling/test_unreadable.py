@@ -59,18 +59,18 @@ def missing(place: Place, run: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reported"),
     [(b"bad", "at bad of the source"), (b"dir", "at dir of the source"), (b"link", "at link")],
 )
 def test_one_entry_that_cannot_be_read_fails_the_copy_by_its_name(
-    filled: Place, name: bytes, told: str
+    filled: Place, name: bytes, reported: str
 ) -> None:
     fails = injecting.of_names(filled.source, name)
     found = injecting.run("copy", filled.copy_task("r1", **ONE), fails)
     assert (found["code"], found["reason"]) == (1, "Failed")
     for word in (
         "Input/output error",
-        told,
+        reported,
         "spec.rolling.exclude",
         "spec.rolling.allowUnreadable",
     ):
@@ -144,9 +144,9 @@ def test_what_cannot_be_read_is_not_taken_for_gone(filled: Place) -> None:
         copy_without(filled, run, b"dir")  # not SourceShrunk
         assert missing(filled, run) == ["dir"]
     shutil.rmtree(filled.source / "dir")
-    told = filled.agent("copy", lenient(filled, "r4"))
+    reported = filled.agent("copy", lenient(filled, "r4"))
 
-    assert (told.code, told.reason) == (3, "SourceShrunk")
+    assert (reported.code, reported.reason) == (3, "SourceShrunk")
 
 
 def test_the_newest_point_in_which_nothing_is_missing_is_never_pruned(filled: Place) -> None:
@@ -170,9 +170,9 @@ def test_the_source_itself_must_be_readable(filled: Place) -> None:
     def no_scandir(call: str, arguments: tuple[Any, ...], _: int | None) -> int | None:
         return errno.EIO if call == "scandir" and isinstance(arguments[0], int) else None
 
-    told = injecting.run("copy", lenient(filled, "r1"), no_scandir)
-    assert (told["code"], told["reason"]) == (1, "Failed")
-    assert "at . of the source" in told["message"]
+    reported = injecting.run("copy", lenient(filled, "r1"), no_scandir)
+    assert (reported["code"], reported["reason"]) == (1, "Failed")
+    assert "at . of the source" in reported["message"]
 
 
 @contextmanager
@@ -247,7 +247,7 @@ def test_the_longest_path_that_is_copied_can_be_verified_and_restored(filled: Pl
 
 
 @pytest.mark.parametrize("length", [LONGEST + 1, 4500])
-def test_a_path_that_is_too_long_is_told_or_left_out(filled: Place, length: int) -> None:
+def test_a_path_that_is_too_long_is_reported_or_left_out(filled: Place, length: int) -> None:
     deep(filled, length)
     failed = filled.agent("copy", filled.copy_task("r1"))
     assert (failed.code, failed.reason) == (1, "Failed")

@@ -104,7 +104,7 @@ def test_a_point_in_use_is_not_pruned(place: Place) -> None:
 
 
 def rot(path: Path) -> None:
-    """Change a file's content as a disk would: nobody is told."""
+    """Change a file's content as a disk would: nobody is notified."""
     times = path.stat()
     with path.open("r+b") as file:
         file.write(b"X")
@@ -147,7 +147,7 @@ def test_a_scrub_reads_the_other_trees_when_a_manifest_is_damaged(place: Place) 
     assert (first.result["cycle"], second.result["cycle"]) == (0, 1)
 
 
-def test_a_tree_that_is_not_as_recorded_is_told_by_verify(place: Place) -> None:
+def test_a_tree_that_is_not_as_recorded_is_reported_by_verify(place: Place) -> None:
     place.copy("r1")
     stamp = place.point("r1").stamp
     assert place.agent("verify-tree", place.task(stamp=stamp, hash=True)).reason == "Verified"
@@ -283,7 +283,7 @@ def test_excluded_things_are_not_in_the_copy(place: Place) -> None:
     assert place.copy("r2", source=source)["reason"] == "Unchanged"
 
 
-def test_many_days_of_changes_stay_whole_when_manifests_are_written_anew(place: Place) -> None:
+def test_many_days_of_changes_stay_whole_when_manifests_are_written_again(place: Place) -> None:
     for number in range(40):
         (place.source / f"d{number}").mkdir()
     for number in range(14):

@@ -168,7 +168,7 @@ def test_a_copy_that_lost_its_attributes_is_found_and_its_restore_has_them(
     assert unlike(look(place.source), look(back)) == set()
 
 
-def test_a_long_attribute_that_only_the_copy_had_is_copied_anew_when_it_is_lost(
+def test_a_long_attribute_that_only_the_copy_had_is_copied_again_when_it_is_lost(
     disk: Disks, tmp_path: Path
 ) -> None:
     place = place_on(disk("XFS"), disk("XFS") / "source")
@@ -185,7 +185,7 @@ def test_a_long_attribute_that_only_the_copy_had_is_copied_anew_when_it_is_lost(
 
     stats = place.copy("r2")["stats"]
 
-    assert (stats["copied"], stats["notLinked"]) == (3, 2)  # the new one, and both anew
+    assert (stats["copied"], stats["notLinked"]) == (3, 2)  # the new one, and both copied again
     assert tree_differences(place.folder.trees / "r2") == []
     _, back = restored(place, "r2", tmp_path)
     assert os.getxattr(place.data("r2") / "stays/one", "user.long") == long
@@ -289,7 +289,7 @@ def test_an_attribute_that_only_the_source_and_the_target_can_hold_comes_back(di
 def test_a_change_within_the_second_of_the_last_one_is_copied(
     name: str, disk: Disks, tmp_path: Path
 ) -> None:
-    """Its source has no finer times, and the size is the same: nothing else tells."""
+    """Its source has no finer times, and the size is the same: nothing else shows it."""
     place = place_on(disk("tmpfs"), disk(name) / "source")
     path = place.source / "file"
     while True:

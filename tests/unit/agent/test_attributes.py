@@ -1,4 +1,4 @@
-"""One rule says which extended attributes are data, and a record says what became of each."""
+"""One rule says which extended attributes are data, and a record says the outcome of each."""
 
 from __future__ import annotations
 

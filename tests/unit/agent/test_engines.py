@@ -1,4 +1,4 @@
-"""Databases that are copied file by file are told by what is in their directories."""
+"""Databases that are copied file by file are known by what is in their directories."""
 
 from __future__ import annotations
 

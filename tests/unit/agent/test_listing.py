@@ -138,12 +138,12 @@ def test_a_small_change_writes_a_small_part_and_shares_the_rest(tmp_path: Path) 
     assert (tmp_path / "1/0000").samefile(tmp_path / "2/0000")
 
 
-@pytest.mark.parametrize("cut", [1, 10, -1, -30])
-def test_a_damaged_manifest_says_so(tmp_path: Path, cut: int) -> None:
+@pytest.mark.parametrize("end", [1, 10, -1, -30])
+def test_a_damaged_manifest_says_so(tmp_path: Path, end: int) -> None:
     listing = Listing([b"f"], [Stat(0o100644, 0, 0, 1, 1, 1, 1, 1)], [os.urandom(32)])
     manifest_of(tmp_path / "1", None, {b"": listing})
     part = tmp_path / "1/0000"
-    part.write_bytes(part.read_bytes()[:cut])
+    part.write_bytes(part.read_bytes()[:end])
     with pytest.raises(Damaged):
         Manifest.load(tmp_path / "1").blocks()
 

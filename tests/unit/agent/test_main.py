@@ -11,7 +11,7 @@ import pytest
 
 from backstay.agent import __main__ as agent
 from backstay.agent.commands.registry import VERBS
-from backstay.agent.results import Tell, answer
+from backstay.agent.results import Report, answer
 from backstay.domain.errors import DataError
 
 
@@ -23,7 +23,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return log
 
 
-def verb(monkeypatch: pytest.MonkeyPatch, run: Callable[[Any, Tell], None]) -> None:
+def verb(monkeypatch: pytest.MonkeyPatch, run: Callable[[Any, Report], None]) -> None:
     monkeypatch.setitem(VERBS, "prune", (lambda task: task, run))
 
 
@@ -34,8 +34,8 @@ def test_what_fails_after_the_answer_does_not_change_it(
     capsys: pytest.CaptureFixture[str],
     error: Exception,
 ) -> None:
-    def run(_: Any, tell: Tell) -> None:
-        tell(answer("Done", "1 points: 1 done"))
+    def run(_: Any, report: Report) -> None:
+        report(answer("Done", "1 points: 1 done"))
         raise error
 
     verb(monkeypatch, run)
@@ -51,7 +51,7 @@ def test_what_fails_after_the_answer_does_not_change_it(
 def test_what_fails_before_the_answer_is_the_answer(
     log: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(task: Any, _: Tell) -> None:
+    def run(task: Any, _: Report) -> None:
         raise DataError(f"the disk cannot be read for {task}")
 
     verb(monkeypatch, run)
@@ -73,6 +73,6 @@ def test_an_answer_that_could_not_be_written_is_none(
         say(outcome)
 
     monkeypatch.setattr(agent, "_say", say_at_second)
-    verb(monkeypatch, lambda _, tell: tell(answer("Done", "1 points: 1 done")))
+    verb(monkeypatch, lambda _, report: report(answer("Done", "1 points: 1 done")))
     assert agent.main(["prune", "{}"]) == agent.FAILED
     assert json.loads(capsys.readouterr().out)["reason"] == "Failed"

@@ -10,7 +10,7 @@ import pytest
 from backstay.agent.fs.paths import DIRECTORY, Descent
 
 
-def test_a_descent_that_failed_is_tried_again_and_one_that_was_closed_begins_anew(
+def test_a_descent_that_failed_is_tried_again_and_one_that_was_closed_starts_over(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "a").mkdir()

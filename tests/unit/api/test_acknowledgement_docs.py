@@ -1,4 +1,4 @@
-"""The guide has every word of spec.acknowledge, with the meaning that the API gives it."""
+"""The guide has every value of spec.acknowledge, with the meaning that the API gives it."""
 
 from __future__ import annotations
 

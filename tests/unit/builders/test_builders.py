@@ -71,7 +71,7 @@ def test_the_schemas_would_refuse_a_mistake() -> None:
         valid("Pod", wrong)
 
 
-def test_a_claim_is_cut_from_its_snapshot() -> None:
+def test_a_claim_is_made_from_its_snapshot() -> None:
     spec = claim()["spec"]
 
     assert spec["dataSource"] == {

@@ -77,7 +77,7 @@ def test_the_newest_good_one_stays_whatever_its_date(cli: Cli) -> None:
     assert "newest good" in line["reasons"]
 
 
-def test_what_the_other_tool_would_not_touch_is_told_and_left_alone(cli: Cli) -> None:
+def test_what_the_other_tool_would_not_touch_is_reported_and_left_alone(cli: Cli) -> None:
     cli.policy(daily=1)
     cli.snapshots(
         [

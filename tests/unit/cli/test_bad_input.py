@@ -10,7 +10,7 @@ NOW = "2026-11-22T03:00:00+01:00"
 TODAY = "2026-11-22T00:32:00Z"
 
 
-def test_unknown_fields_of_the_policy_are_told(cli: Cli) -> None:
+def test_unknown_fields_of_the_policy_are_reported(cli: Cli) -> None:
     spec = {
         "source": {"claims": {"names": ["data"]}},
         "retention": {"dialy": 7, "daily": 1, "adhocDays": 5},

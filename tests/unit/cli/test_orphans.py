@@ -1,4 +1,4 @@
-"""Which contents are orphans, and what is told of them."""
+"""Which contents are orphans, and what is reported of them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def found(
     return orphans(contents, snapshots, THERE if there is None else there)
 
 
-def test_a_content_whose_snapshot_is_gone_is_told_with_its_dump() -> None:
+def test_a_content_whose_snapshot_is_gone_is_reported_with_its_dump() -> None:
     (one,) = found(mine(**{"taken-at": "2026-11-22T00:32:05Z"}))
     assert (one.content, one.namespace, one.snapshot) == ("content-one", "team", "one")
     assert (one.policy, one.claim, one.backup) == ("shop", "data", "b")
@@ -53,7 +53,7 @@ def test_another_snapshot_of_that_name_is_not_its_own() -> None:
     assert one.why == "snapshot one is another one of that name"
 
 
-def test_a_namespace_that_is_gone_or_new_is_told() -> None:
+def test_a_namespace_that_is_gone_or_new_is_reported() -> None:
     assert found(mine(), there={})[0].why == "namespace team is gone"
     assert found(mine(), there={"team": "uid-2"})[0].why == (
         "namespace team was deleted and made again"
@@ -133,14 +133,14 @@ def test_the_slot_stands_for_a_moment_that_is_not_on_record_whatever_the_driver_
     assert found(lost)[0].taken == SLOT
 
 
-def test_a_content_without_status_is_told() -> None:
+def test_a_content_without_status_is_reported() -> None:
     lost = mine()
     del lost["status"]
     (one,) = found(lost)
     assert (one.handle, one.taken) == ("", SLOT)
 
 
-def test_one_that_is_being_deleted_is_told_as_such() -> None:
+def test_one_that_is_being_deleted_is_reported_as_such() -> None:
     lost = mine()
     lost["metadata"]["deletionTimestamp"] = TODAY
     assert found(lost)[0].why == "snapshot one is gone, and it is being deleted"
@@ -154,7 +154,7 @@ def test_one_that_is_being_deleted_is_told_as_such() -> None:
         ("failed", "snapshot one is gone; its run failed"),
     ],
 )
-def test_what_a_run_left_is_told_with_what_became_of_the_run(result: str, why: str) -> None:
+def test_what_a_run_left_is_reported_with_the_outcome_of_the_run(result: str, why: str) -> None:
     left = mine()
     left["metadata"]["labels"] |= {labels.RESULT: result}
 
@@ -178,7 +178,7 @@ def test_what_lost_its_snapshot_before_it_was_labelled_is_found_by_the_name_of_t
     assert found(bare, snapshots=(snapshot("data-pg-0-20261122-0032-df8e3-1", TODAY),)) == []
 
 
-def test_a_content_that_is_about_to_be_lost_is_told_while_its_snapshot_is_there() -> None:
+def test_a_content_that_is_about_to_be_lost_is_reported_while_its_snapshot_is_there() -> None:
     there = (snapshot("one", TODAY),)
     going, exposed, swept = mine(), mine(), mine(swept="uid-one.2026-11-20")
     swept["metadata"]["labels"] = {**swept["metadata"]["labels"], labels.DELETE_AFTER: "2026-11-20"}

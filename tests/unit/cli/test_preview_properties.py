@@ -98,7 +98,7 @@ def theirs(data: bytes) -> tuple[list[Obj], Rules]:
 
 
 def applied(snapshots: Sequence[Obj], lines: Sequence[Preview]) -> list[Obj]:
-    """The world after what the lines say was done, annotations as their notes tell them."""
+    """The world after what the lines say was done, annotations as their notes say."""
     left = []
     for snapshot, line in zip(snapshots, lines, strict=True):
         if line.delete:
@@ -110,12 +110,12 @@ def applied(snapshots: Sequence[Obj], lines: Sequence[Preview]) -> list[Obj]:
             del carried[key]
         carried.update(line.set_labels)
         for note in line.notes:
-            told = NOTE.fullmatch(note)
-            assert told is not None
-            if told[3] == "set":
-                notes[told[1]] = told[2]
+            reported = NOTE.fullmatch(note)
+            assert reported is not None
+            if reported[3] == "set":
+                notes[reported[1]] = reported[2]
             else:
-                del notes[told[1]]
+                del notes[reported[1]]
         left.append(changed)
     return left
 

@@ -19,7 +19,7 @@ MARKED = {"delete-after": "2026-11-20"}
 MARKED_AT = {"marked-at": "2026-11-20T00:40:00+01:00"}
 
 
-def test_each_snapshot_is_told_with_its_labels_and_reasons(cli: Cli) -> None:
+def test_each_snapshot_is_reported_with_its_labels_and_reasons(cli: Cli) -> None:
     # given a new point, a point beyond every rule, and one that was marked long ago
     cli.policy(daily=1)
     cli.snapshots(
@@ -144,7 +144,7 @@ def test_series_of_two_namespaces_do_not_meet(cli: Cli) -> None:
     assert found["one"]["set"] == found["two"]["set"] == {P + "daily": "2026-11-22"}
 
 
-def test_snapshots_without_uids_are_told_apart(cli: Cli) -> None:
+def test_snapshots_without_uids_are_distinguished(cli: Cli) -> None:
     cli.policy(daily=1)
     items = [snapshot("new", TODAY), snapshot("old", YESTERDAY)]
     for item in items:
@@ -223,7 +223,7 @@ def test_the_table_names_series_verdicts_and_reasons(
     assert any(line.startswith(name) and " mark " in line for line in lines)
 
 
-def test_names_are_never_cut_however_narrow_the_terminal(
+def test_names_are_never_shortened_however_narrow_the_terminal(
     cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "40")

@@ -23,7 +23,7 @@ LATE = datetime(2026, 11, 21, 23, 32, tzinfo=UTC)
         (Tier.YEARLY, "2026"),
     ],
 )
-def test_labels_are_written_in_the_words_of_the_design(tier: Tier, value: str) -> None:
+def test_labels_are_written_as_the_design_has_them(tier: Tier, value: str) -> None:
     assert period_of(tier, LATE, VIENNA).value == value
     assert is_well_formed(tier, value)
 

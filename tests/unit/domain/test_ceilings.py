@@ -110,7 +110,7 @@ def test_a_copy_whose_job_does_not_end_in_time_is_ended() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "reported"),
     [
         (
             {
@@ -147,14 +147,14 @@ def test_a_copy_whose_job_does_not_end_in_time_is_ended() -> None:
     ],
 )
 def test_a_policy_beyond_a_ceiling_runs_and_names_field_value_and_ceiling(
-    values: dict[str, Any], told: str
+    values: dict[str, Any], reported: str
 ) -> None:
     status, reason, message = policies.ready(
         policy.decide(policies.seen(policies.spec(**values), ceilings=MOST))
     )
 
     assert (status, reason) == ("True", "Limited")
-    assert told in message
+    assert reported in message
 
 
 def test_defaults_of_the_api_are_within_the_ceilings_by_default() -> None:

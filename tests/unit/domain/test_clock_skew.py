@@ -15,7 +15,7 @@ from backstay.domain.clock_skew import clock_brake
         (-60.0, None),
         (60.5, "over 60 s ahead of the API server's"),
         (-61.0, "over 60 s behind the API server's"),
-        (None, "the API server does not tell its time"),
+        (None, "the API server does not report its time"),
     ],
 )
 def test_a_clock_that_is_off_is_a_brake(seconds: float | None, says: str | None) -> None:

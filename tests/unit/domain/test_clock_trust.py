@@ -1,4 +1,4 @@
-"""A clock that jumped holds what deletes, for a day, and is told in words."""
+"""A clock that jumped holds what deletes, for a day, and is reported in words."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ MESSAGES = [
     (
         Jump(NOW, NOW - 7 * HOUR, running=False),
         "the operator was down for 7h until 2026-11-30T05:00:00Z, or its clock was set ahead "
-        "meanwhile: nobody can tell: nothing is marked",
+        "meanwhile: nobody can know: nothing is marked",
     ),
     (
         Jump(NOW, NOW + 7 * HOUR, running=False),
@@ -82,7 +82,7 @@ MESSAGES = [
 
 
 @pytest.mark.parametrize(("jump", "words"), MESSAGES)
-def test_a_jump_is_told_with_its_size_its_end_and_the_way_on(jump: Jump, words: str) -> None:
+def test_a_jump_is_reported_with_its_size_its_end_and_the_way_on(jump: Jump, words: str) -> None:
     held = brake(clock_trust.to_note(jump), jump.seen + HOUR)
     assert held is not None
     assert held.reason == "ClockJumped"

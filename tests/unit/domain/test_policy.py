@@ -18,7 +18,7 @@ from backstay.domain.schedule.early import Named
 ARTIFACT = Named(SLOT, "shop-20261122-0032")
 
 
-def test_a_slot_that_is_due_is_run_and_the_next_one_told() -> None:
+def test_a_slot_that_is_due_is_run_and_the_next_one_reported() -> None:
     decision = policy.decide(seen(spec()))
 
     assert decision.slot == SLOT
@@ -28,7 +28,7 @@ def test_a_slot_that_is_due_is_run_and_the_next_one_told() -> None:
     assert ready(decision) == ("True", "Valid", "the policy is valid")
 
 
-def test_a_schedule_denser_than_the_finest_rule_is_told_and_ready_stays_true() -> None:
+def test_a_schedule_denser_than_the_finest_rule_is_reported_and_ready_stays_true() -> None:
     hourly = spec("@hourly", retention={"daily": 7})
 
     status, reason, message = ready(policy.decide(seen(hourly)))
@@ -66,7 +66,7 @@ def test_the_policy_is_looked_at_again_at_its_next_slot_or_within_an_hour(
     assert decision.after == after
 
 
-def test_the_next_run_is_told_in_the_policys_zone() -> None:
+def test_the_next_run_is_reported_in_the_policys_zone() -> None:
     decision = policy.decide(seen(spec(zone="Asia/Kolkata")))
 
     assert decision.status.next_run == "2026-11-23 00:32"
@@ -130,10 +130,10 @@ def test_an_ad_hoc_run_holds_up_no_slot() -> None:
     assert policy.decide(seen(spec(), runs=[ran(None, finished=False)])).slot == SLOT
 
 
-def test_a_suspended_policy_runs_nothing_and_tells_no_next_run() -> None:
-    told = PolicyStatus(last_slot=YESTERDAY, next_run="2026-11-22 00:32")
+def test_a_suspended_policy_runs_nothing_and_reports_no_next_run() -> None:
+    reported = PolicyStatus(last_slot=YESTERDAY, next_run="2026-11-22 00:32")
 
-    decision = policy.decide(seen(spec(suspend=True), status=told))
+    decision = policy.decide(seen(spec(suspend=True), status=reported))
 
     assert (decision.slot, decision.after) == (None, None)
     assert (decision.status.suspended, decision.status.next_run) == (True, None)
@@ -169,7 +169,7 @@ def test_suspend_is_remembered_also_while_there_is_no_schedule_to_stop(cron: str
         ("0 0 * * *", "Mars/Olympus", "InvalidTimeZone", "spec.schedule.timeZone: 'Mars/Olympus'"),
     ],
 )
-def test_a_schedule_that_cannot_be_read_is_told_and_not_run(
+def test_a_schedule_that_cannot_be_read_is_reported_and_not_run(
     cron: str, zone: str, reason: str, words: str
 ) -> None:
     decision = policy.decide(seen(spec(cron, zone), status=PolicyStatus(next_run="soon")))
@@ -180,7 +180,7 @@ def test_a_schedule_that_cannot_be_read_is_told_and_not_run(
     assert (decision.slot, decision.after, decision.status.next_run) == (None, None, None)
 
 
-def test_a_problem_is_told_and_the_slot_runs_so_that_its_failure_is_on_record() -> None:
+def test_a_problem_is_reported_and_the_slot_runs_so_that_its_failure_is_on_record() -> None:
     problem = UserError("ClaimNotFound", "spec.source.claims.names: there is no claim data")
 
     decision = policy.decide(seen(spec(), problem=problem))
@@ -280,7 +280,7 @@ def test_the_last_run_is_the_newest_that_started() -> None:
         ran(SLOT, finished=False),
     ]
 
-    told = policy.decide(seen(spec(), runs=runs)).status
-    forgotten = policy.decide(seen(spec(), status=told)).status
+    reported = policy.decide(seen(spec(), runs=runs)).status
+    forgotten = policy.decide(seen(spec(), status=reported)).status
 
-    assert told.last_run == forgotten.last_run == at("21T09:00").astimezone(UTC)
+    assert reported.last_run == forgotten.last_run == at("21T09:00").astimezone(UTC)

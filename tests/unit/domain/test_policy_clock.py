@@ -41,7 +41,7 @@ def test_a_policy_that_starts_nothing_anyway_says_nothing_of_our_clock(wanted: P
 
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=8), timedelta(days=365)])
-def test_a_last_slot_that_is_ahead_is_taken_back_and_told_and_the_slot_of_now_runs(
+def test_a_last_slot_that_is_ahead_is_taken_back_and_reported_and_the_slot_of_now_runs(
     ahead: timedelta,
 ) -> None:
     slot = SLOT + ahead
@@ -54,15 +54,15 @@ def test_a_last_slot_that_is_ahead_is_taken_back_and_told_and_the_slot_of_now_ru
     assert policy.decide(seen(spec(), status=decision.status)).ignored is None
 
 
-def test_what_was_counted_before_a_clock_went_ahead_is_not_counted_anew() -> None:
-    told = MissedSlots(
+def test_what_was_counted_before_a_clock_went_ahead_is_not_counted_again() -> None:
+    reported = MissedSlots(
         reason=MissReason.DEADLINE_EXCEEDED, count=1, first=YESTERDAY, last=YESTERDAY
     )
-    status = PolicyStatus(last_slot=SLOT + 8 * HOUR, missed=(told,))
+    status = PolicyStatus(last_slot=SLOT + 8 * HOUR, missed=(reported,))
 
     decision = policy.decide(seen(spec(), status=status))
 
-    assert (decision.slot, decision.missed, decision.status.missed) == (SLOT, (), (told,))
+    assert (decision.slot, decision.missed, decision.status.missed) == (SLOT, (), (reported,))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_was_counted_before_a_clock_went_ahead_is_not_counted_anew() -> Non
     [{"slots": [Named(NEXT_YEAR, "r")]}, {"runs": [ran(NEXT_YEAR, finished=True)]}],
     ids=["artifact", "record"],
 )
-def test_a_record_of_the_far_future_stops_nothing_and_is_told(known: dict[str, Any]) -> None:
+def test_a_record_of_the_far_future_stops_nothing_and_is_reported(known: dict[str, Any]) -> None:
     decision = policy.decide(seen(spec(), **known))
 
     assert (decision.slot, decision.again, decision.status.early) == (SLOT, False, None)
@@ -146,7 +146,7 @@ def test_after_a_clock_was_ahead_every_slot_runs_at_its_time(cron: str, ahead: i
     assert ready(decision)[:2] == ("True", "Valid")
 
 
-def test_slots_that_a_clock_has_skipped_are_told_as_such() -> None:
+def test_slots_that_a_clock_has_skipped_are_reported_as_such() -> None:
     status = PolicyStatus(last_slot=at("22T01:00"))
     # given a clock that was set from 01:10 to 08:50, and an operator that was there all the time
     decision = policy.decide(

@@ -14,7 +14,7 @@ from backstay.api.schedule import Blackout
 from backstay.domain import policy
 
 
-def test_the_next_run_is_told_with_its_share_of_jitter() -> None:
+def test_the_next_run_is_reported_with_its_share_of_jitter() -> None:
     jittered = spec(timing={"jitter": timedelta(minutes=10)})
     before = PolicyStatus(last_slot=YESTERDAY)
 
@@ -77,13 +77,13 @@ def test_a_schedule_moved_to_a_later_hour_runs_then_also_if_nobody_saw_the_edit(
     assert started == [at("22T02:30")]
 
 
-def test_a_slot_of_the_old_schedule_that_has_not_started_is_dropped_and_told() -> None:
+def test_a_slot_of_the_old_schedule_that_has_not_started_is_dropped_and_reported() -> None:
     before = spec("0 1 * * *", timing={"jitter": timedelta(hours=1)})
-    told = policy.decide(seen(before, now=at("22T01:01"))).status
-    assert told.next_run == "2026-11-22 01:02:40"
+    reported = policy.decide(seen(before, now=at("22T01:01"))).status
+    assert reported.next_run == "2026-11-22 01:02:40"
 
     after = spec("0 3 * * *", timing={"jitter": timedelta(hours=1)})
-    edited = policy.decide(seen(after, now=at("22T01:02"), edited=at("22T01:02"), status=told))
+    edited = policy.decide(seen(after, now=at("22T01:02"), edited=at("22T01:02"), status=reported))
     later = policy.decide(
         seen(after, now=at("22T03:10"), edited=at("22T01:02"), status=edited.status)
     )
@@ -96,14 +96,14 @@ def test_a_slot_of_the_old_schedule_that_has_not_started_is_dropped_and_told() -
 
 
 def test_another_zone_is_another_schedule() -> None:
-    told = policy.decide(seen(spec("0 2 * * *"), status=PolicyStatus(last_slot=YESTERDAY)))
+    reported = policy.decide(seen(spec("0 2 * * *"), status=PolicyStatus(last_slot=YESTERDAY)))
     # 02:00 in Vienna was at 01:00 UTC
     moved = policy.decide(
         seen(
             spec("0 2 * * *", "Europe/Vienna"),
             now=at("22T01:30"),
             edited=at("22T01:30"),
-            status=changed(told.status, last_slot=YESTERDAY),
+            status=changed(reported.status, last_slot=YESTERDAY),
         )
     )
 
@@ -111,10 +111,10 @@ def test_another_zone_is_another_schedule() -> None:
 
 
 def test_the_same_schedule_in_other_words_is_no_change() -> None:
-    told = policy.decide(seen(spec("0 0 * * *"), now=at("21T12:00"))).status
+    reported = policy.decide(seen(spec("0 0 * * *"), now=at("21T12:00"))).status
 
     decision = policy.decide(
-        seen(spec("@daily"), now=at("22T00:00"), edited=at("22T00:00"), status=told)
+        seen(spec("@daily"), now=at("22T00:00"), edited=at("22T00:00"), status=reported)
     )
 
     assert decision.slot == at("22T00:00")
@@ -134,26 +134,28 @@ def test_a_schedule_written_in_another_way_loses_no_slot_that_is_due(
 ) -> None:
     # given a slot of 02:00 UTC on a Monday that waits for its share of jitter, and an edit then
     jitter = {"jitter": timedelta(hours=1)}
-    told = policy.decide(seen(spec(*before, jitter), now=at("22T12:00"))).status
+    reported = policy.decide(seen(spec(*before, jitter), now=at("22T12:00"))).status
     edited = at("23T02:00")
 
     decision = policy.decide(
-        seen(spec(*after, jitter), now=at("23T03:00"), edited=edited, status=told)
+        seen(spec(*after, jitter), now=at("23T03:00"), edited=edited, status=reported)
     )
 
     assert (decision.slot, decision.missed) == (edited, ())
     assert decision.status.schedule is not None
     assert decision.status.schedule.endswith(after[1])
-    assert decision.status.resumed_at == told.resumed_at
+    assert decision.status.resumed_at == reported.resumed_at
 
 
-def test_what_was_due_when_the_policy_was_suspended_is_told() -> None:
+def test_what_was_due_when_the_policy_was_suspended_is_reported() -> None:
     waits = spec("@hourly", timing={"jitter": timedelta(hours=1)})
-    told = policy.decide(seen(waits, now=at("22T01:30"), status=PolicyStatus())).status
-    told = changed(told, last_slot=at("22T01:00"))
+    reported = policy.decide(seen(waits, now=at("22T01:30"), status=PolicyStatus())).status
+    reported = changed(reported, last_slot=at("22T01:00"))
 
     stopped = policy.decide(
-        seen(changed(waits, suspend=True), now=at("22T05:00"), edited=at("22T02:01"), status=told)
+        seen(
+            changed(waits, suspend=True), now=at("22T05:00"), edited=at("22T02:01"), status=reported
+        )
     )
     again = policy.decide(
         seen(waits, now=at("22T06:30"), edited=at("22T06:10"), status=stopped.status)
@@ -167,7 +169,7 @@ def test_what_was_due_when_the_policy_was_suspended_is_told() -> None:
 def test_what_passed_while_suspended_is_not_caught_up_though_nobody_saw_the_suspension() -> None:
     # given 02:00, suspended from 01:30 to 02:30, and an operator that was down from 01:00 to 03:00
     nightly = spec("0 2 * * *")
-    told = policy.decide(seen(nightly, now=at("22T00:50"))).status
+    reported = policy.decide(seen(nightly, now=at("22T00:50"))).status
 
     decision = policy.decide(
         seen(
@@ -175,7 +177,7 @@ def test_what_passed_while_suspended_is_not_caught_up_though_nobody_saw_the_susp
             now=at("22T03:00"),
             edited=at("22T02:30"),
             resumed=at("22T02:30"),
-            status=told,
+            status=reported,
         )
     )
 
@@ -193,12 +195,12 @@ def test_what_passed_while_suspended_is_not_caught_up_though_nobody_saw_the_susp
     assert (later.slot, later.missed) == (at("23T02:00"), ())
 
 
-def test_slots_that_downtime_has_lost_before_an_edit_are_told_as_such() -> None:
-    told = policy.decide(seen(spec("@hourly"), now=at("21T00:00"))).status
-    told = changed(told, last_slot=at("21T00:00"))
+def test_slots_that_downtime_has_lost_before_an_edit_are_reported_as_such() -> None:
+    reported = policy.decide(seen(spec("@hourly"), now=at("21T00:00"))).status
+    reported = changed(reported, last_slot=at("21T00:00"))
 
     edited = policy.decide(
-        seen(spec("0 3 * * *"), now=at("22T01:00"), edited=at("22T00:30"), status=told)
+        seen(spec("0 3 * * *"), now=at("22T01:00"), edited=at("22T00:30"), status=reported)
     )
 
     assert [(m.reason, m.count) for m in edited.missed] == [
@@ -207,34 +209,34 @@ def test_slots_that_downtime_has_lost_before_an_edit_are_told_as_such() -> None:
 
 
 def test_a_schedule_that_was_mended_starts_from_its_mending() -> None:
-    told = policy.decide(seen(spec("61 0 * * *"), now=at("21T12:00"))).status
+    reported = policy.decide(seen(spec("61 0 * * *"), now=at("21T12:00"))).status
 
-    decision = policy.decide(seen(spec(), edited=at("22T00:50"), status=told))
+    decision = policy.decide(seen(spec(), edited=at("22T00:50"), status=reported))
 
     assert (decision.slot, decision.missed) == (None, ())
 
 
 def test_a_policy_that_was_unsuspended_while_nobody_ran_catches_up_what_came_after() -> None:
-    told = policy.decide(seen(spec(suspend=True), now=at("21T12:00"))).status
+    reported = policy.decide(seen(spec(suspend=True), now=at("21T12:00"))).status
 
-    decision = policy.decide(seen(spec(), edited=at("22T00:30"), status=told))
+    decision = policy.decide(seen(spec(), edited=at("22T00:30"), status=reported))
 
     assert (decision.slot, decision.status.resumed_at) == (SLOT, at("22T00:30"))
 
 
-def test_what_was_missed_is_in_the_status_and_told_once_per_row_of_slots() -> None:
+def test_what_was_missed_is_in_the_status_and_reported_once_per_row_of_slots() -> None:
     window = Blackout(start="0 8 * * *", duration=timedelta(hours=10))
     office = spec("@hourly", timing={"blackouts": (window,)})
     status = PolicyStatus(last_slot=at("22T07:00"))
-    told: list[tuple[str, datetime]] = []
+    reported: list[tuple[str, datetime]] = []
     for hour in range(8, 19):
         decision = policy.decide(seen(office, now=at(f"22T{hour:02d}:00"), status=status))
         status = decision.status
-        told += [(m.reason, m.first) for m in decision.news]
+        reported += [(m.reason, m.first) for m in decision.news]
         assert sum(m.count for m in decision.missed) == (hour > 8)
 
     assert decision.slot == at("22T18:00")
-    assert told == [("Blackout", at("22T08:00"))]
+    assert reported == [("Blackout", at("22T08:00"))]
     (entry,) = status.missed
     assert (entry.count, entry.first, entry.last) == (10, at("22T08:00"), at("22T17:00"))
 
@@ -250,7 +252,7 @@ def test_blackouts_that_let_nothing_start_make_the_policy_not_ready() -> None:
     assert (decision.status.next_run, decision.after) == (None, policy.LONGEST_WAIT)
 
 
-def test_jitter_that_is_long_for_its_schedule_is_told_beside_other_warnings() -> None:
+def test_jitter_that_is_long_for_its_schedule_is_reported_beside_other_warnings() -> None:
     dense = spec("@hourly", timing={"jitter": timedelta(hours=2)}, retention={"daily": 7})
 
     status, _, message = ready(policy.decide(seen(dense)))

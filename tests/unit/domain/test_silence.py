@@ -64,7 +64,7 @@ def test_who_has_to_act_next_is_named(of: Obj, has: Obj | None, words: str) -> N
         (snapshot(), content(error={"message": "no space"}), "no space"),
     ],
 )
-def test_the_drivers_word_is_told_as_it_was_written_and_the_contents_first(
+def test_the_drivers_word_is_reported_as_it_was_written_and_the_contents_first(
     of: Obj, has: Obj | None, expected: str
 ) -> None:
     assert error_of(of, has) == expected
@@ -79,7 +79,7 @@ def event(reason: str, at: str, type_: str = "Warning", **more: Any) -> Obj:
     } | more
 
 
-def test_the_newest_warning_of_an_objects_events_is_told() -> None:
+def test_the_newest_warning_of_an_objects_events_is_reported() -> None:
     events = [
         event("Old", "2026-11-22T00:32:00Z"),
         event("New", "", eventTime="2026-11-22T00:33:00.000000Z"),

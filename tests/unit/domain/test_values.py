@@ -132,7 +132,7 @@ def test_a_snapshot_is_read_as_a_point_of_its_series() -> None:
     assert point.labels == raw["metadata"]["labels"]
 
 
-def test_a_snapshot_that_is_not_cut_was_taken_when_it_was_made() -> None:
+def test_a_snapshot_that_is_not_taken_was_taken_when_it_was_made() -> None:
     raw = snapshot("a", "2026-11-22T00:32:00Z")
     del raw["status"]
 

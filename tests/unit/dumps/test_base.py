@@ -87,9 +87,9 @@ def test_a_finished_dump_is_read_with_all_its_facts() -> None:
 
 @pytest.mark.parametrize("fact", sorted(DONE.keys() - NO_FACTS))
 def test_a_finished_dump_without_a_fact_is_refused(fact: str) -> None:
-    told = {name: value for name, value in DONE.items() if name != fact}
+    reported = {name: value for name, value in DONE.items() if name != fact}
     with pytest.raises(DataError, match="cannot be understood"):
-        parse_result(json.dumps(told).encode())
+        parse_result(json.dumps(reported).encode())
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_what_is_not_ours_is_an_error_that_shows_it(text: bytes) -> None:
     assert repr(shown)[1:-1] in str(caught.value)
 
 
-def test_a_long_foreign_answer_is_cut() -> None:
+def test_a_long_foreign_answer_is_shortened() -> None:
     with pytest.raises(DataError) as caught:
         parse_result(b"x" * 100_000)
     assert len(str(caught.value)) < 600

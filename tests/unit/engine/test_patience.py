@@ -25,7 +25,7 @@ def test_patience_is_over_when_a_refusal_has_stood_for_its_limit() -> None:
     assert patience.left("a") is None
 
 
-def test_keys_are_refused_each_for_itself_and_begin_anew_once_forgotten() -> None:
+def test_keys_are_refused_each_for_itself_and_start_over_once_forgotten() -> None:
     clock = VirtualClock()
     patience = Patience(clock, LIMIT)
     assert not patience.is_over("a")

@@ -208,8 +208,8 @@ async def test_an_object_that_goes_under_a_look_is_a_lost_race_and_no_defect(
     async with running(queue):
         queue.add(A)
         await settle()
-    (told,) = [record for record in caplog.records if "not found" in record.getMessage()]
-    assert (told.levelname, told.exc_info) == ("INFO", None)
+    (reported,) = [record for record in caplog.records if "not found" in record.getMessage()]
+    assert (reported.levelname, reported.exc_info) == ("INFO", None)
 
 
 async def test_success_forgets_the_failures(clock: VirtualClock, script: Script) -> None:
@@ -280,8 +280,8 @@ async def test_a_cancelled_inner_task_costs_a_retry_and_no_worker(
     assert script.times() == [0, 1]
 
 
-async def test_each_run_is_told_with_its_duration_and_outcome(clock: VirtualClock) -> None:
-    told: list[tuple[Key, float, str]] = []
+async def test_each_run_is_reported_with_its_duration_and_outcome(clock: VirtualClock) -> None:
+    reported: list[tuple[Key, float, str]] = []
     answers: list[Answer] = [
         Transient("x"), Conflict("x"), RuntimeError("x"), DataError("x"), timedelta(seconds=1),
         UserError("X", "x"),
@@ -294,13 +294,13 @@ async def test_each_run_is_told_with_its_duration_and_outcome(clock: VirtualCloc
             raise answer
         return answer
 
-    queue = Queue(slow, clock, on_done=lambda *what: told.append(what))
+    queue = Queue(slow, clock, on_done=lambda *what: reported.append(what))
     async with running(queue):
         queue.add(A)
         await clock.advance(1000)
     outcomes = ["transient", "conflict", "error", "data_error", "requeued", "user_error", "done"]
-    assert [outcome for _, _, outcome in told] == outcomes
-    assert {(key, round(seconds, 6)) for key, seconds, _ in told} == {(A, 3.0)}
+    assert [outcome for _, _, outcome in reported] == outcomes
+    assert {(key, round(seconds, 6)) for key, seconds, _ in reported} == {(A, 3.0)}
 
 
 async def test_stop_lets_what_runs_end_and_starts_nothing_more(

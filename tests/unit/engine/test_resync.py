@@ -57,7 +57,7 @@ async def test_pauses_after_failures_never_exceed_the_interval() -> None:
     assert max(later - sooner for sooner, later in itertools.pairwise(called)) == 100
 
 
-async def test_a_pass_can_be_had_at_once_and_the_interval_begins_anew() -> None:
+async def test_a_pass_can_be_had_at_once_and_the_interval_starts_over() -> None:
     clock, called = VirtualClock(), list[float]()
 
     async def look() -> None:

@@ -19,8 +19,8 @@ THERE = {"backups": "uid-1", "policies": "uid-2"}
 class Host:
     """Stands for kopf: whether it was started and stopped."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self.tell = tell
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self.report = report
         self.state = "made"
 
     def start(self) -> None:
@@ -50,8 +50,8 @@ class Stage:
             on_end=self.ends.append,
         )
 
-    def _make(self, tell: Callable[[str], None]) -> Host:
-        self.hosts.append(Host(tell))
+    def _make(self, report: Callable[[str], None]) -> Host:
+        self.hosts.append(Host(report))
         return self.hosts[-1]
 
     def _count(self) -> None:
@@ -93,7 +93,7 @@ async def test_nothing_is_done_while_the_definitions_stay_the_same(stage: Stage)
     assert stage.back == 0
 
 
-async def test_a_definition_made_anew_between_two_looks_gets_new_watches(stage: Stage) -> None:
+async def test_a_definition_recreated_between_two_looks_gets_new_watches(stage: Stage) -> None:
     await stage.pass_time()
     stage.found = THERE | {"backups": "uid-3"}
 
@@ -136,13 +136,13 @@ async def test_one_that_is_missing_at_the_start_is_waited_for() -> None:
 async def test_kopfs_end_ends_the_process_unless_a_definition_is_the_cause(stage: Stage) -> None:
     await stage.pass_time()
     stage.found = THERE | {"backups": ""}
-    stage.hosts[0].tell("404 page not found")
+    stage.hosts[0].report("404 page not found")
     await stage.pass_time()
     assert stage.ends == []
 
     stage.found = THERE
     await stage.pass_time()
-    stage.hosts[-1].tell("500 for too long")
+    stage.hosts[-1].report("500 for too long")
     await stage.pass_time()
     assert set(stage.ends) == {"500 for too long"}
 

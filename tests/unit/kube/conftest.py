@@ -1,4 +1,4 @@
-"""An HTTP server on loopback that answers as a test tells it to."""
+"""An HTTP server on loopback that answers as a test sets it."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ async def test_bulk_work_of_all_passes_keeps_within_its_slots_and_others_pass_by
 @pytest.mark.parametrize(
     ("error", "raised"), [(Transient("no"), Transient), (Conflict("no"), Conflict)]
 )
-async def test_one_item_that_fails_is_told_and_never_blocks_the_next(
+async def test_one_item_that_fails_is_reported_and_never_blocks_the_next(
     serve: Serve, error: Exception, raised: type[Exception]
 ) -> None:
     done = []
@@ -140,7 +140,7 @@ async def test_a_list_that_fails_half_way_enqueues_nothing(serve: Serve, kind: s
 async def test_what_cannot_be_read_changes_nothing_of_its_policy_and_others_go_on(
     serve: Serve,
 ) -> None:
-    """The pass is asked for, so that somebody tells; it fails before its first write."""
+    """The pass is asked for, so that somebody reports it; it fails before its first write."""
     strange = {
         "metadata": {"name": "b", "namespace": "team"},
         "spec": {"policy": "shop", "trigger": "AdHoc"},

@@ -177,15 +177,15 @@ async def test_the_servers_date_and_our_lead_over_it_are_noted(serve: Serve) -> 
         assert client.skew == START - server_date
 
 
-async def test_each_request_is_told_with_verb_kind_and_status(serve: Serve) -> None:
-    told: list[tuple[str, str, int]] = []
+async def test_each_request_is_reported_with_verb_kind_and_status(serve: Serve) -> None:
+    reported: list[tuple[str, str, int]] = []
     server = Server(None, web.json_response({"kind": "Status", "code": 404}, status=404))
 
     def note(verb: str, plural: str, status: int, seconds: float) -> None:
         assert seconds >= 0
-        told.append((verb, plural, status))
+        reported.append((verb, plural, status))
 
     async with Client(await serve(server), InstantClock(), on_request=note) as client:
         with pytest.raises(NotFound):
             await client.get(NAMESPACE, "shop")
-    assert told == [("get", "namespaces", 0), ("get", "namespaces", 404)]
+    assert reported == [("get", "namespaces", 0), ("get", "namespaces", 404)]

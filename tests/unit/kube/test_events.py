@@ -1,4 +1,4 @@
-"""Events: their names, and that telling never gets in the way. Posting is in tests/api."""
+"""Events: their names, and that posting never gets in the way. Posting is in tests/api."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def subdomain(text: str) -> str:
 @given(st.text("a0-.", min_size=1, max_size=253).map(subdomain))
 def test_names_are_valid_whatever_the_object_is_called(name: str) -> None:
     assert SUBDOMAIN.fullmatch(name)
-    told = event_name(backup(name), "Completed", 1)
-    assert len(told) <= 253
-    assert SUBDOMAIN.fullmatch(told)
+    reported = event_name(backup(name), "Completed", 1)
+    assert len(reported) <= 253
+    assert SUBDOMAIN.fullmatch(reported)
 
 
 def test_names_depend_on_uid_reason_and_attempt_only() -> None:
@@ -53,7 +53,7 @@ async def test_an_event_that_cannot_be_posted_is_logged(
 ) -> None:
     clock = InstantClock()
     async with Client(await serve(Server(busy(500))), clock) as client:
-        await EventPoster(client, clock).tell(backup(), "Completed", "all is well")
+        await EventPoster(client, clock).post(backup(), "Completed", "all is well")
     assert "shop-20261122-0032: Event Completed was not posted" in caplog.text
 
 
@@ -64,5 +64,5 @@ async def test_a_lost_lease_is_not_swallowed(serve: Serve) -> None:
     clock, server = InstantClock(), Server()
     async with Client(await serve(server), clock, fence=fence) as client:
         with pytest.raises(Fatal):
-            await EventPoster(client, clock).tell(backup(), "Completed", "all is well")
+            await EventPoster(client, clock).post(backup(), "Completed", "all is well")
     assert server.seen == []

@@ -100,7 +100,7 @@ async def test_a_command_may_end_without_reading_its_input(serve: Serve) -> None
 
 
 @pytest.mark.parametrize("then", ["close", "abort"])
-async def test_a_connection_cut_before_the_status_is_no_success(serve: Serve, then: str) -> None:
+async def test_a_connection_lost_before_the_status_is_no_success(serve: Serve, then: str) -> None:
     login = await serve(Kubelet(b"\x01all of it", then=then))
     with pytest.raises(Transient, match=r"may still run|no connection"):
         await run(login, "pg_dump")

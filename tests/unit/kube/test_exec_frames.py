@@ -111,7 +111,7 @@ def test_output_of_exactly_the_limit_is_whole() -> None:
 
 
 @pytest.mark.parametrize("piece", [1, 3, 100, 1000])
-def test_a_tail_is_the_end_of_the_stream_however_it_is_cut(piece: int) -> None:
+def test_a_tail_is_the_end_of_the_stream_however_it_arrives(piece: int) -> None:
     stream = bytes(number % 251 for number in range(1000))
     tail = Tail(64)
     for start in range(0, len(stream), piece):

@@ -133,7 +133,7 @@ async def test_a_process_is_killed_before_after_or_past_a_write_and_writes_no_mo
     assert len(server.seen) == len(proxy.writes) == (1 if moment is Moment.BEFORE else 2)
 
 
-async def test_a_call_that_is_held_waits_until_it_is_let_go(
+async def test_a_call_that_is_held_waits_until_it_is_released(
     server: Server, proxy: FaultProxy, client: Client
 ) -> None:
     hold = proxy.hold_at(Point(CREATE))
@@ -147,14 +147,14 @@ async def test_a_call_that_is_held_waits_until_it_is_let_go(
     assert len(server.seen) == 1
 
 
-async def test_a_line_that_was_cut_and_mended_works_again_and_watches_end(
+async def test_a_line_that_was_severed_and_mended_works_again_and_watches_end(
     server: Server, proxy: FaultProxy, near: Login, client: Client
 ) -> None:
     url = f"{near.host}{VOLUME_SNAPSHOT.path()}?watch=true"
     async with near.pool().pool_manager as session, session.get(url) as watch:
         assert await watch.content.readline() == b'{"type":"ADDED"}\n'
 
-        proxy.cut()
+        proxy.sever()
         with pytest.raises(aiohttp.ClientPayloadError):
             await watch.content.readline()
     with pytest.raises(Transient, match="no connection"):

@@ -256,7 +256,7 @@ async def test_a_write_of_ours_without_an_answer_is_found_and_kept(
     assert clock.monotonic() == 0.0
 
 
-async def test_a_deleted_lease_is_made_anew_by_its_holder(
+async def test_a_deleted_lease_is_recreated_by_its_holder(
     clock: VirtualClock, server: OneLease, elector: Elector
 ) -> None:
     await elector.acquire()

@@ -56,7 +56,7 @@ async def test_an_answer_is_kept_from_the_beginning_of_its_read_and_no_longer() 
     assert await shared.read("classes", reads.read, keep=KEEP) == 2
 
 
-async def test_who_wants_it_anew_reads_it_for_the_others_too() -> None:
+async def test_who_wants_it_fresh_reads_it_for_the_others_too() -> None:
     shared, reads = Shared(VirtualClock()), Reads()
     reads.may.set()
     await shared.read("classes", reads.read, keep=KEEP)

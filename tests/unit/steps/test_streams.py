@@ -29,7 +29,7 @@ REFUSED = {"state": "failed", "exit": 2, "message": "read-only file system"}
 
 
 class Container(Answering):
-    """Answers each verb as told; a `start` waits until the test lets it go."""
+    """Answers each verb as set; a `start` waits until the test releases it."""
 
     def __init__(self, **answers: Obj | BackstayError) -> None:
         self.answers = answers
@@ -83,7 +83,7 @@ async def test_a_dump_whose_container_may_not_be_asked_fails_after_some_patience
     container.answers["result"] = NOTHING
     assert (await dumps.look("shop", "run", planned_dump(), place(), 1)).sight is DumpSight.NONE
     container.answers["result"] = Refused("again, HTTP 403")
-    assert await sight() is DumpSight.UNREACHABLE, "what was granted meanwhile begins anew"
+    assert await sight() is DumpSight.UNREACHABLE, "what was granted meanwhile starts over"
     clock.stall(20)
     assert await sight() is DumpSight.FAILED
 
@@ -138,12 +138,12 @@ async def test_a_failure_that_could_only_be_said_is_remembered_until_the_run_is_
 @pytest.mark.parametrize(
     ("error", "sight"),
     [
-        (Transient("line cut"), DumpSight.UNREACHABLE),
+        (Transient("connection lost"), DumpSight.UNREACHABLE),
         (NotFound("no such pod"), DumpSight.UNREACHABLE),
         (UserError("NoShell", "no /bin/sh"), DumpSight.FAILED),
     ],
 )
-async def test_what_cannot_be_asked_is_told_from_what_never_can(
+async def test_what_cannot_be_asked_is_distinguished_from_what_never_can(
     error: BackstayError, sight: DumpSight
 ) -> None:
     look = await dumping(Container(result=error)).look("team", "run", DUMP, place(), 1)

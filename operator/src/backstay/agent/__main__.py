@@ -49,7 +49,7 @@ def _rolling(verb: str, text: str) -> int:
     began = time.monotonic()
     codes: list[int] = []
 
-    def tell(result: dict[str, Any]) -> None:
+    def report(result: dict[str, Any]) -> None:
         seconds = round(time.monotonic() - began, 3)
         _say(text_of({"verb": verb, **result, "seconds": seconds}))
         codes.append(0 if result["ok"] else FAILED)
@@ -59,16 +59,16 @@ def _rolling(verb: str, text: str) -> int:
         try:
             task = read(Fields.parse(text))
         except (DataError, UserError) as wrong:
-            tell(answer("BadTask", wrong.message, ok=False))
+            report(answer("BadTask", wrong.message, ok=False))
             return USAGE
-        run(task, tell)
+        run(task, report)
     except Exception as raw:  # noqa: BLE001 - whatever it is, somebody waits for a result
         error = worded(raw)
         if isinstance(error, Defect):
             traceback.print_exception(raw)
         if not codes:
             message = without_descriptors(error.message)
-            tell(answer(_reason(error), message, ok=False))
+            report(answer(_reason(error), message, ok=False))
             return _code(error)
         # The answer stands: what was done must not be done again because of what came after it.
         sys.stderr.write(f"after the answer: {error.message}\n")

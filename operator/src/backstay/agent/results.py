@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from backstay.domain.stores.copies.points import RollingPoint
 
-Tell: TypeAlias = Callable[[dict[str, Any]], None]
+Report: TypeAlias = Callable[[dict[str, Any]], None]
 """Called once, with the result, as soon as that is certain."""
 
 LIMIT: Final = 4096
@@ -42,7 +42,7 @@ def examples(names: Sequence[bytes]) -> dict[str, Any]:
 
 
 def text_of(result: dict[str, Any]) -> str:
-    """Given a result, return its line, at most LIMIT bytes: lists are cut, and that is said."""
+    """Given a result, return its line, at most LIMIT bytes: lists are shortened visibly."""
     text = json.dumps(result, separators=(",", ":"))
     if len(text) <= LIMIT:
         return text

@@ -1,4 +1,4 @@
-"""What a RestoreRequest says "go on" to: the words of spec.acknowledge, and what each means."""
+"""What a RestoreRequest says "go on" to: the values of spec.acknowledge, and what each means."""
 
 from __future__ import annotations
 

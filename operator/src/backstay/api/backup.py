@@ -109,9 +109,9 @@ POSITION_MAX: Final = 1024
 SERVER_MAX: Final = 128
 """Characters of a server's identity. A longer one is left out."""
 NOTES_MAX, NOTE_MAX = 16, 512
-"""Notes of one dump, and characters of each. More of them are left out, a longer one is cut."""
+"""Notes of one dump, and characters of each. More are left out, a longer one is shortened."""
 VERSION_MAX: Final = 128
-"""Characters of a version. A longer one is cut: MySQL forks say much beside the number."""
+"""Characters of a version. A longer one is shortened: MySQL forks say much beside the number."""
 HANDLE_MAX: Final = 1024
 """Characters of a disk snapshot's handle. A longer one is left out: no driver makes such."""
 VersionText = Annotated[str, Field(max_length=VERSION_MAX)]
@@ -123,7 +123,7 @@ class PlannedClaim(Model):
     """A claim of the frozen plan."""
 
     name: str = Field(description="The claim.", max_length=NAME_MAX)
-    uid: str = Field(description="Its uid: a claim made anew is another one.", max_length=64)
+    uid: str = Field(description="Its uid: a recreated claim is another one.", max_length=64)
     class_name: str = Field(
         default="",
         description="VolumeSnapshotClass to use; empty, no snapshot is taken of it.",
@@ -159,7 +159,7 @@ class RunPlan(Model):
     dumps: tuple[PlannedDump, ...] = Field(
         default=(), description="Dumps to take before.", max_length=DUMPS_MAX
     )
-    hooks: PlannedHooks | None = Field(default=None, description="Commands around the cut.")
+    hooks: PlannedHooks | None = Field(default=None, description="Commands around the snapshots.")
     consistency: Consistency = Field(
         default=Consistency.PER_POD, description="What has to fit together."
     )
@@ -173,8 +173,8 @@ class RunPlan(Model):
         description="Pools that an attempt takes a permit of: global, node/NAME, driver/NAME.",
         max_length=POOLS_MAX,
     )
-    take_timeout: Duration = Field(description="Deadline of the cut.")
-    ready_timeout: Duration = Field(description="Deadline from the cut until ready.")
+    take_timeout: Duration = Field(description="Deadline until the snapshot is taken.")
+    ready_timeout: Duration = Field(description="Deadline from then until it is ready.")
     retries: int = Field(ge=0, description="Further attempts after the first.")
     keep_days: int | None = Field(
         default=None, ge=1, description="Days that the snapshots of an ad-hoc run are kept."
@@ -250,12 +250,12 @@ class DumpStatus(Model):
     uid: int | None = Field(default=None, ge=0, description="Owner of the file.")
     gid: int | None = Field(default=None, ge=0, description="Group of the file.")
     message: str | None = Field(
-        default=None, description="Last words of the tool when it failed.", max_length=4096
+        default=None, description="Last output of the tool when it failed.", max_length=4096
     )
 
 
 class PointResult(StrEnum):
-    """What became of one point; the label on its snapshot says the same."""
+    """The outcome of one point; the label on its snapshot says the same."""
 
     PENDING = "pending"
     GOOD = "good"
@@ -268,7 +268,7 @@ class PointGone(StrEnum):
     SWEPT = "Swept"
     """Retention removes it. Written before the snapshot is deleted."""
     MISSING = "Missing"
-    """It cannot be restored from any more, and nothing of ours removed it: people are told."""
+    """It cannot be restored from any more, and nothing of ours removed it: it is reported."""
     ACCEPTED = "Accepted"
     """It was Missing, and a person takes it for gone."""
 
@@ -370,7 +370,7 @@ class BackupStatus(Model):
     attempted_at: Time | None = Field(default=None, description="When the current attempt started.")
     retry_at: Time | None = Field(default=None, description="When the next attempt starts.")
     completed_at: Time | None = Field(default=None, description="When the run ended.")
-    taken: Time | None = Field(default=None, description="When the first good point was cut.")
+    taken: Time | None = Field(default=None, description="When the first good point was taken.")
     plan: RunPlan | None = Field(default=None, description="What the run does.")
     dumps: tuple[DumpStatus, ...] = Field(
         default=(), description="The dumps of the run.", max_length=DUMPS_MAX
@@ -383,8 +383,8 @@ class BackupStatus(Model):
     )
     pools: tuple[PoolName, ...] = Field(
         default=(),
-        description="Pools that it holds a permit of: from its admission until the cut, or until "
-        "its copies are made.",
+        description="Pools that it holds a permit of: from its admission until its snapshots, or "
+        "until its copies are made.",
         max_length=POOLS_MAX,
     )
     tiers: str | None = Field(
@@ -393,8 +393,8 @@ class BackupStatus(Model):
     spread: int | None = Field(
         default=None,
         ge=0,
-        description="Seconds between the first cut and the last, where there are several. Only "
-        "claims that plan.together names fit together.",
+        description="Seconds between the first snapshot and the last, where there are several. "
+        "Only claims that plan.together names fit together.",
     )
     size: str | None = Field(
         default=None,

@@ -1,6 +1,6 @@
 """The CustomResourceDefinitions, made from the models: `python -m backstay.api.crdgen crds`.
 
-The files in crds/ are never edited; a test makes them anew and compares.
+The files in crds/ are never edited; a test generates them again and compares.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class PostgresFormat(StrEnum):
 
 
 class Globals(StrEnum):
-    """What becomes of roles and tablespaces, which belong to no database."""
+    """What happens to roles and tablespaces, which belong to no database."""
 
     INCLUDE = "include"
     OMIT = "omit"

@@ -1,4 +1,4 @@
-"""Hooks: commands in containers before and after the cut, and what became of them in a run."""
+"""Hooks: commands in containers before and after the snapshots, and their outcome in a run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class OnError(StrEnum):
 
 
 class Session(Model):
-    """A command that is held open while the snapshots are cut."""
+    """A command that is held open while the snapshots are taken."""
 
     command: Command
     begin: Text = Field(
@@ -51,17 +51,17 @@ class Session(Model):
         default="READY",
         min_length=1,
         description="The line that it prints once it holds. Clients that buffer their output need "
-        "telling, such as mysql by --unbuffered.",
+        "a flag, such as mysql with --unbuffered.",
     )
     end: Text = Field(
         default="",
-        description="Text for its standard input after the cut, or once maxFreeze is over; then "
-        "its input is closed, and it has to end with status 0.",
+        description="Text for its standard input after the snapshots, or once maxFreeze is over; "
+        "then its input is closed, and it has to end with status 0.",
     )
 
 
 class BeforeHook(Model):
-    """A hook that runs after the dumps and before the cut."""
+    """A hook that runs after the dumps and before the snapshots."""
 
     cel_rules: ClassVar = (
         (
@@ -83,12 +83,12 @@ class BeforeHook(Model):
         default=None, description="The program and its arguments: no shell reads them."
     )
     session: Session | None = Field(
-        default=None, description="A command that is held open while the snapshots are cut."
+        default=None, description="A command that is held open while the snapshots are taken."
     )
     freezes: bool = Field(
         default=False,
         description="While it holds, nothing is written to any claim of its pod, such as by "
-        "fsfreeze or by processes that are stopped: snapshots of several claims that are cut "
+        "fsfreeze or by processes that are stopped: snapshots of several claims that are taken "
         "meanwhile fit together. A database's backup mode is no freeze: it goes on writing.",
     )
     timeout: Duration = Field(
@@ -99,17 +99,17 @@ class BeforeHook(Model):
     on_error: OnError = Field(
         default=OnError.FAIL,
         description="Fail: the points of the claims that its pod has fail. Continue: its failure "
-        "is told and nothing else.",
+        "is reported and otherwise ignored.",
     )
 
 
 class AfterHook(Model):
-    """A hook that runs once the snapshots are cut, or are known to fail."""
+    """A hook that runs once the snapshots are taken, or are known to fail."""
 
     name: LabelName = Field(
         description="Name of the hook, unique among those after. With the name of a before hook "
         "it undoes that one: it runs in the same container whenever that one was started, at the "
-        "latest when maxFreeze is over, whatever becomes of the operator."
+        "latest when maxFreeze is over, whatever happens to the operator."
     )
     target: Target | None = Field(
         default=None, description="Where it runs; left out where it undoes a before hook."
@@ -121,7 +121,7 @@ class AfterHook(Model):
     on_error: OnError = Field(
         default=OnError.FAIL,
         description="Fail: the points of the claims that its pod has fail. Continue: its failure "
-        "is told and nothing else.",
+        "is reported and otherwise ignored.",
     )
 
 
@@ -132,7 +132,7 @@ _LIST: Final[dict[str, JsonValue]] = {
 
 
 class Hooks(Model):
-    """Commands around the cut. Those before run in order; what they hold is let go in the
+    """Commands around the snapshots. Those before run in order; what they hold is released in the
     opposite order, then the other ones after run in order.
     """
 
@@ -156,8 +156,8 @@ class Hooks(Model):
         (
             "!has(self.before) || self.before.all(b, !has(b.freezes) || !b.freezes || "
             "has(b.session) || (has(self.after) && self.after.exists(a, a.name == b.name)))",
-            "a hook with freezes has to hold over the cut: make it a session, or add the after "
-            "hook of its name that undoes it",
+            "a hook with freezes has to hold over the snapshots: make it a session, or add the "
+            "after hook of its name that undoes it",
         ),
     )
 
@@ -170,7 +170,7 @@ class Hooks(Model):
     )
     after: tuple[AfterHook, ...] = Field(
         default=(),
-        description="Run when the snapshots are cut, not when they are ready.",
+        description="Run when the snapshots are taken, not when they are ready.",
         max_length=HOOKS_MAX,
         json_schema_extra=_LIST,
     )
@@ -186,7 +186,7 @@ class Hooks(Model):
 
 
 class Stage(StrEnum):
-    """On which side of the cut a hook stands."""
+    """On which side of the snapshots a hook stands."""
 
     BEFORE = "Before"
     AFTER = "After"
@@ -212,7 +212,7 @@ class PlannedHook(Model):
 
     @property
     def holds(self) -> bool:
-        """Whether something is held from this hook on, and has to be let go."""
+        """Whether something is held from this hook on, and has to be released."""
         return self.session is not None or self.undo is not None
 
 
@@ -220,10 +220,10 @@ class PlannedHooks(Model):
     """The hooks of the frozen plan; an after hook that undoes one before stands with it."""
 
     before: tuple[PlannedHook, ...] = Field(
-        default=(), description="Before the cut.", max_length=HOOKS_MAX
+        default=(), description="Before the snapshots.", max_length=HOOKS_MAX
     )
     after: tuple[PlannedHook, ...] = Field(
-        default=(), description="After the cut.", max_length=HOOKS_MAX
+        default=(), description="After the snapshots.", max_length=HOOKS_MAX
     )
     max_freeze: Duration = Field(description="How long a hook may hold.")
 
@@ -262,7 +262,7 @@ class HookStatus(Model):
     )
     started_at: Time = Field(description="When it was first started.")
     release_at: Time | None = Field(
-        default=None, description="When it was first asked to let go of what it holds."
+        default=None, description="When its release was first requested."
     )
     seconds: int | None = Field(default=None, ge=0, description="How long it held, or ran.")
     ignored: bool = Field(

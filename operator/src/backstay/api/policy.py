@@ -146,9 +146,9 @@ class Snapshot(Model):
     consistency: Consistency = Field(
         default=Consistency.PER_POD,
         description="PerPod: what one container writes to several claims of the run counts only if "
-        "a hook with freezes held over all their cuts, and a database that is dumped must have all "
-        "of its data, or none, on the claims of the run. PerClaim: each claim is of its own "
-        "moment, and nothing is said of several together; the dumps are what counts.",
+        "a hook with freezes held over all their snapshots, and a database that is dumped must "
+        "have all of its data, or none, on the claims of the run. PerClaim: each claim is of its "
+        "own moment, and nothing is said of several together; the dumps are what counts.",
     )
 
     class_name: ObjectName | None = Field(
@@ -157,7 +157,7 @@ class Snapshot(Model):
     )
     take_timeout: Duration = Field(
         default=timedelta(minutes=10),
-        description="How long the driver may take until the snapshot is cut.",
+        description="How long the driver may take until the snapshot is taken.",
     )
     ready_timeout: Duration = Field(
         default=timedelta(hours=24),
@@ -229,12 +229,12 @@ class PolicySpec(Model):
     source: Source = Field(description="What is protected.")
     dumps: tuple[Dump, ...] = Field(
         default=(),
-        description="Dumps taken in order before the snapshots are cut.",
+        description="Dumps, taken in order before the snapshots.",
         max_length=DUMPS_MAX,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     hooks: Hooks | None = Field(
-        default=None, description="Commands in containers around the cut of the snapshots."
+        default=None, description="Commands in containers around the snapshots."
     )
     snapshot: Snapshot | None = Field(
         default=None,
@@ -339,11 +339,11 @@ class PolicyStatus(Model):
     last_run: Time | None = Field(default=None, description="When the newest run started.")
     last_success: Time | None = Field(
         default=None,
-        description="When the newest run that was Completed took its points; series tells of each "
+        description="When the newest run that was Completed took its points; series reports each "
         "claim or directory.",
     )
     rebuilt_at: Time | None = Field(
-        default=None, description="When the records were last made anew from the artifacts."
+        default=None, description="When the records were last recreated from the artifacts."
     )
     good: int = Field(default=0, ge=0, description="Good points of all series.")
     series: tuple[SeriesStatus, ...] = Field(

@@ -1,7 +1,7 @@
 """The reference of the API, made from the CRDs' schemas.
 
 `python -m backstay.api.reference docs/reference/crds.md` writes it; it is never edited, and a test
-makes it anew and compares. A field is named by its path, `[]` is an item of a list and `{}` a
+recreates it and compares. A field is named by its path, `[]` is an item of a list and `{}` a
 value of a map.
 """
 

@@ -253,7 +253,7 @@ class RestoredDirectory(Model):
 
 
 class PassedOver(Model):
-    """One word of spec.acknowledge that was used."""
+    """One value of spec.acknowledge that was used."""
 
     word: str = Field(description="The word.", max_length=63)
     message: str = Field(description="What was passed over.", max_length=1024)
@@ -288,7 +288,7 @@ class RestoreStatus(Model):
     )
     acknowledged: tuple[PassedOver, ...] = Field(
         default=(),
-        description="The words of spec.acknowledge that were used, and for what.",
+        description="The values of spec.acknowledge that were used, and for what.",
         max_length=len(MEANINGS),
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["word"]},
     )

@@ -118,7 +118,7 @@ class RollingDestination(Model):
 
 
 class IoClass(StrEnum):
-    """The word of ionice(1)."""
+    """The name in ionice(1)."""
 
     IDLE = "idle"
     BEST_EFFORT = "best-effort"
@@ -277,7 +277,7 @@ class PlannedRolling(Model):
     """The copies that a run makes, one after the other."""
 
     copies: tuple[PlannedCopy, ...] = Field(description="Directories to copy.", max_length=256)
-    settings: Rolling = Field(description="How and whereto, as the policy had it.")
+    settings: Rolling = Field(description="How and where, as the policy had it.")
     keep_days: int | None = Field(
         default=None, ge=1, description="Days that the copies of an ad-hoc run are kept."
     )
@@ -339,7 +339,7 @@ class CopyStatus(Model):
         default=0,
         ge=0,
         description="Files of the copy that are known not to be what was copied. The next copy "
-        "made them anew; of this one they are restored only from another.",
+        "copied them again; of this one they are restored only from another.",
     )
     note: str | None = Field(
         default=None,

@@ -156,7 +156,7 @@ FilePath = Annotated[
 """Absolute path of a file, in one way of writing it only: paths are compared as text."""
 
 WORDS: Final = Shape(r"[^\x00-\x1f\x7f]+", "must not hold control characters")
-"""Any text of one line; what becomes of it must treat it as data."""
+"""Any text of one line; what happens to it must treat it as data."""
 DirectoryPath = Annotated[
     str,
     Field(min_length=2, max_length=1024),

@@ -37,7 +37,7 @@ class Target(Model):
     prefer: Preference = Field(
         default=Preference.PRIMARY,
         description="Which of several running pods is taken, of those that have a claim of the "
-        "run: told by the labels that database operators set (such as role, cnpg.io/instanceRole, "
-        "spilo-role), else PostgreSQL is asked whether it is in recovery. The other role is taken "
-        "where the preferred one does not run.",
+        "run: chosen by the labels that database operators set (such as role, "
+        "cnpg.io/instanceRole, spilo-role), else PostgreSQL is asked whether it is in recovery. "
+        "The other role is taken where the preferred one does not run.",
     )

@@ -48,7 +48,7 @@ class PolicyFile:
 def read_policy(path: str) -> PolicyFile:
     """Given the file of one BackupPolicy (YAML or JSON, - is standard input), return it.
 
-    Other kinds in the file are passed over. Fields that are not known are told on standard error.
+    Other kinds in the file are passed over. Unknown fields are reported on standard error.
     """
     try:
         found = [d for d in yaml.safe_load_all(_text(path, POLICY)) if d is not None]

@@ -118,7 +118,7 @@ async def _frozen(client: Client, namespace: str, name: str, moment: Moment) -> 
 
 
 def _shown_world(world: World, place: Place, moment: Moment) -> Shown:
-    """Snapshots and rolling copies of one policy: it has one kind, unless it was made anew."""
+    """Snapshots and rolling copies of one policy."""
     shown = _shown(place[1], passes.snapshots_seen(world, place, SystemClock().now()), moment)
     copies = preview.of_copies(passes.copies_seen(world, place, shown.now))
     return replace(shown, lines=[*shown.lines, *copies], copies=len(copies))

@@ -99,7 +99,7 @@ _YEAR_VALUE: Final = re.compile(r"\d{4}", re.ASCII)
 
 
 def period_of(tier: Tier, taken: datetime, zone: tzinfo) -> Period:
-    """Given a rule, the moment of a cut (aware) and the policy's zone, return its period."""
+    """Given a rule, the moment of a snapshot (aware) and the policy's zone, return its period."""
     return _PERIODS[tier](taken, zone)
 
 

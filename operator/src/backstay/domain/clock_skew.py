@@ -19,7 +19,7 @@ def clock_brake(skew: timedelta | None) -> Brake | None:
 
     The message has no figures: they change at each pass, and each change would be a write.
     """
-    what = "the API server does not tell its time" if skew is None else clock_off(skew)
+    what = "the API server does not report its time" if skew is None else clock_off(skew)
     if not what:
         return None
     return Brake(

@@ -27,8 +27,8 @@ from backstay.durations import format_duration
 STEP: Final = timedelta(minutes=10)
 """What a clock may be off what it should say: it is corrected by less."""
 GAP: Final = timedelta(hours=6)
-"""How long the operator may have been down before nobody can tell that from a clock that was set:
-a quarter of the grace that sweeps wait for."""
+"""How long the operator may have been down before nobody can distinguish that from a clock that was
+set: a quarter of the grace that sweeps wait for."""
 HELD: Final = timedelta(hours=24)
 """How long a jump holds marks and sweeps: the grace that it may have taken away."""
 JUMPED: Final = "ClockJumped"
@@ -102,7 +102,7 @@ def brake(note: str | None, now: datetime, *, namespace: str, lease: str) -> Bra
     try:
         jump = from_note(note)
         until = jump.seen + HELD
-        told = f"{_words(jump)}: nothing is marked or swept until {format_time(until)}. Check "
+        reported = f"{_words(jump)}: nothing is marked or swept until {format_time(until)}. Check "
     except (DataError, OverflowError):
         return Brake(
             JUMPED,
@@ -113,8 +113,8 @@ def brake(note: str | None, now: datetime, *, namespace: str, lease: str) -> Bra
         return None
     return Brake(
         JUMPED,
-        f"{told}the time of the nodes; if it is right now, and marks and dates may be followed at "
-        f"once, run: {go_on}",
+        f"{reported}the time of the nodes; if it is right now, and marks and dates may be followed "
+        f"at once, run: {go_on}",
     )
 
 
@@ -138,7 +138,7 @@ def _words(jump: Jump) -> str:
     if ahead:
         return (
             f"the operator was down for {size} until {said}, or its clock was set ahead meanwhile: "
-            "nobody can tell"
+            "nobody can know"
         )
     return (
         f"the operator's clock said {said} at its start, and {expected}, which is {size} later, "

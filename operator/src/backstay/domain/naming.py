@@ -84,11 +84,14 @@ def backup_names_again(policy: str, slot: datetime, zone: tzinfo) -> tuple[str, 
     """
     instant = slot.astimezone(UTC).isoformat(timespec="seconds")
     base = backup_name(policy, slot, zone)
-    return f"{base}-{_digest(instant + ' again', 5)}", f"{base}-{_digest(instant + ' anew', 5)}"
+    return (
+        f"{base}-{_digest(instant + ' again', 5)}",
+        f"{base}-{_digest(instant + ' once more', 5)}",
+    )
 
 
 def imported_name(policy: str, taken: datetime, zone: tzinfo, snapshot_uid: str) -> str:
-    """Given a policy's name, when a snapshot of another tool was cut (aware), the policy's zone
+    """Given a policy's name, when a snapshot of another tool was taken (aware), the policy's zone
     and the snapshot's uid, return the name of its Backup: as backup_name, `-` and 5 of the uid.
     """
     return f"{backup_name(policy, taken, zone)}-{_of_uid(snapshot_uid, 5)}"
@@ -131,13 +134,13 @@ def object_name(text: str) -> str:
 
 def run_name(backup: str, run_uid: str) -> str:
     """Given a Backup's name and uid, return the name of its rolling copies' trees, at most 200
-    characters: a record made anew is another run.
+    characters: a recreated record is another run.
     """
     return f"{shorten(backup, 190)}-{_of_uid(run_uid, 5)}"
 
 
 def agent_job_name(what: str, about: str, *identity: str) -> str:
-    """Given a word, a name for people and what tells the work apart, return the name of its Job;
+    """Given a word, a name for people and what distinguishes the work, return the name of its Job;
     at most 63 characters, so that its Pods can carry it as a label.
     """
     digest = _digest("\n".join((what, about, *identity)), 10)

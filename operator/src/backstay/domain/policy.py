@@ -111,9 +111,9 @@ class Decision:
     missed: tuple[MissedSlots, ...] = ()
     """What this status counts and the one before did not."""
     news: tuple[MissedSlots, ...] = ()
-    """Those of `missed` that begin an entry of status.missed: people are to be told."""
+    """Those of `missed` that begin an entry of status.missed: to be reported."""
     ignored: datetime | None = None
-    """A lastSlot that is ahead of now, which this status takes back: people are to be told."""
+    """A lastSlot that is ahead of now, which this status takes back: to be reported."""
 
 
 def decide(seen: Seen) -> Decision:
@@ -250,9 +250,9 @@ def _carry_out(
     """The decision, given what was dropped on the way; `status` has counted that already."""
     if timing is None or wanted is None:
         return Decision(status, missed=lost, news=lost)
-    told = status.missed
+    reported = status.missed
     news = wanted.missed
-    if continues(told, news, status.last_slot):
+    if continues(reported, news, status.last_slot):
         news = news[1:]
     after = CLOCK_POLL if seen.clock else LONGEST_WAIT
     if wanted.waits:
@@ -263,7 +263,7 @@ def _carry_out(
         status=changed(
             status,
             next_run=_local(wanted.next_run, timing) if wanted.next_run else None,
-            missed=with_missed(told, wanted.missed, status.last_slot),
+            missed=with_missed(reported, wanted.missed, status.last_slot),
             last_slot=wanted.passed or status.last_slot,
         ),
         slot=wanted.slot,
@@ -318,7 +318,7 @@ def _local(moment: datetime, timing: Timing) -> str:
 
 
 def _reason(seen: Seen, wanted: Due | None) -> str:
-    """Why a policy is Ready, in one word: an Event tells of a change."""
+    """Why a policy is Ready, in one word: an Event reports a change."""
     if _warns(seen, wanted):
         return CLOCK_SKEW
     return LIMITED if seen.spec is not None and beyond(seen.spec, seen.ceilings) else "Valid"
@@ -343,8 +343,8 @@ def _valid(seen: Seen, status: PolicyStatus, timing: Timing | None, wanted: Due 
     if wanted is not None and wanted.waits:
         busy = sorted(r.name for r in seen.runs if r.slot and not r.finished)
         said += f"; a slot that is due waits for the end of Backup {', '.join(busy[:3])}"
-    told = "; and ".join(w for w in warnings if w)
-    return f"{said}, but {told}" if told else said
+    reported = "; and ".join(w for w in warnings if w)
+    return f"{said}, but {reported}" if reported else said
 
 
 def _density_warnings(timing: Timing, spec: PolicySpec) -> list[str]:
@@ -363,7 +363,7 @@ def _clock_warning(seen: Seen) -> str | None:
 
 
 def _describe(seen: Seen) -> PolicyStatus:
-    """What exists, derived from the artifacts and records anew each time."""
+    """What exists, derived again from the artifacts and records each time."""
     newest: dict[tuple[str, StoreKind], datetime] = {}
     count: Counter[tuple[str, StoreKind]] = Counter()
     for point in seen.points:

@@ -46,7 +46,7 @@ class Preview:
     """A sweep would delete it now."""
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    """What becomes of annotations, in words."""
+    """What happens to annotations, in words."""
 
 
 def of_pass(seen: Seen) -> list[Preview]:
@@ -163,7 +163,7 @@ def _previews(seen: Seen, of_verdict: Callable[[Obj, Verdict], Preview]) -> list
 
 
 def _with_uid(snapshot: Obj) -> Obj:
-    """Files that people write have no uids, by which points are told apart."""
+    """Files that people write have no uids, by which points are distinguished."""
     if objects.uid(snapshot):
         return snapshot
     uid = f"{objects.namespace(snapshot)}/{objects.name(snapshot)}"
@@ -185,7 +185,7 @@ def _problem(snapshot: Obj) -> str | None:
 
 
 def _of_verdict(snapshot: Obj, verdict: Verdict) -> Preview:
-    """The line of a snapshot of ours: annotations are told too."""
+    """The line of a snapshot of ours: annotations are listed too."""
     line = _of_labels(snapshot, verdict)
     reasons = list(line.reasons)
     if labels.RESULT in line.set_labels:

@@ -1,7 +1,7 @@
 """Why something is waited for, in words: what drivers and controllers say, and which of them says
 nothing.
 
-Pure readings of objects as read. An error is told at once and as it was written; a silence only
+Pure readings of objects as read. An error is reported at once and as it was written; a silence only
 after QUIET, because each of these parts takes some seconds when all is well.
 """
 
@@ -87,10 +87,10 @@ def unstarted(pod: Obj) -> str:
 
 def _moment(event: Obj) -> str:
     """When it was last seen; all of these are UTC and sort as text to the second."""
-    told = (
+    reported = (
         dig(event, "series", "lastObservedTime"),
         event.get("lastTimestamp"),
         event.get("eventTime"),
         dig(event, "metadata", "creationTimestamp"),
     )
-    return next((str(t) for t in told if t), "")
+    return next((str(t) for t in reported if t), "")

@@ -38,7 +38,7 @@ class Subject(Generic[Spec, Status]):
 
     @property
     def uid(self) -> str:
-        """Its uid: an object made anew under the same name is another one."""
+        """Its uid: an object recreated under the same name is another one."""
         return objects.uid(self.obj)
 
     @property

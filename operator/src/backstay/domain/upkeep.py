@@ -49,7 +49,7 @@ class Plan:
     wait: timedelta | None
     """When to look again although nothing is to be written: something is on its way out."""
     moved: bool
-    """A good point is found to be gone or back: what counts points is to count anew."""
+    """A good point is found to be gone or back: what counts points is to count again."""
 
     @property
     def idle(self) -> bool:

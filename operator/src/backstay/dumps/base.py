@@ -137,7 +137,7 @@ Spec = TypeVar("Spec", bound=Model)
 
 @dataclass(frozen=True, slots=True)
 class Engine(Generic[Spec]):
-    """A kind of database that can be dumped: scripts/NAME.sh, and what it is told of a spec."""
+    """A kind of database that can be dumped: scripts/NAME.sh, and its arguments from a spec."""
 
     name: str
     words: Callable[[Spec], Words]
@@ -156,7 +156,7 @@ class Engine(Generic[Spec]):
         return _command(self.name, "start", task, words, password)
 
     def result(self, task: DumpTask) -> Command:
-        """Given a task, return the command that tells how it stands, and of a dump that is done
+        """Given a task, return the command that prints its state, and of a dump that is done
         where it really lies now; it writes nothing.
         """
         return _command(self.name, "result", task, task.mounts)

@@ -45,7 +45,7 @@ class State(StrEnum):
     HELD = "held"
     DONE = "done"
     FAILED = "failed"
-    BROKEN = "broken"  # it held, but let go before it was asked to
+    BROKEN = "broken"  # it held, but ended before its release
     INTERRUPTED = "interrupted"
 
 
@@ -77,7 +77,7 @@ def start(task: HookTask, max_freeze: timedelta) -> Command:
 
 
 def release(task: HookTask) -> Command:
-    """Given a task, return the command that has it let go of what it holds. Where nobody is left
+    """Given a task, return the command that releases what it holds. Where nobody is left
     to do so, such as in a new container, the command undoes it itself.
     """
     undo = task.hook.undo or ()
@@ -85,7 +85,7 @@ def release(task: HookTask) -> Command:
 
 
 def result(task: HookTask) -> Command:
-    """Given a task, return the command that tells how it stands; it writes nothing."""
+    """Given a task, return the command that prints its state; it writes nothing."""
     return _command("result", task)
 
 

@@ -1,6 +1,6 @@
 """Ask a container what databases keep on its volumes, as their files say: scripts/layout.sh.
 
-For a run without a dump that would ask the server itself. What cannot be read is not told.
+For a run without a dump that would ask the server itself. What cannot be read is left out.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from backstay.dumps.base import Words, option
 
 
 def words(spec: Mongodb) -> Words:
-    """Given a spec, return the words of scripts/mongodb.sh; no database means all."""
+    """Given a spec, return the arguments of scripts/mongodb.sh; no database means all."""
     return (
         *option("database", spec.database),
         *option("auth", spec.authentication_database),

@@ -7,5 +7,5 @@ from backstay.dumps.base import Words
 
 
 def words(spec: Mysql) -> Words:
-    """Given a spec, return the words of scripts/mysql.sh; no database means all."""
+    """Given a spec, return the arguments of scripts/mysql.sh; no database means all."""
     return ("--", *spec.databases)

@@ -7,6 +7,6 @@ from backstay.dumps.base import Words
 
 
 def words(spec: Postgres) -> Words:
-    """Given a spec, return the words of scripts/postgres.sh; no database means all."""
+    """Given a spec, return the arguments of scripts/postgres.sh; no database means all."""
     format, globals = spec.layout()
     return (f"format={format}", f"globals={globals}", "--", *spec.databases)

@@ -7,6 +7,6 @@ from backstay.dumps.base import Words
 
 
 def words(spec: Redis) -> Words:
-    """Given a spec, return the words of scripts/redis.sh: it takes what all servers take."""
+    """Given a spec, return the arguments of scripts/redis.sh: it takes what all servers take."""
     del spec
     return ()

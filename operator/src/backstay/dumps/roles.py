@@ -21,7 +21,7 @@ _ROLES = {b"t": Preference.STANDBY, b"f": Preference.PRIMARY}
 
 
 def probe(engine: str) -> Command | None:
-    """Given an engine, return the command whose answer tells the role, None if there is none."""
+    """Given an engine, return the command whose answer gives the role, None if there is none."""
     return _PROBES.get(engine)
 
 

@@ -7,5 +7,5 @@ from backstay.dumps.base import Words
 
 
 def words(spec: Sqlite) -> Words:
-    """Given a spec, return the words of scripts/sqlite.sh."""
+    """Given a spec, return the arguments of scripts/sqlite.sh."""
     return (f"database={spec.database}",)

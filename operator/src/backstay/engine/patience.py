@@ -1,6 +1,6 @@
 """Since when something has been refused: what is being set right just now is given some time.
 
-In memory: a process that follows another begins anew, and so is patient once more.
+In memory: a process that follows another starts over, and so is patient once more.
 """
 
 from __future__ import annotations

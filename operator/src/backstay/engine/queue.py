@@ -266,15 +266,15 @@ class Queue:
         if outcome is Outcome.ERROR:
             log.error(text, *about, exc_info=error)
         elif outcome is Outcome.CONFLICT or isinstance(error, NotServed):
-            # Of a kind that is not served each key fails: whoever watches it tells so once.
+            # Of a kind that is not served each key fails: whoever watches it reports that once.
             log.info(text, *about)
         else:
             log.warning(text, *about)
         return outcome
 
     def _in_time(self, key: Key, error: BaseException, delay: timedelta) -> timedelta:
-        """The delay, cut to what the kind and the error allow. A server that asks for a pause is
-        at its limits, and gets it.
+        """The delay, limited to what the kind and the error allow. A server that asks for a pause
+        is at its limits, and gets it.
         """
         if isinstance(error, Transient) and error.retry_after is not None:
             return delay

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random  # noqa: TID251 - this is the Clock that everybody else is told to use
+import random  # noqa: TID251 - this is the Clock that everybody else must use
 import time
 from datetime import UTC, datetime
 

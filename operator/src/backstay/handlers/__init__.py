@@ -50,7 +50,7 @@ def registry(access: Login, enqueue: Enqueue, is_echo: IsEcho) -> kopf.OperatorR
     @kopf.on.login(registry=found)
     async def log_in(**_: Any) -> kopf.AiohttpSession:
         # Kopf's own logins need DNS in a pod; ours is the one that all other requests use. When
-        # the token has expired kopf is told 401 and comes here again.
+        # the token has expired kopf gets 401 and comes here again.
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=access.tls),
             headers=await access.headers(),
@@ -98,7 +98,7 @@ def concerns_retention(event: str | None, policy: Mapping[str, Any]) -> bool:
     """Given the type of an event (None: of the first listing) and a policy, return whether its
     retention is to be looked at: the spec changed, it went, or a person released something.
 
-    The resync plans for all that were there before; a status of ours is no news.
+    The resync plans for all that were there before; our own writes trigger no reconcile.
     """
     notes = objects.annotations(policy)
     changed = dig(policy, "metadata", "generation") != dig(policy, "status", "observedGeneration")
@@ -125,7 +125,7 @@ def settings() -> kopf.OperatorSettings:
 
 
 class Host:
-    """Kopf in a thread of its own. `on_end` is told why it ended: kopf exits by design on
+    """Kopf in a thread of its own. `on_end` gets the reason for its end: kopf exits by design on
     errors that it cannot handle, and then so must we.
     """
 
@@ -180,7 +180,7 @@ class Host:
         try:
             asyncio.run(self._watch())
             why = "kopf ended"
-        except Exception as error:  # noqa: BLE001 - the thread's last frame: tell main, whatever it is
+        except Exception as error:  # noqa: BLE001 - the thread's last frame: report to main, whatever it is
             why = f"kopf failed: {error!r}"
         if not self._stop.is_set():
             self._on_end(why)

@@ -26,7 +26,7 @@ STOP_SECONDS: Final = 5.0
 
 
 class Definitions(Protocol):
-    """What tells of the definitions; see `kube.definitions`."""
+    """Where to read the definitions; see `kube.definitions`."""
 
     async def look(self) -> Mapping[str, str]:
         """Return the uid of each by name, "" for one that is missing."""
@@ -39,8 +39,8 @@ class Definitions(Protocol):
 
 
 class Watching:
-    """Starts and stops kopf. `make` makes a host that tells its end to what it is given; `on_back`
-    is told when watches stand again after a gap, `on_end` when the process must end.
+    """Starts and stops kopf. `make` makes a host that calls what it is given at its end; `on_back`
+    is called when watches stand again after a gap, `on_end` when the process must end.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Watching:
         loop = asyncio.get_running_loop()
 
         def ended(why: str) -> None:
-            loop.call_soon_threadsafe(self._tell_end, host, why)
+            loop.call_soon_threadsafe(self._report_end, host, why)
 
         self._host = host = self._make(ended)
         self._known, self.blind, self._ended = found, None, ""
@@ -135,7 +135,7 @@ class Watching:
             log.warning("watching again: the definitions are all there")
             self._on_back()
 
-    def _tell_end(self, host: Host, why: str) -> None:
+    def _report_end(self, host: Host, why: str) -> None:
         if host is self._host:
             self._ended = why
             self._wake.set()

@@ -43,7 +43,7 @@ from backstay.kube.shared import Shared
 Objs: TypeAlias = list[Obj]
 Fence = Callable[[], None]
 OnRequest = Callable[[str, str, int, float], None]
-"""Told after each request: verb, plural, HTTP status (0: no answer), seconds."""
+"""Called after each request: verb, plural, HTTP status (0: no answer), seconds."""
 
 BULK = 32
 """Requests of bulk work in flight at a time, of all passes together: what one process asks of the

@@ -54,10 +54,10 @@ class ClockMemory:
         if jump := clock_trust.found(renewed, self._clock.now()):
             self._remember(jump)
 
-    def metadata(self, *, anew: bool = False) -> Obj:
-        """Return what a write of the Lease must carry; `anew`: there is no Lease to be patched."""
+    def metadata(self, *, new: bool = False) -> Obj:
+        """Return what a write of the Lease must carry; `new`: there is no Lease to be patched."""
         self._compare()
-        if self._note is None or not (self._unwritten or anew):
+        if self._note is None or not (self._unwritten or new):
             return {}
         return {"annotations": {labels.CLOCK_JUMPED: self._note}}
 

@@ -1,7 +1,7 @@
 """The CustomResourceDefinitions that our watches rest on.
 
 A watch of a kind whose definition was deleted and made again stays open and shows nothing: the
-server ends it only when its time is over. The definition's uid is what tells.
+server ends it only when its time is over. The definition's uid shows it.
 """
 
 from __future__ import annotations

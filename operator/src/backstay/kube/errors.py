@@ -2,7 +2,7 @@
 
 Rules: what a person must change in the input is UserError; what may pass is Transient; lost
 preconditions are Conflict. 401 and 403 are Refused, not UserError: rights and admission rules are
-set right outside of the object that we work on, so nothing would tell us to try again. So is 422
+set right outside of the object that we work on, so nothing would trigger another try. So is 422
 where an admission policy says it, which names no field. A full quota and a namespace on its way
 out answer 403 as well, and pass without anybody's edit of a rule: they are Transient alone.
 """
@@ -74,8 +74,8 @@ def from_response(status: int, body: bytes, headers: Mapping[str, str], what: st
 
 
 def _passes(state: Mapping[str, Any]) -> bool:
-    """Whether a 403 is of how things stand, not of a rule: by the words of the API server's quota,
-    which gives no reason, and by the cause that the namespace's end has.
+    """Whether a 403 comes from the current state, not from a rule: by the text of the API server's
+    quota, which gives no reason, and by the cause that the namespace's end has.
     """
     causes = {cause.get("reason") for cause in dig(state, "details", "causes", default=[])}
     return "NamespaceTerminating" in causes or "exceeded quota" in str(dig(state, "message"))

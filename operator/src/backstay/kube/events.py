@@ -1,7 +1,7 @@
-"""Tell people what happened, as Kubernetes Events, each thing once.
+"""Post what happened as Kubernetes Events, each thing once.
 
-Invariants: an Event's name is a function of (uid of the object, reason, attempt), so telling
-again after a crash is a 409 and no second Event; telling never fails the work it tells about.
+Invariants: an Event's name is a function of (uid of the object, reason, attempt), so posting
+again after a crash is a 409 and no second Event; posting never fails the work.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ LONGEST_MESSAGE = 1024
 
 
 class EventPoster:
-    """Posts Events through `client`; `instance` is who tells (the pod's name)."""
+    """Posts Events through `client`; `instance` is the reporter (the pod's name)."""
 
     def __init__(self, client: Client, clock: Clock, instance: str = COMPONENT) -> None:
         self._client = client
         self._clock = clock
         self._instance = instance
 
-    async def tell(
+    async def post(
         self,
         obj: Mapping[str, Any],
         reason: str,
@@ -45,13 +45,13 @@ class EventPoster:
     ) -> None:
         """Given a stored object, a CamelCase reason and a sentence, post the Event once.
 
-        `attempt` tells apart what happens to one object for one reason more than once. Raise
+        `attempt` distinguishes repeated occurrences of one reason on one object. Raise
         nothing but Fatal: any other failure is logged.
         """
         try:
             await self._client.create(EVENT, self._event(obj, reason, message, type, attempt))
         except AlreadyExists:
-            log.debug("%s was told %s (%s) before", objects.name(obj), reason, attempt)
+            log.debug("%s already has the Event %s (%s)", objects.name(obj), reason, attempt)
         except Fatal:
             raise
         except BackstayError as error:
@@ -89,6 +89,6 @@ class EventPoster:
 
 def event_name(obj: Mapping[str, Any], reason: str, attempt: int | str) -> str:
     """Given an object, a reason and an attempt, return the Event's name: stable and valid."""
-    told = "\n".join([objects.uid(obj), reason, str(attempt)])
-    digest = hashlib.sha256(told.encode()).hexdigest()[:16]
+    reported = "\n".join([objects.uid(obj), reason, str(attempt)])
+    digest = hashlib.sha256(reported.encode()).hexdigest()[:16]
     return f"{objects.name(obj)[:200].rstrip('.-')}.{digest}"

@@ -3,7 +3,7 @@
 Invariants:
 
 - Each exec has its own session: nothing here can disturb the REST client's connections.
-- The stream proves nothing but what its Status says. When the line is cut the command runs on
+- The stream proves nothing but what its Status says. When the connection breaks the command runs on
   (it is not even signalled), so a lost connection is Transient and the caller looks at what the
   command left behind; a command with effects brings its own lock and deadline.
 - Standard input and output flow at the same time, so neither side can block the other.
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 LIMIT = 1024 * 1024
 HEARTBEAT = 20.0
-"""Seconds between pings: an idle line through a load balancer is cut after minutes."""
+"""Seconds between pings: a load balancer closes an idle line after minutes."""
 FAREWELL = 0.5
 """Seconds for a polite end: the result is known by then."""
 
@@ -143,7 +143,7 @@ async def _send(socket: aiohttp.ClientWebSocketResponse, stdin: bytes) -> None:
 
 
 async def _receive(socket: aiohttp.ClientWebSocketResponse, output: ExecAccumulator) -> None:
-    """Take in messages until the Status, which is always the last, or until the line is cut."""
+    """Take in messages until the Status, which is always the last, or until the line breaks."""
     async for message in socket:
         if message.type is aiohttp.WSMsgType.BINARY:
             output.feed(message.data)

@@ -47,16 +47,16 @@ class Tail:
     def add(self, data: bytes) -> None:
         """Given more of the stream, keep its end."""
         self._kept += data
-        # Cutting at twice the limit moves each byte at most once on average.
+        # Trimming at twice the limit moves each byte at most once on average.
         if len(self._kept) > 2 * self._limit:
-            self._cut()
+            self._trim()
 
     def value(self) -> bytes:
         """Return what is kept."""
-        self._cut()
+        self._trim()
         return bytes(self._kept)
 
-    def _cut(self) -> None:
+    def _trim(self) -> None:
         surplus = len(self._kept) - self._limit
         if surplus > 0:
             self.truncated = True

@@ -182,7 +182,7 @@ class Elector:
         if lease is None:
             body = self._body(self._identity, acquired=True, transitions=0)
             address = {"name": self._name, "namespace": self._namespace}
-            body["metadata"] = {**address, **self.memory.metadata(anew=True)}
+            body["metadata"] = {**address, **self.memory.metadata(new=True)}
             return self._hold(await self._client.create(LEASE, body), sent)
         holder = dig(lease, "spec", "holderIdentity", default="")
         if holder == self._identity:

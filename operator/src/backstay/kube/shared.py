@@ -34,7 +34,7 @@ class Shared:
     ) -> T:
         """Given what is asked for, how to read it, and how old an answer may be, return it.
 
-        Raise what the read raises. `keep` of zero reads anew, and others get that answer too.
+        Raise what the read raises. `keep` of zero reads again, and others get that answer too.
         """
         now = self._clock.monotonic()
         began, answer = self._found.get(key, (0.0, None))

@@ -52,24 +52,24 @@ class Adopter:
         self._clock = clock
 
     async def adopt(self, policy: Obj, zone: tzinfo) -> Obj:
-        """Given a policy as read and its zone, adopt what is to be adopted, tell about it, and
+        """Given a policy as read and its zone, adopt what is to be adopted, report it, and
         return the policy as it is now.
 
         Raise UserError if the policy is not valid, Conflict or Transient if anything is left.
         """
         spec = parse_policy_spec(policy)
         if spec.adopt is None:
-            return await self._tell(policy, None)
+            return await self._report(policy, None)
         seen = await self._gather(policy, spec, f"{spec.adopt.label_prefix}/")
         cronjobs = await self._cronjobs(policy)
         found = other_pruner.pruners(cronjobs)
         why = other_pruner.refusal(found, seen.snapshots, seen.prefix, self._clock.now(), zone)
         if why is not None:
-            return await self._tell(policy, takeover.Told(False, "PrunerRunning", why))
+            return await self._report(policy, takeover.Report(False, "PrunerRunning", why))
         plan = takeover.plan(seen)
         skipped = await self._carry_out(policy, plan, seen, zone)
         creators = other_pruner.creators(cronjobs, objects.namespace(policy))
-        return await self._tell(policy, takeover.tell(plan, seen, creators, skipped))
+        return await self._report(policy, takeover.report(plan, seen, creators, skipped))
 
     async def _cronjobs(self, policy: Obj) -> list[Obj]:
         """All of the cluster; where they cannot be read a pruner may be among them."""
@@ -77,7 +77,7 @@ class Adopter:
             return await self._client.list(CRON_JOB)
         except Transient as error:
             why = f"whether the other tool's pruner runs is not known: {error.message}"
-            await self._tell(policy, takeover.Told(False, "PrunerUnknown", why))
+            await self._report(policy, takeover.Report(False, "PrunerUnknown", why))
             raise
 
     async def _gather(self, policy: Obj, spec: PolicySpec, prefix: str) -> takeover.Seen:
@@ -148,22 +148,22 @@ class Adopter:
             if worst is None:
                 raise failures[0]
             count = f"{len(failures)} snapshots are not adopted yet, and retention waits for it"
-            told = takeover.Told(False, "Incomplete", f"{count}: {worst.message}")
-            await self._tell(policy, told)
+            reported = takeover.Report(False, "Incomplete", f"{count}: {worst.message}")
+            await self._report(policy, reported)
             raise Transient(f"{count}: {worst.message}")
         return skipped
 
-    async def _tell(self, policy: Obj, told: takeover.Told | None) -> Obj:
+    async def _report(self, policy: Obj, reported: takeover.Report | None) -> Obj:
         """Write the condition where it differs; None takes it away."""
         status = policy_status(policy)
         conditions = tuple(c for c in status.conditions if c.type != takeover.CONDITION)
-        if told is not None:
+        if reported is not None:
             conditions = with_condition(
                 status.conditions,
                 type=takeover.CONDITION,
-                ok=told.ok,
-                reason=told.reason,
-                message=told.message,
+                ok=reported.ok,
+                reason=reported.reason,
+                message=reported.message,
                 generation=int(dig(policy, "metadata", "generation", default=0)),
                 now=self._clock.now(),
             )
@@ -233,8 +233,8 @@ class _Writer:
         )
 
     async def _claim(self, snapshot: Obj) -> ClaimRecord:
-        """The claim as it is now; of one that is gone, or was made anew since, what its snapshot
-        tells.
+        """The claim as it is now; of one that is gone, or was recreated since, what its snapshot
+        says.
         """
         name = takeover.claim_of(snapshot, self._seen.prefix)
         if name not in self._claims:

@@ -1,9 +1,9 @@
 """Reconcile a Backup: read what the next decision rests on, decide, carry it out.
 
 Invariants: a Backup in a final phase is never touched here; the plan is frozen before the first
-side effect; a queued run is started by the admitter only (reconcile/concurrency.py), which is told
-of every change that may let one start; a step that fails is told on the Backup, and repeated until
-the deadline of what it waits for (domain/run/deadlines.py).
+side effect; a queued run is started by the admitter only (reconcile/concurrency.py), which learns
+of every change that may let one start; a step that fails is reported on the Backup, and repeated
+until the deadline of what it waits for (domain/run/deadlines.py).
 """
 
 from __future__ import annotations
@@ -59,11 +59,11 @@ from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP
 from backstay.reconcile import keys
 from backstay.reconcile.look import Looker
-from backstay.reconcile.runs import is_kept, is_leaving, parse, sighted, tell
+from backstay.reconcile.runs import is_kept, is_leaving, parse, report, sighted
 from backstay.steps.dumps import Dumping
 from backstay.steps.exec_streams import Streams
 from backstay.steps.hooks import Hooking
-from backstay.steps.status import tell_trouble, write_status
+from backstay.steps.status import report_trouble, write_status
 from backstay.stores.copies.take import Copying
 from backstay.stores.snapshots.objects import Pair, label_content
 from backstay.stores.snapshots.take import PointWriter
@@ -157,9 +157,9 @@ class BackupReconciler:
             self._refusals.forget(subject.uid)
             given_up = machine.fail(seen, f"{kind}{error}")
             return await self._carry_out(key, subject, seen, pairs, given_up, anyway=True)
-        if not isinstance(error, Conflict):  # a lost race is no news
-            told = changed(status, message=short(f"{kind}{error}"))
-            await tell_trouble(self._client, BACKUP, subject.obj, told)
+        if not isinstance(error, Conflict):  # a lost race is normal
+            reported = changed(status, message=short(f"{kind}{error}"))
+            await report_trouble(self._client, BACKUP, subject.obj, reported)
         if isinstance(error, BackstayError):
             patience = self._refusals.left(subject.uid) if rule else None
             error.within = deadlines.in_time(status, patience, now, deleting=deleting)
@@ -186,7 +186,7 @@ class BackupReconciler:
             await self._act_all(key, subject, seen, pairs, decision)
             written = await write_status(self._client, BACKUP, subject.obj, decision.status)
         status = decision.status
-        await tell(self._events, subject, status)
+        await report(self._events, subject, status)
         if status.pools != subject.status.pools:
             self._enqueue(keys.ADMISSION)
         if status.phase.final:

@@ -35,7 +35,7 @@ from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP
 from backstay.observe import metrics
 from backstay.reconcile import keys
-from backstay.reconcile.runs import is_leaving, parse, sighted, tell
+from backstay.reconcile.runs import is_leaving, parse, report, sighted
 from backstay.steps.batch import Work
 from backstay.steps.status import write_status
 from backstay.targets.turns import RestoreTurns
@@ -137,7 +137,7 @@ class Admitter:
             self._enqueue(key)
             return False
         if status.phase is not subject.status.phase:
-            await tell(self._events, subject, status)
+            await report(self._events, subject, status)
             self._enqueue(key)
         if status.phase.final:
             self._enqueue(keys.policy(subject.namespace, subject.spec.policy))

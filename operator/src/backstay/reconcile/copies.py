@@ -1,7 +1,7 @@
 """The pass over the rolling copies of one policy: retention, lists, scrubs, and what shows them.
 
 Invariants: Backups are read before the RestoreRequests that use their points; a Job is deleted only
-after all that it said was written down; one series that fails is told and never blocks
+after all that it said was written down; one series that fails is reported and never blocks
 another.
 """
 
@@ -116,7 +116,7 @@ class CopiesReconciler:
             metrics.on_scrubbed(key.namespace, key.name, look.source, look.rot)
         noted = True
         # Not as seen: what is known of a directory goes with its last record, too.
-        if seen.policy is not None and looks != _told(seen.policy):
+        if seen.policy is not None and looks != _reported(seen.policy):
             noted = came.wrote = await work.do((key.name, partial(self._note, seen.policy, looks)))
         if noted:
             await work.do(*((c.kept.series.key, partial(self._forget, c)) for c in came.done))
@@ -139,13 +139,14 @@ class CopiesReconciler:
         try:
             plan = await self._copying.make_plan(namespace, name, spec)
         except UserError:
-            return []  # The policy's own look tells it.
+            return []  # The policy's own look reports it.
         return [(copy, spec.rolling) for copy in plan.rolling.copies] if plan.rolling else []
 
     async def _do(self, seen: Seen, chore: Chore, came: _Outcome) -> bool:
         """Run a chore a step further and note what comes of it; return whether to look again soon.
 
-        What keeps a series from its chore is told and is no failure: others have their own pace.
+        What keeps a series from its chore is reported and is no failure: others have their own
+        pace.
         """
         series = chore.kept.copy.series
         look = came.looks.get(series, CopiesStatus(source=series))
@@ -196,13 +197,13 @@ class CopiesReconciler:
                 return Answered(())
         if answer.points is None:
             raise Transient(f"list of {kept.series.key}: its log is lost")
-        answered, strangers = job_outcomes.after_list(kept, answer.points)
-        if chore.imports and strangers:
+        answered, foreign = job_outcomes.after_list(kept, answer.points)
+        if chore.imports and foreign:
             came.wrote = True
-            await self._import(chore, strangers)
+            await self._import(chore, foreign)
         return answered
 
-    async def _import(self, chore: Chore, strangers: Sequence[RollingPoint]) -> None:
+    async def _import(self, chore: Chore, foreign: Sequence[RollingPoint]) -> None:
         """Make a record for each point that has none, or end what a process that died has begun.
 
         Raise Conflict if a name was taken meanwhile: the next pass finds another.
@@ -210,7 +211,7 @@ class CopiesReconciler:
         series = chore.kept.series
         backups = await self._client.list(BACKUP, series.namespace)
         names = {objects.name(b) for b in backups if not rebuild.is_begun(b, series.policy)}
-        for body, status in job_outcomes.imported(chore.kept, strangers, names):
+        for body, status in job_outcomes.imported(chore.kept, foreign, names):
             try:
                 stored = await self._client.create(BACKUP, body)
             except AlreadyExists:
@@ -228,6 +229,6 @@ class CopiesReconciler:
         return True
 
 
-def _told(policy: Obj) -> dict[str, CopiesStatus]:
+def _reported(policy: Obj) -> dict[str, CopiesStatus]:
     """What the policy's status says of looks at its copies, by series."""
     return {look.source: look for look in policy_status(policy).copies}

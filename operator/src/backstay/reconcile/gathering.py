@@ -126,7 +126,7 @@ async def _collect(
 
 def trim(obj: Obj) -> None:
     """Given an object as read, take away what no plan rests on: who wrote it, and how; of a run
-    its dumps, and its plan but where that tells rolling copies.
+    its dumps, and its plan but where that means rolling copies.
     """
     metadata = obj["metadata"]
     metadata.pop("managedFields", None)

@@ -1,4 +1,4 @@
-"""Keys of the work queue, one kind of work each, and what the server need not tell of."""
+"""Keys of the work queue, one kind of work each, and what the server need not report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESTORE: Final = "RestoreRequest"
 RETENTION: Final = "Retention"
 """The retention pass over all points of one policy, whether the policy exists or not."""
 REBUILD: Final = "Rebuild"
-"""The records of one policy, to be made anew from its artifacts."""
+"""The records of one policy, to be recreated from its artifacts."""
 COPIES: Final = "Copies"
 """The pass over all rolling copies of one policy, whether the policy exists or not."""
 

@@ -1,6 +1,6 @@
 """Read what the next decision on a Backup rests on; nothing here writes.
 
-Invariant: what cannot be reached now is told as unreachable, and what never could as failed: the
+Invariant: what cannot be reached now is UNREACHABLE, what is impossible is FAILED: the
 plan of the run decides how long to wait.
 """
 
@@ -200,7 +200,7 @@ class Looker:
     async def _see_points(
         self, subject: Run, seen: Seen, pairs: dict[str, Pair], *, recheck: bool
     ) -> Seen:
-        """Look at this attempt's snapshots and, once one is cut, at its dumps again."""
+        """Look at this attempt's snapshots and, once one is taken, at its dumps again."""
         points: dict[str, PointSeen] = {}
         rechecks: dict[str, DumpSeen] = {}
         for entry in subject.status.points:
@@ -216,10 +216,10 @@ class Looker:
             if not point.exists and await self._claim_gone(subject, entry.source):
                 point = PointSeen(claim_gone=True)
             points[entry.source] = point
-            if recheck and point.cut and entry.taken_at is None:
+            if recheck and point.taken and entry.taken_at is None:
                 rechecks |= await self._recheck(subject, entry.source)
         plan, why = subject.status.plan, ""
-        if recheck and plan is not None and any(p.cut for p in points.values()):
+        if recheck and plan is not None and any(p.taken for p in points.values()):
             why = await torn(self._client, subject.namespace, plan)
         return with_seen(seen, points=points, rechecks=rechecks, torn=why)
 

@@ -44,7 +44,7 @@ from backstay.observe import metrics
 from backstay.reconcile import keys
 from backstay.reconcile.runs import parse, parse_policy_spec
 from backstay.steps.conditions import policy_status
-from backstay.steps.status import tell_trouble, write_status
+from backstay.steps.status import report_trouble, write_status
 from backstay.stores.copies.take import Copying
 from backstay.stores.planning import make_plan
 from backstay.stores.snapshots.series import policy_snapshots
@@ -68,10 +68,10 @@ _NOT_THERE: Final = frozenset({PointGone.MISSING, PointGone.ACCEPTED})
 
 RECHECK: Final = timedelta(minutes=4)
 """How long what Ready says of claims and classes may stand: shorter than the time between two
-looks of the resync, so that each of them looks for them anew."""
+looks of the resync, so that each of them looks for them again."""
 
 
-LONGEST_TOLD: Final = 1024
+LONGEST_MESSAGE: Final = 1024
 
 
 class PolicyReconciler:
@@ -105,12 +105,12 @@ class PolicyReconciler:
             seen, decision = await self._decide(key, obj)
         except (Refused, NotFound, DataError) as error:
             # What Ready says would stand for ever: it is of a look that cannot be had any more.
-            await self._tell_blind(obj, error)
+            await self._report_blind(obj, error)
             raise
         if decision.slot is not None and seen.spec is not None:
             await self._create_run(obj, seen.spec, decision.slot, again=decision.again)
-        await self._tell_missed(obj, decision.news)
-        await self._tell_ignored(obj, decision.ignored)
+        await self._report_missed(obj, decision.news)
+        await self._report_ignored(obj, decision.ignored)
         await write_status(self._client, BACKUP_POLICY, obj, decision.status)
         for missed in decision.missed:
             metrics.on_missed(key.namespace, key.name, missed.reason, missed.count)
@@ -122,10 +122,10 @@ class PolicyReconciler:
             missing=seen.missing,
             last_success=status.last_success,
         )
-        await self._tell(obj, seen.status, status)
+        await self._report(obj, seen.status, status)
         return decision.after
 
-    async def _tell_blind(self, obj: Obj, error: BackstayError) -> None:
+    async def _report_blind(self, obj: Obj, error: BackstayError) -> None:
         """The policy cannot be looked at: say so in Ready, as far as its status can be read."""
         old = policy_status(obj)
         conditions = with_condition(
@@ -133,13 +133,13 @@ class PolicyReconciler:
             type="Ready",
             ok=False,
             reason=FORBIDDEN if isinstance(error, Refused) else "CannotLook",
-            message=error.message[:LONGEST_TOLD],
+            message=error.message[:LONGEST_MESSAGE],
             generation=int(dig(obj, "metadata", "generation", default=0)),
             now=self._clock.now(),
         )
         new = changed(old, conditions=conditions)
-        await tell_trouble(self._client, BACKUP_POLICY, obj, new)
-        await self._tell(obj, old, new)
+        await report_trouble(self._client, BACKUP_POLICY, obj, new)
+        await self._report(obj, old, new)
 
     async def _decide(self, key: Key, obj: Obj) -> tuple[policy.Seen, policy.Decision]:
         """Decide on what is cheap to see, and look for claims and classes where Ready needs it."""
@@ -176,8 +176,8 @@ class PolicyReconciler:
             problem = error
         backups = await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
         snapshots = await policy_snapshots(self._client, namespace, name)
-        told = [p for b in backups for p in dig(b, "status", "points", default=())]
-        gone = {p.get("ref") for p in told if p.get("gone") in _NOT_THERE}
+        reported = [p for b in backups for p in dig(b, "status", "points", default=())]
+        gone = {p.get("ref") for p in reported if p.get("gone") in _NOT_THERE}
         return policy.Seen(
             namespace=namespace,
             name=name,
@@ -202,7 +202,7 @@ class PolicyReconciler:
                 if is_good(p) and p.name not in gone
             ]
             + [point for backup in backups for point in _copies(backup)],
-            missing=sum(1 for point in told if _is_missing(point)),
+            missing=sum(1 for point in reported if _is_missing(point)),
         )
 
     async def _create_run(self, obj: Obj, spec: PolicySpec, slot: datetime, *, again: bool) -> None:
@@ -235,14 +235,14 @@ class PolicyReconciler:
             return
         raise DataError(f"both names of the Backup for slot {format_time(slot)} are taken")
 
-    async def _tell_missed(self, obj: Obj, news: Sequence[MissedSlots]) -> None:
+    async def _report_missed(self, obj: Obj, news: Sequence[MissedSlots]) -> None:
         """One Event when slots begin to be missed, before the status says so: who dies between
-        the two tells it again, under the same name.
+        the two reports it again, under the same name.
         """
         for missed in news:
             wanted = missed.reason in WANTED
             slot = format_time(missed.first)
-            await self._events.tell(
+            await self._events.post(
                 obj,
                 f"Missed{missed.reason}",
                 f"slot {slot} of the schedule has no run: {WHY[missed.reason]}",
@@ -250,12 +250,12 @@ class PolicyReconciler:
                 attempt=slot,
             )
 
-    async def _tell_ignored(self, obj: Obj, last_slot: datetime | None) -> None:
+    async def _report_ignored(self, obj: Obj, last_slot: datetime | None) -> None:
         """One Event when a lastSlot that is ahead of now is taken back, before it is."""
         if last_slot is None:
             return
         slot = format_time(last_slot)
-        await self._events.tell(
+        await self._events.post(
             obj,
             "LastSlotIgnored",
             f"status.lastSlot: {slot} is ahead of now, as a clock that was ahead leaves it: it "
@@ -264,12 +264,12 @@ class PolicyReconciler:
             attempt=slot,
         )
 
-    async def _tell(self, obj: Obj, old: PolicyStatus, new: PolicyStatus) -> None:
+    async def _report(self, obj: Obj, old: PolicyStatus, new: PolicyStatus) -> None:
         """One Event when Ready changes its reason."""
         before = next((c.reason for c in old.conditions if c.type == "Ready"), None)
         now = next(c for c in new.conditions if c.type == "Ready")
         if now.reason != before:
-            await self._events.tell(
+            await self._events.post(
                 obj,
                 now.reason,
                 now.message,

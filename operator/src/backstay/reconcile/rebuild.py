@@ -1,8 +1,8 @@
-"""Make the records of a policy anew from its artifacts, when it is created or asks for it.
+"""Recreate the records of a policy from its artifacts, when it is created or asks for it.
 
 Invariants: contents are read before snapshots, and Backups last, so that a run under way is never
 taken for gone; the request is taken off last, so a process that dies on the way is followed by
-one that does the rest; a record that cannot be made is told and keeps no other away.
+one that does the rest; a record that cannot be made is reported and keeps no other away.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ class RebuildReconciler:
         policy = await write_status(self._client, BACKUP_POLICY, policy, status)
         if made or problems:
             failed = f"; {len(problems)} could not be: {problems[0]}" if problems else ""
-            await self._events.tell(
+            await self._events.post(
                 policy,
                 "Rebuilt",
-                f"{made} records were made anew from the artifacts{failed}",
+                f"{made} records were recreated from the artifacts{failed}",
                 type="Warning" if problems else "Normal",
                 attempt=format_time(now),
             )

@@ -38,7 +38,7 @@ from backstay.kube.resources import (
 from backstay.reconcile import keys, leftovers
 from backstay.steps.agent_jobs import AgentImage
 from backstay.steps.reasons import warning_about
-from backstay.steps.status import telling, write_status
+from backstay.steps.status import reporting, write_status
 from backstay.stores.copies.restore import CopyRestores
 from backstay.stores.snapshots.in_use import hold, release
 from backstay.stores.snapshots.restore_source import Source, find_snapshots, read_source
@@ -81,18 +81,18 @@ class RestoreReconciler:
         self._turns.note()
         if subject.spec.directory is not None:
             return await self._restore_directory(subject)
-        async with telling(self._client, RESTORE_REQUEST, obj, partial(self._waiting, subject)):
+        async with reporting(self._client, RESTORE_REQUEST, obj, partial(self._waiting, subject)):
             decision = restore.decide(await self._gather(subject))
             for action in decision.actions:
                 await self._act(subject, decision.status, action)
         await write_status(self._client, RESTORE_REQUEST, obj, decision.status)
-        await self._tell(subject, decision.status)
+        await self._report(subject, decision.status)
         return decision.after
 
     async def _restore_directory(self, subject: Request) -> timedelta | None:
         """Take the next step of a request for a directory."""
         show = partial(self._waiting, subject)
-        async with telling(self._client, RESTORE_REQUEST, subject.obj, show):
+        async with reporting(self._client, RESTORE_REQUEST, subject.obj, show):
             seen = await self._copies.see(subject)
             decision = directories.decide(seen)
             if decision.start:
@@ -104,11 +104,11 @@ class RestoreReconciler:
             if decision.enters:
                 return await self._take_turn(subject, seen, decision)
         await write_status(self._client, RESTORE_REQUEST, subject.obj, decision.status)
-        await self._tell(subject, decision.status)
+        await self._report(subject, decision.status)
         if decision.status.phase.final:
             self._enqueue(keys.ADMISSION)  # Runs may wait for what it wrote to.
         if seen.policy and (decision.status.phase.final or not seen.held):
-            # Their pass holds the point for the request, and lets go of it afterwards.
+            # Their pass holds the point for the request, and releases it afterwards.
             self._enqueue(keys.copies(subject.namespace, seen.policy))
         return decision.after
 
@@ -284,7 +284,7 @@ class RestoreReconciler:
         try:
             await self._client.create(PERSISTENT_VOLUME_CLAIM, body)
         except AlreadyExists:
-            return  # The next look tells whether it is ours.
+            return  # The next look shows whether it is ours.
 
     async def _claim(self, subject: Request, entry: RestoredClaim) -> Obj | None:
         """The claim of the new name, as far as this request made it."""
@@ -320,13 +320,13 @@ class RestoreReconciler:
         if pod is not None and _made_for(pod, subject):
             await self._client.delete(POD, name, subject.namespace, uid=objects.uid(pod))
 
-    async def _tell(self, subject: Request, status: RestoreStatus) -> None:
+    async def _report(self, subject: Request, status: RestoreStatus) -> None:
         """One Event of its start, and one of its end."""
         begins = subject.status.phase is RestorePhase.PENDING
         if status.phase is subject.status.phase or not (begins or status.phase.final):
             return
         bad = status.phase in (RestorePhase.FAILED, RestorePhase.REFUSED)
-        await self._events.tell(
+        await self._events.post(
             subject.obj,
             status.phase.value,
             status.message or status.phase.value,

@@ -1,7 +1,7 @@
 """Look at everything: the keys of all work that there could be, for the resync.
 
 One paged LIST per kind. Retention is planned here on what was read, and only the policies whose
-plan is not idle get a pass, which reads anew: so what is stale here costs a look and no more.
+plan is not idle get a pass, which reads again: so what is stale here costs a look and no more.
 A plan that was idle is not made again within the hour, unless an object that it rests on changed.
 """
 
@@ -73,7 +73,7 @@ class Everything:
             try:
                 needed = await asyncio.to_thread(self._needs_pass, world, place, brake)
             except Exception:
-                # The pass fails in the same way, and tells: what is amiss in one place, maybe by
+                # The pass fails in the same way, and reports: what is amiss in one place, maybe by
                 # what a tenant wrote there, must not keep the others from being looked at.
                 log.exception("retention of %s/%s cannot be planned", *place)
                 needed = True
@@ -95,8 +95,8 @@ class Everything:
                 if not upkeep.plan(passes.seen(world, place, now, brake)).idle:
                     return True
             except UserError:
-                return False  # The policy's own look tells it.
+                return False  # The policy's own look reports it.
             except DataError:
-                return True  # The pass fails in the same way, is told of and tried again.
+                return True  # The pass fails in the same way, is reported and tried again.
         self._idle[place] = rests_on
         return False

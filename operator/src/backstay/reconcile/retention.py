@@ -1,9 +1,9 @@
 """The retention pass of one policy: tiers, marks and sweeps, and the records that mirror them.
 
 Invariants: every write is tested against what was read; items are carried out side by side, and
-one that fails is told and never blocks the next; a plan that is idle writes nothing. Conditions and
-records are of all stores, and written here alone; what is to be done with rolling copies is done
-by Jobs (reconcile/copies.py).
+one that fails is reported and never blocks the next; a plan that is idle writes nothing. Conditions
+and records are of all stores, and written here alone; what is to be done with rolling copies is
+done by Jobs (reconcile/copies.py).
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from backstay.reconcile import keys
 from backstay.reconcile.adoption import Adopter
 from backstay.reconcile.gathering import gather, with_claims
 from backstay.steps.batch import Work
-from backstay.steps.conditions import tell_held
+from backstay.steps.conditions import report_held
 from backstay.steps.record_updates import remove, show
 from backstay.stores.snapshots.deletion import carry_on
 
 log = logging.getLogger(__name__)
 
-_TOLD: Final = 3
+_SHOWN: Final = 3
 """Names in a message: it has to stay readable."""
-TOLD_AFTER: Final = timedelta(minutes=5)
+REPORTED_AFTER: Final = timedelta(minutes=5)
 """What fails for longer in each pass does not pass by itself."""
 
 
@@ -66,7 +66,7 @@ class RetentionReconciler:
         self._events = events or EventPoster(client, clock)
         self._clock_was_off = False
         self._adopter = Adopter(client, clock)
-        self._failing = Patience(clock, TOLD_AFTER)
+        self._failing = Patience(clock, REPORTED_AFTER)
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given a policy's retention key, take the next step for each of its artifacts."""
@@ -90,10 +90,10 @@ class RetentionReconciler:
             plan = await asyncio.to_thread(upkeep.plan, seen)
         work = Work(self._client)
         if seen.policy is not None and plan.conditions is not None:
-            # First: a series that is held is told even where an item fails.
-            await work.do((key.name, partial(self._tell, seen.policy, plan.conditions)))
+            # First: a series that is held is reported even where an item fails.
+            await work.do((key.name, partial(self._report, seen.policy, plan.conditions)))
         acting = [item for item in plan.items if item.acts]
-        await self._tell_reset(seen.policy, acting)
+        await self._report_reset(seen.policy, acting)
         await self._do(work, [item for item in acting if item.patches])
         # A sweep is announced before it deletes: what goes without that word was taken by others.
         stored = await show(self._client, work, plan.shown)
@@ -118,33 +118,33 @@ class RetentionReconciler:
     async def _do(self, work: Work, items: Sequence[Item]) -> None:
         await work.do(*((i.point.name, partial(self._carry_out, i)) for i in items))
 
-    async def _tell_reset(self, policy: Obj | None, items: Sequence[Item]) -> None:
-        """Tell of good points whose content somebody made Delete: they are made Retain again."""
+    async def _report_reset(self, policy: Obj | None, items: Sequence[Item]) -> None:
+        """Report good points whose content somebody made Delete: they are made Retain again."""
         contents = [i.content.obj for i in items if i.content is not None and i.resets]
         exposed = sorted(map(objects.name, contents))
         if not exposed:
             return
-        more = f" and {len(exposed) - _TOLD} more" if len(exposed) > _TOLD else ""
+        more = f" and {len(exposed) - _SHOWN} more" if len(exposed) > _SHOWN else ""
         message = (
-            f"VolumeSnapshotContent {', '.join(exposed[:_TOLD])}{more} of good points had "
+            f"VolumeSnapshotContent {', '.join(exposed[:_SHOWN])}{more} of good points had "
             "deletionPolicy Delete, which is made Retain again: look for what sets it, such as "
             "another pruner"
         )
         log.warning("%s", message)
         if policy is not None:
             versions = sorted(map(objects.version, contents))
-            await self._events.tell(
+            await self._events.post(
                 policy, "DeletionPolicyReset", message, type="Warning", attempt=f"{versions}"
             )
 
     async def _raise_failures(self, key: Key, policy: Obj | None, work: Work) -> None:
-        """Raise what failed; tell the policy's people once a day where that goes on."""
+        """Raise what failed; post an Event on the policy once a day where that goes on."""
         try:
             work.raise_failures(key)
         except Transient as error:
             if policy is not None and self._failing.is_over(key):
                 day = self._clock.now().date().isoformat()
-                await self._events.tell(
+                await self._events.post(
                     policy, "RetentionFailing", error.message, type="Warning", attempt=day
                 )
             raise
@@ -160,8 +160,8 @@ class RetentionReconciler:
         else:
             log.info("the clock is to be believed again: retention goes on")
 
-    async def _tell(self, policy: Obj, conditions: tuple[Condition, ...]) -> bool:
-        await tell_held(self._client, self._events, policy, conditions)
+    async def _report(self, policy: Obj, conditions: tuple[Condition, ...]) -> bool:
+        await report_held(self._client, self._events, policy, conditions)
         return False
 
     async def _carry_out(self, item: Item) -> bool:

@@ -58,7 +58,7 @@ def parse_policy_spec(obj: Obj) -> PolicySpec:
         raise UserError("InvalidSpec", f"spec.{where}: {first['msg']}") from error
 
 
-async def tell(events: EventPoster, subject: Run, status: BackupStatus) -> None:
+async def report(events: EventPoster, subject: Run, status: BackupStatus) -> None:
     """Given a Backup as read and its next status, which is written, post an Event of its start, of
     each attempt that failed, and of its end, and count its end.
 
@@ -80,7 +80,7 @@ async def tell(events: EventPoster, subject: Run, status: BackupStatus) -> None:
         reason, message = "AttemptFailed", status.message or f"{what} is tried again"
     else:
         return
-    await events.tell(
+    await events.post(
         subject.obj,
         reason,
         message,

@@ -94,11 +94,11 @@ class World:
         return {name for name in bound | recorded if name}
 
     def unfound(self, place: Place) -> list[str]:
-        """Given a policy, return the snapshots that its finished runs tell as good and there, and
+        """Given a policy, return the snapshots that its finished runs report as good and there, and
         that were not found by our label: one that was taken off by hand must not look like a loss.
         """
         labelled = {objects.name(s) for s in self.snapshots.get(place, ())}
-        told = {
+        reported = {
             point.get("ref")
             for backup in self.backups.get(place, ())
             if dig(backup, "status", "phase") in FINAL_PHASES
@@ -107,7 +107,7 @@ class World:
             and point.get("result") == PointResult.GOOD
             and not point.get("gone")
         }
-        return sorted(name for name in told - labelled if name)
+        return sorted(name for name in reported - labelled if name)
 
     def versions(self, place: Place) -> frozenset[tuple[str, str]]:
         """Given a policy, return uid and resourceVersion of all that its pass rests on."""
@@ -152,4 +152,4 @@ def _leaves(content: Obj) -> bool:
     try:
         return is_leaving(content)
     except DataError:
-        return True  # Whoever finishes sweeps fails on it and tells.
+        return True  # Whoever finishes sweeps fails on it and reports.

@@ -1,1 +1,1 @@
-"""Steps shared by the kinds: exec with result, cut, claim a source."""
+"""Steps shared by the kinds: exec with result, take a snapshot, claim a source."""

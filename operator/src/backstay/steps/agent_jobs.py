@@ -1,7 +1,7 @@
 """Run the agent in a Job and read what it said.
 
 Invariants: a Job's name is a function of what it does, and its annotation says which work it is, so
-making it again is finding it; a name that is taken by other work is told and never touched.
+making it again is finding it; a name that is taken by other work is reported and never touched.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class AgentJobs:
         return bool(made) and now is not None and now - parse_time(made) >= QUIET
 
     async def start(self, work: Work) -> None:
-        """Given work, make its Job, or find that there is one: the next look tells whose."""
+        """Given work, make its Job, or find that there is one: the next look shows whose."""
         body = agent_job(
             name=work.name,
             namespace=work.namespace,

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 Item: TypeAlias = tuple[str, Callable[[], Awaitable[bool]]]
 """What it is, for messages, and its work: whether more follows soon."""
-_TOLD: Final = 5
+_SHOWN: Final = 5
 """Failures that one message names."""
 
 
@@ -33,7 +33,7 @@ async def each(client: Client, calls: Iterable[Callable[[], Awaitable[None]]]) -
 
 
 class Work:
-    """Items of one pass, whatever becomes of each; within one, things happen in order."""
+    """Items of one pass, whatever happens to each; within one, things happen in order."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -73,9 +73,9 @@ class Work:
     def raise_failures(self, what: object) -> None:
         """Given what they are of, raise Transient if any failed, Conflict if one lost a race."""
         if self._failures:
-            told = self._failures[:_TOLD]
-            if len(self._failures) > _TOLD:
-                told.append(f"and {len(self._failures) - _TOLD} more")
-            raise Transient(f"{what}: {'; '.join(told)}")
+            reported = self._failures[:_SHOWN]
+            if len(self._failures) > _SHOWN:
+                reported.append(f"and {len(self._failures) - _SHOWN} more")
+            raise Transient(f"{what}: {'; '.join(reported)}")
         if self._lost_race:
             raise Conflict(f"{what}: objects changed during the pass")

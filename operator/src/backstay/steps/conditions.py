@@ -1,4 +1,4 @@
-"""Tell on a policy whether retention holds back: conditions that nobody else writes, and Events."""
+"""Write the policy's retention conditions, which nobody else writes, and their Events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def policy_status(obj: Obj) -> PolicyStatus:
         raise DataError(f"status of BackupPolicy {name} cannot be read: {error}") from error
 
 
-async def tell_held(
+async def report_held(
     client: Client, events: EventPoster, obj: Obj, conditions: tuple[Condition, ...]
 ) -> None:
     """Given a BackupPolicy as read and what its conditions are to be, post an Event for each that
@@ -35,15 +35,15 @@ async def tell_held(
     before = {c.type: c for c in status.conditions}
     for now in conditions:
         old = before.get(now.type)
-        # People are told again whenever something else is lost, and not only that something is.
+        # The Event is posted again whenever something else is lost.
         loss = now.message if now.type == POINTS_MISSING and now.status == "True" else ""
         same = old is not None and (old.status, old.reason) == (now.status, now.reason)
         if same and (not loss or (old is not None and old.message == loss)):
             continue
         # Named after what it replaces: a process that dies before it has written the condition is
-        # followed by one that tells the same, which is then known as told.
+        # followed by one that reports the same, which is then known as reported.
         since = f"{old.reason} {format_time(old.last_transition_time)}" if old is not None else ""
-        await events.tell(
+        await events.post(
             obj,
             f"{now.type}" if now.status == "True" else f"{now.type}Over",
             now.message,

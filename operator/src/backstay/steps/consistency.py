@@ -67,8 +67,9 @@ async def claims_together(
 
 
 async def torn(client: Client, namespace: str, plan: RunPlan) -> str:
-    """Given the plan of a run whose snapshots are being cut, return why its claims belong together
-    now though the plan did not see it, "" if they do not: a pod may have been started since.
+    """Given the plan of a run whose snapshots are being taken, return why its claims belong
+    together now though the plan did not see it, "" if they do not: a pod may have been started
+    since.
     """
     claims = [c.name for c in plan.claims]
     if plan.consistency is Consistency.PER_CLAIM or len(claims) < 2:

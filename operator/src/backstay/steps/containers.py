@@ -2,7 +2,7 @@
 
 Invariants: what was started stays in its pod as long as that runs; of several pods one that has a
 claim of the run comes first, then the preferred role, then the lowest name. Nothing but the API
-server is asked, unless labels do not tell the roles and the caller gives a way to ask the database.
+server is asked, unless labels do not show the roles and the caller gives a way to ask the database.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ async def choose_by_asking(
     prefer: str = "",
     ask: Ask | None = None,
 ) -> DumpPlace:
-    """As choose_place, and the databases are asked where their pods' labels do not tell them
+    """As choose_place, and the databases are asked where their pods' labels do not show them
     apart.
     """
     found = places_of(pods, dump, claims)

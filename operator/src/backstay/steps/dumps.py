@@ -1,4 +1,4 @@
-"""Start dumps in their containers, and read what became of them; see steps/exec_streams.py."""
+"""Start dumps in their containers, and read their outcome; see steps/exec_streams.py."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Where:
 
 
 class Streams:
-    """The open streams, and the last words of those that ended. To be closed."""
+    """The open streams, and the last output of those that ended. To be closed."""
 
     def __init__(self, executor: Exec) -> None:
         self._executor = executor

@@ -1,4 +1,4 @@
-"""Start hooks in their containers, have them let go, and read what became of them; see
+"""Start hooks in their containers, release them, and read their outcome; see
 steps/exec_streams.py.
 """
 
@@ -52,7 +52,7 @@ class Hooking:
     def release(
         self, namespace: str, task: HookTask, place: HookPlace, wake: Callable[[], None]
     ) -> None:
-        """Given a hook and where to reach it, have it let go; wake when that is said or done."""
+        """Given a hook and where to reach it, release it; wake when that is said or done."""
         self._streams.open(
             _key(task, release=True),
             _where(namespace, place),

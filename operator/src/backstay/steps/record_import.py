@@ -64,7 +64,7 @@ async def point_at(client: Client, artifact: Artifact, uid: str) -> None:
 
 
 def _check(found: Obj, wanted: Import) -> None:
-    """Two runs never share a record. The points of a status that was written tell them apart."""
+    """Two runs never share a record. The points of a status that was written distinguish them."""
     spec, mine = dig(found, "spec", default={}), wanted.body["spec"]
     if spec.get("trigger") != Trigger.IMPORTED or spec.get("policy") != mine["policy"]:
         raise DataError(

@@ -35,24 +35,24 @@ async def write_status(client: Client, resource: Resource, obj: Obj, status: Mod
 
 
 @asynccontextmanager
-async def telling(
+async def reporting(
     client: Client, resource: Resource, obj: Obj, show: Callable[[str], Model]
 ) -> AsyncIterator[None]:
     """Given an object as read and how its status shows a message, show on it what goes wrong inside
     the block.
 
-    The error is raised on: the queue tries again. A lost race is no news.
+    The error is raised on: the queue tries again. A lost race is normal.
     """
     try:
         yield
     except (Conflict, Fatal):
         raise
     except BackstayError as error:
-        await tell_trouble(client, resource, obj, show(error.message))
+        await report_trouble(client, resource, obj, show(error.message))
         raise
 
 
-async def tell_trouble(client: Client, resource: Resource, obj: Obj, status: Model) -> None:
+async def report_trouble(client: Client, resource: Resource, obj: Obj, status: Model) -> None:
     """Given an object as read and the status that shows what holds the work up, such as a quota,
     write it if that can be: an API server that takes no status is no reason to lose the trouble.
 

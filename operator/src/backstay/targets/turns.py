@@ -98,7 +98,7 @@ def _writes(obj: Obj) -> list[Taken]:
     try:
         one = parse_subject("RestoreRequest", obj, RestoreSpec, RestoreStatus)
     except DataError:
-        return []  # It is told on the request, and does nothing.
+        return []  # It is reported on the request, and does nothing.
     entry = one.status.directory
     places = [in_claim(one.namespace, c.to.new_claim.name) for c in one.spec.claims]
     if entry is not None and entry.started_at is not None:

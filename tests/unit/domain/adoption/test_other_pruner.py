@@ -112,7 +112,7 @@ def test_the_reason_names_the_pruner_and_the_command_that_stops_it() -> None:
     assert ('kubectl patch cronjob pruner -n backup-ns -p \'{"spec":{"suspend":true}}\'') in why
 
 
-def test_jobs_that_make_snapshots_in_the_namespace_are_told_while_they_run() -> None:
+def test_jobs_that_make_snapshots_in_the_namespace_are_reported_while_they_run() -> None:
     jobs = [
         cronjob(**BACKUP),
         cronjob(**BACKUP | {"namespace": "wiki"}),
@@ -204,7 +204,7 @@ def test_a_mark_of_yesterday_stays_one_when_a_person_labels_the_snapshot_today()
     assert refusal([stopped], [held], FOREIGN, NOW) is None
 
 
-def test_the_reason_says_how_a_person_tells_a_date_from_a_mark() -> None:
+def test_the_reason_says_how_a_person_distinguishes_a_date_from_a_mark() -> None:
     why = refusal([], [marked(RAN)], FOREIGN, NOW)
     assert why is not None
     assert f"kubectl label volumesnapshot old -n shop {FOREIGN}delete-after=YYYY-MM-DD" in why

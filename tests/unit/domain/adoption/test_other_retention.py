@@ -12,7 +12,7 @@ from tests.unit.cli.running import FOREIGN, foreign
 
 from backstay.domain import labels
 from backstay.domain.adoption.other_retention import to_hold
-from backstay.domain.adoption.takeover import Seen, patch_labels, plan, tell
+from backstay.domain.adoption.takeover import Seen, patch_labels, plan, report
 from backstay.domain.objects import Obj
 from backstay.domain.retention.points import Rules
 
@@ -98,18 +98,18 @@ def adopted(snapshot: Obj, world: Seen) -> Obj:
     return {**snapshot, "metadata": written}
 
 
-def test_a_hold_is_told_until_a_person_takes_it_off() -> None:
+def test_a_hold_is_reported_until_a_person_takes_it_off() -> None:
     second = foreign("second", NOON, daily="2026-11-23")
     before = seen(FIRST, second, NEWEST)
     after = seen(*(adopted(s, before) for s in before.snapshots))
-    message = tell(plan(before), before).message
+    message = report(plan(before), before).message
     assert "1 held, as backup-ns.sh keeps them" in message
     assert "(second): take backstay.dev/hold off" in message
-    assert tell(plan(after), after).message == message
+    assert report(plan(after), after).message == message
 
     released = after.snapshots[1]
     del released["metadata"]["labels"][labels.HOLD]
-    assert "held" not in tell(plan(after), after).message
+    assert "held" not in report(plan(after), after).message
     assert not plan(after).adopt
 
 
@@ -118,4 +118,4 @@ def test_a_word_against_a_hold_from_before_the_move_stands() -> None:
     second["metadata"]["labels"][labels.HOLD] = "false"
     world = seen(FIRST, second, NEWEST)
     assert patch_labels(second, world, VIENNA)[0][labels.HOLD] == "false"
-    assert "held" not in tell(plan(world), world).message
+    assert "held" not in report(plan(world), world).message

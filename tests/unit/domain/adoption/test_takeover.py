@@ -1,4 +1,4 @@
-"""What is adopted of another tool's snapshots, how it is labelled, and what is told."""
+"""What is adopted of another tool's snapshots, how it is labelled, and what is reported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from backstay.domain.adoption.takeover import (
     labels_from,
     patch_labels,
     plan,
-    tell,
+    report,
 )
 from backstay.domain.objects import Obj, name
 
@@ -77,7 +77,7 @@ def test_labels_are_copied_with_our_prefix_and_theirs_are_not_asked_for() -> Non
         ("2027-01-03T12:00:00Z", "2026-w53", "w53"),
         # Sunday night in UTC, Monday in Vienna
         ("2027-01-03T23:30:00Z", "2027-w01", "w01"),
-        # of another week than it says, or of none: for retention to judge and tell
+        # of another week than it says, or of none: for retention to judge and report
         ("2024-12-30T12:00:00Z", "2024-w53", "2024-w53"),
         ("2027-01-03T23:30:00Z", "2026-w53", "2026-w53"),
         ("2026-11-21T12:00:00Z", "w46", "w46"),
@@ -98,7 +98,7 @@ def test_a_malformed_date_is_carried_over_as_it_is(date: str) -> None:
     assert labels_from(given, FOREIGN, VIENNA)[labels.DELETE_AFTER] == date
 
 
-def test_a_claim_that_only_looks_shortened_is_told_in_full() -> None:
+def test_a_claim_that_only_looks_shortened_is_reported_in_full() -> None:
     claim = "c" * 52 + "-" + "0123456789"
     values, notes = patch_labels(foreign("one", NIGHT, claim=claim), seen(), VIENNA)
     assert values[labels.PVC] == naming.label_value(claim) != claim
@@ -157,21 +157,21 @@ def test_an_older_policy_of_the_same_claim_has_it_and_the_other_says_so() -> Non
     given = seen(foreign("one", NIGHT), foreign("two", NIGHT), rivals={"data": "first"})
     found = plan(given)
     assert found.is_idle
-    told = tell(found, given)
-    assert (told.ok, told.reason) == (False, "AdoptedByAnother")
-    assert "2 of policy first of the same claims" in told.message
+    reported = report(found, given)
+    assert (reported.ok, reported.reason) == (False, "AdoptedByAnother")
+    assert "2 of policy first of the same claims" in reported.message
     # and it says the same once that policy has them
     after = seen(ours(foreign("one", NIGHT), "first"), ours(foreign("two", NIGHT), "first"))
-    assert tell(plan(after), after) == told
+    assert report(plan(after), after) == reported
 
 
-def test_what_was_adopted_and_what_was_not_is_told() -> None:
+def test_what_was_adopted_and_what_was_not_is_reported() -> None:
     given = seen(
         foreign("one", NIGHT), ours(foreign("two", NIGHT)), foreign("logs", NIGHT, claim="logs")
     )
-    told = tell(plan(given), given, creators=["CronJob shop/backup"])
-    assert (told.ok, told.reason) == (True, "Adopted")
-    assert told.message == (
+    reported = report(plan(given), given, creators=["CronJob shop/backup"])
+    assert (reported.ok, reported.reason) == (True, "Adopted")
+    assert reported.message == (
         "2 snapshots of backup-ns.sh adopted; 1 of claim logs not adopted: the claim is none of "
         "this policy's; name it in spec.source.claims.names of a policy; CronJob shop/backup "
         "still makes snapshots with backup-ns.sh: they are adopted as they come; remove it when "
@@ -179,7 +179,7 @@ def test_what_was_adopted_and_what_was_not_is_told() -> None:
     )
 
 
-def test_what_carries_labels_of_ours_by_hand_before_the_move_is_told_by_name() -> None:
+def test_what_carries_labels_of_ours_by_hand_before_the_move_is_reported_by_name() -> None:
     dated, held = foreign("dated", NIGHT), foreign("held", NIGHT)
     dated["metadata"]["labels"][labels.DELETE_AFTER] = "2026-12-01"
     held["metadata"]["labels"][labels.HOLD] = "true"
@@ -191,4 +191,4 @@ def test_what_carries_labels_of_ours_by_hand_before_the_move_is_told_by_name() -
     assert (
         "1 not adopted: they carry labels backstay.dev/ of no policy (dated); take those off, all "
         "but backstay.dev/hold"
-    ) in tell(found, given).message
+    ) in report(found, given).message

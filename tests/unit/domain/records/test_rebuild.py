@@ -1,4 +1,4 @@
-"""Which records the artifacts of a policy tell of, and what such a record says."""
+"""Which records the artifacts of a policy report, and what such a record says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from backstay.domain.records.record import DumpRecord
 from backstay.domain.run import machine
 
 TAKEN = "2026-11-22T00:32:05Z"
-CUT = datetime(2026, 11, 22, 0, 32, 5, tzinfo=UTC)
+MOMENT = datetime(2026, 11, 22, 0, 32, 5, tzinfo=UTC)
 KIND = ("custom", "zstd", "binlog.7 at 42", "7301", ("rows are missing",))
 DUMP = DumpRecord(
     "shop", "postgres", "/data/shop.dump", "shop.dump", SHA, 2048, 999, 998, {}, *KIND
@@ -48,7 +48,7 @@ def orphan(name: str = "one", **notes: str) -> Obj:
     """A content as it stays behind."""
     of = artifact(name).carrier
     found = content(of, policy="Retain", **{"record": record(dumps=(DUMP,)), "run": "x", **notes})
-    found["metadata"]["annotations"]["backstay.dev/taken-at"] = format_time(CUT)
+    found["metadata"]["annotations"]["backstay.dev/taken-at"] = format_time(MOMENT)
     found["metadata"]["labels"] = of["metadata"]["labels"]
     found["status"] |= {"creationTime": 0, "restoreSize": 5}
     return found
@@ -68,11 +68,11 @@ def test_a_run_comes_back_with_its_slot_points_and_dumps() -> None:
     }
     status = one.status
     assert status.phase is BackupPhase.COMPLETED
-    assert (status.taken, status.completed_at, status.started_at) == (CUT, CUT, SLOT)
+    assert (status.taken, status.completed_at, status.started_at) == (MOMENT, MOMENT, SLOT)
     assert status.size == "2.0Ki"
     (point,) = status.points
     assert (point.source, point.ref, point.content) == ("data", "one", "content-one")
-    assert (point.result, point.bytes, point.taken_at) == ("good", 1 << 30, CUT)
+    assert (point.result, point.bytes, point.taken_at) == ("good", 1 << 30, MOMENT)
     (dump,) = status.dumps
     assert (dump.name, dump.sha256, dump.bytes, dump.claim) == ("shop", SHA, 2048, "data")
     assert (dump.state, dump.path, dump.uid) == (DumpState.DONE, "shop.dump", 999)
@@ -136,7 +136,7 @@ def test_a_content_that_outlived_its_snapshot_stands_for_it() -> None:
     (one,) = made(alone)
     (point,) = one.status.points
     assert (point.ref, point.content, point.bytes) == ("one", "content-one", 5)
-    assert (point.taken_at, one.status.taken) == (CUT, CUT)
+    assert (point.taken_at, one.status.taken) == (MOMENT, MOMENT)
     assert one.status.dumps[0].sha256 == SHA
 
 

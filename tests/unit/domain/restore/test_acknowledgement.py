@@ -1,4 +1,4 @@
-"""Words of spec.acknowledge: the same for people, operator and agent, and each for one refusal."""
+"""Values of spec.acknowledge: the same for people, operator and agent, and each for one refusal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_refusal_without_its_word_keeps_its_kind_and_names_the_word() -> None:
         said.pass_over(Word.UNVERIFIED, DataError("it differs"))
 
     assert refused.value.reason == "ClaimInUse"
-    assert (said.used, said.told) == ({}, "")
+    assert (said.used, said.in_words) == ({}, "")
 
 
 def test_a_word_is_used_once_and_for_what_it_passed_over_first() -> None:
@@ -34,4 +34,4 @@ def test_a_word_is_used_once_and_for_what_it_passed_over_first() -> None:
     said.pass_over(Word.UNVERIFIED, DataError("second"))
 
     assert said.used == {"Unverified": "first"}
-    assert said.told == "; Unverified was acknowledged: first"
+    assert said.in_words == "; Unverified was acknowledged: first"

@@ -27,7 +27,7 @@ def entry(claim: str, **values: Any) -> RestoredClaim:
 
 
 DATA, LOGS = entry("data"), entry("logs")
-TOLD = RestoreStatus(
+REPORTED = RestoreStatus(
     phase=RestorePhase.RESTORING,
     backup="b",
     started_at=NOW,
@@ -71,7 +71,7 @@ def ready(decision: restore.Decision) -> tuple[str, str, str]:
 
 
 def with_claims(*claims: RestoredClaim, **values: Any) -> RestoreStatus:
-    return changed(TOLD, claims=claims, **values)
+    return changed(REPORTED, claims=claims, **values)
 
 
 def test_a_request_that_cannot_be_done_is_refused_and_makes_nothing() -> None:
@@ -103,7 +103,7 @@ def test_a_single_claim_is_shown_by_its_name() -> None:
 
 
 def test_claims_are_made_first_and_then_their_pods() -> None:
-    first = follow(TOLD, NOTHING, NOTHING)
+    first = follow(REPORTED, NOTHING, NOTHING)
     second = follow(first.status, made("u1"), made("u2"))
 
     assert steps(first) == [(Step.CREATE_CLAIM, "data"), (Step.CREATE_CLAIM, "logs")]
@@ -114,7 +114,7 @@ def test_claims_are_made_first_and_then_their_pods() -> None:
 
 
 def test_each_claim_goes_on_by_itself() -> None:
-    decision = follow(TOLD, verified("u1"), NOTHING)
+    decision = follow(REPORTED, verified("u1"), NOTHING)
 
     assert steps(decision) == [(Step.HAND_OVER, "data"), (Step.CREATE_CLAIM, "logs")]
     assert decision.status.claims[0].verified == "dump shop: sha256 as recorded"
@@ -122,24 +122,24 @@ def test_each_claim_goes_on_by_itself() -> None:
 
 
 def test_bound_claims_are_said_to_be_verified() -> None:
-    decision = follow(TOLD, verifying("u1"), verifying("u2"))
+    decision = follow(REPORTED, verifying("u1"), verifying("u2"))
 
     assert decision.status.phase is RestorePhase.VERIFYING
     assert ready(decision) == ("False", "Verifying", "claims are being verified")
     assert (decision.actions, decision.after) == ((), restore.POLL)
 
 
-def test_what_a_pod_waits_for_is_told() -> None:
+def test_what_a_pod_waits_for_is_reported() -> None:
     stuck = replace(made("u1"), pod_there=True, pod_says="0/2 nodes are available")
 
-    decision = follow(TOLD, stuck, verifying("u2"))
+    decision = follow(REPORTED, stuck, verifying("u2"))
 
     assert ready(decision)[2] == "claim data-new: 0/2 nodes are available"
     assert decision.status.phase is RestorePhase.RESTORING
 
 
 def test_a_restore_is_complete_one_round_after_its_last_verification() -> None:
-    last = follow(TOLD, verified("u1"), verified("u2"))
+    last = follow(REPORTED, verified("u1"), verified("u2"))
     end = follow(last.status, verified("u1"), verified("u2"))
 
     assert steps(last) == [(Step.HAND_OVER, "data"), (Step.HAND_OVER, "logs")]
@@ -168,7 +168,7 @@ def test_a_verified_claim_needs_its_pod_no_more() -> None:
 
 
 def test_a_pod_that_says_nothing_has_mounted_the_claim() -> None:
-    decision = follow(TOLD, replace(verified("u1"), pod_says=""), NOTHING)
+    decision = follow(REPORTED, replace(verified("u1"), pod_says=""), NOTHING)
 
     assert decision.status.claims[0].verified == "mounted"
 
@@ -188,14 +188,14 @@ BEGUN = with_claims(entry("data", new_claim_uid="u1"), LOGS)
     ("status", "data", "why"),
     [
         (
-            TOLD,
+            REPORTED,
             replace(made("u9"), claim_ours=False),
             "claim data-new: a claim of that name was made by somebody else",
         ),
         (BEGUN, NOTHING, "claim data-new: it was deleted while it was being restored"),
         (BEGUN, made("u9"), "claim data-new: it was deleted while it was being restored"),
         (
-            TOLD,
+            REPORTED,
             replace(NOTHING, snapshot_there=False),
             "claim data-new: VolumeSnapshot data-1 was deleted before the claim was bound",
         ),
@@ -211,7 +211,7 @@ BEGUN = with_claims(entry("data", new_claim_uid="u1"), LOGS)
             "spec.acknowledge to restore what there is, as it is",
         ),
     ],
-    ids=["foreign", "deleted", "made anew", "no snapshot", "snapshot lost", "not as recorded"],
+    ids=["foreign", "deleted", "recreated", "no snapshot", "snapshot lost", "not as recorded"],
 )
 def test_what_can_never_end_well_fails_the_restore(
     status: RestoreStatus, data: ClaimSeen, why: str
@@ -274,7 +274,7 @@ def test_a_request_that_fails_leaves_no_claim_without_a_volume(
     assert fates - {Step.DELETE_POD, Step.RELEASE} == ({step} if step else set())
 
 
-def test_a_verified_claim_outlives_whatever_becomes_of_the_request() -> None:
+def test_a_verified_claim_outlives_its_request_whatever_happens() -> None:
     status = with_claims(
         entry("data", new_claim_uid="u1", verified="mounted"),
         entry("logs", failed="it was deleted"),
@@ -287,13 +287,13 @@ def test_a_verified_claim_outlives_whatever_becomes_of_the_request() -> None:
 
 @pytest.mark.parametrize("phase", [p for p in RestorePhase if p.final])
 def test_a_final_phase_is_never_left(phase: RestorePhase) -> None:
-    over = changed(TOLD, phase=phase)
+    over = changed(REPORTED, phase=phase)
 
     assert follow(over, NOTHING, NOTHING) == restore.Decision(over)
 
 
 def test_an_unchanged_world_changes_no_status() -> None:
-    first = follow(TOLD, verifying("u1"), verifying("u2"))
+    first = follow(REPORTED, verifying("u1"), verifying("u2"))
 
     assert follow(first.status, verifying("u1"), verifying("u2")).status == first.status
 

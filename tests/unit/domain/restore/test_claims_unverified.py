@@ -9,7 +9,7 @@ import pytest
 from tests.support.builders import NOW
 from tests.unit.domain.restore.test_claims import (
     NOTHING,
-    TOLD,
+    REPORTED,
     made,
     seen,
     steps,
@@ -50,7 +50,7 @@ SOON, LATE = claims.UNVERIFIED_AFTER / 2, claims.UNVERIFIED_AFTER * 2
 def test_a_claim_that_cannot_be_verified_is_handed_over_where_a_person_said_so(
     data: ClaimSeen, ago: timedelta, why: str
 ) -> None:
-    decision = may_go(TOLD, data, ago)
+    decision = may_go(REPORTED, data, ago)
 
     assert (Step.HAND_OVER, "data") in steps(decision)
     assert why in (decision.status.claims[0].verified or "")
@@ -75,14 +75,14 @@ def test_a_claim_that_cannot_be_verified_is_handed_over_where_a_person_said_so(
 def test_nothing_is_handed_over_unverified_that_is_not_there_or_may_still_be_verified(
     data: ClaimSeen, ago: timedelta
 ) -> None:
-    decision = may_go(TOLD, data, ago)
+    decision = may_go(REPORTED, data, ago)
 
     assert decision.status.claims[0].verified is None
     assert decision.status.acknowledged == ()
 
 
 def test_a_verification_that_ends_well_uses_no_word() -> None:
-    decision = may_go(TOLD, verified("u1"), LATE)
+    decision = may_go(REPORTED, verified("u1"), LATE)
 
     assert decision.status.claims[0].verified == "dump shop: sha256 as recorded"
     assert decision.status.acknowledged == ()

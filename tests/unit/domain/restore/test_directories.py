@@ -152,7 +152,7 @@ def test_a_job_is_made_only_after_its_turn_was_taken() -> None:
     assert (then.enters, then.start) == (False, True)
 
 
-def test_who_waits_for_his_turn_is_told_for_whom_and_takes_none() -> None:
+def test_who_waits_for_a_turn_learns_for_whom_and_takes_none() -> None:
     seen = Seen(now=NOW, generation=1, status=restoring().status, held=True)
     decision = in_line(seen, "RestoreRequest other")
 

@@ -1,4 +1,4 @@
-"""The brake on many marks at once, and what a policy tells of it."""
+"""The brake on many marks at once, and what a policy reports it."""
 
 from dataclasses import replace
 from datetime import UTC, timedelta
@@ -62,7 +62,7 @@ def test_more_than_three_and_more_than_a_third_is_held(size: int, keep: int, is_
         assert (held.claim, held.marks, held.size) == ("data", size - keep, size)
 
 
-def test_only_the_mark_is_taken_from_a_verdict_and_the_reason_is_told() -> None:
+def test_only_the_mark_is_taken_from_a_verdict_and_the_reason_is_reported() -> None:
     old = point("old", NOW - timedelta(days=90), daily="2026-08-24")
     world = [*daily(6), replace(old, in_use=None)]
 
@@ -112,7 +112,7 @@ def test_the_hash_releases_this_very_plan_and_no_other() -> None:
     assert other.plan != held.plan
 
 
-def test_a_released_plan_that_was_cut_off_is_finished_without_asking_again() -> None:
+def test_a_released_plan_that_was_interrupted_is_finished_without_asking_again() -> None:
     _, held = brake_marks(judged(daily(12), 1), ())
     assert held is not None
     half = [patched(v) if n % 2 else v.point for n, v in enumerate(judged(daily(12), 1))]
@@ -147,8 +147,8 @@ def test_many_claims_are_released_by_one_command_that_fits() -> None:
     assert "; and 254 more claims; none of them is" in brake.message
     assert len(brake.message) <= 4096
     assert brake.message.endswith("-n " + "n" * 63)
-    told = brake.message.split("release-retention=")[1].split(" ")[0]
-    assert released_plans(told) == {f"{i:010d}" for i in range(100)}
+    reported = brake.message.split("release-retention=")[1].split(" ")[0]
+    assert released_plans(reported) == {f"{i:010d}" for i in range(100)}
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,9 @@ def test_the_condition_comes_with_the_first_brake_and_turns_false_after_it() -> 
         "why",
     )
     assert with_brake(held, CONDITION, why, NOT_HELD, generation=1, now=later) == held
-    let_go = with_brake(held, CONDITION, None, NOT_HELD, generation=1, now=later)
-    assert (let_go[1].status, let_go[1].reason) == ("False", "NotHeld")
-    assert let_go[1].last_transition_time == later.astimezone(UTC)
+    released = with_brake(held, CONDITION, None, NOT_HELD, generation=1, now=later)
+    assert (released[1].status, released[1].reason) == ("False", "NotHeld")
+    assert released[1].last_transition_time == later.astimezone(UTC)
 
 
 # ---- dates that many points get at once ------------------------------------------------------

@@ -1,4 +1,4 @@
-"""How long a point is kept, in the words of a column."""
+"""How long a point is kept, as a column shows it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOW = at("2026-11-22T12:00:00+01:00")
 TAKEN = "2026-11-22T00:32+01:00"
 
 
-def told(extra: Mapping[str, str], taken: str = TAKEN, *, rules: Rules | None = RULES) -> str:
+def reported(extra: Mapping[str, str], taken: str = TAKEN, *, rules: Rules | None = RULES) -> str:
     return until(point("a", taken, **extra), rules, NOW)
 
 
@@ -36,14 +36,14 @@ def told(extra: Mapping[str, str], taken: str = TAKEN, *, rules: Rules | None = 
         ({}, ""),
     ],
 )
-def test_the_tier_that_keeps_it_longest_is_told(extra: dict[str, str], text: str) -> None:
-    assert told(extra) == text
+def test_the_tier_that_keeps_it_longest_is_reported(extra: dict[str, str], text: str) -> None:
+    assert reported(extra) == text
 
 
 def test_a_month_ends_with_the_year() -> None:
     december = {"monthly": "2026-12"}
 
-    assert told(december, "2026-12-31T23:00+01:00", rules=replace(RULES, monthly=1)) == (
+    assert reported(december, "2026-12-31T23:00+01:00", rules=replace(RULES, monthly=1)) == (
         "monthly until 01-01"
     )
 
@@ -51,8 +51,8 @@ def test_a_month_ends_with_the_year() -> None:
 def test_days_are_those_of_the_policys_zone() -> None:
     late = "2026-11-22T23:30+00:00"  # the 23rd in Vienna
 
-    assert told({"daily": "2026-11-23"}, late) == "daily until 11-30"
-    assert told({"daily": "2026-11-22"}, late, rules=replace(RULES, zone=ZoneInfo("UTC"))) == (
+    assert reported({"daily": "2026-11-23"}, late) == "daily until 11-30"
+    assert reported({"daily": "2026-11-22"}, late, rules=replace(RULES, zone=ZoneInfo("UTC"))) == (
         "daily until 11-29"
     )
 
@@ -76,7 +76,7 @@ def test_days_are_those_of_the_policys_zone() -> None:
     ids=["held", "by hand", "next year", "marked", "mark moved by hand", "malformed"],
 )
 def test_a_hold_and_a_date_win_over_tiers(extra: dict[str, str], text: str) -> None:
-    assert told(extra) == text
+    assert reported(extra) == text
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_hold_and_a_date_win_over_tiers(extra: dict[str, str], text: str) -> N
     ],
     ids=["young", "a tier is longer", "a tier is shorter", "for days", "failed"],
 )
-def test_a_young_point_is_told_until_it_is_old(
+def test_a_young_point_is_reported_until_it_is_old(
     extra: dict[str, str], last: bool, text: str
 ) -> None:
     rules = replace(RULES, within=timedelta(hours=72))
@@ -109,17 +109,17 @@ def test_a_point_of_the_last_ones_has_no_date() -> None:
 @pytest.mark.parametrize("rules", [None, Rules.keep_everything(VIENNA)])
 @pytest.mark.parametrize("result", ["good", "failed"])
 def test_without_rules_a_point_is_kept(rules: Rules | None, result: str) -> None:
-    assert told({"daily": "2026-11-22", "result": result}, rules=rules) == "kept"
-    assert told({"delete_after": "2026-12-01", "result": result}, rules=rules) == "until 12-01"
+    assert reported({"daily": "2026-11-22", "result": result}, rules=rules) == "kept"
+    assert reported({"delete_after": "2026-12-01", "result": result}, rules=rules) == "until 12-01"
 
 
 def test_a_mark_is_not_followed_once_the_policy_is_gone() -> None:
     marked = {"delete_after": "2026-11-23", "marked_at": "2026-11-23T00:40:00+01:00"}
 
-    assert told(marked, rules=None) == "kept"
+    assert reported(marked, rules=None) == "kept"
 
 
-def test_tiers_are_told_finest_first() -> None:
+def test_tiers_are_reported_finest_first() -> None:
     carried: Point = point("a", TAKEN, yearly="2026", daily="2026-11-22", weekly="w47")
 
     assert tiers_of(carried) == ("daily", "weekly", "yearly")

@@ -166,10 +166,10 @@ def test_a_claim_that_waits_for_a_snapshot_and_a_request_that_names_it_keep_it()
     found, _ = upkeep.judged(seen(snapshots, [content(s) for s in snapshots], named=named))
 
     assert {v.point.name for _, v in found if v.sweep} == {"copied"}
-    told = {v.point.name: v.reasons[-1] for _, v in found}
-    assert told["waited-for"].endswith("in use by claim restored, which waits for it")
-    assert told["of-night"].endswith("in use by RestoreRequest r1")
-    assert told["asked"].endswith("in use by RestoreRequest r2")
+    reported = {v.point.name: v.reasons[-1] for _, v in found}
+    assert reported["waited-for"].endswith("in use by claim restored, which waits for it")
+    assert reported["of-night"].endswith("in use by RestoreRequest r1")
+    assert reported["asked"].endswith("in use by RestoreRequest r2")
 
 
 def test_a_content_that_a_sweep_takes_keeps_its_point_due_for_who_read_the_snapshot_before() -> (

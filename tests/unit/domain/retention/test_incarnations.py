@@ -53,7 +53,7 @@ def test_points_that_say_nothing_of_their_source_begin_none() -> None:
 def test_another_server_on_the_same_claim_begins_a_new_one() -> None:
     first, second = (replace(A, servers={"shop": i}) for i in ("7001", "7002"))
     assert numbers(first, A, first, second, A, second) == [0, 0, 0, 1, 1, 1]
-    # a dump that is new, or of a server that tells no identity, is no other server
+    # a dump that is new, or of a server that reports no identity, is no other server
     assert numbers(A, first, replace(A, servers={"other": "9"}), first) == [0, 0, 0, 0]
     assert numbers(first, second, accepted=["7002"]) == [0, 0]
 

@@ -262,7 +262,7 @@ def test_the_mark_of_a_point_that_became_the_newest_good_is_taken_back() -> None
     assert judged([marked], Rules(zone=VIENNA))["a"].remove_labels == (labels.DELETE_AFTER,)
 
 
-def test_of_two_cut_at_the_same_moment_the_greater_name_is_the_newest() -> None:
+def test_of_two_taken_at_the_same_moment_the_greater_name_is_the_newest() -> None:
     found = judged([point("a", NOW), point("b", NOW)], Rules(zone=VIENNA))
     assert labels.DELETE_AFTER in found["a"].set_labels
     assert untouched(found["b"])

@@ -19,7 +19,7 @@ OURS = {"delete_after": "2026-11-21", "marked_at": "2026-11-21T23:00:00+01:00"}
 
 
 def hourly(count: int) -> list[Point]:
-    """p0 is the newest, cut just now; each of the others an hour before."""
+    """p0 is the newest, taken just now; each of the others an hour before."""
     return [point(f"p{i}", NOW - i * HOUR) for i in range(count)]
 
 
@@ -48,7 +48,7 @@ def test_what_neither_rule_keeps_is_marked(rules: Rules, gone: set[str]) -> None
     assert marked(judged(hourly(5), rules)) == gone
 
 
-def test_no_label_is_written_and_the_reason_is_told() -> None:
+def test_no_label_is_written_and_the_reason_is_reported() -> None:
     found = judged(hourly(3), Rules(zone=VIENNA, last=2, within=timedelta(hours=2)))
 
     assert not found["p1"].patches
@@ -56,7 +56,7 @@ def test_no_label_is_written_and_the_reason_is_told() -> None:
     assert [found[name].last for name in ("p0", "p1", "p2")] == [True, True, False]
 
 
-def test_a_point_kept_by_a_tier_too_tells_both() -> None:
+def test_a_point_kept_by_a_tier_too_reports_both() -> None:
     found = judged([point("a", NOW - HOUR), point("b", NOW)], Rules(zone=VIENNA, last=2, daily=1))
 
     assert found["a"].reasons == ("keeps daily 2026-11-22", "one of the last 2")

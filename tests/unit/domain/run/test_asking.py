@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.support.builders import (
-    CUT_POINT,
     NOW,
     PENDING_POINT,
     RUN_UID,
+    TAKEN_POINT,
     dump_status,
     minutes,
     place,
@@ -36,8 +36,8 @@ from backstay.domain.run.values import (
 )
 from backstay.domain.stores.snapshots.take import snapshot_name
 
-CUTTING = status(BackupPhase.SNAPSHOTTING)
-ASKED = changed(CUTTING, points=(point_status(),))
+TAKING = status(BackupPhase.SNAPSHOTTING)
+ASKED = changed(TAKING, points=(point_status(),))
 DUMPED = changed(
     ASKED,
     plan=plan(dumps=(planned_dump(),)),
@@ -72,16 +72,16 @@ def test_snapshots_are_written_down_one_round_before_they_are_asked_for() -> Non
         point_status(claim, ref=name, requested_at=NOW)
         for claim, name in zip(("data", "logs"), names, strict=True)
     )
-    cutting = changed(dumped, phase=BackupPhase.SNAPSHOTTING, points=entries, message=None)
-    assert decision == Decision(cutting, (), AT_ONCE)
+    taking = changed(dumped, phase=BackupPhase.SNAPSHOTTING, points=entries, message=None)
+    assert decision == Decision(taking, (), AT_ONCE)
 
-    asked = machine.decide(seen(cutting, now=NOW + POLL))
+    asked = machine.decide(seen(taking, now=NOW + POLL))
 
     assert asked.actions == (
         CreateSnapshot("data", names[0], NOW + POLL, (on_data,)),
         CreateSnapshot("logs", names[1], NOW + POLL, (on_logs,)),
     )
-    assert (asked.status, asked.after) == (cutting, POLL)
+    assert (asked.status, asked.after) == (taking, POLL)
 
 
 def test_a_run_without_dumps_writes_its_snapshots_down_as_it_is_admitted() -> None:
@@ -92,18 +92,18 @@ def test_a_run_without_dumps_writes_its_snapshots_down_as_it_is_admitted() -> No
 
 
 def test_an_ad_hoc_snapshot_is_named_by_the_runs_start_in_the_policys_zone() -> None:
-    vienna = changed(CUTTING, plan=plan(zone="Europe/Vienna"))
+    vienna = changed(TAKING, plan=plan(zone="Europe/Vienna"))
     adhoc = seen(vienna, spec=spec(trigger=Trigger.AD_HOC, scheduled_for=None))
 
-    assert CUTTING.started_at is not None
+    assert TAKING.started_at is not None
     assert snapshot_name(adhoc, vienna, "data") == naming.snapshot_name(
-        "data", CUTTING.started_at, load_zone("Europe/Vienna"), RUN_UID, 1
+        "data", TAKING.started_at, load_zone("Europe/Vienna"), RUN_UID, 1
     )
     later = replace(adhoc, now=NOW + minutes(60))
     assert snapshot_name(later, vienna, "data").startswith("data-20261122-0155-")
 
 
-def test_a_claim_whose_dump_failed_is_not_cut() -> None:
+def test_a_claim_whose_dump_failed_is_not_taken() -> None:
     half = status(
         BackupPhase.DUMPING,
         plan=plan("data", "logs", dumps=(planned_dump(),)),
@@ -116,7 +116,7 @@ def test_a_claim_whose_dump_failed_is_not_cut() -> None:
     assert names_asked_for(machine.decide(seen(decision.status))) == ["logs-20261122-0032-1f0c5-1"]
 
 
-def test_a_claim_with_a_good_point_is_not_cut_again() -> None:
+def test_a_claim_with_a_good_point_is_not_taken_again() -> None:
     retry = status(
         BackupPhase.QUEUED,
         attempt=1,
@@ -166,7 +166,7 @@ def test_a_create_that_went_through_at_last_clears_what_was_said() -> None:
     assert decision == Decision(ASKED, (), LONGEST_POLL)
 
 
-def test_a_snapshot_that_is_deleted_before_the_cut_is_asked_for_again() -> None:
+def test_a_snapshot_that_is_deleted_before_the_snapshot_is_asked_for_again() -> None:
     on_claim = CreateSnapshot("data", "data-1", NOW, DUMPED.dumps)
 
     before = machine.decide(seen(DUMPED, points={"data": PENDING_POINT}))
@@ -176,13 +176,13 @@ def test_a_snapshot_that_is_deleted_before_the_cut_is_asked_for_again() -> None:
     assert deleted == Decision(DUMPED, (on_claim,), POLL)
 
 
-def test_a_snapshot_that_is_deleted_after_the_cut_is_lost() -> None:
-    cut = point_status("data", taken_at=NOW - minutes(1))
-    two = changed(CUTTING, plan=plan("data", "logs"), points=(cut, point_status("logs")))
+def test_a_snapshot_that_is_deleted_after_the_snapshot_is_lost() -> None:
+    taken = point_status("data", taken_at=NOW - minutes(1))
+    two = changed(TAKING, plan=plan("data", "logs"), points=(taken, point_status("logs")))
 
     waiting = machine.decide(seen(two, points={"data": PointSeen(), "logs": PENDING_POINT}))
-    uploading = machine.decide(seen(two, points={"data": PointSeen(), "logs": CUT_POINT}))
-    lost = machine.decide(seen(uploading.status, points={"data": PointSeen(), "logs": CUT_POINT}))
+    uploading = machine.decide(seen(two, points={"data": PointSeen(), "logs": TAKEN_POINT}))
+    lost = machine.decide(seen(uploading.status, points={"data": PointSeen(), "logs": TAKEN_POINT}))
 
     assert waiting == Decision(two, (), LONGEST_POLL)
     assert (uploading.status.phase, uploading.actions) == (BackupPhase.UPLOADING, ())

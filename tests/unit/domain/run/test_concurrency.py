@@ -79,7 +79,7 @@ def test_what_works_already_counts() -> None:
 
 
 @pytest.mark.parametrize("phase", ["Uploading", "Completed", "Failed", "Pending"])
-def test_a_run_behind_its_cut_holds_nothing(phase: str) -> None:
+def test_a_run_behind_its_snapshots_holds_nothing(phase: str) -> None:
     assert verdicts(working("x", "node/n1", claim="a", phase=phase), queued("a", "node/n1")) == {
         "a": ""
     }
@@ -187,7 +187,7 @@ def test_namespaces_take_turns_whoever_was_there_first_with_many() -> None:
     assert started(*busy, *crowds, late, limits=Limits(9, 3, 9)) == ["late"]
 
 
-def test_who_waits_is_told_who_holds_for_long_and_of_others_only_that_they_do() -> None:
+def test_who_waits_learns_who_holds_for_long_and_of_others_only_that_they_do() -> None:
     limits = Limits(everywhere=40, node=3, driver=20)
     busy = [
         working("mine", "node/n1", since=5),
@@ -207,11 +207,11 @@ def test_what_a_run_waits_for_reads_the_same_while_quick_runs_come_and_go() -> N
     limits = Limits(everywhere=40, node=3, driver=20)
     line = [queued(f"a{n}", "node/n1", due=n) for n in range(9)]
 
-    def told(*names: str) -> dict[str, str]:
+    def reported(*names: str) -> dict[str, str]:
         busy = [working(name, "node/n1", since=0.2, of=f"of-{name}") for name in names]
         return verdicts(*busy, *line, limits=limits)
 
-    assert told("x", "y", "z") == told("u", "v", "w")
+    assert reported("x", "y", "z") == reported("u", "v", "w")
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_what_a_run_waits_for_reads_the_same_while_quick_runs_come_and_go() -> N
     ],
     ids=["a retry", "a holder to be named", "one named already", "nobody waits"],
 )
-def test_the_next_look_is_when_there_is_something_to_tell(
+def test_the_next_look_is_when_there_is_something_to_report(
     runs: list[Run], after: float | None
 ) -> None:
     found = next_look(runs, admit(runs, LIMITS, NOW), NOW)

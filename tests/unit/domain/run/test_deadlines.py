@@ -67,7 +67,7 @@ def hooking(state: HookState, **entry: object) -> BackupStatus:
     return status(BackupPhase.SNAPSHOTTING, plan=plan(hooks=hooks), hooks=(of,))
 
 
-CUTTING = status(BackupPhase.SNAPSHOTTING, points=(point_status(),))
+TAKING = status(BackupPhase.SNAPSHOTTING, points=(point_status(),))
 FROZEN = hooking(HookState.HELD).model_copy(update={"points": (point_status(),)})
 UPLOADING = status(BackupPhase.UPLOADING, points=(point_status(taken_at=NOW - minutes(1)),))
 NO_TIMES = status(BackupPhase.DUMPING, plan=plan(dumps=(DUMP,)))
@@ -88,7 +88,7 @@ NO_TIMES = status(BackupPhase.DUMPING, plan=plan(dumps=(DUMP,)))
             ),
             [NOW + HOOK.timeout + HOOK.undo_timeout + TARGET_WAIT],
         ),
-        (CUTTING, [ASKED + minutes(10)]),
+        (TAKING, [ASKED + minutes(10)]),
         (FROZEN, [NOW - minutes(0.25) + minutes(1)]),
         (UPLOADING, [NOW - minutes(1) + minutes(60)]),
         (
@@ -107,17 +107,17 @@ def test_each_wait_of_a_run_has_the_deadline_that_its_plan_keeps(
 
 
 def test_a_look_comes_no_later_than_the_next_deadline() -> None:
-    (deadline,) = deadlines(CUTTING)
+    (deadline,) = deadlines(TAKING)
     before = deadline - 3 * SECOND
 
-    assert in_time(CUTTING, 30 * SECOND, before) == 3 * SECOND + TICK
-    assert in_time(CUTTING, None, before) == 3 * SECOND + TICK
-    assert in_time(CUTTING, SECOND, before) == SECOND
-    assert in_time(CUTTING, 30 * SECOND, deadline + SECOND) == 30 * SECOND
+    assert in_time(TAKING, 30 * SECOND, before) == 3 * SECOND + TICK
+    assert in_time(TAKING, None, before) == 3 * SECOND + TICK
+    assert in_time(TAKING, SECOND, before) == SECOND
+    assert in_time(TAKING, 30 * SECOND, deadline + SECOND) == 30 * SECOND
     assert in_time(status(BackupPhase.QUEUED), None, NOW) is None
 
 
-@pytest.mark.parametrize("of", [dumping(), CUTTING, FROZEN, COPYING])
+@pytest.mark.parametrize("of", [dumping(), TAKING, FROZEN, COPYING])
 @pytest.mark.parametrize("busy", [True, False])
 def test_what_holds_permits_is_given_up_after_its_deadline_whatever_fails(
     of: BackupStatus, busy: bool
@@ -128,7 +128,7 @@ def test_what_holds_permits_is_given_up_after_its_deadline_whatever_fails(
     assert gives_up(of, over + SECOND, refused=False, busy=busy)
 
 
-@pytest.mark.parametrize("of", [dumping(), CUTTING, COPYING])
+@pytest.mark.parametrize("of", [dumping(), TAKING, COPYING])
 def test_what_holds_permits_is_given_up_when_a_rule_refuses_it(of: BackupStatus) -> None:
     assert gives_up(of, NOW, refused=True, busy=False)
 

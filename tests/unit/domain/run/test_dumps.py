@@ -106,7 +106,7 @@ def test_a_short_dump_is_followed_without_a_write() -> None:
     assert decision == Decision(early, (), POLL)
 
 
-def test_what_is_written_so_far_is_told_every_15_seconds_and_not_more_often() -> None:
+def test_what_is_written_so_far_is_reported_every_15_seconds_and_not_more_often() -> None:
     world = ran(since=0)
     writes = []
     for second in range(61):
@@ -146,7 +146,7 @@ def test_a_dump_that_is_done_is_written_down_with_all_that_is_known_of_it() -> N
     assert (decision.status.message, decision.after) == (None, AT_ONCE)
 
 
-def test_a_position_that_is_too_long_for_the_status_is_left_out_and_never_cut() -> None:
+def test_a_position_that_is_too_long_for_the_status_is_left_out_and_never_shortened() -> None:
     fits, long = "x" * POSITION_MAX, "x" * (POSITION_MAX + 1)
 
     for position, kept in ((fits, fits), (long, None)):
@@ -163,14 +163,14 @@ def test_only_so_many_notes_of_such_a_length_reach_the_status() -> None:
     assert the_dump(decision).notes == ("x" * NOTE_MAX,) * NOTES_MAX
 
 
-def test_a_servers_identity_that_is_too_long_is_left_out_and_never_cut() -> None:
+def test_a_servers_identity_that_is_too_long_is_left_out_and_never_shortened() -> None:
     for server, kept in (("x" * SERVER_MAX, "x" * SERVER_MAX), ("x" * (SERVER_MAX + 1), None)):
         decision = machine.decide(seen(STARTED, dump=replace(look_done(), server=server)))
 
         assert the_dump(decision).server == kept
 
 
-def test_a_version_that_is_too_long_for_the_status_is_cut() -> None:
+def test_a_version_that_is_too_long_for_the_status_is_taken() -> None:
     versions = {"server": "8.0.36", "tool": "mysqldump " + "x" * VERSION_MAX}
 
     decision = machine.decide(seen(STARTED, dump=replace(look_done(), versions=versions)))
@@ -334,9 +334,9 @@ def test_dumps_run_in_the_order_of_the_policy() -> None:
             BackupPhase.QUEUED,
         ),
     ],
-    ids=["all passed", "one claim can be cut", "no claim can be cut", "a claim nobody knows"],
+    ids=["all passed", "one claim can be taken", "no claim can be taken", "a claim nobody knows"],
 )
-def test_what_can_be_cut_is_cut_after_the_last_dump(
+def test_what_can_be_taken_is_taken_after_the_last_dump(
     a: DumpStatus, b: DumpStatus, phase: BackupPhase
 ) -> None:
     decision = machine.decide(seen(changed(TWO, dumps=(a, b))))

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 from tests.support.builders import (
-    CUT_POINT,
     NOW,
     READY_POINT,
+    TAKEN_POINT,
     dump_status,
     minutes,
     place,
@@ -166,7 +166,7 @@ def test_a_dump_that_is_in_no_good_point_adds_nothing_to_the_size() -> None:
     assert machine.decide(seen(half, points=HALF)).status.size == "100"
 
 
-def test_a_run_whose_sizes_nobody_knows_tells_none() -> None:
+def test_a_run_whose_sizes_nobody_knows_reports_none() -> None:
     unknown = replace(READY_POINT, restore_size=None)
 
     decision = machine.decide(seen(TWO, points={"data": unknown, "logs": unknown}))
@@ -175,7 +175,7 @@ def test_a_run_whose_sizes_nobody_knows_tells_none() -> None:
 
 
 def test_a_point_still_pending_keeps_the_attempt_going() -> None:
-    decision = machine.decide(seen(TWO, points={"data": READY_POINT, "logs": CUT_POINT}))
+    decision = machine.decide(seen(TWO, points={"data": READY_POINT, "logs": TAKEN_POINT}))
 
     assert decision.status.phase is BackupPhase.UPLOADING
     assert decision.actions == (MarkGood("data"),)
@@ -194,7 +194,7 @@ def test_a_point_still_pending_keeps_the_attempt_going() -> None:
         (10**400, "8388608.0Ti"),
     ],
 )
-def test_a_size_is_told_in_binary_units(size: int, text: str) -> None:
+def test_a_size_is_reported_in_binary_units(size: int, text: str) -> None:
     assert format_size(size) == text
 
 

@@ -12,32 +12,32 @@ from tests.support.builders import status
 from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus
 from backstay.domain.subject import Subject
 from backstay.kube.events import EventPoster
-from backstay.reconcile.runs import tell
+from backstay.reconcile.runs import report
 
 P = BackupPhase
 MESSAGE = "attempt 1 failed: no space"
 
 
-class Told:
+class Reported:
     """An EventPoster that only notes."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str, int]] = []
 
-    async def tell(
+    async def post(
         self, obj: Mapping[str, Any], reason: str, message: str, *, type: str, attempt: int
     ) -> None:
         del obj, message
         self.events.append((type, reason, attempt))
 
 
-async def told(*steps: BackupStatus) -> list[tuple[str, str, int]]:
+async def reported(*steps: BackupStatus) -> list[tuple[str, str, int]]:
     """The Events of a run whose statuses follow each other."""
-    events = Told()
+    events = Reported()
     obj = {"metadata": {"name": "b", "namespace": "shop", "uid": "u"}}
     for before, after in pairwise(steps):
         subject = Subject(obj, BackupSpec(policy="shop"), before)
-        await tell(cast(EventPoster, events), subject, after)
+        await report(cast(EventPoster, events), subject, after)
     return events.events
 
 
@@ -73,4 +73,4 @@ AGAIN = (at(P.QUEUED, 1, MESSAGE), at(P.DUMPING, 2), at(P.SNAPSHOTTING, 2), at(P
 async def test_a_run_posts_its_start_its_warnings_and_its_end(
     steps: tuple[BackupStatus, ...], expected: list[tuple[str, str, int]]
 ) -> None:
-    assert await told(*steps) == expected
+    assert await reported(*steps) == expected

@@ -1,4 +1,6 @@
-"""A run around its cut: hooks placed, started, held, let go; what that means for its points."""
+"""A run around its snapshots: hooks placed, started, held, released; what that means for its
+points.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,9 @@ from datetime import timedelta
 
 import pytest
 from tests.support.builders import (
-    CUT_POINT,
     NOW,
     PENDING_POINT,
+    TAKEN_POINT,
     hook_look,
     hook_place,
     hook_status,
@@ -92,11 +94,11 @@ def test_the_backup_is_kept_before_its_first_hook_is_written_down_and_that_befor
 def test_no_snapshot_is_asked_for_before_the_last_hook_before_holds() -> None:
     dumped = status(BackupPhase.DUMPING, plan=plan(hooks=planned_hooks(HOOK, planned_hook("two"))))
 
-    cutting = machine.decide(seen(dumped))
-    first = changed(cutting.status, hooks=(hook_status(),))
-    both = changed(cutting.status, hooks=(hook_status(), hook_status("two")))
+    taking = machine.decide(seen(dumped))
+    first = changed(taking.status, hooks=(hook_status(),))
+    both = changed(taking.status, hooks=(hook_status(), hook_status("two")))
 
-    assert (cutting.status.phase, cutting.status.points) == (BackupPhase.SNAPSHOTTING, ())
+    assert (taking.status.phase, taking.status.points) == (BackupPhase.SNAPSHOTTING, ())
     waiting = machine.decide(seen(first, hook=hook_look(HookSight.NONE), kept=True))
     assert waiting.status.hooks[1].name == "two"
     assert waiting.status.points == ()
@@ -129,7 +131,7 @@ def test_what_a_started_hook_comes_to(
 
 
 @pytest.mark.parametrize("sight", [HookSight.RUNNING, HookSight.NONE, HookSight.UNREACHABLE])
-def test_a_hook_without_a_result_is_let_go_after_its_timeout(sight: HookSight) -> None:
+def test_a_hook_without_a_result_is_released_after_its_timeout(sight: HookSight) -> None:
     late = HOOK.timeout + SLACK
     entry = hook_status(state=HookState.STARTING, started_at=NOW - late)
     look = hook_look(sight, task_lives=True, message="why")
@@ -152,7 +154,7 @@ def test_a_target_without_a_pod_is_waited_for_and_then_fails_the_hook() -> None:
     assert (the_hook(failed).state, the_hook(failed).message) == (HookState.FAILED, AWAY.message)
 
 
-def test_a_hook_whose_container_was_replaced_is_let_go_in_the_new_one() -> None:
+def test_a_hook_whose_container_was_replaced_is_released_in_the_new_one() -> None:
     moved = hook_place(container_id="cri://2")
 
     decision = machine.decide(
@@ -169,19 +171,19 @@ def test_a_hook_whose_container_was_replaced_is_let_go_in_the_new_one() -> None:
     assert the_hook(over).state is HookState.FAILED
 
 
-def test_what_is_held_is_let_go_when_the_snapshots_are_cut_not_when_they_are_ready() -> None:
+def test_what_is_held_is_released_when_the_snapshots_are_taken_not_when_they_are_ready() -> None:
     waiting = machine.decide(seen(HELD, points={"data": PENDING_POINT}, kept=True))
-    cut = machine.decide(seen(HELD, points={"data": CUT_POINT}, kept=True))
-    releasing = machine.decide(seen(cut.status, hook=hook_look(HookSight.HELD), kept=True))
+    taken = machine.decide(seen(HELD, points={"data": TAKEN_POINT}, kept=True))
+    releasing = machine.decide(seen(taken.status, hook=hook_look(HookSight.HELD), kept=True))
     asked = machine.decide(seen(releasing.status, hook=hook_look(HookSight.HELD), kept=True))
     done = machine.decide(seen(asked.status, hook=hook_look(HookSight.DONE, seconds=9), kept=True))
     freed = machine.decide(seen(done.status, kept=True))
     over = machine.decide(seen(done.status))
 
     assert waiting.status.points == HELD.points
-    assert (cut.status.phase, cut.status.points[0].taken_at) == (
+    assert (taken.status.phase, taken.status.points[0].taken_at) == (
         BackupPhase.SNAPSHOTTING,
-        CUT_POINT.taken_at,
+        TAKEN_POINT.taken_at,
     )
     assert the_hook(releasing) == hook_status(state=HookState.RELEASING, release_at=NOW)
     assert asked.actions == (ReleaseHook(HOOK, hook_place(), 1),)
@@ -191,7 +193,7 @@ def test_what_is_held_is_let_go_when_the_snapshots_are_cut_not_when_they_are_rea
     assert over.status.phase is BackupPhase.UPLOADING
 
 
-def test_hooks_let_go_in_the_opposite_order_then_the_ones_after_run_in_theirs() -> None:
+def test_hooks_are_released_in_reverse_order_then_the_ones_after_run_in_theirs() -> None:
     one, two, three = planned_hook("one"), planned_hook("plain", holds=False), session("three")
     entries = [hook_status("one"), hook_status("plain", HookState.DONE), hook_status("three")]
     world = around(
@@ -215,7 +217,7 @@ def test_hooks_let_go_in_the_opposite_order_then_the_ones_after_run_in_theirs() 
     ]
 
 
-def test_a_cut_is_not_waited_for_longer_than_the_hooks_hold() -> None:
+def test_a_snapshot_is_not_waited_for_longer_than_the_hooks_hold() -> None:
     old = changed(HELD, hooks=(hook_status(started_at=NOW - minutes(1)),))
     at_last = machine.decide(seen(old, points={"data": PENDING_POINT}, kept=True))
     late = machine.decide(
@@ -223,12 +225,12 @@ def test_a_cut_is_not_waited_for_longer_than_the_hooks_hold() -> None:
     )
 
     assert at_last.status.points[0].result is PointResult.PENDING
-    assert late.status.points[0].message == "not cut within maxFreeze (0:01:00)"
-    assert late.status.phase is BackupPhase.SNAPSHOTTING, "what it holds is to be let go first"
+    assert late.status.points[0].message == "not taken within maxFreeze (0:01:00)"
+    assert late.status.phase is BackupPhase.SNAPSHOTTING, "what it holds is to be released first"
 
 
 @pytest.mark.parametrize("on_error", list(OnError))
-def test_what_let_go_too_early_fails_its_points_whatever_on_error_says(on_error: OnError) -> None:
+def test_what_ended_too_early_fails_its_points_whatever_on_error_says(on_error: OnError) -> None:
     tolerant = planned_hook(on_error=on_error, undo_on_error=on_error)
     mine = plan(hooks=planned_hooks(tolerant), retries=0)
     world = changed(RELEASING, plan=mine)
@@ -260,7 +262,7 @@ def test_on_error_decides_what_a_failure_to_undo_means(
     assert machine.decide(seen(failed.status)).status.phase is phase
 
 
-def test_a_hook_that_fails_before_the_cut_spares_the_claims_of_other_pods() -> None:
+def test_a_hook_that_fails_before_the_snapshot_spares_the_claims_of_other_pods() -> None:
     failed = hook_status(state=HookState.FAILED, message="no")
     world = around(failed, claims=("data", "logs"))
 
@@ -288,7 +290,7 @@ def test_a_target_that_is_gone_for_good_ends_the_wait_for_its_release() -> None:
 
     assert the_hook(decision).state is HookState.FAILED
     assert the_hook(decision).message == (
-        "it could not be seen to let go: StatefulSet pg is scaled to zero"
+        "its release could not be seen: StatefulSet pg is scaled to zero"
     )
 
 
@@ -299,12 +301,12 @@ def test_a_release_that_cannot_be_reached_is_tried_until_its_time_is_over() -> N
     over = machine.decide(seen(RELEASING, hook=AWAY, kept=True, now=NOW + limit))
 
     waits = "hook quiet: waiting for it to release what it holds: StatefulSet pg has no running pod"
-    told = RELEASING.model_copy(update={"message": waits})
-    assert (trying.status, trying.actions, trying.after) == (told, (), HOOK_POLL)
+    reported = RELEASING.model_copy(update={"message": waits})
+    assert (trying.status, trying.actions, trying.after) == (reported, (), HOOK_POLL)
     assert the_hook(over).state is HookState.FAILED
 
 
-def test_a_deleted_backup_lets_go_and_does_nothing_else() -> None:
+def test_a_deleted_backup_releases_its_hooks_and_does_nothing_else() -> None:
     releasing = machine.decide(seen(HELD, deleting=True, kept=True))
     freed = machine.decide(
         seen(changed(HELD, hooks=(hook_status(state=HookState.DONE),)), deleting=True, kept=True)
@@ -316,18 +318,18 @@ def test_a_deleted_backup_lets_go_and_does_nothing_else() -> None:
     assert machine.decide(seen(dumping, deleting=True)) == Decision(dumping)
 
 
-def test_after_hooks_without_any_before_run_once_the_cut_is_over() -> None:
+def test_after_hooks_without_any_before_run_once_the_snapshots_are_over() -> None:
     world = around(before=(), after=(LAST,), points=(point_status(),))
 
-    cut = machine.decide(seen(world, points={"data": CUT_POINT}))
-    placed = machine.decide(seen(cut.status, hook=hook_look(HookSight.NONE)))
+    taken = machine.decide(seen(world, points={"data": TAKEN_POINT}))
+    placed = machine.decide(seen(taken.status, hook=hook_look(HookSight.NONE)))
     done = machine.decide(seen(placed.status, hook=hook_look(HookSight.DONE, seconds=0)))
 
     assert [h.state for h in done.status.hooks] == [HookState.DONE]
     assert machine.decide(seen(done.status)).status.phase is BackupPhase.UPLOADING
 
 
-def test_a_hook_whose_status_is_refused_fails_and_the_cut_is_not_made() -> None:
+def test_a_hook_whose_status_is_refused_fails_and_no_snapshot_is_taken() -> None:
     starting = around(
         hook_status("last", state=HookState.STARTING, stage=Stage.BEFORE), before=(LAST,)
     )

@@ -1,4 +1,4 @@
-"""A run while its snapshots are cut and become ready."""
+"""A run while its snapshots are taken and become ready."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from tests.support.builders import (
-    CUT_POINT,
     NOW,
     NOWHERE,
     PENDING_POINT,
     READY_POINT,
+    TAKEN_POINT,
     dump_status,
     hook_place,
     hook_status,
@@ -42,7 +42,7 @@ from backstay.api.hooks import HookState, HookStatus
 from backstay.domain.errors import DataError
 from backstay.domain.run import machine
 from backstay.domain.run.sights import DumpSeen, DumpSight, PointSeen
-from backstay.domain.run.status import claims_to_cut, dumps_on
+from backstay.domain.run.status import claims_to_snapshot, dumps_on
 from backstay.domain.run.values import (
     AT_ONCE,
     LONGEST_POLL,
@@ -53,8 +53,8 @@ from backstay.domain.run.values import (
     pause,
 )
 
-CUTTING = status(BackupPhase.SNAPSHOTTING)
-ASKED = changed(CUTTING, points=(point_status(),))
+TAKING = status(BackupPhase.SNAPSHOTTING)
+ASKED = changed(TAKING, points=(point_status(),))
 DUMPED = changed(
     ASKED,
     plan=plan(dumps=(planned_dump(),)),
@@ -77,8 +77,8 @@ def the_point(decision: Decision) -> PointStatus:
     ("point", "why"),
     [
         (PointSeen(claim_gone=True), "there is no VolumeSnapshot of it"),
-        (replace(CUT_POINT, ours=False), "taken by one that this run did not make"),
-        (replace(CUT_POINT, result=PointResult.FAILED), "labelled failed"),
+        (replace(TAKEN_POINT, ours=False), "taken by one that this run did not make"),
+        (replace(TAKEN_POINT, result=PointResult.FAILED), "labelled failed"),
     ],
     ids=["claim gone", "foreign", "labelled failed"],
 )
@@ -109,7 +109,7 @@ def test_a_foreign_snapshot_is_never_counted_even_if_it_is_labelled_good() -> No
     assert the_point(decision).result is PointResult.FAILED
 
 
-def test_a_snapshot_that_is_not_cut_yet_is_waited_for_with_its_error() -> None:
+def test_a_snapshot_that_is_not_taken_yet_is_waited_for_with_its_error() -> None:
     stuck = replace(PENDING_POINT, error="driver\n is busy")
 
     decision = machine.decide(seen(ASKED, points={"data": stuck}))
@@ -121,27 +121,27 @@ def test_a_snapshot_that_is_not_cut_yet_is_waited_for_with_its_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("waited", "told"), [(0, None), (19, None), (20, "is X running?"), (3600, "is X running?")]
+    ("waited", "reported"), [(0, None), (19, None), (20, "is X running?"), (3600, "is X running?")]
 )
-def test_a_silence_is_told_when_it_takes_longer_than_when_all_is_well(
-    waited: float, told: str | None
+def test_a_silence_is_reported_when_it_takes_longer_than_when_all_is_well(
+    waited: float, reported: str | None
 ) -> None:
     since = NOW - minutes(waited / 60)
     silent = replace(PENDING_POINT, silence="is X running?")
-    cutting = changed(CUTTING, points=(point_status(requested_at=since),))
-    uncut = replace(CUT_POINT, silence="is X running?")
+    taking = changed(TAKING, points=(point_status(requested_at=since),))
+    untaken = replace(TAKEN_POINT, silence="is X running?")
     uploading = changed(UPLOADING, points=(point_status(requested_at=since, taken_at=since),))
 
-    for of, point in ((cutting, silent), (uploading, uncut)):
-        if waited > 600 and of is cutting:
+    for of, point in ((taking, silent), (uploading, untaken)):
+        if waited > 600 and of is taking:
             continue  # its deadline is over
         decision = machine.decide(seen(of, points={"data": point}))
-        assert the_point(decision).message == told
-        assert decision.status.message == (f"claim data: {told}" if told else None)
+        assert the_point(decision).message == reported
+        assert decision.status.message == (f"claim data: {reported}" if reported else None)
 
 
-def test_what_the_driver_says_is_told_before_any_silence_and_at_once() -> None:
-    both = replace(CUT_POINT, error="rate limited", silence="is X running?")
+def test_what_the_driver_says_is_reported_before_any_silence_and_at_once() -> None:
+    both = replace(TAKEN_POINT, error="rate limited", silence="is X running?")
 
     decision = machine.decide(seen(UPLOADING, points={"data": both}))
 
@@ -151,25 +151,25 @@ def test_what_the_driver_says_is_told_before_any_silence_and_at_once() -> None:
 
 
 @pytest.mark.parametrize(("error", "ending"), [("", "(0:10:00)"), ("no space", ": no space")])
-def test_a_snapshot_that_is_not_cut_in_time_fails(error: str, ending: str) -> None:
-    late = changed(CUTTING, points=(point_status(requested_at=NOW - minutes(10.1)),))
+def test_a_snapshot_that_is_not_taken_in_time_fails(error: str, ending: str) -> None:
+    late = changed(TAKING, points=(point_status(requested_at=NOW - minutes(10.1)),))
 
     decision = machine.decide(seen(late, points={"data": replace(PENDING_POINT, error=error)}))
 
     message = the_point(decision).message or ""
-    assert message.startswith("not cut within takeTimeout")
+    assert message.startswith("not taken within takeTimeout")
     assert message.endswith(ending)
 
 
-def test_a_cut_point_without_dumps_goes_on_to_wait_until_it_is_ready() -> None:
-    decision = machine.decide(seen(ASKED, points={"data": CUT_POINT}))
+def test_a_taken_point_without_dumps_goes_on_to_wait_until_it_is_ready() -> None:
+    decision = machine.decide(seen(ASKED, points={"data": TAKEN_POINT}))
 
-    assert the_point(decision) == point_status(taken_at=CUT_POINT.taken_at, content="content-1")
+    assert the_point(decision) == point_status(taken_at=TAKEN_POINT.taken_at, content="content-1")
     assert decision.status.phase is BackupPhase.UPLOADING
     assert decision.actions == ()
 
 
-def test_a_run_without_dumps_whose_snapshot_is_ready_when_it_is_cut_ends_at_once() -> None:
+def test_a_run_without_dumps_whose_snapshot_is_ready_when_it_is_taken_ends_at_once() -> None:
     decision = machine.decide(seen(ASKED, points={"data": READY_POINT}))
 
     assert decision.actions == (MarkGood("data"),)
@@ -190,16 +190,16 @@ def test_a_run_with_dumps_writes_down_that_they_were_read_again_before_it_marks(
 
 
 @pytest.mark.parametrize(("waited", "after"), [(0, 3), (12, 3), (40, 10), (120, 30), (86_400, 30)])
-def test_what_the_watch_tells_of_is_looked_at_more_and_more_seldom(waited: int, after: int) -> None:
+def test_what_the_watch_reports_is_looked_at_more_and_more_seldom(waited: int, after: int) -> None:
     assert pause(timedelta(seconds=waited)) == timedelta(seconds=after)
 
 
-def test_a_cut_whose_dump_was_read_again_unchanged_is_a_cut() -> None:
-    found = seen(DUMPED, points={"data": CUT_POINT}, rechecks={"shop": look_done()})
+def test_a_snapshot_whose_dump_was_read_again_unchanged_is_taken() -> None:
+    found = seen(DUMPED, points={"data": TAKEN_POINT}, rechecks={"shop": look_done()})
 
     decision = machine.decide(found)
 
-    assert the_point(decision).taken_at == CUT_POINT.taken_at
+    assert the_point(decision).taken_at == TAKEN_POINT.taken_at
     assert decision.status.phase is BackupPhase.UPLOADING
 
 
@@ -214,29 +214,31 @@ def test_a_cut_whose_dump_was_read_again_unchanged_is_a_cut() -> None:
         ),
     ],
 )
-def test_a_dump_that_is_another_one_after_the_cut_spoils_the_point(again: DumpSeen) -> None:
-    decision = machine.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks={"shop": again}))
+def test_a_dump_that_is_another_one_after_the_snapshot_spoils_the_point(again: DumpSeen) -> None:
+    decision = machine.decide(seen(DUMPED, points={"data": TAKEN_POINT}, rechecks={"shop": again}))
 
-    assert the_point(decision).message == "dump shop was replaced before the snapshot was cut"
+    assert the_point(decision).message == "dump shop was replaced before the snapshot was taken"
 
 
-def test_a_dump_that_lies_elsewhere_after_the_cut_fails_the_point() -> None:
+def test_a_dump_that_lies_elsewhere_after_the_snapshot_fails_the_point() -> None:
     moved = replace(look_done(), path="elsewhere/shop.dump")
 
-    decision = machine.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks={"shop": moved}))
+    decision = machine.decide(seen(DUMPED, points={"data": TAKEN_POINT}, rechecks={"shop": moved}))
 
     assert the_point(decision).result is PointResult.FAILED
     assert "at elsewhere/shop.dump after it" in (the_point(decision).message or "")
 
 
-def test_a_dump_that_reads_as_failed_after_the_cut_spoils_the_point_with_its_own_words() -> None:
+def test_a_dump_that_reads_as_failed_after_the_snapshot_spoils_the_point_with_its_own_words() -> (
+    None
+):
     again = look(DumpSight.FAILED, message="exec: there is no sh in the container")
 
-    decision = machine.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks={"shop": again}))
+    decision = machine.decide(seen(DUMPED, points={"data": TAKEN_POINT}, rechecks={"shop": again}))
 
     assert the_point(decision).result is PointResult.FAILED
     assert the_point(decision).message == (
-        "dump shop reads as failed after the cut: exec: there is no sh in the container"
+        "dump shop reads as failed after the snapshot: exec: there is no sh in the container"
     )
 
 
@@ -252,18 +254,18 @@ def test_a_dump_that_reads_as_failed_after_the_cut_spoils_the_point_with_its_own
         ),
     ],
 )
-def test_a_dump_that_cannot_be_read_after_the_cut_is_read_until_the_deadline(
+def test_a_dump_that_cannot_be_read_after_the_snapshot_is_read_until_the_deadline(
     rechecks: dict[str, DumpSeen], note: str
 ) -> None:
-    decision = machine.decide(seen(DUMPED, points={"data": CUT_POINT}, rechecks=rechecks))
+    decision = machine.decide(seen(DUMPED, points={"data": TAKEN_POINT}, rechecks=rechecks))
     late = changed(DUMPED, points=(point_status(requested_at=NOW - minutes(10.1)),))
-    failed = machine.decide(seen(late, points={"data": CUT_POINT}, rechecks=rechecks))
+    failed = machine.decide(seen(late, points={"data": TAKEN_POINT}, rechecks=rechecks))
 
-    told = f"dump shop could not be read after the cut{note}"
-    assert the_point(decision) == changed(DUMPED.points[0], message=told)
-    assert decision.status.message == f"claim data: {told}"
+    reported = f"dump shop could not be read after the snapshot{note}"
+    assert the_point(decision) == changed(DUMPED.points[0], message=reported)
+    assert decision.status.message == f"claim data: {reported}"
     assert (decision.actions, decision.after) == ((), POLL)
-    assert the_point(failed).message == f"dump shop could not be read after the cut{note}"
+    assert the_point(failed).message == f"dump shop could not be read after the snapshot{note}"
 
 
 def test_only_the_dumps_of_its_own_claim_and_those_of_no_known_claim_bind_a_point() -> None:
@@ -273,28 +275,28 @@ def test_only_the_dumps_of_its_own_claim_and_those_of_no_known_claim_bind_a_poin
         dump_status("c", DumpState.FAILED, at=NOWHERE),
     )
 
-    bound = dumps_on(changed(CUTTING, dumps=dumps), "data")
+    bound = dumps_on(changed(TAKING, dumps=dumps), "data")
 
     assert [d.name for d in bound] == ["a", "c"]
 
 
-def test_no_point_waits_for_readiness_while_another_is_not_cut() -> None:
+def test_no_point_waits_for_readiness_while_another_is_not_taken() -> None:
     two = changed(
-        CUTTING, plan=plan("data", "logs"), points=(point_status("data"), point_status("logs"))
+        TAKING, plan=plan("data", "logs"), points=(point_status("data"), point_status("logs"))
     )
 
-    decision = machine.decide(seen(two, points={"data": CUT_POINT, "logs": PENDING_POINT}))
+    decision = machine.decide(seen(two, points={"data": TAKEN_POINT, "logs": PENDING_POINT}))
 
     assert (decision.status.phase, decision.after) == (BackupPhase.SNAPSHOTTING, WAITED)
 
 
 def test_a_point_that_fails_does_not_hold_up_the_others() -> None:
     two = changed(
-        CUTTING, plan=plan("data", "logs"), points=(point_status("data"), point_status("logs"))
+        TAKING, plan=plan("data", "logs"), points=(point_status("data"), point_status("logs"))
     )
 
     gone = PointSeen(claim_gone=True)
-    decision = machine.decide(seen(two, points={"data": gone, "logs": CUT_POINT}))
+    decision = machine.decide(seen(two, points={"data": gone, "logs": TAKEN_POINT}))
 
     assert decision.status.phase is BackupPhase.UPLOADING
     assert decision.status.points[0].result is PointResult.FAILED
@@ -320,7 +322,7 @@ def test_a_point_that_is_good_already_is_not_marked_again() -> None:
 
 
 def test_a_point_that_is_not_ready_is_waited_for() -> None:
-    assert machine.decide(seen(UPLOADING, points={"data": CUT_POINT})) == Decision(
+    assert machine.decide(seen(UPLOADING, points={"data": TAKEN_POINT})) == Decision(
         UPLOADING, (), pause(minutes(1))
     )
 
@@ -329,7 +331,7 @@ def test_a_point_that_is_not_ready_in_time_fails() -> None:
     entry = point_status(requested_at=NOW - minutes(61), taken_at=NOW - minutes(60.1))
     old = changed(UPLOADING, points=(entry,))
 
-    decision = machine.decide(seen(old, points={"data": replace(CUT_POINT, error="slow link")}))
+    decision = machine.decide(seen(old, points={"data": replace(TAKEN_POINT, error="slow link")}))
 
     assert the_point(decision).message == "not ready within readyTimeout (1:00:00): slow link"
 
@@ -338,7 +340,7 @@ def test_a_driver_whose_clock_is_wrong_does_not_shorten_the_wait_for_readiness()
     long_ago = point_status(requested_at=NOW - minutes(2), taken_at=NOW - minutes(9000))
 
     decision = machine.decide(
-        seen(changed(UPLOADING, points=(long_ago,)), points={"data": CUT_POINT})
+        seen(changed(UPLOADING, points=(long_ago,)), points={"data": TAKEN_POINT})
     )
 
     assert the_point(decision).result is PointResult.PENDING
@@ -347,7 +349,7 @@ def test_a_driver_whose_clock_is_wrong_does_not_shorten_the_wait_for_readiness()
 @pytest.mark.parametrize("phase", [BackupPhase.SNAPSHOTTING, BackupPhase.UPLOADING])
 def test_a_run_without_its_plan_is_an_error_for_a_person(phase: BackupPhase) -> None:
     with pytest.raises(DataError, match=f"in phase {phase} has no plan"):
-        machine.decide(seen(changed(ASKED, phase=phase, plan=None), points={"data": CUT_POINT}))
+        machine.decide(seen(changed(ASKED, phase=phase, plan=None), points={"data": TAKEN_POINT}))
 
 
 FREEZE = planned_hook("stop", freezes=True)
@@ -358,9 +360,9 @@ PAIR = plan(
 
 
 def frozen(phase: BackupPhase = BackupPhase.UPLOADING, **values: Any) -> BackupStatus:
-    """A run of two claims that belong together, both cut while a hook froze them."""
-    cut = tuple(point_status(c, taken_at=NOW - minutes(1)) for c in ("data", "wal"))
-    defaults: dict[str, Any] = {"plan": PAIR, "hooks": (HELD,), "points": cut}
+    """A run of two claims that belong together, both taken while a hook froze them."""
+    taken = tuple(point_status(c, taken_at=NOW - minutes(1)) for c in ("data", "wal"))
+    defaults: dict[str, Any] = {"plan": PAIR, "hooks": (HELD,), "points": taken}
     return status(phase, **defaults | values)
 
 
@@ -369,7 +371,7 @@ def results(decision: Decision) -> list[PointResult]:
 
 
 def test_points_that_belong_together_are_marked_when_all_of_them_are_ready() -> None:
-    half = machine.decide(seen(frozen(), points={"data": READY_POINT, "wal": CUT_POINT}))
+    half = machine.decide(seen(frozen(), points={"data": READY_POINT, "wal": TAKEN_POINT}))
     both = machine.decide(seen(frozen(), points={"data": READY_POINT, "wal": READY_POINT}))
 
     assert (half.actions, results(half)) == ((), [PointResult.PENDING] * 2)
@@ -413,32 +415,32 @@ def test_points_that_nothing_froze_together_fail(hooks: tuple[HookStatus, ...]) 
     assert "no hook froze data, wal together" in (decision.status.points[0].message or "")
 
 
-def test_claims_that_a_pod_writes_to_since_the_plan_was_made_fail_at_their_cut() -> None:
+def test_claims_that_a_pod_writes_to_since_the_plan_was_made_fail_at_their_snapshot() -> None:
     two = changed(
-        CUTTING, plan=plan("data", "wal"), points=(point_status("data"), point_status("wal"))
+        TAKING, plan=plan("data", "wal"), points=(point_status("data"), point_status("wal"))
     )
-    cut = {"data": CUT_POINT, "wal": CUT_POINT}
-    decision = machine.decide(seen(two, points=cut, torn="pod pg-0 writes to both"))
+    taken = {"data": TAKEN_POINT, "wal": TAKEN_POINT}
+    decision = machine.decide(seen(two, points=taken, torn="pod pg-0 writes to both"))
 
     assert results(decision) == [PointResult.FAILED] * 2
     assert decision.status.points[1].message == "pod pg-0 writes to both"
 
 
-def test_a_claim_whose_dump_failed_leaves_the_other_uncut() -> None:
+def test_a_claim_whose_dump_failed_leaves_the_other_untaken() -> None:
     dumps = (dump_status("a", DumpState.FAILED, at=place("wal")),)
     of = frozen(BackupPhase.DUMPING, plan=changed(PAIR, dumps=(planned_dump("a"),)), dumps=dumps)
 
-    assert claims_to_cut(changed(of, points=())) == ()
+    assert claims_to_snapshot(changed(of, points=())) == ()
 
 
-def test_a_claim_is_not_cut_alone_beside_one_that_is_good_of_another_attempt() -> None:
+def test_a_claim_is_not_taken_alone_beside_one_that_is_good_of_another_attempt() -> None:
     good = point_status("data", PointResult.GOOD)
     of = frozen(BackupPhase.DUMPING, attempt=2, points=(good,), hooks=())
 
-    assert claims_to_cut(of) == ()
+    assert claims_to_snapshot(of) == ()
 
 
-def test_the_time_between_the_cuts_is_recorded() -> None:
+def test_the_time_between_the_snapshots_is_recorded() -> None:
     first, second = frozen().points
     apart = changed(second, taken_at=NOW - minutes(0.5))
     far_off = changed(

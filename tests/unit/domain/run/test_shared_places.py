@@ -28,7 +28,7 @@ def test_places_overlap_within_one_holder_only(one: Place, other: Place, overlap
     assert other.overlaps(one) is overlap
 
 
-def test_a_tenant_is_not_told_the_names_of_others() -> None:
+def test_a_tenant_never_learns_the_names_of_others() -> None:
     taken = [Taken("RestoreRequest", "other", "secret", on_node("n1", "/srv"))]
 
     assert in_the_way("shop", NODE, taken) == "a RestoreRequest of another namespace"

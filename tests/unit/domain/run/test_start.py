@@ -77,7 +77,7 @@ def test_a_retry_that_a_clock_that_was_ahead_has_put_off_is_due() -> None:
     assert (decision.status.attempt, decision.status.retry_at) == (2, None)
 
 
-def test_a_blocked_run_tells_for_whom_it_waits() -> None:
+def test_a_blocked_run_says_for_whom_it_waits() -> None:
     decision = machine.decide(seen(QUEUED, waits_for="waiting for a, b, c"))
 
     assert decision == Decision(changed(QUEUED, message="waiting for a, b, c"))
@@ -115,7 +115,7 @@ def test_an_admitted_run_begins_an_attempt(
     assert (decision.actions, decision.after) == ((), AT_ONCE)
 
 
-def test_a_retry_whose_dumps_are_in_good_points_goes_straight_to_the_cut() -> None:
+def test_a_retry_whose_dumps_are_in_good_points_goes_straight_to_the_snapshot() -> None:
     both = plan("data", "logs", dumps=(planned_dump(),))
     retry = changed(
         QUEUED,

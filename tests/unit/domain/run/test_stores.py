@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from tests.support.builders import (
-    CUT_POINT,
     NOW,
     READY_POINT,
+    TAKEN_POINT,
     dump_status,
     minutes,
     plan,
@@ -60,8 +60,8 @@ def good_copy() -> PointStatus:
     return copy(PointResult.GOOD, taken_at=NOW, bytes=4096, **made)
 
 
-CUT = point_status(taken_at=NOW - minutes(1))
-BOTH_WAIT = status(BackupPhase.COPYING, plan=both(), points=(CUT, copy()), pools=("global",))
+MOMENT = point_status(taken_at=NOW - minutes(1))
+BOTH_WAIT = status(BackupPhase.COPYING, plan=both(), points=(MOMENT, copy()), pools=("global",))
 RUNS = CopySeen(JobSeen(name="copy", exists=True, started=True))
 MADE = CopySeen(JobSeen(exists=True), result=good_copy())
 BROKEN = CopySeen(problem="the disk is full")
@@ -74,7 +74,7 @@ def results(decision: Decision) -> dict[StoreKind, str]:
 def test_the_copy_begins_when_the_snapshot_is_taken_and_gives_back_the_drivers_permit() -> None:
     taking = status(BackupPhase.SNAPSHOTTING, plan=both(), points=(point_status(),), pools=POOLS)
 
-    step = decide(seen(taking, points={"data": CUT_POINT}))
+    step = decide(seen(taking, points={"data": TAKEN_POINT}))
 
     assert (step.status.phase, step.status.pools) == (BackupPhase.COPYING, ("global",))
     assert [p.key for p in step.status.points] == [
@@ -91,7 +91,7 @@ def test_neither_store_waits_for_the_other() -> None:
     assert step.actions == (MarkGood("data"), StartCopy("data"))
     assert step.status.phase is BackupPhase.COPYING
 
-    step = decide(seen(BOTH_WAIT, points={"data": CUT_POINT}, copy=MADE))
+    step = decide(seen(BOTH_WAIT, points={"data": TAKEN_POINT}, copy=MADE))
 
     assert results(step) == {StoreKind.SNAPSHOT: "pending", StoreKind.ROLLING: "good"}
     # It holds nothing that others wait for while the driver uploads.

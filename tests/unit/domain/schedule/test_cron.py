@@ -172,7 +172,7 @@ def test_two_ways_of_writing_one_schedule_name_the_same_slots(one: str, other: s
         ("0 2 * * 1#1 UTC", "0 2 * * 1L UTC"),
     ],
 )
-def test_schedules_of_other_slots_are_told_apart(one: str, other: str) -> None:
+def test_schedules_of_other_slots_are_distinguished(one: str, other: str) -> None:
     first, second = (Schedule.parse(*text.rsplit(" ", 1)) for text in (one, other))
     assert not same_slots(first, second, NOW)
 

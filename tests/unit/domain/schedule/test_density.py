@@ -18,7 +18,7 @@ def warned(cron: str, zone: str = "Europe/Vienna", **rules: Any) -> str | None:
 
 
 @pytest.mark.parametrize(
-    ("cron", "rules", "told"),
+    ("cron", "rules", "reported"),
     [
         ("@hourly", {"daily": 7, "weekly": 4}, "daily keeps one of up to 24 points a day"),
         ("0 0,12 * * *", {"daily": 7}, "daily keeps one of up to 2 points a day"),
@@ -34,13 +34,13 @@ def warned(cron: str, zone: str = "Europe/Vienna", **rules: Any) -> str | None:
         ("@weekly", {"monthly": 12}, "monthly keeps one of up to 5 points a month"),
     ],
 )
-def test_a_schedule_that_is_denser_is_told_with_its_number(
-    cron: str, rules: dict[str, Any], told: str
+def test_a_schedule_that_is_denser_is_reported_with_its_number(
+    cron: str, rules: dict[str, Any], reported: str
 ) -> None:
     warning = warned(cron, **rules)
 
     assert warning is not None
-    assert f": {told}, and" in warning
+    assert f": {reported}, and" in warning
     assert ("set hourly, last" in warning) is ("hourly" not in rules)
 
 

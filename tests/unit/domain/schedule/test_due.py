@@ -45,7 +45,7 @@ def test_a_slot_is_due_at_its_time_and_the_next_run_is_the_one_after() -> None:
     )
 
 
-def test_one_slot_is_caught_up_after_downtime_and_the_others_are_told() -> None:
+def test_one_slot_is_caught_up_after_downtime_and_the_others_are_reported() -> None:
     assert looked("22T05:10", known("22T01:00")) == Due(
         slot=at("22T05:00"),
         passed=at("22T05:00"),
@@ -54,7 +54,7 @@ def test_one_slot_is_caught_up_after_downtime_and_the_others_are_told() -> None:
     )
 
 
-def test_slots_past_their_deadline_are_told_as_such() -> None:
+def test_slots_past_their_deadline_are_reported_as_such() -> None:
     timing = replace(HOURLY, deadline=90 * MINUTE)
     found = looked("22T05:10", known("22T01:00"), timing)
     assert found.slot == at("22T05:00")
@@ -147,7 +147,7 @@ def test_a_slot_in_a_blackout_waits_for_its_end() -> None:
     assert looked("22T18:00", known("21T09:00"), timing).slot == at("22T09:00")
 
 
-def test_slots_that_wait_for_one_blackout_start_as_one_and_the_others_are_told() -> None:
+def test_slots_that_wait_for_one_blackout_start_as_one_and_the_others_are_reported() -> None:
     timing = replace(HOURLY, windows=(OFFICE,))
     found = looked("22T18:00", known("22T07:00"), timing)
     assert found.slot == at("22T18:00")
@@ -203,10 +203,10 @@ def hour(number: int, reason: MissReason = MissReason.BLACKOUT) -> MissedSlots:
 
 
 def test_slots_missed_in_a_row_for_one_reason_are_one_entry() -> None:
-    told: tuple[MissedSlots, ...] = ()
+    reported: tuple[MissedSlots, ...] = ()
     for number in range(1, 5):
-        told = with_missed(told, (hour(number),), told[-1].last if told else None)
-    assert told == (
+        reported = with_missed(reported, (hour(number),), reported[-1].last if reported else None)
+    assert reported == (
         MissedSlots(reason=MissReason.BLACKOUT, count=4, first=at("01T01:00"), last=at("01T04:00")),
     )
 
@@ -226,5 +226,5 @@ def test_another_reason_or_a_run_in_between_begins_an_entry(
 
 
 def test_only_the_newest_entries_stay() -> None:
-    told = with_missed((), tuple(hour(2 * n) for n in range(20)), None)
-    assert [e.first for e in told] == [BEGIN + 2 * n * HOUR for n in range(20 - MISSED_MAX, 20)]
+    reported = with_missed((), tuple(hour(2 * n) for n in range(20)), None)
+    assert [e.first for e in reported] == [BEGIN + 2 * n * HOUR for n in range(20 - MISSED_MAX, 20)]

@@ -76,7 +76,7 @@ BLACKOUTS = [
     # Hourly runs wait for the end of office hours as one; on Saturday there are none.
     ("30 * * * *", "Europe/Vienna", [window("0 8 * * mon-fri", "10h")], "2026-11-20T05:40Z",
      ["11-20 07:30 at 11-20 07:30", "11-20 17:30 at 11-20 18:00", "11-20 18:30 at 11-20 18:30"]),
-    # Two windows that overlap are one; an earlier, longer one is not cut by a later one.
+    # Two windows that overlap are one; an earlier, longer one is not shortened by a later one.
     ("0 2 * * *", "UTC", [window("0 1 * * *", "5h"), window("30 1 * * *", "1h")],
      "2026-11-22T00:00Z", ["11-22 02:00 at 11-22 06:00"]),
     ("0 2 * * *", "UTC", [window("0 1 * * *", "2h"), window("0 3 * * *", "1h")],
@@ -160,15 +160,15 @@ def test_a_bad_window_is_refused_with_its_field() -> None:
         ("@yearly", timedelta(days=300), False),
     ],
 )
-def test_jitter_as_long_as_the_time_between_two_slots_is_told(
+def test_jitter_as_long_as_the_time_between_two_slots_is_reported(
     cron: str, jitter: timedelta | None, warned: bool
 ) -> None:
     assert (jitter_warning(Schedule.parse(cron, "UTC"), jitter) is not None) is warned
 
 
 def test_the_warning_names_field_and_numbers() -> None:
-    told = jitter_warning(Schedule.parse("*/5 * * * *", "UTC"), timedelta(minutes=10))
-    assert told is not None
-    assert told.startswith(
+    reported = jitter_warning(Schedule.parse("*/5 * * * *", "UTC"), timedelta(minutes=10))
+    assert reported is not None
+    assert reported.startswith(
         "spec.schedule.jitter of 10m is no shorter than the shortest time between two slots (5m)"
     )

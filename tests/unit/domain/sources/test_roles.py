@@ -43,7 +43,7 @@ def dump(prefer: Preference) -> PlannedDump:
         ({}, None),
     ],
 )
-def test_labels_of_database_operators_tell_the_role(
+def test_labels_of_database_operators_report_the_role(
     labels: dict[str, str], role: Preference | None
 ) -> None:
     assert role_of(labelled("pg-0", "data-0", **labels)) is role

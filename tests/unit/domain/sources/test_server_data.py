@@ -35,7 +35,7 @@ UNSEEN = DataDirectory("data_directory", "/data/pg", Lies())
         (None, ("data", "wal"), (("data", "wal"),)),
     ],
 )
-def test_data_that_is_wholly_or_not_at_all_on_what_is_cut_at_one_moment_is_fine(
+def test_data_that_is_wholly_or_not_at_all_on_what_is_taken_at_one_moment_is_fine(
     data: tuple[DataDirectory, ...] | None,
     claims: tuple[str, ...],
     frozen: tuple[tuple[str, ...], ...],

@@ -102,7 +102,7 @@ class _Copy:
         # Here, because an unchanged source is walked in a second, and imports take time.
         from backstay.agent.tree.create import make_tree  # noqa: PLC0415
 
-        point, told = make_tree(
+        point, reported = make_tree(
             self.task,
             self.folder,
             source,
@@ -110,7 +110,7 @@ class _Copy:
             self._point_of_built,
         )
         write_point(self.folder, point)
-        return told
+        return reported
 
     def _base(self) -> Base | None:
         """The tree of the point that was made last and has one; None where there is none or its
@@ -184,7 +184,7 @@ class _Copy:
         point = self._point(base.run, base.manifest.totals, unreadable)
         point = replace(point, lacks=dict(base.manifest.lacks))
         write_point(self.folder, point)
-        lacks = f"; {point.unread.told}" if point.unread else ""
+        lacks = f"; {point.unread.in_words}" if point.unread else ""
         return answer("Unchanged", f"{point.stamp} is the tree of {base.run}{lacks}", point=point)
 
     def _point_of_built(self, totals: Totals, unreadable: Sequence[bytes]) -> RollingPoint:

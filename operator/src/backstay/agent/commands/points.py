@@ -25,7 +25,7 @@ from backstay.agent.destination.points import (
     write_point,
 )
 from backstay.agent.destination.rot import read_rot
-from backstay.agent.results import Tell, answer, point_json
+from backstay.agent.results import Report, answer, point_json
 from backstay.agent.tasks import Fields, Where
 from backstay.domain.errors import DataError
 from backstay.domain.stores.copies.points import (
@@ -78,8 +78,8 @@ def relabel(task: PointsTask) -> dict[str, Any]:
     return _answer(outcomes)
 
 
-def prune(task: PointsTask, tell: Tell) -> None:
-    """Given points, remove those whose version holds and that may go, and tell the result as soon
+def prune(task: PointsTask, report: Report) -> None:
+    """Given points, remove those whose version holds and that may go, and report the result as soon
     as that is decided: what comes after it whoever comes next would finish. The space of trees that
     no point names any more is for trash.reclaim(), but for one that may be a spare.
     """
@@ -91,7 +91,7 @@ def prune(task: PointsTask, tell: Tell) -> None:
         outcomes = [_prune_one(task.folder, points, last, change) for change in task.changes]
         if any(outcome["outcome"] == "done" for outcome in outcomes):
             flush(task.folder.points)
-        tell(_answer(outcomes))
+        report(_answer(outcomes))
         # Here, because the answer waits for imports.
         from backstay.agent.tree.reuse import choose_spare, keep_spare  # noqa: PLC0415
 
@@ -175,8 +175,8 @@ def list_points(where: Where, series: Series | None) -> Iterator[dict[str, Any]]
             count += 1
             # Without its tree it is no backup, but a person must hear of it.
             seen = {"lost": lost, "rotten": rot.count(point.tree)}
-            told = {key: value for key, value in seen.items() if value}
-            yield {**point_json(point, record=True), **told}
+            reported = {key: value for key, value in seen.items() if value}
+            yield {**point_json(point, record=True), **reported}
     if damaged:
         shown = "; ".join(damaged[:5])
         raise DataError(f"{len(damaged)} points cannot be read, {count} can: {shown}")

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from backstay.agent.results import Tell, answer
+from backstay.agent.results import Report, answer
 from backstay.agent.tasks import CopyTask, Fields, Limits, Where, series_of
 from backstay.domain.stores.copies.points import Series
 
@@ -34,7 +34,7 @@ def _be_gentle(limits: Limits) -> None:
     subprocess.run(["ionice", "-p", str(os.getpid()), "-c", *words], check=True)
 
 
-def _init(task: Where, tell: Tell) -> None:
+def _init(task: Where, report: Report) -> None:
     import uuid
     from pathlib import Path
 
@@ -53,26 +53,26 @@ def _init(task: Where, tell: Tell) -> None:
     message = f"{task.path} is the destination {found}"
     if lacking:
         message += f"; its file system does not have {', '.join(lacking)}"
-    tell(answer("Initialised", message, id=found, lacking=lacking))
+    report(answer("Initialised", message, id=found, lacking=lacking))
 
 
-def _copy(task: CopyTask, tell: Tell) -> None:
+def _copy(task: CopyTask, report: Report) -> None:
     from backstay.agent.commands.copy import copy
 
     _be_gentle(task.limits)
-    tell(copy(task, _now()))
+    report(copy(task, _now()))
 
 
-def _relabel(task: Any, tell: Tell) -> None:
+def _relabel(task: Any, report: Report) -> None:
     from backstay.agent.commands.points import relabel
 
-    tell(relabel(task))
+    report(relabel(task))
 
 
-def _prune(task: Any, tell: Tell) -> None:
+def _prune(task: Any, report: Report) -> None:
     from backstay.agent.commands.points import prune
 
-    prune(task, tell)
+    prune(task, report)
 
     from backstay.agent.destination.trash import reclaim
 
@@ -80,43 +80,43 @@ def _prune(task: Any, tell: Tell) -> None:
         sys.stderr.write(f"not removed: {left}\n")
 
 
-def _list(task: tuple[Where, Series | None], tell: Tell) -> None:
+def _list(task: tuple[Where, Series | None], report: Report) -> None:
     from backstay.agent.commands.points import list_points
 
     for found in list_points(*task):
         if "ok" in found:
-            tell(found)
+            report(found)
         else:
             sys.stdout.write(json.dumps(found, separators=(",", ":")) + "\n")
 
 
-def _check(task: Any, tell: Tell) -> None:
+def _check(task: Any, report: Report) -> None:
     from backstay.agent.tree.check import check
 
     _be_gentle(task.limits)
-    tell(check(task))
+    report(check(task))
 
 
-def _scrub(task: Any, tell: Tell) -> None:
+def _scrub(task: Any, report: Report) -> None:
     from backstay.agent.commands.scrub import scrub
 
     _be_gentle(task.limits)
-    tell(scrub(task))
+    report(scrub(task))
 
 
-def _restore(task: Any, tell: Tell) -> None:
+def _restore(task: Any, report: Report) -> None:
     from backstay.agent.commands.restore import restore
     from backstay.agent.fs.failures import writing_to
 
     _be_gentle(task.limits)
     with writing_to("spec.directory", task.path or task.root):
-        tell(restore(task, _now()))
+        report(restore(task, _now()))
 
 
-def _discard(task: Any, tell: Tell) -> None:
+def _discard(task: Any, report: Report) -> None:
     from backstay.agent.target.directory import discard
 
-    tell(discard(task))
+    report(discard(task))
 
 
 def _discard_task(task: Fields) -> Any:
@@ -153,7 +153,7 @@ def _points_task(task: Fields) -> Any:
     return PointsTask.read(task)
 
 
-VERBS: Final[dict[str, tuple[Callable[[Fields], Any], Callable[[Any, Tell], None]]]] = {
+VERBS: Final[dict[str, tuple[Callable[[Fields], Any], Callable[[Any, Report], None]]]] = {
     "init": (Where.read, _init),
     "copy": (CopyTask.read, _copy),
     "relabel": (_points_task, _relabel),

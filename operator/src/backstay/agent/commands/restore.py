@@ -3,8 +3,8 @@
 Invariants: a new directory has its name only when it is whole, and nothing of one that failed
 stays; in place nothing is touched before all that can be known to stand against it was looked at,
 and what is there is a point of the same series; outside of what was chosen nothing changes; what
-was restored is compared with the manifest before anybody is told that it is there. What a person
-acknowledged is passed over, and told.
+was restored is compared with the manifest before it is reported as there. What a person
+acknowledged is passed over, and reported.
 """
 
 # ruff: noqa: N818 - an error is named after what it is about, as in domain/errors.py
@@ -29,7 +29,7 @@ from backstay.agent.destination.rot import insist_on_no_rot
 from backstay.agent.destination.succession import continue_copies
 from backstay.agent.fs import attributes
 from backstay.agent.fs.abilities import EVERYTHING, probe
-from backstay.agent.fs.metadata import dress
+from backstay.agent.fs.metadata import set_metadata
 from backstay.agent.fs.paths import DIRECTORY, VANISHED, Descent
 from backstay.agent.fs.rsync import pattern_of, push
 from backstay.agent.fs.sqlite import SIBLINGS, is_database
@@ -118,7 +118,7 @@ def _ended_cleanly() -> Iterator[None]:
 
     def stop(*_: int | FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise Transient("the restore was told to stop")
+        raise Transient("the restore was asked to stop")
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
@@ -163,7 +163,7 @@ def _restored(
         shown = ", ".join(examples(chosen.spared)["examples"])
         message += f"; left as it is, as it cannot go: {shown}"
     if task.said.used:
-        message += task.said.told
+        message += task.said.in_words
         fields["acknowledged"] = dict(task.said.used)
     return answer("Restored", message, **fields)
 
@@ -225,7 +225,7 @@ def _restore_onto(
     left_out = tuple(os.fsdecode(pattern_of(path)) for path in chosen.spared)
     safety = keep_what_is_there(replace(task.safety, exclude=left_out), task.said, now)
     fields = {"safety": safety["point"], "safetyNotes": safety.get("notes", {})} if safety else {}
-    more = _told_of_safety(safety)
+    more = _safety_in_words(safety)
     with _reading(task):
         find_tree(task.folder, task.stamp)
         try:
@@ -236,7 +236,7 @@ def _restore_onto(
             reason = error.reason if isinstance(error, UserError) else "Failed"
             if safety is None:
                 # No further try: it would keep what this one leaves as what was there before.
-                state = f"{_way_back(task, safety)}{task.said.told}"
+                state = f"{_way_back(task, safety)}{task.said.in_words}"
                 raise UserError(reason, f"{error}{state}") from error
             fields |= {"acknowledged": dict(task.said.used)} if task.said.used else {}
             return answer(reason, f"{error}{_way_back(task, safety)}", ok=False, **fields)
@@ -245,7 +245,7 @@ def _restore_onto(
     return _restored(task, chosen, arrived, more, **fields)
 
 
-def _told_of_safety(safety: dict[str, Any] | None) -> str:
+def _safety_in_words(safety: dict[str, Any] | None) -> str:
     if safety is None:
         return ""
     more = ""
@@ -295,7 +295,7 @@ def _make_as_in_point(source: int, target: int, path: bytes, chosen: Chosen) -> 
     parent, _, name = path.rpartition(b"/")
     old, new = Descent(source), Descent(target)
     with make_whole(new(parent), name) as fd:
-        dress(fd, chosen.above[path].stat, attributes.read(old(path)), fresh=False)
+        set_metadata(fd, chosen.above[path].stat, attributes.read(old(path)), fresh=False)
     old.close()
     new.close()
 
@@ -326,7 +326,7 @@ def _fill(
             bandwidth=task.limits.bandwidth,
             spared=chosen.spared,
             removes_first=chosen.removes_first,
-            dressed=not chosen.verifiable,
+            everything=not chosen.verifiable,
             able=able,
         )
         if not chosen.verifiable:

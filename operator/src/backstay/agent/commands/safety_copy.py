@@ -32,11 +32,11 @@ def keep_what_is_there(
     except Transient:
         raise
     except (BackstayError, OSError) as error:
-        told = f"what is there cannot be copied first: {error}"
+        reported = f"what is there cannot be copied first: {error}"
         if isinstance(error, UserError):
-            acknowledged.pass_over(Word.NO_SAFETY_COPY, UserError(error.reason, told))
+            acknowledged.pass_over(Word.NO_SAFETY_COPY, UserError(error.reason, reported))
         else:
-            acknowledged.pass_over(Word.NO_SAFETY_COPY, DataError(told))
+            acknowledged.pass_over(Word.NO_SAFETY_COPY, DataError(reported))
     try:
         return _copy(replace(task, allow_unreadable=True), now)
     except (BackstayError, OSError):

@@ -4,7 +4,7 @@ Thirty copies of an unchanged file are one inode, so reading one name of it chec
 differs from the manifest while the time does not is rot; if the time, or anything else but the
 content differs, somebody wrote into the copy. Both are remembered (`rot`). Where it goes on is in
 scrub.json: a slice is the files whose recorded hash has that remainder, so nothing else has to be.
-Not the inodes' numbers: a file system in user space may draw them anew with every mount.
+Not the inodes' numbers: a file system in user space may draw them again with every mount.
 """
 
 from __future__ import annotations
@@ -96,17 +96,17 @@ def scrub(task: ScrubTask) -> dict[str, Any]:
     units = batches([(file, 1) for file in sorted(files.values())], _FILES)
     for one in spread(lambda unit: _check(folder, unit), units, task.limits.processes):
         found.add(one)
-    told = _told(found, len(files), done, task.days)
+    result = _result(found, len(files), done, task.days)
     if is_read_only(task.where):
         # The next one reads the same part again: only a writable disk can say which is next.
-        return {**told, "message": f"{told['message']} ({_NO_STATE})", "readOnly": True}
+        return {**result, "message": f"{result['message']} ({_NO_STATE})", "readOnly": True}
     try:
         remember(task.where, folder, found.keys, {file.key for file in files.values()})
         write_durably(folder.path / _STATE, json.dumps({"done": done + 1}) + "\n")
     except (BackstayError, OSError) as error:
-        # What was found is told all the same, as on a disk that is full.
-        return {**told, "message": f"{told['message']}, not noted: {worded(error).message}"}
-    return told
+        # What was found is reported all the same, as on a disk that is full.
+        return {**result, "message": f"{result['message']}, not noted: {worded(error).message}"}
+    return result
 
 
 @dataclass(slots=True)
@@ -124,7 +124,7 @@ class _Found:
         self.changed += other.changed
 
 
-def _told(found: _Found, checked: int, done: int, days: int) -> dict[str, Any]:
+def _result(found: _Found, checked: int, done: int, days: int) -> dict[str, Any]:
     bad = len(found.rot) + len(found.changed)
     more = {
         **({"rot": examples(found.rot)} if found.rot else {}),
@@ -166,7 +166,7 @@ def _in_slice(
             try:
                 found += _files(descent, tree, path, listings[path], is_due)
             except OSError as error:
-                if error.errno not in VANISHED:  # verify-tree tells of what is missing
+                if error.errno not in VANISHED:  # verify-tree reports what is missing
                     broken.append(os.path.join(os.fsencode(tree), path))
         descent.close()
         return found, tuple(broken)

@@ -162,7 +162,7 @@ def locked(where: Where, series: Series, *, exclusive: bool, make: bool = False)
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Given a file and its text, have it there whole or not at all, also after a power cut."""
+    """Given a file and its text, have it there whole or not at all, also after a power loss."""
     fresh = path.with_name(f".{path.name.removeprefix('.')}.new")
     with named(path):
         with fresh.open("w", encoding="utf-8") as file:

@@ -149,7 +149,7 @@ def finish_removals(folder: Folder, spare: str | None = None) -> None:
             continue
         if point.tree not in named:
             _put_away(folder, folder.trees / point.tree, PARTIAL if point.tree == spare else TRASH)
-        # Needs no flush: if it is there again after a power cut, there is nothing left to finish.
+        # Needs no flush: if it is there again after a power loss, there is nothing left to finish.
         path.unlink()
 
 

@@ -2,7 +2,7 @@
 
 A scrub, or a verification with content, finds that a file does not have the content on record. All
 trees that link the file have it so, and the next copy would link it once more. So what was found
-is kept in the series' folder (`rot.json`): the next copy makes it anew from the source, a list says
+is kept in the series' folder (`rot.json`): the next copy recreates it from the source, a list says
 which points have it, and a restore says so before it begins.
 
 Invariants: a rotten file is known by its inode and by what its content should be, so another file
@@ -131,7 +131,7 @@ def _trees_with(folder: Folder, keys: Collection[Key]) -> dict[Key, frozenset[st
             for _, _, key in rotten_in(folder, tree.name, listings, keys):
                 found[key].add(tree.name)
         except (DataError, OSError):
-            continue  # what is wrong with a tree itself is told of by itself
+            continue  # what is wrong with a tree itself is reported by itself
     return {key: frozenset(names) for key, names in found.items()}
 
 
@@ -211,8 +211,10 @@ def remember_differences(
     """Given a tree, its listings and what a comparison with all content said of it, remember the
     files with another content.
     """
-    told = (line.rpartition(b": ") for line in lines)
-    wrong = {name for name, _, why in told if why == b"another content" or b" bytes, not " in why}
+    problems = (line.rpartition(b": ") for line in lines)
+    wrong = {
+        name for name, _, why in problems if why == b"another content" or b" bytes, not " in why
+    }
     parents = {os.path.dirname(name) for name in wrong}
     some = {path: one for path, one in listings.items() if path in parents}
     root = os.open(folder.data(tree), DIRECTORY)
@@ -228,5 +230,5 @@ def remember_differences(
     try:
         remember(where, folder, keys)
     except (BackstayError, OSError) as error:
-        # What was found is told all the same.
+        # What was found is reported all the same.
         sys.stderr.write(f"not remembered: {worded(error).message}\n")

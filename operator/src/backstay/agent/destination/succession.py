@@ -21,7 +21,7 @@ _WORDS_MAX: Final = 8
 
 def continue_copies(where: Where, point: RollingPoint, directory: int) -> str:
     """Given the destination, the point that was restored in place and the directory that has it
-    now, have its copies be those of this directory too. Return what is to be told, "" if all is
+    now, have its copies be those of this directory too. Return what to report, "" if all is
     well.
     """
     if point.series.kind != "hostPath" or not point.source:

@@ -113,7 +113,7 @@ def _remove(top: bytes) -> list[str]:
     try:
         fd = os.open(top, DIRECTORY)
     except OSError as error:
-        return _told(os.fsdecode(top), error)
+        return _failure(os.fsdecode(top), error)
     left: list[str] = []
     # (descriptor, name, names still to visit), each opened below the one above: its path may be
     # long, even longer than a path can be.
@@ -136,9 +136,9 @@ def _remove(top: bytes) -> list[str]:
             os.rmdir(name, dir_fd=stack[-1][0] if stack else None)
         except OSError as error:
             # The last one will do: a directory that stays keeps those above it.
-            left = _told("/".join([*(above for _, above, _ in stack), name]), error) or left
+            left = _failure("/".join([*(above for _, above, _ in stack), name]), error) or left
     return left
 
 
-def _told(path: str, error: OSError) -> list[str]:
+def _failure(path: str, error: OSError) -> list[str]:
     return [] if error.errno in VANISHED else [f"{path}: {error.strerror}"]

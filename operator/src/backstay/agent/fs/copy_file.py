@@ -2,9 +2,9 @@
 
 Invariants: the source is opened without following a symlink and without blocking on a pipe; the
 hash is of the bytes that were read; a file that moved while it was read is read again, and if it
-never stands still, that is reported and its record is such that the next run reads it anew, as that
-of one which was changed just before: a later change may leave no other time; what is written to is
-always an inode that no older tree has.
+never stands still, that is reported and its record is such that the next run reads it again, as
+that of one which was changed just before: a later change may leave no other time; what is written
+to is always an inode that no older tree has.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from backstay.agent.fs.abilities import EVERYTHING, Abilities
 from backstay.agent.fs.attributes import Record
 from backstay.agent.fs.failures import as_source_error, from_source
 from backstay.agent.fs.listing import Stat, stat_of
-from backstay.agent.fs.metadata import dress
+from backstay.agent.fs.metadata import set_metadata
 from backstay.agent.fs.syscalls import clean_pages, fsync, reflink, write_small_extents
 from backstay.agent.fs.throttle import Pace
 
@@ -48,7 +48,7 @@ _NOTHING: Final[Record] = {}
 
 
 class Copied(NamedTuple):
-    """What became of one file."""
+    """The outcome of one file."""
 
     stat: Stat
     """The source as it was when its content was read."""
@@ -59,7 +59,7 @@ class Copied(NamedTuple):
     copied: int = 0
     """Bytes written."""
     head: bytes = b""
-    """The first bytes, which tell a database."""
+    """The first bytes, which show a database."""
     record: Record = _NOTHING
 
 
@@ -116,7 +116,7 @@ def copy_file(
             copied = _copy_still(read, write, before, pace, delta=delta)
             made = None if onto else before.st_mode & _MODE
             values = from_source(attributes.read, read)
-            record = dress(write, copied.stat, values, able, fresh=not onto, made=made)
+            record = set_metadata(write, copied.stat, values, able, fresh=not onto, made=made)
             if not able.syncs:
                 fsync(write)
         finally:
@@ -250,7 +250,7 @@ def _pieces(read: int, before: os.stat_result) -> Iterator[tuple[bytes, bool]]:
         while at < data_end:
             data = from_source(os.pread, read, min(BLOCK, data_end - at), at)
             if not data:
-                return  # it was cut meanwhile
+                return  # it was truncated meanwhile
             yield data, False
             at += len(data)
 

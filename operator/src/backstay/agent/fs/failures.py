@@ -1,8 +1,8 @@
 """What failed, in words: the reason, the call, the entry, and what a person can do about it.
 
-Invariants: an error that leaves the agent says first why, then where; a long path is cut in its
-middle; the number of a descriptor, which says nothing to anybody, is in none. What reads the source
-says so (`SourceError`), so that everything else in a copy is the destination's.
+Invariants: an error that leaves the agent says first why, then where; a long path is shortened in
+its middle; the number of a descriptor, which says nothing to anybody, is in none. What reads the
+source says so (`SourceError`), so that everything else in a copy is the destination's.
 
 Which entry is at work is noted in passing (`at`), because the calls that fail have a descriptor and
 a name at most.
@@ -65,7 +65,7 @@ def writing_to(field: str, path: str) -> Iterator[None]:
     before = _field, _whole
     _field, _whole, _at = field, path, None
     yield
-    (_field, _whole), _at = before, None  # not after an error, which is still to be told
+    (_field, _whole), _at = before, None  # not after an error, which is still to be reported
 
 
 def entry_at_work() -> bytes | None:
@@ -122,7 +122,7 @@ def named(path: os.PathLike[str]) -> Iterator[None]:
 
 
 def shown(path: bytes) -> str:
-    """Given a path, return it for a message: one line, cut in its middle if it is long."""
+    """Given a path, return it for a message: one line, shortened in its middle if it is long."""
     text = printable(path) or "."
     if len(text) <= SHOWN:
         return text
@@ -138,7 +138,7 @@ def reason_of(error: OSError) -> str:
 
 
 def call_of(error: BaseException) -> str:
-    """Given an error, return the name of the call that raised it, "" if that cannot be told."""
+    """Given an error, return the name of the call that raised it, "" if that is unknown."""
     import traceback  # noqa: PLC0415 - needed only when something failed
 
     frames = traceback.extract_tb(error.__traceback__)
@@ -218,5 +218,5 @@ def _place_of(error: OSError) -> str:
 
 
 def without_descriptors(text: str) -> str:
-    """Given a message, return it without the paths through a descriptor that programs tell."""
+    """Given a message, return it without the paths through a descriptor that programs print."""
     return _DESCRIPTOR.sub("", text)

@@ -20,7 +20,7 @@ def identity_of(fd: int) -> tuple[str, ...]:
     """Given an open directory, return the word that is its own for as long as it is there; () where
     its file system has none that lasts.
 
-    One that is removed and made anew may have the inode number of the old one, so when it was made
+    One that is removed and recreated may have the inode number of the old one, so when it was made
     belongs to it.
     """
     kind = mount_of(fd).kind

@@ -180,13 +180,13 @@ class Listing:
         for one, extra in zip(self.stats, self.extras, strict=True):
             columns.append(extra + b"\0" if stat.S_ISLNK(one.mode) else extra)
         more: dict[str, Mapping[bytes, object]] = {"notes": self.notes, "records": self.records}
-        told = {
+        reported = {
             key: {os.fsdecode(name): said for name, said in column.items()}
             for key, column in more.items()
             if column
         }
-        if told:
-            columns.append(json.dumps(told, separators=(",", ":")).encode())
+        if reported:
+            columns.append(json.dumps(reported, separators=(",", ":")).encode())
         return b"".join(columns)
 
     @classmethod
@@ -266,9 +266,9 @@ def _decode(block: bytes) -> Listing:
         end = block.index(b"\0", at) if stat.S_ISLNK(one.mode) else at + extra_size(one)
         extras.append(block[at:end])
         at = end + stat.S_ISLNK(one.mode)
-    told = json.loads(block[at:]) if at < len(block) else {}
+    reported = json.loads(block[at:]) if at < len(block) else {}
     notes, records = (
-        {os.fsencode(name): said for name, said in told.get(key, {}).items()}
+        {os.fsencode(name): said for name, said in reported.get(key, {}).items()}
         for key in ("notes", "records")
     )
     return Listing(names, stats, extras, notes, records)

@@ -20,7 +20,7 @@ P = ParamSpec("P")
 _NOTHING: Final[Record] = {}
 
 
-def dress(
+def set_metadata(
     target: int | str,
     wanted: Stat,
     values: Values,

@@ -54,15 +54,15 @@ def push(
     bandwidth: int,
     spared: Iterable[bytes] = (),
     removes_first: bool = False,
-    dressed: bool = False,
+    everything: bool = False,
     able: Abilities = EVERYTHING,
 ) -> str:
     """Given a tree of ours, a tenant's directory, and paths below both (none: everything), make
     the second what the first is there, with the links that its file system is able to have; `onto`:
     it has files already, and times prove nothing. What is above the paths is left as it is then,
     and must be there. Spared paths are left too; `removes_first`: what the tree does not have goes
-    before anything is written; `dressed`: with all that the tree's entries have, where no manifest
-    says what they should have.
+    before anything is written; `everything`: with all that the tree's entries have, where no
+    manifest says what they should have.
 
     Return what rsync says of entries that it could not make, "" if there are none. Raise DataError
     if it fails.
@@ -77,7 +77,7 @@ def push(
     with _module(target) as module:
         ends = (f"/proc/self/fd/{source}/", "rsync://localhost/module/")
         done = subprocess.run(
-            ["rsync", *(_EVERYTHING if dressed else _CONTENT), *options, *ends],
+            ["rsync", *(_EVERYTHING if everything else _CONTENT), *options, *ends],
             # A name that begins with `#` or `;` would be a comment.
             input=b"".join(b"./" + name + b"\0" for name in names),
             # Makes it talk to a program instead of to a host (rsync(1)).

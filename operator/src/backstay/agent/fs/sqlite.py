@@ -1,9 +1,9 @@
 """A consistent copy of a SQLite database that somebody may be writing to.
 
 Copying its file while a writer commits gives a torn one, and copying its journal beside it is no
-better. SQLite's own backup call, told to take all pages in one step, reads under one lock: the
+better. SQLite's own backup call, asked for all pages in one step, reads under one lock: the
 result is the database at one moment, page for page. (The command-line tool's `.backup` goes in
-steps and starts anew at each foreign commit, so it may never end.)
+steps and starts again at each foreign commit, so it may never end.)
 
 Invariants: the database is reached by descriptors that no symlink was followed for; every file that
 SQLite really opened is compared with what is there, before a byte is copied and after the last one.

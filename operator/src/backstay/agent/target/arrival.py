@@ -24,7 +24,7 @@ from backstay.agent.fs.abilities import EVERYTHING, Abilities
 from backstay.agent.fs.copy_file import hash_file
 from backstay.agent.fs.failures import reason_of
 from backstay.agent.fs.listing import ROOT, Known, Listing
-from backstay.agent.fs.metadata import dress
+from backstay.agent.fs.metadata import set_metadata
 from backstay.agent.fs.parallel import batches, spread
 from backstay.agent.fs.paths import DIRECTORY, VANISHED, Descent, open_beneath, printable
 from backstay.agent.results import examples
@@ -87,11 +87,11 @@ class Arrived:
         """Return what is not kept as the end of a sentence, "" if all is."""
         if not self.not_kept:
             return ""
-        told = [
+        reported = [
             f"{_WORDS[kind]} of {len(lines)} (as {os.fsdecode(min(lines))[:200]})"
             for kind, lines in sorted(self.not_kept.items())
         ]
-        return f"; not kept by the file system there: {', '.join(told)}"
+        return f"; not kept by the file system there: {', '.join(reported)}"
 
 
 def arrive(
@@ -107,7 +107,7 @@ def arrive(
     # Directories last: what is put into one moves its time.
     for directories in (False, True):
         for _ in spread(
-            lambda unit, those=directories: _dress_some(  # type: ignore[misc]
+            lambda unit, those=directories: _set_some_metadata(  # type: ignore[misc]
                 target, copy, {path: listings[path] for path in unit}, directories=those
             ),
             units,
@@ -255,7 +255,7 @@ def _make_special(
     os.mknod(name, stat.S_IFMT(known.stat.mode) | 0o600, device, dir_fd=directory)
 
 
-def _dress_some(
+def _set_some_metadata(
     target: int, copy: int, listings: Mapping[bytes, Listing], *, directories: bool
 ) -> None:
     new, old = Descent(target), Descent(copy)
@@ -265,7 +265,7 @@ def _dress_some(
             if known.stat.is_directory != directories or "omitted" in known.note:
                 continue
             try:
-                _dress_one(new(path), name, known, old, path)
+                _set_one_metadata(new(path), name, known, old, path)
             except OSError as error:
                 if error.errno not in _NOT_THERE:
                     shown = printable(os.path.join(path, name))
@@ -275,7 +275,7 @@ def _dress_some(
     old.close()
 
 
-def _dress_one(directory: int, name: bytes, known: Known, old: Descent, path: bytes) -> None:
+def _set_one_metadata(directory: int, name: bytes, known: Known, old: Descent, path: bytes) -> None:
     there: attributes.Values = {}
     if attributes.needs_copy(known.record):
         there = attributes.read(f"/proc/self/fd/{old(path)}/{os.fsdecode(name)}")
@@ -285,7 +285,7 @@ def _dress_one(directory: int, name: bytes, known: Known, old: Descent, path: by
         # Neither can be opened; none of what is done by that path follows a link.
         now = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if stat.S_IFMT(now.st_mode) == stat.S_IFMT(one.mode):
-            dress(f"/proc/self/fd/{directory}/{os.fsdecode(name)}", one, values, fresh=False)
+            set_metadata(f"/proc/self/fd/{directory}/{os.fsdecode(name)}", one, values, fresh=False)
         return
     fd = os.open(name, DIRECTORY if one.is_directory else _OPENED, dir_fd=directory)
     try:
@@ -295,7 +295,7 @@ def _dress_one(directory: int, name: bytes, known: Known, old: Descent, path: by
         # write takes them away again, unless root's.
         if _gives_rights(known) and hash_file(fd)[0] != known.extra:
             return
-        dress(fd, one, values, fresh=False)
+        set_metadata(fd, one, values, fresh=False)
     finally:
         os.close(fd)
 
@@ -311,7 +311,7 @@ def compare(
 ) -> Iterator[tuple[bytes, Fault]]:
     """Given an open directory and what it is to have, yield how it differs."""
     wanted = wanted.as_source()
-    # Opened anew: btrfs shows the entries that were there when a directory was opened.
+    # Opened again: btrfs shows the entries that were there when a directory was opened.
     root = os.open(".", DIRECTORY, dir_fd=target)
     try:
         yield from faults_below(root, wanted.directories, hashes=hashes, processes=processes)

@@ -202,8 +202,8 @@ def discard(task: DiscardTask) -> dict[str, Any]:
 
 @contextmanager
 def make_whole(above: int, name: bytes) -> Iterator[int]:
-    """Given a directory and a name, make a directory that has that name when the caller has dressed
-    it, and yield it.
+    """Given a directory and a name, make a directory that has that name when the caller has
+    finished it, and yield it.
     """
     clear(above, name)
     partial = _partial(name)

@@ -60,7 +60,7 @@ Item = tuple[bytes, int, int]
 
 
 class Part(NamedTuple):
-    """What became of a range of a directory's entries: columns, because there are many."""
+    """The outcome of a range of a directory's entries: columns, because there are many."""
 
     path: bytes
     start: int
@@ -72,7 +72,7 @@ class Part(NamedTuple):
 
 @dataclass(slots=True)
 class _Entries:
-    """What became of a directory's entries, by place in its listing."""
+    """The outcome of a directory's entries, by place in its listing."""
 
     extras: list[bytes | None]
     odd: dict[int, Placed | None] = field(default_factory=dict)

@@ -73,7 +73,7 @@ def check(task: CheckTask) -> dict[str, Any]:
         remember_differences(task.where, folder, point.tree, listings, found)
     if not found:
         read = "names, inodes, attributes" + (", content" if task.hash else "")
-        lacks = [lacks_in_words(point.lacks), point.unread.told if point.unread else ""]
+        lacks = [lacks_in_words(point.lacks), point.unread.in_words if point.unread else ""]
         message = f"{task.stamp}: {point.entries} entries, {read} as recorded"
         return answer("Verified", "; ".join([message, *filter(None, lacks)]))
     return answer(

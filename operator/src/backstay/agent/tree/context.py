@@ -33,7 +33,7 @@ class Plan:
     unchanged: Mapping[bytes, int] = field(default_factory=dict)
     """Directories to be linked as they are, and how many entries they have; none `onto`."""
     spare: frozenset[bytes] = frozenset()
-    """Directories that `new` has from a pruned tree; none where it is made anew, or `onto`."""
+    """Directories that `new` has from a pruned tree; none where it is recreated, or `onto`."""
     strange: bool = False
     """`old` is of another source: what is linked from it has been compared."""
     rotten: Mapping[bytes, frozenset[bytes]] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Plan:
     able: Abilities = EVERYTHING
     """What the destination keeps."""
     renewed: bool = False
-    """It kept something else when `old` was made, so what directories lack is found anew."""
+    """It kept something else when `old` was made, so what directories lack is found again."""
     progress: Callable[[int, int], None] | None = None
     """To be called now and then with the bytes and entries that were copied so far."""
     as_files: bool = False

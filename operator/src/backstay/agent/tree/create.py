@@ -30,7 +30,7 @@ from backstay.agent.tasks import CopyTask
 from backstay.agent.tree.build import Built, build
 from backstay.agent.tree.context import Plan
 from backstay.agent.tree.difference import Base, Difference
-from backstay.agent.tree.directory_metadata import Dressed, dress_directories
+from backstay.agent.tree.directory_metadata import ChangedDirectory, set_directory_metadata
 from backstay.agent.tree.engines import engines_in
 from backstay.agent.tree.free_space import reserved
 from backstay.agent.tree.reuse import take_spare
@@ -70,12 +70,12 @@ def make_tree(
         plan = replace(plan, able=able, renewed=_is_renewed(base, able))
         with reserved(task, plan) as plan:
             built = build(plan)
-        dressed = dress_directories(plan, built)
+        directories = set_directory_metadata(plan, built)
         at(b"trees", os.fsencode(partial.name))
         totals = _totals_after(plan, difference, built)
-        lacks = _lacks_after(difference, dressed)
+        lacks = _lacks_after(difference, directories)
         header = {"lacks": lacks, "lacking": able.lacking()}
-        changes = _changes(task.run, difference, dressed, totals, header)
+        changes = _changes(task.run, difference, directories, totals, header)
         save(partial / "manifest", base.manifest if base else None, changes)
         unread = sorted({*difference.scan.unreadable, *built.unreadable})
         point = replace(point_with(totals, unread), lacks=lacks)
@@ -91,7 +91,7 @@ def make_tree(
     partial.rename(folder.trees / task.run)
     flush(folder.trees)
     engines = engines_in(difference.scan.changed)
-    return point, _told(point, totals, built, _renewed(base, built), engines)
+    return point, _result(point, totals, built, _renewed(base, built), engines)
 
 
 def _flush_by_name(partial: Path) -> None:
@@ -183,10 +183,10 @@ def _totals_after(plan: Plan, difference: Difference, built: Built) -> Totals:
     return totals
 
 
-def _lacks_after(difference: Difference, dressed: Sequence[Dressed]) -> dict[str, int]:
+def _lacks_after(difference: Difference, directories: Sequence[ChangedDirectory]) -> dict[str, int]:
     """Of how many entries the tree lacks what the manifest has, by kind."""
     found = difference.base.manifest.lacks if difference.base else Counter[str]()
-    for one in dressed:
+    for one in directories:
         found.update(one.lacks)
     for path in difference.removed:
         found.subtract(count_lacks(difference.before[path].records.values()))
@@ -196,14 +196,14 @@ def _lacks_after(difference: Difference, dressed: Sequence[Dressed]) -> dict[str
 def _changes(
     run: str,
     difference: Difference,
-    dressed: Sequence[Dressed],
+    directories: Sequence[ChangedDirectory],
     totals: Totals,
     more: Mapping[str, Any],
 ) -> Changes:
     base = difference.base
     return Changes(
-        digests={one.path: one.digest for one in dressed},
-        blocks={one.path: one.block for one in dressed},
+        digests={one.path: one.digest for one in directories},
+        blocks={one.path: one.block for one in directories},
         removed=difference.removed,
         header={
             "run": run,
@@ -215,7 +215,7 @@ def _changes(
 
 
 def _renewed(base: Base | None, built: Built) -> list[bytes]:
-    """What was made anew, because the older tree is known to have it otherwise than it was."""
+    """What was recreated, because the older tree is known to have it otherwise than it was."""
     rotten = base.rotten if base is not None else {}
     return [
         os.path.join(path, name)
@@ -225,7 +225,7 @@ def _renewed(base: Base | None, built: Built) -> list[bytes]:
     ]
 
 
-def _told(
+def _result(
     point: RollingPoint,
     totals: Totals,
     built: Built,
@@ -257,6 +257,6 @@ def _told(
         f" {built.how.copied} copied ({built.how.copied_bytes} bytes){'; ' * bool(lacks)}{lacks}"
     )
     if point.unread is not None:
-        message += f"; {point.unread.told}"
+        message += f"; {point.unread.in_words}"
     found = {key: examples(names) for key, names in notes.items() if names}
     return answer("Copied", message, point=point, stats=stats, notes=found)

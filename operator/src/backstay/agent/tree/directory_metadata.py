@@ -1,4 +1,4 @@
-"""Dress the directories of a built tree, and see that each has what its listing says.
+"""Set the metadata of a built tree's directories, and check each against its listing.
 
 Invariants: directories get their owner, mode and times last; every directory that was touched has
 exactly the names that its listing has, and what may be linked from an older tree has the kind and
@@ -27,7 +27,7 @@ from backstay.agent.fs.attributes import (
 from backstay.agent.fs.failures import at as at_entry
 from backstay.agent.fs.failures import from_source
 from backstay.agent.fs.listing import ROOT, Listing, Stat, is_left_out, stat_of
-from backstay.agent.fs.metadata import dress
+from backstay.agent.fs.metadata import set_metadata
 from backstay.agent.fs.parallel import spread
 from backstay.agent.fs.paths import DIRECTORY, VANISHED, Descent, printable
 from backstay.agent.fs.syscalls import fsync
@@ -35,10 +35,10 @@ from backstay.agent.tree.build import Built
 from backstay.agent.tree.context import Plan
 
 _DIRECTORIES = 64  # that a process takes at a time
-_KIND = 0o170000  # the bits of a mode that tell a file from a directory
+_KIND = 0o170000  # the bits of a mode that distinguish a file from a directory
 
 
-class Dressed(NamedTuple):
+class ChangedDirectory(NamedTuple):
     """A directory that differs from the last manifest, as the new one has it."""
 
     path: bytes
@@ -50,7 +50,7 @@ class Dressed(NamedTuple):
     """
 
 
-def dress_directories(plan: Plan, built: Built) -> list[Dressed]:
+def set_directory_metadata(plan: Plan, built: Built) -> list[ChangedDirectory]:
     """Given a built tree, compare each directory that was touched with its listing and give the
     directories in it owner, attributes, mode and times; return what the manifest says of those
     that differ from the last one. Raise Damaged if the tree is not as its listings are.
@@ -65,13 +65,13 @@ def dress_directories(plan: Plan, built: Built) -> list[Dressed]:
         done = {path for path, one in built.intact.items() if not one.directories}
         touched = sorted(changed | (plan.unchanged.keys() - done))
     units = [touched[at : at + _DIRECTORIES] for at in range(0, len(touched), _DIRECTORIES)]
-    answers = spread(lambda unit: _dress(plan, built, unit), units, plan.processes)
+    answers = spread(lambda unit: _set_metadata_of(plan, built, unit), units, plan.processes)
     return [one for part in answers for one in part]
 
 
-def _dress(plan: Plan, built: Built, unit: list[bytes]) -> list[Dressed]:
+def _set_metadata_of(plan: Plan, built: Built, unit: list[bytes]) -> list[ChangedDirectory]:
     source = Descent(plan.source)
-    answers: list[Dressed] = []
+    answers: list[ChangedDirectory] = []
     for path in unit:
         at_entry(path)
         listing = built.listings.get(path)
@@ -83,7 +83,7 @@ def _dress(plan: Plan, built: Built, unit: list[bytes]) -> list[Dressed]:
                 _insist(path, known, new, whole=path in plan.before)
             if plan.renewed and not fresh:
                 known, fresh = replace(known, records=dict(known.records)), True
-            _dress_in(plan, path, known, new, source, fresh=fresh)
+            _set_metadata_in(plan, path, known, new, source, fresh=fresh)
             if not plan.able.syncs:
                 fsync(new)
         finally:
@@ -92,15 +92,15 @@ def _dress(plan: Plan, built: Built, unit: list[bytes]) -> list[Dressed]:
             lacking = count_lacks(known.records.values())
             if path in plan.before:
                 lacking.subtract(count_lacks(plan.before[path].records.values()))
-            answers.append(Dressed(path, known.digest, known.encode(), lacking))
+            answers.append(ChangedDirectory(path, known.digest, known.encode(), lacking))
     source.close()
     return answers
 
 
-def _dress_in(
+def _set_metadata_in(
     plan: Plan, path: bytes, listing: Listing, new: int, source: Descent, *, fresh: bool
 ) -> None:
-    """Dress the directories in one; `fresh`: their records are yet to be entered."""
+    """Set the metadata of the directories in one; `fresh`: their records are yet to be entered."""
     before = plan.before.get(path) if plan.onto else None
     for name, one in zip(listing.names, listing.stats, strict=True):
         if not one.is_directory or listing.is_omitted(name):
@@ -109,9 +109,11 @@ def _dress_in(
         at_entry(path, name)
         record = _kept(before, name, one, new)
         if record is None and not fresh:
-            _dress_as_recorded(plan, new, name, one, listing.records.get(name, {}))
+            _set_as_recorded(plan, new, name, one, listing.records.get(name, {}))
         elif record is None:
-            record = _dress_one(plan, new, (name, one), source, b"" if name == ROOT else full)
+            record = _set_one_metadata(
+                plan, new, (name, one), source, b"" if name == ROOT else full
+            )
         if fresh and record:
             listing.records[name] = record
         elif fresh:
@@ -156,9 +158,9 @@ def _kept(before: Listing | None, name: bytes, one: Stat, new: int) -> Record | 
     return before.records.get(name, {})
 
 
-def _dress_as_recorded(plan: Plan, new: int, name: bytes, one: Stat, record: Record) -> None:
-    """Given a directory in the new tree that did not change in the source, dress it as the older
-    one. What is as it must be is not written again: of a pruned tree most is.
+def _set_as_recorded(plan: Plan, new: int, name: bytes, one: Stat, record: Record) -> None:
+    """Given a directory in the new tree that did not change in the source, give it the metadata of
+    the older one. What is as it must be is not written again: of a pruned tree most is.
     """
     lacking = lacks(record)
     if plan.spare or record:
@@ -175,10 +177,10 @@ def _dress_as_recorded(plan: Plan, new: int, name: bytes, one: Stat, record: Rec
         os.utime(name, ns=(one.mtime, one.mtime), dir_fd=new, follow_symlinks=False)
 
 
-def _dress_one(
+def _set_one_metadata(
     plan: Plan, new: int, entry: tuple[bytes, Stat], source: Descent, path: bytes
 ) -> Record:
-    """Given a directory in the new tree, dress it like the source's; return its record."""
+    """Given a directory in the new tree, give it the source's metadata; return its record."""
     name, one = entry
     fd = os.open(name, DIRECTORY, dir_fd=new)
     try:
@@ -188,7 +190,7 @@ def _dress_one(
             if error.errno not in VANISHED:
                 raise
             original = fd  # it has just gone: its content is here, its attributes are lost
-        return dress(fd, one, from_source(read, original), plan.able, fresh=False)
+        return set_metadata(fd, one, from_source(read, original), plan.able, fresh=False)
     finally:
         os.close(fd)
 

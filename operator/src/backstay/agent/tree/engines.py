@@ -1,4 +1,4 @@
-"""Data directories of databases that are copied file by file, told by the names in them.
+"""Data directories of databases that are copied file by file, known by the names in them.
 
 Only SQLite's are copied as of one moment (`database`). The files of any other engine are of one
 moment only if it stood still meanwhile, which nobody here can know: so a copy says that it has met

@@ -50,7 +50,7 @@ def reserved(task: CopyTask, plan: Plan) -> Iterator[Plan]:
     path = Path(task.where.path, _RESERVED, digest(task.series.folder))
     fd = _reserve(task, plan, need, path)
     try:
-        yield replace(plan, progress=_teller(fd, need, os.fstatvfs(plan.new).f_frsize))
+        yield replace(plan, progress=_progress_writer(fd, need, os.fstatvfs(plan.new).f_frsize))
     finally:
         with suppress(OSError):  # it counts nothing once it is closed
             path.unlink()
@@ -95,19 +95,19 @@ def _of_others(folder: Path) -> Room:
     return found
 
 
-def _teller(fd: int, need: Room, block: int) -> Callable[[int, int], None]:
+def _progress_writer(fd: int, need: Room, block: int) -> Callable[[int, int], None]:
     """What writes down how much is left to be written, now and then."""
-    told = need
+    reported = need
 
-    def tell(written: int, entries: int) -> None:
-        nonlocal told
+    def report(written: int, entries: int) -> None:
+        nonlocal reported
         size = max(0, need.size - written - block * entries)
-        if told.size - size > need.size // 64:
-            told = Room(size, max(0, need.inodes - entries))
+        if reported.size - size > need.size // 64:
+            reported = Room(size, max(0, need.inodes - entries))
             with suppress(OSError):  # then more is kept free than has to be
-                os.pwrite(fd, _FORM.pack(*told), 0)
+                os.pwrite(fd, _FORM.pack(*reported), 0)
 
-    return tell
+    return report
 
 
 def _check(task: CopyTask, plan: Plan, need: Room, others: Room) -> Transient | None:
@@ -177,5 +177,5 @@ def _allocated(source: Descent, path: bytes, name: bytes, one: Stat) -> int:
     try:
         found = os.stat(name, dir_fd=source(path), follow_symlinks=False)
     except OSError:
-        return one.size  # gone or hidden: the copy will tell
+        return one.size  # gone or hidden: the copy will see
     return min(one.size, found.st_blocks * 512)

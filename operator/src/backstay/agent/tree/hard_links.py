@@ -92,7 +92,9 @@ def _follow(plan: Plan, spot: Spot, name: bytes, leader: _Leader, seen: Stat) ->
         link(path, plan.new, name, spot.new)
     except OSError as error:
         if error.errno in {*UNLINKABLE, errno.ENOENT}:
-            return None  # or it is gone, or a name that the destination cannot have: place() tells
+            return (
+                None  # or it is gone, or a name that the destination cannot have: place() says so
+            )
         raise
     return first._replace(how=How(linked=1))
 

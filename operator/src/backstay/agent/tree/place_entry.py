@@ -19,7 +19,7 @@ from backstay.agent.fs.attributes import Record
 from backstay.agent.fs.copy_file import copy_file, hash_file, open_file, settled
 from backstay.agent.fs.failures import SourceError, at, from_source, reading_source, reason_of
 from backstay.agent.fs.listing import NO_HASH, Known, Stat, extra_size, stat_of
-from backstay.agent.fs.metadata import dress
+from backstay.agent.fs.metadata import set_metadata
 from backstay.agent.fs.paths import VANISHED, printable
 from backstay.agent.fs.sqlite import (
     HEADER,
@@ -276,7 +276,7 @@ def _place_database(spot: Spot, name: bytes, one: Stat) -> Placed:
             values = from_source(attributes.read, original)
         finally:
             os.close(original)
-        record = dress(fd, one, values, spot.able, fresh=not spot.onto)
+        record = set_metadata(fd, one, values, spot.able, fresh=not spot.onto)
         if not spot.able.syncs:
             fsync(fd)
     finally:
@@ -325,7 +325,7 @@ def _make_special(spot: Spot, name: bytes, one: Stat, how: How) -> Placed:
         os.mknod(name, stat.S_IFMT(one.mode) | 0o600, found.st_rdev, dir_fd=target)
     copy = f"/proc/self/fd/{target}/{os.fsdecode(name)}"
     # In a snapshot, the directory may have given it an ACL already.
-    record = dress(
+    record = set_metadata(
         copy, one, from_source(attributes.read, original), spot.able, fresh=not spot.onto
     )
     return Placed(extra, one, how=how, record=record)

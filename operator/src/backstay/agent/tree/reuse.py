@@ -2,7 +2,7 @@
 
 Invariants: a spare is worked on under the exclusive lock, and under a name that the next command
 takes for a leftover; what is kept of it are directories and, by inode, what the newest tree has as
-well, compared anew whenever it is used, so what happened to it meanwhile does not matter; no file
+well, compared again whenever it is used, so what happened to it meanwhile does not matter; no file
 in it is ever written to.
 """
 
@@ -31,7 +31,7 @@ from backstay.domain.errors import DataError
 from backstay.domain.stores.copies.points import RollingPoint
 
 _KINDS: Final = {"ext4", "xfs", "tmpfs"}
-"""Where listing a directory tells the inodes of what is in it. A file system in user space may give
+"""Where listing a directory shows the inodes of what is in it. A file system in user space may give
 all the same number."""
 _BATCH: Final = 64  # directories that a process takes at a time
 _ANY: Final = 0

@@ -1,4 +1,4 @@
-"""Walk a source and tell what differs from the last manifest.
+"""Walk a source and find what differs from the last manifest.
 
 Invariants: nothing is read but names and inodes, and no symlink is followed; a directory is
 reported only if it is new or its digest changed, and then with all its entries as they were at that

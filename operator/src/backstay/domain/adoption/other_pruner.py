@@ -8,7 +8,7 @@ look at the condition, one that is overlooked deletes snapshots that a policy ke
 A pruner that is no CronJob of this cluster is known by its marks: on a calendar snapshot without
 a tier label it writes the day of its run as delete-after. So any other date is a person's, and
 the date itself is when the mark was written, to the day. managedFields only bound it from above:
-they tell when the same writer (kubectl, for the pruner and for people) last changed any label, so
+they record when the same writer (kubectl, for the pruner and for people) last changed any label, so
 alone they would take a hold or a note that was added today for a mark of today. A mark explains
 itself when a CronJob that is suspended by now has run on its day or since.
 

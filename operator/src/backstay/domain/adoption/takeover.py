@@ -37,15 +37,15 @@ CARRIED: Final = (
 """Labels that are read under a foreign prefix, by our name of them."""
 
 CONDITION: Final = "Adopted"
-_TOLD: Final = 3
+_SHOWN: Final = 3
 """Names in a message: it has to stay readable."""
 
 
 def is_asked(policy: Mapping[str, Any]) -> bool:
-    """Given a policy as read, return whether there may be anything to adopt or to tell of it."""
+    """Given a policy as read, return whether there may be anything to adopt or to report."""
     conditions = dig(policy, "status", "conditions", default=[])
-    told = any(c.get("type") == CONDITION for c in conditions)
-    return told or dig(policy, "spec", "adopt") is not None
+    reported = any(c.get("type") == CONDITION for c in conditions)
+    return reported or dig(policy, "spec", "adopt") is not None
 
 
 def renamed(key: str, prefix: str) -> str:
@@ -67,7 +67,7 @@ def labels_from(snapshot: Obj, prefix: str, zone: tzinfo) -> dict[str, str]:
     say in labels of ours, result included. A hold of ours that a person set before stands.
 
     A tier label that names the snapshot's own period in any form (`2026-w47`) is put in ours
-    (`w47`); whatever else it says is carried over as it stands, for retention to judge and tell.
+    (`w47`); whatever else it says is carried over as it stands, for retention to judge and report.
     """
     carried = objects.labels(snapshot)
     ours = {k: carried[renamed(k, prefix)] for k in CARRIED if renamed(k, prefix) in carried}
@@ -140,7 +140,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be adopted, and what there is to tell."""
+    """What is to be adopted, and what there is to report."""
 
     adopt: Sequence[Obj]
     """Oldest first."""
@@ -151,7 +151,7 @@ class Plan:
     elsewhere: Mapping[str, int] = field(default_factory=dict)
     """By policy: snapshots of our claims that are or will be its."""
     of_no_claim: Mapping[str, int] = field(default_factory=dict)
-    """By claim: snapshots that are nobody's, of claims that are not this policy's."""
+    """By claim: unowned snapshots, of claims that are not this policy's."""
     unowned: Sequence[str] = ()
     """Names of snapshots of our claims that carry labels of ours, but of no policy: a person wrote
     them before the move, so adoption leaves the snapshot alone."""
@@ -163,7 +163,7 @@ class Plan:
 
 
 def plan(seen: Seen) -> Plan:
-    """Given what was seen, return what to adopt and what to tell of the rest."""
+    """Given what was seen, return what to adopt and what to report of the rest."""
     adopt, record, unowned, adopted = [], [], [], 0
     elsewhere, of_no_claim = Counter[str](), Counter[str]()
     for snapshot in seen.snapshots:
@@ -220,11 +220,11 @@ def lacks_record(snapshot: Obj) -> bool:
 def taken_of(snapshot: Obj, prefix: str, zone: tzinfo) -> datetime:
     """Given a snapshot, the other tool's prefix and the policy's zone, return when it was taken.
 
-    Raise DataError if it does not tell.
+    Raise DataError if it has none.
     """
     taken = moment_of(snapshot, zone, prefix=prefix)
     if taken is None:
-        raise DataError(f"VolumeSnapshot {objects.name(snapshot)} tells no time")
+        raise DataError(f"VolumeSnapshot {objects.name(snapshot)} has no time")
     return taken
 
 
@@ -243,7 +243,7 @@ def patch_labels(snapshot: Obj, seen: Seen, zone: tzinfo) -> tuple[dict[str, str
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Report:
     """What the condition Adopted says."""
 
     ok: bool
@@ -251,9 +251,11 @@ class Told:
     message: str
 
 
-def tell(plan: Plan, seen: Seen, creators: Sequence[str] = (), skipped: Sequence[str] = ()) -> Told:
+def report(
+    plan: Plan, seen: Seen, creators: Sequence[str] = (), skipped: Sequence[str] = ()
+) -> Report:
     """Given a plan that was carried out, the CronJobs that still make snapshots with the other
-    tool, and why some snapshots never can be adopted, return what to tell.
+    tool, and why some snapshots never can be adopted, return what to report.
     """
     count = plan.adopted + len(plan.adopt) - len(skipped)
     tool = seen.prefix.removesuffix("/")
@@ -277,17 +279,17 @@ def tell(plan: Plan, seen: Seen, creators: Sequence[str] = (), skipped: Sequence
             f"{len(held)} held, as {tool} keeps them and the rules of this policy would not "
             f"({_some(held)}): take {labels.HOLD} off those that may go"
         )
-    said += [f"not adopted: {why}" for why in skipped[:_TOLD]]
+    said += [f"not adopted: {why}" for why in skipped[:_SHOWN]]
     if creators:
         said.append(
-            f"{' and '.join(creators[:_TOLD])} still makes snapshots with {tool}: they are "
+            f"{' and '.join(creators[:_SHOWN])} still makes snapshots with {tool}: they are "
             "adopted as they come; remove it when this policy makes its own"
         )
     if skipped:
-        return Told(False, "Incomplete", "; ".join(said))
+        return Report(False, "Incomplete", "; ".join(said))
     if plan.elsewhere and not count:
-        return Told(False, "AdoptedByAnother", "; ".join(said))
-    return Told(True, "Adopted", "; ".join(said))
+        return Report(False, "AdoptedByAnother", "; ".join(said))
+    return Report(True, "Adopted", "; ".join(said))
 
 
 def _held(plan: Plan, seen: Seen) -> list[str]:
@@ -304,13 +306,13 @@ def _held(plan: Plan, seen: Seen) -> list[str]:
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_TOLD]) + (" and more" if names[_TOLD:] else "")
+    return ", ".join(names[:_SHOWN]) + (" and more" if names[_SHOWN:] else "")
 
 
 def _listed(counts: Mapping[str, int], what: str) -> str:
     parts = [f"{counts[name]} of {what} {name or '?'}" for name in sorted(counts)]
-    more = f" and {len(parts) - _TOLD} more" if len(parts) > _TOLD else ""
-    return ", ".join(parts[:_TOLD]) + more
+    more = f" and {len(parts) - _SHOWN} more" if len(parts) > _SHOWN else ""
+    return ", ".join(parts[:_SHOWN]) + more
 
 
 def _order(snapshot: Obj) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Records made anew from what the artifacts carry.
+"""Records recreated from what the artifacts carry.
 
 Invariants: a record that is there is never changed, and one artifact that cannot be read never
 keeps another's record away; what a record says is a function of the artifacts alone, so making it
@@ -70,7 +70,7 @@ class Import:
 def pair(
     snapshots: Iterable[Obj], contents: Iterable[Obj], size: Callable[[Obj, Obj | None], int | None]
 ) -> list[Artifact]:
-    """Given a policy's snapshots and contents, and what tells an artifact's size, return the
+    """Given a policy's snapshots and contents, and what gives an artifact's size, return the
     artifacts. Contents of snapshots that are not among them stand alone.
     """
     left = {dig(c, "spec", "volumeSnapshotRef", "uid"): c for c in contents}
@@ -117,7 +117,7 @@ def make_import(namespace: str, policy: str, name: str, artifacts: Sequence[Arti
 
 
 def status_of(artifacts: Sequence[Artifact]) -> BackupStatus:
-    """Given the artifacts of one run, return the final status that they tell."""
+    """Given the artifacts of one run, return the final status that they show."""
     best: dict[str, PointStatus] = {}
     for artifact in artifacts:
         point = _point(artifact)
@@ -126,13 +126,13 @@ def status_of(artifacts: Sequence[Artifact]) -> BackupStatus:
     points = tuple(best[claim] for claim in sorted(best))
     good = [p for p in points if p.result is PointResult.GOOD]
     phase = BackupPhase.COMPLETED if len(good) == len(points) else BackupPhase.PARTIALLY_FAILED
-    cuts = [p.taken_at for p in points if p.taken_at is not None]
+    moments = [p.taken_at for p in points if p.taken_at is not None]
     status = BackupStatus(
         phase=phase if good else BackupPhase.FAILED,
         message="made from its artifacts",
         attempt=max(p.attempt for p in points),
         started_at=_slot(artifacts),
-        completed_at=max(cuts, default=None),
+        completed_at=max(moments, default=None),
         taken=min((p.taken_at for p in good if p.taken_at), default=None),
         dumps=_dumps(artifacts, points),
         points=points,
@@ -170,7 +170,7 @@ def _point(artifact: Artifact) -> PointStatus:
         ref=_name(artifact),
         snapshot=SnapshotStatus(content=content) if content else None,
         result=_result(artifact) or PointResult.FAILED,
-        taken_at=_cut(artifact),
+        taken_at=_taken(artifact),
         bytes=artifact.size,
     )
 
@@ -226,7 +226,7 @@ def _slot(artifacts: Sequence[Artifact], *, scheduled: bool = False) -> datetime
     return None
 
 
-def _cut(artifact: Artifact) -> datetime | None:
+def _taken(artifact: Artifact) -> datetime | None:
     return moment_of(artifact.carrier)
 
 

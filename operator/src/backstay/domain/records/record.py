@@ -54,7 +54,7 @@ class DumpRecord:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRecord:
-    """The claim as it was at the cut: enough to make its like."""
+    """The claim as it was at the snapshot: enough to make its like."""
 
     name: str
     uid: str
@@ -87,7 +87,7 @@ class Record:
     together: tuple[str, ...] = ()
     """The claims that were frozen together for this point: theirs of this run fit together."""
     spread: int | None = None
-    """Seconds between the first and the last cut of the run; None: there was one, or it is not
+    """Seconds between the first and the last snapshot of the run; None: there was one, or it is not
     known.
     """
     dropped: tuple[str, ...] = ()

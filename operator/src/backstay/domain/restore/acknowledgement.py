@@ -1,4 +1,4 @@
-"""What a person says "go on" to in a restore: the words of spec.acknowledge, and their use.
+"""What a person says "go on" to in a restore: the values of spec.acknowledge, and their use.
 
 Invariants: a refusal is passed over by its own word alone; each use is reported; a refusal that has
 a word names it. (`api.restore.Acknowledgement` describes the words to people; the agent, which
@@ -16,7 +16,7 @@ from backstay.domain.errors import BackstayError, UserError
 
 
 class Word(StrEnum):
-    """What a restore may be told to pass over."""
+    """What a restore may pass over when asked to."""
 
     NO_SAFETY_COPY = "NoSafetyCopy"
     TOO_LITTLE_ROOM = "TooLittleRoom"
@@ -79,7 +79,7 @@ class Acknowledged:
         raise type(refusal)(message) from refusal
 
     @property
-    def told(self) -> str:
+    def in_words(self) -> str:
         """What was passed over, as the end of a sentence; "" where nothing was."""
         return "".join(f"; {word} was acknowledged: {why}" for word, why in self.used.items())
 

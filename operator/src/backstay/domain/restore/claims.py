@@ -91,7 +91,7 @@ class Seen:
     may_stay_unverified: bool = False
     """A person said so."""
     passed: Mapping[str, str] = field(default_factory=dict)
-    """By word of spec.acknowledge, what it passed over at this look."""
+    """By value of spec.acknowledge, what it passed over at this look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +157,8 @@ def _follow(seen: Seen) -> Decision:
                 new = changed(new, verified=found[:1024])
             elif not look.pod_there:
                 actions.append(Action(Step.CREATE_POD, entry.claim))
-            elif told := "; ".join(filter(None, (look.pod_says, look.claim_says))):
-                waits.append(f"claim {entry.new_claim}: {told}")
+            elif reported := "; ".join(filter(None, (look.pod_says, look.claim_says))):
+                waits.append(f"claim {entry.new_claim}: {reported}")
         claims = tuple(new if c.claim == entry.claim else c for c in status.claims)
         status = changed(status, claims=claims)
     if status == seen.status and all(c.verified for c in status.claims):
@@ -213,8 +213,8 @@ def _note_failure(seen: Seen, entry: RestoredClaim, why: str) -> Decision:
         changed(c, failed=why[:1024]) if c.claim == entry.claim else c for c in seen.status.claims
     )
     status = changed(seen.status, claims=claims)
-    told = f"claim {entry.new_claim}: {why}"
-    return Decision(_said(seen, status, status.phase.value, told), after=AT_ONCE)
+    reported = f"claim {entry.new_claim}: {why}"
+    return Decision(_said(seen, status, status.phase.value, reported), after=AT_ONCE)
 
 
 def _fail(seen: Seen) -> Decision:
@@ -227,7 +227,7 @@ def _fail(seen: Seen) -> Decision:
 
 
 def _fate(entry: RestoredClaim, look: ClaimSeen) -> Step | None:
-    """What becomes of a claim when its request fails."""
+    """What happens to a claim when its request fails."""
     if entry.verified is not None or look.claim_uid is None or not look.claim_ours:
         return None
     return Step.HAND_OVER if look.bound else Step.DELETE_CLAIM
@@ -251,7 +251,7 @@ def _said(seen: Seen, status: RestoreStatus, reason: str, message: str) -> Resto
 def said(
     status: RestoreStatus, reason: str, message: str, *, generation: int, now: datetime
 ) -> RestoreStatus:
-    """Given a status and what is to be told, return it with message and Ready saying the same."""
+    """Return the status with message and Ready set."""
     conditions = with_condition(
         status.conditions,
         type="Ready",

@@ -4,7 +4,7 @@
        |           +------> Failed
        +-> Refused
 
-Invariants: what is restored and whereto is written down before anything is done; the Job is made
+Invariants: what is restored and where is written down before anything is done; the Job is made
 only when the point carries the request's uid, so that nothing removes it meanwhile (or a person
 said that it may go on without), and when its turn to write there has come (`restore_places`); the
 agent gives a new directory its name when it is whole, and refuses one that is there already. What
@@ -58,7 +58,7 @@ class Seen:
     may_go_unheld: bool = False
     """A person said so."""
     passed: Mapping[str, str] = field(default_factory=dict)
-    """By word of spec.acknowledge, what it passed over at this look."""
+    """By value of spec.acknowledge, what it passed over at this look."""
     copying: str = ""
     """The Backup that copies this series now, for which the series is locked, "" if none."""
     waits: str = ""
@@ -151,8 +151,10 @@ def _start(seen: Seen, entry: RestoredDirectory) -> Decision:
     waited = seen.now - entry.claimed_at
     unheld = not seen.held and seen.may_go_unheld and waited > HOLD_PATIENCE
     if unheld:
-        told = f"the point is not held: {seen.hold_trouble or 'its destination does not answer'}"
-        seen = replace(seen, passed={**seen.passed, Word.NOT_HELD.value: told})
+        reported = (
+            f"the point is not held: {seen.hold_trouble or 'its destination does not answer'}"
+        )
+        seen = replace(seen, passed={**seen.passed, Word.NOT_HELD.value: reported})
         seen = replace(seen, status=with_passed(seen.status, seen.passed))
     ready = seen.held or not seen.hold_needed or unheld
     if entry.job is None and not ready and waited > HOLD_WAIT:
@@ -187,7 +189,7 @@ def in_line(seen: Seen, others: str) -> Decision:
 
 
 def _after_kill(seen: Seen) -> Decision:
-    """Nobody said what became of it, so something may be left."""
+    """Its outcome is unknown, so something may be left."""
     failed, rest = seen.job.message or "its Job failed", seen.rest
     if not rest.exists:
         status = _said(seen, seen.status, "Restoring", f"{failed}; what is left is being removed")

@@ -14,7 +14,7 @@ from backstay.domain.objects import Obj, dig
 
 
 class Fate(StrEnum):
-    """What becomes of a claim that a restore made."""
+    """What happens to a claim that a restore made."""
 
     KEEP = "keep"
     """Its request goes on with it."""
@@ -24,7 +24,7 @@ class Fate(StrEnum):
 
 def fate(claim: Obj, requests: Collection[str], pods: Iterable[Obj]) -> Fate:
     """Given a claim with the label of a restore under way, the uids of all requests, and the Pods
-    of its namespace, running or not, return what becomes of it.
+    of its namespace, running or not, return what happens to it.
     """
     request = objects.labels(claim).get(labels.RESTORING, "")
     if request in requests or dig(claim, "metadata", "deletionTimestamp"):

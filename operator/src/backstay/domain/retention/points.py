@@ -34,7 +34,7 @@ class Point:
     resource_version: str
     claim: str
     taken: datetime
-    """The cut, by what our own run knows of it (`moments`). Aware."""
+    """When it was taken, by what our own run knows of it (`moments`). Aware."""
     ready: bool
     labels: Mapping[str, str]
     marked_at: str | None = None
@@ -62,7 +62,7 @@ class Point:
 
     @property
     def order(self) -> tuple[datetime, str]:
-        """The place in the series: by the cut, then by name."""
+        """The place in the series: by the moment taken, then by name."""
         return self.taken, self.name
 
     @property

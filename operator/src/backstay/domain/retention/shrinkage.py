@@ -44,7 +44,7 @@ class Shrunk:
     before: int
     """Bytes of the last one that had not shrunk."""
     taken: datetime
-    """The cut of the newest good point: what accepts it."""
+    """When the newest good point was taken: what accepts it."""
 
     @property
     def why(self) -> str:

@@ -152,7 +152,7 @@ def next_look(
     runs: Iterable[Run], verdicts: Mapping[tuple[str, str], str], now: datetime
 ) -> timedelta | None:
     """Given all unfinished runs and what was decided on them, return when to decide again though
-    nothing ends: a retry is due, or somebody who waits is to be told who holds; None: not by time.
+    nothing ends: a retry is due, or a waiting run is to learn who holds; None: not by time.
     """
     known = list(runs)
     moments = [r.status.retry_at for r in known if r.status.retry_at is not None]
@@ -247,14 +247,14 @@ class _Permits:
         self.shares.update((run.namespace, pool) for pool in run.pools)
 
     def _why(self, run: Run, pools: Sequence[str], behind: Sequence[str], note: str) -> str:
-        """What a run waits for. Only the first of a namespace is told who holds it: what all are
-        told must seldom change.
+        """What a run waits for. Only the first of a namespace learns who holds it: what all
+        runs report must seldom change.
         """
         if all(pool in behind for pool in pools):
             names = ", ".join(pools[:NAMES_MAX])
             return f"waiting for a permit of {names}, behind older runs of this namespace"
-        told = (f"{pool}{self._held(run.namespace, pool)}" for pool in pools[:NAMES_MAX])
-        return f"waiting for a permit of {'; and of '.join(told)}{note}"
+        reported = (f"{pool}{self._held(run.namespace, pool)}" for pool in pools[:NAMES_MAX])
+        return f"waiting for a permit of {'; and of '.join(reported)}{note}"
 
     def _held(self, namespace: str, pool: str) -> str:
         """Who holds permits of a pool for long, by name only where it is the namespace's own run:
@@ -269,13 +269,15 @@ class _Permits:
         }
         own = sorted((at, key) for key, at in since.items() if key[0] == namespace)
         others = sorted(at for key, at in since.items() if key[0] != namespace)
-        told = [f"{'/'.join(key)} since {format_time(at)}" for at, key in own[:NAMES_MAX]]
+        reported = [f"{'/'.join(key)} since {format_time(at)}" for at, key in own[:NAMES_MAX]]
         if own[NAMES_MAX:]:
-            told.append(f"{len(own) - NAMES_MAX} more of this namespace")
+            reported.append(f"{len(own) - NAMES_MAX} more of this namespace")
         if others:
             runs = "a run" if len(others) == 1 else f"{len(others)} runs"
-            told.append(f"{runs} of other namespaces since {format_time(others[0])}")
-        return f" ({self.limits.of(pool)} in all, held by {', '.join(told)})" if told else ""
+            reported.append(f"{runs} of other namespaces since {format_time(others[0])}")
+        return (
+            f" ({self.limits.of(pool)} in all, held by {', '.join(reported)})" if reported else ""
+        )
 
 
 def _is_due(run: Run, now: datetime) -> bool:

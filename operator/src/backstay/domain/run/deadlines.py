@@ -20,12 +20,12 @@ from backstay.domain.run.dumps import DEADLINE_SLACK, TARGET_WAIT
 from backstay.domain.run.hooks import frozen_until, hook_deadline, longest_hook, turn
 from backstay.domain.run.status import current_dump, dump_entry, plan_of
 from backstay.domain.stores.copies.take import copy_deadlines
-from backstay.domain.stores.snapshots.take import known_cut, pending
+from backstay.domain.stores.snapshots.take import known_taken, pending
 
 TICK: Final = timedelta(milliseconds=100)
 """After a deadline: at the very moment it is not over yet."""
 GRACE: Final = timedelta(minutes=2)
-"""Beyond a deadline, for a step that fails: it may be the one that would tell of success."""
+"""Beyond a deadline, for a step that fails: it may be the one that would report success."""
 
 
 def deadlines(status: BackupStatus, *, deleting: bool = False) -> tuple[datetime, ...]:
@@ -37,11 +37,11 @@ def deadlines(status: BackupStatus, *, deleting: bool = False) -> tuple[datetime
         case BackupPhase.DUMPING:
             return _of_dump(status)
         case BackupPhase.SNAPSHOTTING:
-            return _of_cut(status, deleting=deleting)
+            return _of_snapshots(status, deleting=deleting)
         case BackupPhase.UPLOADING | BackupPhase.COPYING:
             timeout = plan_of(status).ready_timeout
-            cuts = map(known_cut, pending(status))
-            return (*(c + timeout for c in cuts if c is not None), *copy_deadlines(status))
+            moments = map(known_taken, pending(status))
+            return (*(c + timeout for c in moments if c is not None), *copy_deadlines(status))
     return ()
 
 
@@ -79,14 +79,14 @@ def _of_dump(status: BackupStatus) -> tuple[datetime, ...]:
     return (entry.started_at + wait,)
 
 
-def _of_cut(status: BackupStatus, *, deleting: bool) -> tuple[datetime, ...]:
+def _of_snapshots(status: BackupStatus, *, deleting: bool) -> tuple[datetime, ...]:
     found = turn(status, deleting=deleting)
     if found is not None:
         over = hook_deadline(found)
         return _of_attempt(status) if over is None else (over,)
     timeout, thaw = plan_of(status).take_timeout, frozen_until(status)
-    uncut = (p for p in pending(status) if p.taken_at is None)
-    asked = [p.requested_at + timeout for p in uncut if p.requested_at is not None]
+    untaken = (p for p in pending(status) if p.taken_at is None)
+    asked = [p.requested_at + timeout for p in untaken if p.requested_at is not None]
     if thaw is not None:
         asked = [min(one, thaw) for one in asked]
     return tuple(asked) or _of_attempt(status)

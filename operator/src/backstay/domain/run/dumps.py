@@ -163,12 +163,12 @@ def _data_trouble(status: BackupStatus, dump: PlannedDump, look: DumpSeen) -> st
 
 
 def _whole(position: str | None) -> str | None:
-    """Given a position, return it, or None where it is too long: a cut one would be wrong."""
+    """Given a position, return it, or None where it is too long: a shortened one would be wrong."""
     return position if position is None or len(position) <= POSITION_MAX else None
 
 
 def _identity(server: str | None) -> str | None:
-    """Given a server's identity, return it, or None where it is too long: cut, it would be
+    """Given a server's identity, return it, or None where it is too long: shortened, it would be
     another's.
     """
     return server if server and len(server) <= SERVER_MAX else None
@@ -180,7 +180,7 @@ def bounded(notes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _progress(seen: Seen, entry: DumpStatus, look: DumpSeen) -> Decision:
-    """Tell how much is written, now and then; the open stream wakes us when it ends."""
+    """Report how much is written, now and then; the open stream wakes us when it ends."""
     now, status = seen.now, seen.status
     if look.bytes is not None and now - (entry.progress_at or entry.started_at) >= PROGRESS:
         entry = changed(entry, bytes=look.bytes, progress_at=now)

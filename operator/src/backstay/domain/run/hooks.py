@@ -1,13 +1,13 @@
-"""The hooks of one attempt of a run: each placed, started, followed, and what it holds let go.
+"""The hooks of one attempt of a run: each placed, started, followed, and what it holds released.
 
 Invariants:
 
-- Where a hook runs is written down one round before it is started, and that it is to let go one
-  round before it is asked to. The finalizer is on the Backup before the first hook is started, and
-  until the last one after has ended.
-- A hook that may hold something is always released, whatever became of it, of its container or of
-  the Backup: in the opposite order of their starts. Then the other hooks after run, in order.
-- What let go before it was asked to has not covered the cut: its points fail, whatever onError
+- Where a hook runs is written down one round before it is started, and its release is written down
+  one round before it is asked for. The finalizer is on the Backup before the first hook is started,
+  and until the last one after has ended.
+- A hook that may hold something is always released, whatever happened to it, to its container or of
+  the Backup: in reverse order of their starts. Then the other hooks after run, in order.
+- What ended before its release has not covered the snapshot: its points fail, whatever onError
   says. onError speaks of the ends of commands.
 - Every wait has an end: TARGET_WAIT for a pod, the hook's own timeouts and SLACK for a result.
 """
@@ -23,7 +23,14 @@ from backstay.api.common import changed
 from backstay.api.hooks import HookState, HookStatus, OnError, PlannedHook, PlannedHooks, Stage
 from backstay.domain.run.dumps import TARGET_WAIT
 from backstay.domain.run.sights import HookPlace, HookSeen, HookSight
-from backstay.domain.run.status import claims_to_cut, colon, hook_entry, plan_of, short, with_hook
+from backstay.domain.run.status import (
+    claims_to_snapshot,
+    colon,
+    hook_entry,
+    plan_of,
+    short,
+    with_hook,
+)
 from backstay.domain.run.values import (
     AT_ONCE,
     POLL,
@@ -60,21 +67,21 @@ def turn(status: BackupStatus, *, deleting: bool) -> Turn | None:
     if not deleting:
         if found := _next_before(status):
             return found
-        if cutting(status):
+        if taking(status):
             return None
     return _next_after(status, deleting=deleting)
 
 
-def cutting(status: BackupStatus) -> bool:
-    """Given a run that takes snapshots, return whether one is still to be asked for or cut."""
+def taking(status: BackupStatus) -> bool:
+    """Given a run that takes snapshots, return whether one is still to be asked for or taken."""
     mine = [p for p in status.points if p.attempt == status.attempt]
     if not mine:
-        return bool(claims_to_cut(status))
+        return bool(claims_to_snapshot(status))
     return any(p.pending and p.taken_at is None for p in mine)
 
 
 def frozen_until(status: BackupStatus) -> datetime | None:
-    """Given a run, return when the first of its hooks lets go by itself, if any holds."""
+    """Given a run, return when the first of its hooks releases itself, if any holds."""
     hooks = plan_of(status).hooks
     if hooks is None:
         return None
@@ -103,7 +110,7 @@ def longest_hook(hook: PlannedHook) -> timedelta:
 
 
 def before(seen: Seen) -> Decision | None:
-    """Given a run before its cut, return what to do for the hook of now; None if all are over."""
+    """Given a run before its snapshots, return what to do for its hook; None if all ended."""
     found = _next_before(seen.status)
     if found is None:
         return None
@@ -113,7 +120,7 @@ def before(seen: Seen) -> Decision | None:
 
 
 def after(seen: Seen) -> Decision | None:
-    """Given a run after its cut, return what to do for the hook of now; None if all are over."""
+    """Given a run after its snapshots, return what to do for its hook; None if all ended."""
     status = seen.status
     found = _next_after(status, deleting=seen.deleting)
     if found is None:
@@ -127,8 +134,10 @@ def after(seen: Seen) -> Decision | None:
 
 
 def _next_before(status: BackupStatus) -> Turn | None:
-    """The next before hook; none once the cut has begun, or when no claim is left to cut."""
-    if any(p.attempt == status.attempt for p in status.points) or not claims_to_cut(status):
+    """The next before hook; none once the snapshots have begun, or when no claim is left to
+    snapshot.
+    """
+    if any(p.attempt == status.attempt for p in status.points) or not claims_to_snapshot(status):
         return None
     for hook in _hooks(status).before:
         entry = hook_entry(status, Stage.BEFORE, hook.name)
@@ -196,7 +205,9 @@ def _follow(seen: Seen, found: Turn, entry: HookStatus, look: HookSeen) -> Decis
         case HookSight.DONE if not hook.holds:
             return _ended(status, changed(entry, state=HookState.DONE, seconds=look.seconds))
         case HookSight.BROKEN | HookSight.DONE:
-            return _ended(status, _failed(hook, entry, look.message or "it let go", broken=True))
+            return _ended(
+                status, _failed(hook, entry, look.message or "it ended early", broken=True)
+            )
         case HookSight.FAILED if look.place is not None or not hook.holds:
             return _ended(status, _failed(hook, entry, look.message))
         case HookSight.INTERRUPTED:
@@ -212,14 +223,14 @@ def _follow(seen: Seen, found: Turn, entry: HookStatus, look: HookSeen) -> Decis
 
 
 def _trouble(seen: Seen, hook: PlannedHook, entry: HookStatus, why: str) -> Decision:
-    """A hook is lost: what it may hold has to be let go first."""
+    """A hook is lost: what it may hold has to be released first."""
     if not hook.holds:
         return _ended(seen.status, _failed(hook, entry, why))
     return _ended(seen.status, _releasing(entry, seen.now, why))
 
 
 def _release(seen: Seen, hook: PlannedHook, entry: HookStatus) -> Decision:
-    """Follow what lets go until it has."""
+    """Follow a release to its end."""
     status = seen.status
     look = seen.hook or HookSeen(HookSight.UNREACHABLE, message="its pod was not looked at")
     here = None if look.place is None or _moved(entry, look) else look.sight
@@ -243,7 +254,7 @@ def _release(seen: Seen, hook: PlannedHook, entry: HookStatus) -> Decision:
     if look.place is None and look.sight is not HookSight.UNREACHABLE:
         limit = timedelta(0)
     if seen.now - (entry.release_at or seen.now) >= limit:
-        why = (entry.message or "it could not be seen to let go") + colon(look.message)
+        why = (entry.message or "its release could not be seen") + colon(look.message)
         return _ended(status, _failed(hook, entry, why, broken=True))
     actions: tuple[Action, ...] = ()
     if look.place is not None and look.sight is not HookSight.UNREACHABLE:

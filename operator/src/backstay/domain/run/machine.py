@@ -4,8 +4,8 @@
                  ^                                     |          PartiallyFailed
                  +------------- retry -----------------+          Failed
 
-Snapshotting is the hooks before, the cut, and the hooks after. A run that makes rolling copies is
-Copying until they are made, whatever else it waits for. Invariants:
+Snapshotting is the hooks before, the snapshots, and the hooks after. A run that makes rolling
+copies is Copying until they are made, whatever else it waits for. Invariants:
 
 - `decide` is total and pure. Every action is idempotent and has a deterministic name, so a
   process that dies after any of them is followed by one that decides the same again.
@@ -13,10 +13,11 @@ Copying until they are made, whatever else it waits for. Invariants:
   snapshot with its name, so that deadlines run whatever happens. A verdict is written onto the
   artifact before the status that speaks of it.
 - A point becomes good only by `MarkGood`, and only when its snapshot is ready, every dump on its
-  claim is done, that dump was read again unchanged after the cut, and no hook on it failed.
+  claim is done, that dump was read again unchanged after the snapshot, and no hook on it failed.
 - Each store goes on by itself: what fails in one leaves the points of the others good. The run is
   Completed only when every store has a good point of each of its sources.
-- What a run holds, pools included, it holds from its admission until its last hook after the cut.
+- What a run holds, pools included, it holds from its admission until its last hook after the
+  snapshot.
 - A dump that failed before its claim was known stands for every claim of the run.
 - A final phase is never left, and an Imported Backup never executed.
 """
@@ -45,7 +46,7 @@ from backstay.domain.run.concurrency import is_driver_pool
 from backstay.domain.run.sights import CopySeen, DumpSeen, DumpSight, HookSeen, HookSight
 from backstay.domain.run.status import (
     claim_of,
-    claims_to_cut,
+    claims_to_snapshot,
     current_dump,
     failures,
     format_size,
@@ -87,7 +88,7 @@ _WAITS: Final = {
     NO_SECRET_KEY: POLICY_WAIT,
     TARGET_NOT_RUNNING: run_dumps.TARGET_WAIT,
 }
-"""How long problems may be of the moment only, from the creation of the Backup."""
+"""How long these problems count as transient, from the creation of the Backup."""
 
 
 def decide(seen: Seen) -> Decision:
@@ -98,7 +99,7 @@ def decide(seen: Seen) -> Decision:
     if seen.spec.trigger is Trigger.IMPORTED:
         return Decision(seen.status)  # Whoever made it writes its final status.
     if seen.deleting:
-        return _let_go(seen)
+        return _release_hooks(seen)
     step = _STEPS.get(seen.status.phase)
     return step(seen) if step else Decision(seen.status)
 
@@ -119,7 +120,8 @@ def fail(seen: Seen, why: str) -> Decision:
     if phase is BackupPhase.COPYING and seen.copy is not None:
         return decide(replace(seen, copy=CopySeen(problem=why)))
     if seen.hook is not None and not seen.kept and not _any_hook_started(seen.status):
-        # Without the finalizer no hook is ever started, nor is anything cut without its hooks.
+        # Without the finalizer no hook is ever started, nor is any snapshot taken without its
+        # hooks.
         return Decision(_ended(seen, seen.status, short(why)))
     if seen.hook is not None:
         return decide(replace(seen, hook=HookSeen(HookSight.FAILED, message=why)))
@@ -132,7 +134,7 @@ def _any_hook_started(status: BackupStatus) -> bool:
 
 def due_order(spec: BackupSpec, created: datetime, name: str) -> tuple[datetime, str]:
     """Given a run and when its Backup was created, return its place in the queue: by slot, or by
-    creation for ad-hoc runs. The API server tells whole seconds, so within one the name decides.
+    creation for ad-hoc runs. The API server has whole seconds, so within one the name decides.
     """
     return spec.scheduled_for or created, name
 
@@ -189,40 +191,40 @@ def _dump(seen: Seen) -> Decision:
 
 def _begin_points(seen: Seen, status: BackupStatus) -> Decision:
     """The dumps are over: snapshots first, as they are of the moment that the hooks hold."""
-    if claims_to_cut(status):
-        return Decision(_begin_cut(seen, status), after=AT_ONCE)
+    if claims_to_snapshot(status):
+        return Decision(_begin_snapshots(seen, status), after=AT_ONCE)
     copying = run_rolling.begin(status)
     if _pending(copying):
         return Decision(changed(copying, phase=BackupPhase.COPYING, message=None), after=AT_ONCE)
     return _end_attempt(seen, status)
 
 
-def _begin_cut(seen: Seen, status: BackupStatus) -> BackupStatus:
+def _begin_snapshots(seen: Seen, status: BackupStatus) -> BackupStatus:
     """Snapshots are written down at once, or when the hooks before them are over."""
-    cutting = changed(status, phase=BackupPhase.SNAPSHOTTING, message=None)
+    taking = changed(status, phase=BackupPhase.SNAPSHOTTING, message=None)
     hooks = plan_of(status).hooks
-    return cutting if hooks and hooks.before else take.begin(seen, cutting)
+    return taking if hooks and hooks.before else take.begin(seen, taking)
 
 
-def _cut(seen: Seen) -> Decision:
+def _snapshotting(seen: Seen) -> Decision:
     step = run_hooks.before(seen)
     if step is not None:
         return step
     status, actions = seen.status, tuple[Action, ...]()
-    if run_hooks.cutting(status):
+    if run_hooks.taking(status):
         if not any(p.attempt == status.attempt for p in status.points):
             return Decision(take.begin(seen, status), after=AT_ONCE)
-        step = take.cut(seen)
-        if run_hooks.cutting(step.status):
+        step = take.until_taken(seen)
+        if run_hooks.taking(step.status):
             frozen = run_hooks.frozen_until(status) is not None
             return replace(step, after=run_hooks.HOOK_POLL) if frozen else step
         status, actions = step.status, step.actions
         if seen.kept or run_hooks.turn(status, deleting=False):
             return Decision(status, actions, AT_ONCE)
-    return run_hooks.after(seen) or _leave_cut(seen, status, actions)
+    return run_hooks.after(seen) or _leave_snapshots(seen, status, actions)
 
 
-def _leave_cut(seen: Seen, status: BackupStatus, actions: Sequence[Action]) -> Decision:
+def _leave_snapshots(seen: Seen, status: BackupStatus, actions: Sequence[Action]) -> Decision:
     judged = run_rolling.begin(take.with_groups_judged(take.with_hooks_judged(status)))
     # The look that follows at once labels the contents, or writes their verdict, which does.
     actions = [a for a in actions if not isinstance(a, LabelContent)]
@@ -231,13 +233,13 @@ def _leave_cut(seen: Seen, status: BackupStatus, actions: Sequence[Action]) -> D
     waiting = _waiting(judged)
     if plan_of(status).dumps or plan_of(status).hooks or waiting.phase is BackupPhase.COPYING:
         return Decision(waiting, (*actions,), AT_ONCE)
-    # Nothing that was read after the cut must be written down before the verdict.
+    # Nothing that was read after the snapshot must be written down before the verdict.
     step = _finish_points(replace(seen, status=waiting))
     return replace(step, actions=(*actions, *step.actions))
 
 
-def _let_go(seen: Seen) -> Decision:
-    """Somebody deleted the Backup: what its hooks hold is let go, and nothing else is done."""
+def _release_hooks(seen: Seen) -> Decision:
+    """Somebody deleted the Backup: what its hooks hold is released, and nothing else is done."""
     if seen.status.phase is BackupPhase.SNAPSHOTTING and (step := run_hooks.after(seen)):
         return step
     return Decision(seen.status, (FreeRecord(),) if seen.kept else ())
@@ -337,7 +339,7 @@ _STEPS: Final[Mapping[BackupPhase, Callable[[Seen], Decision]]] = {
     BackupPhase.PENDING: _freeze,
     BackupPhase.QUEUED: _admit,
     BackupPhase.DUMPING: _dump,
-    BackupPhase.SNAPSHOTTING: _cut,
+    BackupPhase.SNAPSHOTTING: _snapshotting,
     BackupPhase.UPLOADING: _finish_points,
     BackupPhase.COPYING: _finish_points,
 }

@@ -74,7 +74,7 @@ class Taken:
     name: str
     place: Place
 
-    def told_to(self, namespace: str) -> str:
+    def wording_for(self, namespace: str) -> str:
         """Who it is, for somebody of a namespace: a tenant is not to learn the names of others."""
         own = self.namespace == namespace
         return f"{self.kind} {self.name}" if own else f"a {self.kind} of another namespace"
@@ -82,7 +82,7 @@ class Taken:
 
 def in_the_way(namespace: str, place: Place, taken: Iterable[Taken]) -> str:
     """Given who asks, a place and what others have, return whom to wait for, "" for nobody."""
-    found = sorted({t.told_to(namespace) for t in taken if t.place.overlaps(place)})
+    found = sorted({t.wording_for(namespace) for t in taken if t.place.overlaps(place)})
     return ", ".join(found[:3])
 
 

@@ -78,7 +78,7 @@ class HookSight(StrEnum):
     DONE = "done"
     FAILED = "failed"
     BROKEN = "broken"
-    """It held, but let go before it was asked to."""
+    """It held, but ended before its release."""
     INTERRUPTED = "interrupted"
     UNREACHABLE = "unreachable"
 
@@ -112,11 +112,11 @@ class PointSeen:
 
     exists: bool = False
     claim_gone: bool = False
-    """There is no snapshot, and the claim of the plan was deleted or made anew."""
+    """There is no snapshot, and the claim of the plan was deleted or recreated."""
     ours: bool = True
     """False: the name is taken by a snapshot that this attempt did not make."""
     result: PointResult | None = None
-    cut: bool = False
+    taken: bool = False
     """The driver gave a handle and a creation time."""
     taken_at: datetime | None = None
     ready: bool = False
@@ -132,7 +132,7 @@ class PointSeen:
     def lost(self) -> str:
         """Return why this point can never become good, "" if it still can."""
         if not self.exists:
-            return "there is no VolumeSnapshot of it: that or the claim was deleted or made anew"
+            return "there is no VolumeSnapshot of it: that or the claim was deleted or recreated"
         if not self.ours:
             return "the name of its VolumeSnapshot is taken by one that this run did not make"
         if self.result is PointResult.FAILED:

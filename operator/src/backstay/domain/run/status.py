@@ -128,7 +128,7 @@ def _has_passed(status: BackupStatus, claim: str) -> bool:
     )
 
 
-def claims_to_cut(status: BackupStatus) -> tuple[str, ...]:
+def claims_to_snapshot(status: BackupStatus) -> tuple[str, ...]:
     """Given a status, return the claims whose snapshots can be taken: of claims that belong
     together all or none, so that none is taken beside one that is good already.
     """
@@ -139,15 +139,15 @@ def claims_to_cut(status: BackupStatus) -> tuple[str, ...]:
 
 
 def spread_of(status: BackupStatus) -> int | None:
-    """Given a status, return the seconds between the first and the last cut of its attempt; None
-    if fewer than two are known. A driver's time before the request is taken for the request's.
+    """Given a status, return the seconds between the first and the last snapshot of its attempt;
+    None if fewer than two are known. A driver's time before the request is taken for the request's.
     """
-    cuts = [
+    moments = [
         max(p.taken_at, p.requested_at or p.taken_at)
         for p in status.points
         if p.store is StoreKind.SNAPSHOT and p.attempt == status.attempt and p.taken_at is not None
     ]
-    return math.ceil((max(cuts) - min(cuts)).total_seconds()) if len(cuts) > 1 else None
+    return math.ceil((max(moments) - min(moments)).total_seconds()) if len(moments) > 1 else None
 
 
 def hook_entry(status: BackupStatus, stage: Stage, name: str) -> HookStatus | None:
@@ -177,7 +177,7 @@ def counts(entry: HookStatus) -> bool:
     return entry.state is HookState.FAILED and not entry.ignored
 
 
-def tell_hook(entry: HookStatus) -> str:
+def hook_in_words(entry: HookStatus) -> str:
     """Given the entry of a hook that failed, return that in words."""
     return f"hook {entry.name}: {entry.message}"
 
@@ -185,7 +185,7 @@ def tell_hook(entry: HookStatus) -> str:
 def ignored(status: BackupStatus) -> list[str]:
     """Given a status, return which hooks of the attempt failed though that does not matter."""
     mine = (h for h in status.hooks if h.attempt == status.attempt and h.ignored)
-    return [f"{tell_hook(h)} (onError: Continue)" for h in mine]
+    return [f"{hook_in_words(h)} (onError: Continue)" for h in mine]
 
 
 def noted(status: BackupStatus) -> list[str]:
@@ -205,7 +205,7 @@ def failures(status: BackupStatus) -> list[str]:
         for d in status.dumps
         if d.attempt == status.attempt and d.state is DumpState.FAILED
     ]
-    hooks = [tell_hook(h) for h in status.hooks if h.attempt == status.attempt and counts(h)]
+    hooks = [hook_in_words(h) for h in status.hooks if h.attempt == status.attempt and counts(h)]
     points = [
         f"{named(p)}: {p.message}"
         for p in status.points
@@ -240,7 +240,7 @@ def _replaced(entries: tuple[E, ...], new: E, same: Callable[[E], bool]) -> tupl
 
 
 def short(text: str) -> str:
-    """Given a message, return it on one line, cut to MESSAGE_MAX characters at its beginning.
+    """Given a message, return it on one line, shortened to MESSAGE_MAX characters at its beginning.
 
     A tool's last words matter most.
     """
@@ -256,7 +256,8 @@ def colon(text: str) -> str:
 def format_size(size: int) -> str:
     """Given a size in bytes, return it for people in binary units, such as 1.2Gi.
 
-    Sizes are read from what others may have written: one that no disk has is told as the largest.
+    Sizes are read from what others may have written: one that no disk has is reported as the
+    largest.
     """
     value = float(min(size, LARGEST))
     for unit in ("", "Ki", "Mi", "Gi"):

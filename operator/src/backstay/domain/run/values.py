@@ -52,7 +52,7 @@ class StartHook:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseHook:
-    """Have this hook let go of what it holds, or undo it where nobody is left that holds it."""
+    """Release what this hook holds, or undo it where nobody is left that holds it."""
 
     hook: PlannedHook
     place: HookPlace
@@ -61,7 +61,7 @@ class ReleaseHook:
 
 @dataclass(frozen=True, slots=True)
 class KeepRecord:
-    """Put our finalizer on the Backup: deleted or not, what its hooks hold will be let go."""
+    """Put our finalizer on the Backup: deleted or not, what its hooks hold will be released."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +159,15 @@ class Seen:
     points: Mapping[str, PointSeen] = field(default_factory=dict)
     """By claim: the snapshot of the current attempt."""
     torn: str = ""
-    """Why claims that are being cut belong together, though the plan did not see that."""
+    """Why claims that have snapshots taken belong together, unknown to the plan."""
     rechecks: Mapping[str, DumpSeen] = field(default_factory=dict)
-    """By dump name: what its file says after the cut."""
+    """By dump name: what its file says after the snapshot."""
     copy: CopySeen | None = None
     """The rolling copy that is under way."""
 
 
 def pause(waited: timedelta) -> timedelta:
-    """Given how long something was waited for that the watch tells of as well, return when to look
+    """Given how long something was waited for that the watch reports as well, return when to look
     again: seldom where it takes long.
     """
     return max(POLL, min(waited / 4, LONGEST_POLL))

@@ -18,7 +18,7 @@ COUNT_LIMIT: Final = 100
 """Slots of a period are counted up to here; this number means "at least so many"."""
 
 _FIRST_LOOK: Final = datetime(2024, 1, 1, tzinfo=UTC)
-"""A fixed moment: what is told of a schedule must not change from one day to the next."""
+"""A fixed moment: what is reported of a schedule must not change from one day to the next."""
 
 _LOOK: Final = timedelta(days=3 * 366)
 """From the first slot: two whole years. Slots that are decades apart take long to find."""
@@ -56,7 +56,7 @@ def density_warning(schedule: Schedule, rules: Rules) -> str | None:
 @lru_cache(maxsize=4096)
 def _most_in_a_period(schedule: Schedule, tier: Tier) -> int:
     """Up to COUNT_LIMIT. Twice as many slots are looked at: a period that has fewer than the
-    limit, and is cut by the first look, comes again whole.
+    limit, and is shortened by the first look, comes again whole.
     """
     slots = islice(schedule.after(_FIRST_LOOK), 2 * COUNT_LIMIT)
     first = next(slots)

@@ -28,7 +28,7 @@ _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What tells which slots are done (design section 2)."""
+    """What shows which slots are done (design section 2)."""
 
     begin: datetime
     """No slot up to here is this policy's: it was created, unsuspended or given its schedule."""
@@ -187,23 +187,26 @@ class _Reasons:
 
 
 def with_missed(
-    told: tuple[MissedSlots, ...], found: tuple[MissedSlots, ...], last_slot: datetime | None
+    reported: tuple[MissedSlots, ...], found: tuple[MissedSlots, ...], last_slot: datetime | None
 ) -> tuple[MissedSlots, ...]:
-    """Given what status.missed tells, what was missed since, and the lastSlot that it reached to,
+    """Given what status.missed has, what was missed since, and the lastSlot that it reached to,
     return the new status.missed: one entry for slots that were missed in a row for one reason,
     the newest MISSED_MAX entries.
     """
-    if continues(told, found, last_slot):
-        before, first = told[-1], found[0]
+    if continues(reported, found, last_slot):
+        before, first = reported[-1], found[0]
         joined = changed(before, count=before.count + first.count, last=first.last)
-        told, found = told[:-1], (joined, *found[1:])
-    return (*told, *found)[-MISSED_MAX:]
+        reported, found = reported[:-1], (joined, *found[1:])
+    return (*reported, *found)[-MISSED_MAX:]
 
 
 def continues(
-    told: tuple[MissedSlots, ...], found: tuple[MissedSlots, ...], last_slot: datetime | None
+    reported: tuple[MissedSlots, ...], found: tuple[MissedSlots, ...], last_slot: datetime | None
 ) -> bool:
-    """Given the same, return whether the first of `found` goes on with the last of `told`."""
+    """Given the same, return whether the first of `found` goes on with the last of `reported`."""
     return bool(
-        told and found and told[-1].reason is found[0].reason and told[-1].last == last_slot
+        reported
+        and found
+        and reported[-1].reason is found[0].reason
+        and reported[-1].last == last_slot
     )

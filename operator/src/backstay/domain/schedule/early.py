@@ -79,7 +79,7 @@ def noted(
     """Given a policy's status, what names slots, which of them count, the policy's beginning and
     now, return the status with what is new of early runs, and without a lastSlot that is ahead.
 
-    What was counted up to such a lastSlot is taken back with it, and counted anew.
+    What was counted up to such a lastSlot is taken back with it, and counted again.
     """
     last, early = status.last_slot, status.early
     going_on = early is not None and early.until > max(begin, last or begin)

@@ -166,6 +166,6 @@ def jitter_warning(schedule: Schedule, jitter: timedelta | None) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _shortest_gap(schedule: Schedule) -> timedelta:
-    """From a fixed moment: what is told of a schedule must not change from one day to the next."""
+    """From a fixed moment: what a schedule reports must not change from one day to the next."""
     slots = islice(schedule.after(_FIRST_LOOK), _GAPS)
     return min((b - a for a, b in pairwise(slots)), default=timedelta.max)

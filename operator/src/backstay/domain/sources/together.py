@@ -1,12 +1,12 @@
 """Which claims belong together: those that one container writes to, unless they are taken as one.
 
 Snapshots of several claims are several moments. What a program keeps on two of them fits together
-only if it wrote nothing between the first cut and the last: a hook froze it, for all of them. A
-bound on the time between the cuts would not do: one transaction in it is enough.
+only if it wrote nothing between the first snapshot and the last: a hook froze it, for all of them.
+A bound on the time between the snapshots would not do: one transaction in it is enough.
 
 Invariants: with consistency PerPod (the default) no point of such a group is good unless a hook
-that freezes held over the cuts of all of it, and all of it is good. Two of the run's claims in one
-container without such a hook are refused, unless a dump asks the database there where its data
+that freezes held over the snapshots of all of it, and all of it is good. Two of the run's claims in
+one container without such a hook are refused, unless a dump asks the database there where its data
 lies (server_data.py). Nothing is refused with PerClaim: there a person said so.
 """
 

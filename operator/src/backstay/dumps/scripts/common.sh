@@ -29,9 +29,9 @@
 # - The lock is held by whoever made the highest generation, for as long as that process lives: it
 #   needs no release. Generation N+1 is made by ln(1) from a complete file, so one taker wins; the
 #   highest generation never goes away, lower ones only after it was made. A taker that finds a
-#   higher one after its own (it had read an old list) has lost. A number is told from a reused
+#   higher one after its own (it had read an old list) has lost. A number is distinguished from a reused
 #   one by its start time and the boot. Processes of another container look dead: their
-#   container id tells the operator that their attempt is over.
+#   container id shows the operator that their attempt is over.
 # - No child of ours is left to PID 1 with a bad end. Where PID 1 is `postgres`, an adopted child
 #   that ends by a signal or with a status over 1 makes it restart every backend. So the main shell
 #   waits for all it starts and exits 0 always; should it be killed itself, the shells below it
@@ -63,7 +63,7 @@ owner() { # Reads the newest generation: sets $owner_run, $owner_attempt and $ow
             if alive "$owner_pid" "$owner_born"; then owner_alive=yes; fi
             return
         fi
-        # Gone: there is a newer one. Still there: a power cut emptied it, and nobody holds it.
+        # Gone: there is a newer one. Still there: a power loss emptied it, and nobody holds it.
         [ ! -e "$lock/$generation" ] || return 0
     done
 }
@@ -173,7 +173,7 @@ digest() { # PATH: sets $sha256. openssl is several times faster than most build
 }
 
 begin_digest() { # Reads FILE.partial while engine_verify does, where openssl is.
-    # The shell ends well whatever becomes of openssl, as whoever adopts it may have to see.
+    # The shell ends well whatever happens to openssl, as whoever adopts it may have to see.
     (
         # shellcheck disable=SC2086 # a list of words
         $gentle openssl dgst -sha256 -r "$file.partial" >"$lock/sum.$mine" || rm -f "$lock/sum.$mine"
@@ -276,7 +276,7 @@ probe() {
 cancel() {
     judge
     if [ "$state" = running ]; then
-        # The guard and the steps read the mark; telling the tool now saves a second.
+        # The guard and the steps read the mark; a signal to the tool now saves a second.
         must write "$lock/cancel.$generation" cancelled
         each_child ask TERM
     fi

@@ -2,8 +2,8 @@
 # What is in a dump, against what the server has. See common.sh.
 #
 # Both are lists with one object a line: a key, which the dump shows as well, and, parted by tabs,
-# words for it and what becomes of the dump if it is missing: `fail` or `note` (a line with `none`
-# is no object, but tells something of the server). Where a dump shows no name the key is the kind
+# words for it and what happens to the dump if it is missing: `fail` or `note` (a line with `none`
+# is no object, but a fact about the server). Where a dump shows no name the key is the kind
 # alone, and the numbers are compared.
 #
 # Invariant: an object counts as missing only if the server had it before the dump and has it after
@@ -98,7 +98,7 @@ adding='
         kept = names = names (count > 1 ? ", " : "") name
     }'
 
-told() { # KEY: sets $found, how many lines of the server's list have it, and the first of them.
+listed() { # KEY: sets $found, how many lines of the server's list have it, and the first of them.
     # shellcheck disable=SC2016 # awk's
     found=$(awk -F '\t' -v "key=$1" "$adding"'
         $1 == key && !seen[$2]++ { add($2) }

@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # the parts share their variables
-# Hooks: a command before the cut, what it holds while the snapshots are cut, and its undoing.
+# Hooks: a command before the snapshots, what it holds while they are taken, and its undoing.
 #
 # Fed to `/bin/sh -s -- VERB ARGS...` behind process.sh and record.sh, like the dump scripts. One
 # hook of one attempt of one run is a folder of its own in memory (never on a volume: that may be
@@ -7,13 +7,13 @@
 #   run RUN ATTEMPT NAME SECONDS COMMAND...
 #   hold RUN ATTEMPT NAME SECONDS FREEZE UNDO_SECONDS COUNT COMMAND(COUNT words)... UNDO...
 #   session RUN ATTEMPT NAME SECONDS FREEZE UNDO_SECONDS READY BEGIN END COMMAND...
-#   release RUN ATTEMPT NAME UNDO_SECONDS [UNDO...]   let go; undo it here if nobody else is left to
+#   release RUN ATTEMPT NAME UNDO_SECONDS [UNDO...]   release it; undo it here if nobody else is left to
 #   result RUN ATTEMPT NAME                           read only, at once
-# States printed: none running held done failed broken (it held, but let go before it was asked to:
+# States printed: none running held done failed broken (it held, but ended before its release:
 #   FREEZE was over, or it died) interrupted (started, and nobody is left: release undoes it).
 #
 # Invariants, whatever is killed wherever:
-# - What a hook did before the cut is undone at least once: by the keeper, which holds it, when it
+# - What a hook did before the snapshots is undone at least once: by the keeper, which holds it, when it
 #   is released, when FREEZE is over, or when the command failed; by the main shell should the
 #   keeper be killed; by `release` should both be. `result` has its last word only after that.
 # - A started hook is started once: `owner` is made by ln(1) from a complete file.
@@ -24,10 +24,10 @@ umask 077
 LC_ALL=C
 export LC_ALL
 
-tell() { printf '%s\n' "$1" 2>/dev/null || :; }
+answer() { printf '%s\n' "$1" 2>/dev/null || :; }
 
 refuse() { # TEXT: nothing was started, nothing is recorded.
-    tell "{\"state\":\"failed\",\"exit\":2,\"message\":$(json_string "$1")}"
+    answer "{\"state\":\"failed\",\"exit\":2,\"message\":$(json_string "$1")}"
     exit 0
 }
 
@@ -74,7 +74,7 @@ judge() { # Sets $state, and $line where it has its last word.
 
 report() {
     judge
-    if [ "$state" = over ]; then tell "$line"; else tell "{\"state\":\"$state\"}"; fi
+    if [ "$state" = over ]; then answer "$line"; else answer "{\"state\":\"$state\"}"; fi
 }
 
 conclude() { # STATE EXIT TEXT: the last word, if it has none yet.
@@ -88,7 +88,7 @@ conclude() { # STATE EXIT TEXT: the last word, if it has none yet.
 
 # ---- one command -------------------------------------------------------------------------------
 
-launch() { # COMMAND...: starts it, reading $input; $dir/exit and $dir/words tell of its end.
+launch() { # COMMAND...: starts it, reading $input; $dir/exit and $dir/words record its end.
     rm -f "$dir/exit" "$dir/words" "$dir/child"
     {
         {
@@ -134,7 +134,7 @@ stop_child() { # Asks the command to end, then makes it.
     ended || ! lives "$dir/child" || kill -KILL "$signed_pid" 2>/dev/null
 }
 
-await_end() { # SECONDS: sets $status and $words of what was launched, ending it when it is late.
+await_end() { # SECONDS: sets $status and $words from what was launched, ending it when it is late.
     clock
     until=$((now + $1)) late=
     while ! ended; do
@@ -204,7 +204,7 @@ wait_for_release() { # Sets $how: released, expired or ended (a session, by itse
     done
 }
 
-settled() { # WHAT: the last word of what was undone, as $how, $status and $words say.
+settled() { # WHAT: the final result once it is undone, from $how, $status and $words.
     why=
     [ "$status" -eq 0 ] || why="$1: $words"
     if [ "$how" = expired ]; then
@@ -269,7 +269,7 @@ keep_session() { # COMMAND...
     wait_for_release
     if [ "$how" = ended ]; then
         end_session 0
-        conclude broken "$status" "it ended before the cut: $words"
+        conclude broken "$status" "it ended before the snapshot: $words"
         return
     fi
     printf '%s\n' "$end" >&3

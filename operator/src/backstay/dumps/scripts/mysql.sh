@@ -77,9 +77,9 @@ name them in the policy)"
     broken "$1"
 }
 
-without_limit() { # A server may cut every SELECT short, which the tools do not know of.
+without_limit() { # A server may truncate every SELECT, which the tools do not know of.
     step "$client" asked_as_others 'SELECT @@sql_select_limit'
-    select_limit=0 # which cuts the answer, too
+    select_limit=0 # which truncates the answer, too
     read -r select_limit <"$lock/out"
     case ${select_limit:=0} in 18446744073709551615) return 0 ;; esac
     [ -n "$waiting" ] || fail 1 "sql_select_limit of the server (or its init_connect) is \
@@ -88,7 +88,7 @@ $select_limit: no more rows of a table would be dumped. SET GLOBAL sql_select_li
 }
 
 keep_history() { # Sets $history, the option for that of system-versioned tables.
-    told VERSIONED || return 0
+    listed VERSIONED || return 0
     versioned=$found
     if ! offers --dump-history; then
         note "the history of $versioned is not in the dump: $dumper before 10.11 cannot dump it"
@@ -98,20 +98,20 @@ keep_history() { # Sets $history, the option for that of system-versioned tables
         FROM information_schema.COLUMNS WHERE DATA_TYPE = 'bigint'
         AND GENERATION_EXPRESSION = 'ROW START' AND $(of_chosen TABLE_SCHEMA)"
     history=--dump-history
-    told EXACT "$lock/out" || return 0
+    listed EXACT "$lock/out" || return 0
     history=''
     note "the history of $versioned is not in the dump: $dumper cannot dump one that is kept by \
 transaction, as that of $found"
 }
 
 note_what_differs() {
-    ! told ASLEEP || note "events that a replica does not run stay disabled in what is restored: $found"
-    ! told LOOSE || note "not of the same moment as the rest, for want of transactions: $found"
+    ! listed ASLEEP || note "events that a replica does not run stay disabled in what is restored: $found"
+    ! listed LOOSE || note "not of the same moment as the rest, for want of transactions: $found"
 }
 
 positioned() { # Can the position be had without harm? Sets $located, the options for it.
     if offers --gtid; then
-        # The server tells the position of a snapshot: nothing has to be locked.
+        # The server gives the position of a snapshot: nothing has to be locked.
         step "$client" asked "SELECT f.VARIABLE_VALUE,
                 BINLOG_GTID_POS(f.VARIABLE_VALUE, p.VARIABLE_VALUE)
             FROM information_schema.GLOBAL_STATUS f, information_schema.GLOBAL_STATUS p

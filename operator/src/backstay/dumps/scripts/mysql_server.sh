@@ -16,7 +16,7 @@ login() { # Sets $options, the only option file that the tools read.
     fi
     options="[client]$newline"
     # Only the client reads MYSQL_HOST: it would speak to another server than the dump's tool. MySQL's
-    # tools read a login path whatever other files they are told to read.
+    # tools read a login path whatever other files they are given.
     unset MYSQL_HOST
     MYSQL_TEST_LOGIN_FILE=$lock/none
     export MYSQL_TEST_LOGIN_FILE
@@ -87,7 +87,7 @@ connected() { # COMMAND OPTIONS...
 }
 
 asked() { # SQL: prints the answer, columns parted by tabs.
-    # What the server has for everybody could cut our answers, or quote names in another way. Behind a
+    # What the server has for everybody could truncate our answers, or quote names in another way. Behind a
     # table that somebody holds alone we wait for a minute.
     asked_as_others "SET SESSION sql_mode = '', SESSION sql_quote_show_create = 1,
         SESSION lock_wait_timeout = 60, SESSION sql_select_limit = 18446744073709551615; $1"
@@ -136,7 +136,7 @@ catalogue() {
     objects >"$lock/objects" || return
     # shellcheck disable=SC2016 # awk's
     awk -F '\t' '
-        function tell(key, words, severity) { print key "\t" words "\t" severity }
+        function emit(key, words, severity) { print key "\t" words "\t" severity }
         NF != 5 { next } # a name with a tab or newline in it
         {
             name = $3
@@ -146,14 +146,14 @@ catalogue() {
         }
         $1 == "LARGE" { print "LARGE\t\tnone"; next }
         $1 == "EVENT" && $5 ~ /SIDE_DISABLED/ { print "ASLEEP\t" shown "\tnone" }
-        $1 != "TABLE" { tell($1, ($4 == "event" ? "an " : "a ") $4 " of " $2, "fail"); next }
-        $4 == "VIEW" { tell("VIEW " name, "view " shown, "fail"); next }
-        $4 == "SEQUENCE" { tell("SEQUENCE " name, "sequence " shown, "fail"); next }
+        $1 != "TABLE" { emit($1, ($4 == "event" ? "an " : "a ") $4 " of " $2, "fail"); next }
+        $4 == "VIEW" { emit("VIEW " name, "view " shown, "fail"); next }
+        $4 == "SEQUENCE" { emit("SEQUENCE " name, "sequence " shown, "fail"); next }
         {
             # Tools leave out the rows of engines that have them elsewhere, and such tables of S3.
-            tell("TABLE " name, "table " shown, $5 == "S3" ? "note" : "fail")
+            emit("TABLE " name, "table " shown, $5 == "S3" ? "note" : "fail")
             elsewhere = $5 ~ /^(MRG_MyISAM|MRG_ISAM|FEDERATED|CONNECT|SPIDER|OQGRAPH|VP|S3)$/
-            tell("DATA " name, "the rows of " shown " (" $5 ")", elsewhere ? "note" : "fail")
+            emit("DATA " name, "the rows of " shown " (" $5 ")", elsewhere ? "note" : "fail")
             if ($5 !~ /^(InnoDB|ROCKSDB|TokuDB|ndbcluster|BLACKHOLE|)$/ && !elsewhere)
                 print "LOOSE\t" shown "\tnone"
             if ($4 == "SYSTEM VERSIONED") print "VERSIONED\t" shown "\tnone"

@@ -33,12 +33,12 @@ look_at_databases() { # DATABASES...: what they have; ends the attempt if we may
 require_rights() {
     wanted=''
     role=$(sed -n "s/^ROLE$tab\([^$tab]*\).*/\1/p" "$lock/before" | head -n 1)
-    ! told DENIED || wanted="$wanted It may not read $found: GRANT pg_read_all_data TO $role; (before \
+    ! listed DENIED || wanted="$wanted It may not read $found: GRANT pg_read_all_data TO $role; (before \
 PostgreSQL 14: USAGE on schemas, SELECT on tables and sequences)."
-    ! told FILTERED || wanted="$wanted Row security hides rows of $found: ALTER ROLE $role BYPASSRLS;"
-    ! told LARGE_DENIED || wanted="$wanted It may not read $found: GRANT SELECT ON LARGE OBJECT \
+    ! listed FILTERED || wanted="$wanted Row security hides rows of $found: ALTER ROLE $role BYPASSRLS;"
+    ! listed LARGE_DENIED || wanted="$wanted It may not read $found: GRANT SELECT ON LARGE OBJECT \
 NUMBER TO $role;"
-    if [ "$set_globals" != omit ] && told NO_GLOBALS; then
+    if [ "$set_globals" != omit ] && listed NO_GLOBALS; then
         wanted="$wanted It may not read roles and their passwords: GRANT pg_read_all_data TO $role; \
 or globals: omit."
     fi
@@ -46,18 +46,18 @@ or globals: omit."
 }
 
 note_omissions() {
-    ! told UNLOGGED || note "a standby has no rows of unlogged tables, nor has the dump: $found"
-    ! told BEHIND || note "the standby does not follow its primary; its last transaction is of $found"
-    ! told FOREIGN || note "the rows of foreign tables are not in the dump: $found"
-    ! told MEMBER || note "rows of tables that belong to extensions are not in the dump: $found"
-    ! told MAPPING || note "not in the dump, as role $role may not see them: options of $found"
-    if [ "$everything" = yes ] && told CLOSED; then
+    ! listed UNLOGGED || note "a standby has no rows of unlogged tables, nor has the dump: $found"
+    ! listed BEHIND || note "the standby does not follow its primary; its last transaction is of $found"
+    ! listed FOREIGN || note "the rows of foreign tables are not in the dump: $found"
+    ! listed MEMBER || note "rows of tables that belong to extensions are not in the dump: $found"
+    ! listed MAPPING || note "not in the dump, as role $role may not see them: options of $found"
+    if [ "$everything" = yes ] && listed CLOSED; then
         note "databases that accept no connections are not in the dump: $found"
     fi
 }
 
 catalogue() { # What the databases of $lock/names have; contents.sh says how.
-    # An archive tells numbers, SQL tells names.
+    # An archive has numbers, SQL has names.
     ident="translate(n.nspname || '.' || c.relname, E'\\n\\r\\t', '   ')"
     [ "$format" != custom ] || ident='c.oid::text'
     while read -r line; do
@@ -144,7 +144,7 @@ in_archive='
     $4 == "TABLE" && $5 == "DATA" { print "DATA " $3 }'
 # shellcheck disable=SC2016 # awk's
 in_sql='
-    function cut(mark,   at, found) { # Cuts line at the last such mark, returns what is behind it.
+    function upto(mark,   at, found) { # Ends line at the last such mark, returns what is behind it.
         for (at = 1; (found = index(substr(line, at), mark)); at += found) last = at + found - 1
         found = substr(line, last + length(mark))
         line = substr(line, 1, last - 1)
@@ -153,9 +153,9 @@ in_sql='
     /^-- (Data for )?Name: .*; Type: / {
         line = $0
         gsub(/\t/, " ", line)
-        cut("; Owner: ")
-        name = cut("; Schema: ")
-        type = cut("; Type: ")
+        upto("; Owner: ")
+        name = upto("; Schema: ")
+        type = upto("; Type: ")
         name = name "." substr(line, index(line, "Name: ") + 6)
         if (type ~ /^(TABLE|FOREIGN TABLE|VIEW|MATERIALIZED VIEW|SEQUENCE)$/) print "REL " name
         else if (type == "TABLE DATA") print "DATA " name

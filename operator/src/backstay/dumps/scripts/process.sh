@@ -1,5 +1,5 @@
 # shellcheck shell=sh disable=SC2034,SC2154 # the parts share their variables
-# Processes: telling them apart, running the tools under a guard, ending them. See common.sh.
+# Processes: identifying them, running the tools under a guard, ending them. See common.sh.
 
 clock() { # Seconds since boot: sets $now.
     read -r now rest </proc/uptime

@@ -37,7 +37,7 @@ engine_dump() {
     find_password REDISCLI_AUTH REDIS_PASSWORD VALKEY_PASSWORD
     password=$value
     tool_version=$("$client" --version) || tool_version=
-    # The client's exit status tells nothing of the server's answer.
+    # The client's exit status says nothing of the server's answer.
     try connected info || refused
     server_version=$(sed -n 's/^\(redis\|valkey\)_version:\([^[:cntrl:]]*\).*/\1 \2/p' "$lock/out")
     [ -n "$server_version" ] || refused

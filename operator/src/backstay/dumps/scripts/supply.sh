@@ -66,7 +66,7 @@ free_space() { # Sets $free, the bytes that we may still write beside FILE.
 
 require_space() { # The last dump stays until the new one is whole: both must fit, and $set_minfree.
     [ "$set_minfree" -gt 0 ] || return 0
-    free_space || fail 1 "cannot tell the free space of $directory: $free"
+    free_space || fail 1 "cannot read the free space of $directory: $free"
     last=0
     [ -z "$done_line" ] || size "$file" && last=$bytes
     needed=$((last + last / 5 + set_minfree))
@@ -121,7 +121,7 @@ widen() { # Makes the pipe that it writes to hold 1 MiB instead of 64 KiB, where
 }
 
 squeezed() { # COMMAND...: compresses what it prints into FILE.partial.
-    # Each stage tells its exit status on 3. A dead compressor must not leave the dump running, nor
+    # Each stage reports its exit status on 3. A dead compressor must not leave the dump running, nor
     # one that begins only then: of that the guard takes care.
     rm -f "$lock/stop"
     codes=$(

@@ -1,7 +1,7 @@
 """Restore directories from rolling copies: find the copy, see that it is held, run the agent.
 
-Invariants: what a request comes to is found out anew for every Job (`copy_restore_plans`); in place
-no Job is made while a Pod uses the claim, unless a person said so.
+Invariants: what a request comes to is found out again for every Job (`copy_restore_plans`); in
+place no Job is made while a Pod uses the claim, unless a person said so.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class CopyRestorePlans:
                 f"spec.from.backup: there is no Backup {name} in namespace {request.namespace}; a "
                 "request restores only from its own namespace. If its copy is still at its "
                 "destination, annotate the policy with backstay.dev/rebuild to have the record "
-                "made anew",
+                "recreated",
             )
         backup = parse_subject("Backup", obj, BackupSpec, BackupStatus)
         rolling = backup.status.plan.rolling if backup.status.plan else None

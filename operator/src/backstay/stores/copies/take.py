@@ -24,7 +24,7 @@ from backstay.domain.run.status import plan_of
 from backstay.domain.stores.copies import agent_tasks
 from backstay.domain.stores.copies.agent_tasks import CopyWish
 from backstay.domain.stores.copies.dates import Expected
-from backstay.domain.stores.copies.incarnations import words_of_claim
+from backstay.domain.stores.copies.incarnations import ids_of_claim
 from backstay.domain.stores.copies.locations import (
     Site,
     node_of_claims,
@@ -287,7 +287,7 @@ class Copying:
         claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, series.holder, series.namespace)
         if claim is None:
             return ()  # Its Job will not start.
-        return words_of_claim(
+        return ids_of_claim(
             objects.uid(claim),
             str(dig(claim, "spec", "volumeName", default="")),
             objects.annotations(claim).get(labels.CONTINUES, ""),
@@ -406,7 +406,7 @@ def _job_name(backup: Obj, status: BackupStatus, series: str) -> str:
 
 
 def _record(spec: BackupSpec, status: BackupStatus, namespace_uid: str) -> Mapping[str, Any]:
-    """What it takes to make the Backup anew from the point alone."""
+    """What it takes to recreate the Backup from the point alone."""
     when = spec.scheduled_for or status.started_at
     return {
         "version": VERSION,

@@ -1,6 +1,6 @@
 """The Jobs by which a pass over rolling copies is carried out.
 
-Invariant: the name of a Job tells all that it does, so a pass that is repeated after a crash finds
+Invariant: the name of a Job says all that it does, so a pass that is repeated after a crash finds
 it again, and a plan that has changed is another Job.
 """
 
@@ -56,7 +56,7 @@ class UpkeepJobs:
             return None
         result = await self._jobs.result(work.namespace, seen)
         points: Sequence[RollingPoint] | None = None
-        # No marker is made here: a claim that has lost it has no points, and tells its loss so.
+        # No marker is made here: a claim that has lost it has no points, which shows its loss.
         unmarked = (
             site.makes_marker
             and chore.verb is not Verb.SCRUB
@@ -71,7 +71,7 @@ class UpkeepJobs:
 
     async def forget(self, chore: Chore) -> None:
         """Given a chore whose answer was written down, delete its Job: what comes next may look
-        the same and must be done anew.
+        the same and must be done again.
         """
         work = _work(chore, self._site(chore))
         await self._jobs.delete(work.namespace, work.name)

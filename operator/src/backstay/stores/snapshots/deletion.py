@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 PROOF_TRIES: Final = 5
 _PAUSE: Final = 0.5
-"""Seconds before a proof is tried anew where the API server is at fault."""
+"""Seconds before a proof is tried again where the API server is at fault."""
 
 
 async def carry_on(client: Client, clock: Clock, action: Action, point: Point) -> None:

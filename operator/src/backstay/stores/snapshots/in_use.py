@@ -36,7 +36,7 @@ async def hold(client: Client, namespace: str, name: str, *, snapshot_uid: str, 
 
 
 async def release(client: Client, namespace: str, name: str, *, user: str) -> None:
-    """Given a snapshot and a request's uid, strike it off; a snapshot that is gone needs none."""
+    """Given a snapshot and a request's uid, remove it; a snapshot that is gone needs none."""
     snapshot = await client.find(VOLUME_SNAPSHOT, name, namespace)
     if snapshot is not None:
         await _write(client, snapshot, [u for u in users(snapshot) if u != user])

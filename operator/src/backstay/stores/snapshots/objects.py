@@ -1,8 +1,8 @@
-"""Cut a snapshot, look at it, and write the verdict onto it and its content.
+"""Take a snapshot, look at it, and write the verdict onto it and its content.
 
 Invariants: a snapshot is made with POST and a deterministic name; its content is labelled and
-Retain from the cut on, so that what is left is found; result=good is written in one tested patch
-together with the tiers, and only after its content was read back as Retain.
+Retain from the snapshot on, so that what is left is found; result=good is written in one tested
+patch together with the tiers, and only after its content was read back as Retain.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def seen(pair: Pair, *, run: str) -> PointSeen:
         exists=True,
         ours=objects.annotations(snapshot).get(labels.RUN) == run,
         result=PointResult(written) if written in set(PointResult) else None,
-        # A driver has a handle once it has cut; some never tell a time.
-        cut=bool(handle),
+        # A driver has a handle once it has taken it; some never report a time.
+        taken=bool(handle),
         taken_at=parse_time(created) if created else None,
         ready=bool(dig(snapshot, "status", "readyToUse", default=False)) and content is not None,
         content=objects.name(content or {}),
@@ -78,7 +78,7 @@ async def create(client: Client, body: Obj) -> None:
         return
 
 
-def is_cut(pair: Pair) -> bool:
+def is_taken(pair: Pair) -> bool:
     """Given a pair, return whether there is a disk snapshot behind its content."""
     return bool(dig(pair.content, "status", "snapshotHandle"))
 
@@ -88,7 +88,7 @@ def is_bare(pair: Pair) -> bool:
     snapshot, or that could go with it.
     """
     snapshot, content = pair.snapshot, pair.content
-    if snapshot is None or content is None or not is_cut(pair):
+    if snapshot is None or content is None or not is_taken(pair):
         return False
     known = mirror_annotations(snapshot).items() <= objects.annotations(content).items()
     labelled = labels.POLICY in objects.labels(content) and known
@@ -96,7 +96,7 @@ def is_bare(pair: Pair) -> bool:
 
 
 async def label_content(client: Client, pair: Pair, result: labels.Result) -> None:
-    """Given a pair and what became of it so far, make its content Retain, and labelled as the
+    """Given a pair and its outcome so far, make its content Retain, and labelled as the
     snapshot is, in one tested patch.
 
     Raise Conflict if the content changed meanwhile, or went away.
@@ -147,7 +147,7 @@ async def mark_good(
         ),
     )
     if dig(kept, "spec", "deletionPolicy") != "Retain":
-        # No lost race: told, as it goes on until whatever changes it back is stopped.
+        # No lost race: reported, as it goes on until whatever changes it back is stopped.
         raise Transient(f"content {objects.name(content)} does not stay Retain")
     await client.patch(
         VOLUME_SNAPSHOT,
@@ -174,8 +174,8 @@ async def mark_failed(client: Client, snapshot: Obj) -> None:
 
 
 def mirror_labels(snapshot: Obj) -> dict[str, str]:
-    """Given a snapshot, return its labels of ours that its content carries from the cut on; tiers
-    come with the verdict.
+    """Given a snapshot, return its labels of ours that its content carries from the snapshot on;
+    tiers come with the verdict.
     """
     return {
         key: value

@@ -149,7 +149,7 @@ class PointWriter:
             return
         if objects.labels(pair.snapshot).get(labels.RESULT) != labels.Result.PENDING.value:
             return
-        if snapshots.is_cut(pair):
+        if snapshots.is_taken(pair):
             await snapshots.label_content(self._client, pair, labels.Result.FAILED)
         await snapshots.mark_failed(self._client, pair.snapshot)
 
@@ -170,12 +170,12 @@ def _rules(policy: Obj | None, status: BackupStatus) -> Rules:
 
 
 def _taken(snapshot: Obj, status: BackupStatus, now: datetime, skew: timedelta) -> datetime:
-    """The moment of the cut by the API server's clock: not before the snapshot was created
+    """The moment of the snapshot by the API server's clock: not before the snapshot was created
     there, and not after now.
     """
-    cuts = [p.taken_at for p in status.points if p.ref == objects.name(snapshot)]
-    cut = next((c for c in cuts if c is not None), now) - skew
-    return min(max(cut, created(snapshot) or cut), max(now - skew, created(snapshot) or cut))
+    moments = [p.taken_at for p in status.points if p.ref == objects.name(snapshot)]
+    taken = next((c for c in moments if c is not None), now) - skew
+    return min(max(taken, created(snapshot) or taken), max(now - skew, created(snapshot) or taken))
 
 
 def _identity(spec: BackupSpec, backup: str, claim: str) -> tuple[dict[str, str], dict[str, str]]:

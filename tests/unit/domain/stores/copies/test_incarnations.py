@@ -11,10 +11,10 @@ from backstay.domain.stores.copies.incarnations import (
     accepted_words,
     accepting,
     accepts_any,
+    brake_of,
     current,
+    ids_of_claim,
     is_accepted,
-    told,
-    words_of_claim,
 )
 from backstay.domain.stores.copies.points import Series
 
@@ -54,13 +54,13 @@ def test_the_source_of_the_point_that_was_made_last_is_the_current_one(
 
 
 def test_two_sources_that_share_one_word_are_the_same() -> None:
-    first, again = words_of_claim("uid-1", "pv-1"), words_of_claim("uid-2", "pv-1")
-    other = words_of_claim("uid-2", "pv-2")
+    first, again = ids_of_claim("uid-1", "pv-1"), ids_of_claim("uid-2", "pv-1")
+    other = ids_of_claim("uid-2", "pv-2")
     assert current([(1, first), (2, again)]) == [True, True]
     assert current([(1, first), (2, other)]) == [False, True]
-    restored = words_of_claim("uid-3", "pv-3", continues="uid-1")
+    restored = ids_of_claim("uid-3", "pv-3", continues="uid-1")
     assert current([(1, first), (2, restored)]) == [True, True]
-    assert words_of_claim("uid-1") == ("claim:uid-1",)
+    assert ids_of_claim("uid-1") == ("claim:uid-1",)
     assert accepting(CLAIM, restored) == "data@uid-3"
 
 
@@ -85,12 +85,12 @@ def test_one_more_copy_of_the_same_source_leaves_all_where_they_are(history: lis
 
 
 def test_a_person_accepts_this_source_and_no_other() -> None:
-    claim, directory = words_of_claim("uid-2", "pv-2"), ("ext4:1:2:3",)
+    claim, directory = ids_of_claim("uid-2", "pv-2"), ("ext4:1:2:3",)
     words = accepted_words("data@uid-2, other@uid-9", f"{accepting(DIRECTORY, directory)},")
 
     assert is_accepted(CLAIM, claim, words)
     assert is_accepted(DIRECTORY, directory, words)
-    assert not is_accepted(CLAIM, words_of_claim("uid-3", "pv-2"), words)
+    assert not is_accepted(CLAIM, ids_of_claim("uid-3", "pv-2"), words)
     assert not is_accepted(DIRECTORY, ("ext4:1:2:4",), words)
     assert not is_accepted(DIRECTORY, (), words)
     assert accepts_any(DIRECTORY, accepted_words(None, "any"))
@@ -105,8 +105,8 @@ def test_the_report_names_source_and_command_and_keeps_what_was_accepted_before(
     ]
     accepted = frozenset({"other@uid-9", "abcdefabcd"})
 
-    claims = told(found, accepted, "shop", "uploads", claims=True)
-    directories = told(found, accepted, "shop", "uploads", claims=False)
+    claims = brake_of(found, accepted, "shop", "uploads", claims=True)
+    directories = brake_of(found, accepted, "shop", "uploads", claims=False)
 
     assert claims is not None
     assert directories is not None
@@ -114,4 +114,4 @@ def test_the_report_names_source_and_command_and_keeps_what_was_accepted_before(
     assert "backstay.dev/accept-claim=data@uid-2,other@uid-9 --overwrite -n shop" in claims.message
     assert "directory worker-1:/srv/uploads (3 copies" in directories.message
     assert "backstay.dev/accept-source=0123456789,abcdefabcd" in directories.message
-    assert told(found[:1], accepted, "shop", "uploads", claims=False) is None
+    assert brake_of(found[:1], accepted, "shop", "uploads", claims=False) is None

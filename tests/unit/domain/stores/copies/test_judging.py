@@ -66,7 +66,7 @@ def verdicts(
 
 
 def going(found: dict[int, Verdict]) -> set[int]:
-    """Which are marked anew or swept."""
+    """Which are marked again or swept."""
     return {n for n, v in found.items() if v.sweep or labels.MARKED_AT in v.set_annotations}
 
 
@@ -77,10 +77,10 @@ def test_copies_of_another_disk_push_out_none_of_those_before() -> None:
     assert going(verdicts(old)) == {1, 2, 3, 4}
     assert going(verdicts([*old, *new])) == {8, 9, 10, 11, 12, 13, 14}
     groups = grouped([*old, *new], SERIES, frozenset(), NOW)
-    told = replaced(groups, SERIES, "worker-1:/srv/uploads", frozenset())
-    assert told is not None
-    assert told.copies == 7
-    accepted = frozenset({told.word})
+    reported = replaced(groups, SERIES, "worker-1:/srv/uploads", frozenset())
+    assert reported is not None
+    assert reported.copies == 7
+    accepted = frozenset({reported.word})
     assert going(verdicts([*old, *new], accepted=accepted)) == set(range(1, 15))
     assert replaced(grouped(old, SERIES, frozenset(), NOW), SERIES, "x", frozenset()) is None
 
@@ -88,9 +88,9 @@ def test_copies_of_another_disk_push_out_none_of_those_before() -> None:
 def test_what_came_between_an_accepted_source_and_its_return_is_joined_by_any_only() -> None:
     copies = [copy(n, (20 - n) * DAY, source=letter) for n, letter in enumerate("abcb", 1)]
     between = grouped(copies, SERIES, frozenset(), NOW)
-    told = replaced(between, SERIES, "x", frozenset())
-    assert told is not None
-    accepted = frozenset({told.word})
+    reported = replaced(between, SERIES, "x", frozenset())
+    assert reported is not None
+    accepted = frozenset({reported.word})
     left = grouped(copies, SERIES, accepted, NOW)
     assert [c.status.seq for c in left.before] == [3]
     again = replaced(left, SERIES, "x", accepted)

@@ -89,12 +89,12 @@ def test_a_list_that_misses_too_many_takes_none_for_gone(
     kept = kept_of([run(day) for day in range(1, known + 1)])
     there = [point(day) for day in range(1, found + 1)]
 
-    answered, strangers = job_outcomes.after_list(kept, there)
+    answered, foreign = job_outcomes.after_list(kept, there)
 
     shown = [status.points[0].rolling for _, status in answered.shown]
     assert len(shown) == known - found
     assert {(c.missing, c.gone) for c in shown if c is not None} == {(held, not held)}
-    assert strangers == []
+    assert foreign == []
 
 
 def test_a_point_that_is_found_again_is_missed_no_more() -> None:
@@ -134,10 +134,10 @@ def test_nothing_is_decided_on_a_series_that_misses_points_but_a_request_holds_w
 def test_what_is_released_is_gone_and_another_plan_releases_nothing() -> None:
     runs = [run(day, missing=True) for day in range(1, 5)]
     plan = upkeep.plan(seen_of(runs))
-    told = next(c for c in plan.conditions or () if c.type == "CopiesMissing")
-    assert (told.status, told.reason) == ("True", "NotFound")
-    assert "4 of 4" in told.message
-    release = told.message.split(f"{labels.RELEASE_RETENTION}=")[1].split()[0]
+    reported = next(c for c in plan.conditions or () if c.type == "CopiesMissing")
+    assert (reported.status, reported.reason) == ("True", "NotFound")
+    assert "4 of 4" in reported.message
+    release = reported.message.split(f"{labels.RELEASE_RETENTION}=")[1].split()[0]
 
     other = upkeep.plan(seen_of(runs, released=frozenset({"0123456789"})))
     assert other.removable == []
@@ -163,8 +163,8 @@ def test_what_retention_may_mark_is_no_word_on_what_is_missing() -> None:
 
 def test_the_messages_name_the_remedy() -> None:
     held = [brakes.Held(claim="data", marks=2, size=2, plan="abc")]
-    told = missing.missing_copies(held, "shop", "uploads")
-    assert told is not None
-    assert "mount" in told.message
-    assert told.message.endswith(f"uploads {labels.RELEASE_RETENTION}=abc --overwrite -n shop")
+    reported = missing.missing_copies(held, "shop", "uploads")
+    assert reported is not None
+    assert "mount" in reported.message
+    assert reported.message.endswith(f"uploads {labels.RELEASE_RETENTION}=abc --overwrite -n shop")
     assert missing.missing_copies([], "shop", "uploads") is None

@@ -35,11 +35,11 @@ def test_a_point_that_says_nothing_lacks_nothing() -> None:
         ({"count": 1, "examples": [1]}, "point.unreadable.examples"),
     ],
 )
-def test_what_cannot_be_understood_is_told_by_its_field(raw: object, field: str) -> None:
+def test_what_cannot_be_understood_is_reported_by_its_field(raw: object, field: str) -> None:
     with pytest.raises(DataError, match=field):
         Unread.from_json(raw)
 
 
-def test_it_is_told_in_words_with_some_of_the_names() -> None:
-    assert Unread(1, ("a",)).told == "1 entries could not be read and are missing: a"
-    assert Unread(9, ("a", "b")).told.endswith("missing: a, b, ...")
+def test_it_is_reported_in_words_with_some_of_the_names() -> None:
+    assert Unread(1, ("a",)).in_words == "1 entries could not be read and are missing: a"
+    assert Unread(9, ("a", "b")).in_words.endswith("missing: a, b, ...")

@@ -1,4 +1,4 @@
-"""Which series of rolling copies a policy's status has room for, and what becomes of others."""
+"""Which series of rolling copies a policy's status has room for, and what happens to others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pass over copies does when clocks were wrong, and how many it lets go at once."""
+"""What a pass over copies does when clocks were wrong, and how many it releases at once."""
 
 from __future__ import annotations
 

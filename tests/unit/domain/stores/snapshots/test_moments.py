@@ -13,7 +13,7 @@ from tests.support.builders import snapshot as built
 
 from backstay.domain.objects import Obj
 from backstay.domain.stores.snapshots.carriers import point_of
-from backstay.domain.stores.snapshots.moments import cut_moment, moment_of
+from backstay.domain.stores.snapshots.moments import moment_of, moment_taken
 
 VIENNA = ZoneInfo("Europe/Vienna")
 MADE = "2026-11-30T02:51:00Z"
@@ -42,7 +42,7 @@ DRIVER_TIMES = [
 ]
 
 
-@pytest.mark.parametrize("told", DRIVER_TIMES)
+@pytest.mark.parametrize("reported", DRIVER_TIMES)
 @pytest.mark.parametrize(
     ("given_", "moment"),
     [
@@ -60,9 +60,9 @@ DRIVER_TIMES = [
     ids=["made", "record", "taken-at", "rebound", "rebound, taken-at", "nothing", "malformed"],
 )
 def test_what_a_driver_says_changes_nothing(
-    given_: Obj, moment: datetime, told: str | None
+    given_: Obj, moment: datetime, reported: str | None
 ) -> None:
-    given_["status"]["creationTime"] = told
+    given_["status"]["creationTime"] = reported
     assert moment_of(given_) == moment
     assert point_of(given_).taken == moment
 
@@ -87,7 +87,7 @@ def test_what_a_driver_says_changes_nothing(
         ({}, None),
     ],
 )
-def test_labels_tell_the_period_of_what_was_bound_again_without_a_record(
+def test_labels_report_the_period_of_what_was_bound_again_without_a_record(
     carried: dict[str, Any], day: str | None
 ) -> None:
     found = moment_of(snapshot(**carried), VIENNA)
@@ -127,20 +127,22 @@ SPANS = st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=2))
 
 
 @given(
-    told=st.none() | st.datetimes(timezones=st.just(UTC)),
+    reported=st.none() | st.datetimes(timezones=st.just(UTC)),
     waited=SPANS,
 )
-def test_a_cut_lies_between_its_request_and_now(told: datetime | None, waited: timedelta) -> None:
+def test_a_snapshot_lies_between_its_request_and_now(
+    reported: datetime | None, waited: timedelta
+) -> None:
     now = REQUESTED + waited
-    cut = cut_moment(told, requested=REQUESTED, now=now)
+    taken = moment_taken(reported, requested=REQUESTED, now=now)
     slack = timedelta(seconds=60)
-    assert REQUESTED - slack <= cut <= now + slack
-    if told is not None and REQUESTED <= told <= now:
-        assert cut == told
+    assert REQUESTED - slack <= taken <= now + slack
+    if reported is not None and REQUESTED <= reported <= now:
+        assert taken == reported
 
 
 @given(
-    told=st.sampled_from(DRIVER_TIMES),
+    reported=st.sampled_from(DRIVER_TIMES),
     carried=st.dictionaries(
         st.sampled_from(["hourly", "daily", "weekly", "monthly", "yearly"]),
         st.sampled_from(["2026-11-30", "2020-01-01", "w01", "w53", "2026-11", "1999", "x", ""]),
@@ -149,10 +151,10 @@ def test_a_cut_lies_between_its_request_and_now(told: datetime | None, waited: t
     by_hand=st.booleans(),
 )
 def test_without_a_written_moment_none_is_later_than_the_creation(
-    told: Any, carried: dict[str, str], notes: dict[str, str], by_hand: bool
+    reported: Any, carried: dict[str, str], notes: dict[str, str], by_hand: bool
 ) -> None:
     found = snapshot(by_hand=by_hand, notes=notes, **carried)
-    found["status"]["creationTime"] = told
+    found["status"]["creationTime"] = reported
     moment = moment_of(found, VIENNA)
     assert moment is not None
     assert moment <= at(MADE)

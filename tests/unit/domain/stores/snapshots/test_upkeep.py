@@ -174,7 +174,7 @@ def test_a_pending_point_whose_run_goes_on_is_not_touched() -> None:
     ("users", "left"),
     [("gone", None), ("gone,here", "here"), ("", None), ("here", "here")],
 )
-def test_users_that_are_gone_are_struck_off(users: str, left: str | None) -> None:
+def test_users_that_are_gone_are_removed(users: str, left: str | None) -> None:
     point = snapshot("a", TODAY, extra={"daily": "2026-11-22"}, notes={"in-use": users})
 
     item = planned(seen(point, requests=frozenset({"here"})))["a"]
@@ -190,8 +190,8 @@ def test_a_point_in_use_is_not_swept_until_its_request_is_gone() -> None:
     world = seen(old, new, contents=[mirrored(old), mirrored(new)])
 
     assert writes(replace(world, requests=frozenset({"here"}))) == []
-    struck = planned(world)["old"]
-    assert (struck.snapshot is not None, struck.sweep) == (True, None)
+    released = planned(world)["old"]
+    assert (released.snapshot is not None, released.sweep) == (True, None)
     swept = planned(after(world))["old"].sweep
     assert swept is not None
     assert swept.step is Step.DELETE_SNAPSHOT

@@ -156,12 +156,14 @@ def test_a_shrunken_dump_freezes_its_series_and_no_other_until_it_is_accepted() 
     assert [s.claim for s in plan.stopped.shrunk] == ["data"]
     assert plan.conditions is not None
     assert kinds(plan.conditions) == {"Shrunk": ("True", "DumpShrunk")}
-    (told,) = plan.conditions
-    value = told.message.partition(f"{labels.ACCEPT_SIZE}=")[2].split()[0]
-    let_go = upkeep.plan(replace(world, accepted=accepted_sizes(value), conditions=plan.conditions))
-    assert {i.point.name for i in let_go.items if i.due} == {"overdue", "other-overdue"}
-    assert let_go.conditions is not None
-    assert kinds(let_go.conditions) == {"Shrunk": ("False", shrinkage.NOT_SHRUNK.reason)}
+    (reported,) = plan.conditions
+    value = reported.message.partition(f"{labels.ACCEPT_SIZE}=")[2].split()[0]
+    released = upkeep.plan(
+        replace(world, accepted=accepted_sizes(value), conditions=plan.conditions)
+    )
+    assert {i.point.name for i in released.items if i.due} == {"overdue", "other-overdue"}
+    assert released.conditions is not None
+    assert kinds(released.conditions) == {"Shrunk": ("False", shrinkage.NOT_SHRUNK.reason)}
 
 
 def test_a_proof_is_taken_back_when_its_series_freezes() -> None:
@@ -178,7 +180,7 @@ def test_a_proof_is_taken_back_when_its_series_freezes() -> None:
     assert item.content.labels == {labels.SWEPT: None}
 
 
-def test_conditions_of_others_stay_and_a_told_one_is_not_told_again() -> None:
+def test_conditions_of_others_stay_and_a_reported_one_is_not_reported_again() -> None:
     points = [snapshot(str(day), f"2026-11-{day}T00:32:00Z") for day in range(10, 23)]
     world = seen(*points, policy=POLICY)
 

@@ -1,4 +1,4 @@
-"""Points that went: which were swept, which are missing, and what is told of them."""
+"""Points that went: which were swept, which are missing, and what is reported of them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def written(world: Seen) -> Seen:
     return replace(world, finished=runs, conditions=done.conditions or world.conditions)
 
 
-def told(world: Seen) -> Condition | None:
+def reported(world: Seen) -> Condition | None:
     return next((c for c in world.conditions if c.type == POINTS_MISSING), None)
 
 
@@ -97,14 +97,14 @@ def test_a_point_that_went_without_a_sweep_is_missing_and_its_record_stays_as_go
     assert plan_.wait == upkeep.POLL
 
 
-def test_what_is_missing_is_told_once_the_records_say_it_and_then_the_pass_is_idle() -> None:
+def test_what_is_missing_is_reported_once_the_records_say_it_and_then_the_pass_is_idle() -> None:
     world = world_with(lost())
     assert upkeep.plan(world).conditions is None
 
     first = written(world)
     second = written(first)
 
-    condition = told(second)
+    condition = reported(second)
     assert condition is not None
     assert (condition.status, condition.reason) == ("True", "NotFound")
     assert condition.message.startswith("claim data: 1 good point is missing, first lost: its Vol")
@@ -116,14 +116,14 @@ def test_what_is_missing_is_told_once_the_records_say_it_and_then_the_pass_is_id
 def test_a_person_who_accepts_the_loss_ends_it_and_the_record_goes() -> None:
     world = written(written(world_with(lost())))
 
-    accepting = replace(world, released=hash_of(told(world)))
+    accepting = replace(world, released=hash_of(reported(world)))
 
     assert entry(accepting).gone is PointGone.ACCEPTED
     assert entry(accepting).gone_at == NOW
     assert upkeep.plan(accepting).removable == []
     done = written(accepting)
     assert [r.name for r in upkeep.plan(done).removable] == ["lost"]
-    condition = told(written(done))
+    condition = reported(written(done))
     assert condition is not None
     assert (condition.status, condition.reason) == ("False", "NoneMissing")
 
@@ -138,7 +138,7 @@ def test_another_hash_accepts_nothing() -> None:
 def test_what_was_accepted_in_part_when_the_process_died_keeps_its_hash() -> None:
     runs = [finished(labelled(n, 21), name=n) for n in ("one", "two")]
     world = written(settled(KEPT, policy=POLICY, finished=[finished(KEPT, name="kept"), *runs]))
-    plans = hash_of(told(written(world)))
+    plans = hash_of(reported(written(world)))
     whole = shown(replace(world, released=plans))
     assert {whole[n].points[0].gone for n in ("one", "two")} == {PointGone.ACCEPTED}
 
@@ -156,9 +156,9 @@ def test_what_was_accepted_in_part_when_the_process_died_keeps_its_hash() -> Non
     assert {r.name for r in upkeep.plan(written(again)).removable} == {"one", "two"}
 
 
-def test_a_point_that_comes_back_and_is_lost_again_is_told_again() -> None:
+def test_a_point_that_comes_back_and_is_lost_again_is_reported_again() -> None:
     first = written(written(world_with(lost())))
-    plans = hash_of(told(first))
+    plans = hash_of(reported(first))
     back = written(replace(first, snapshots=[KEPT, LOST], contents=contents_of(mirrored(LOST))))
     assert entry(back).gone is None
 
@@ -189,7 +189,7 @@ def test_a_point_that_comes_back_gives_its_record_the_phase_that_it_had(
     assert (point.gone, point.gone_at, point.message) == (None, None, None)
 
 
-def test_a_sweep_is_announced_before_it_deletes_and_never_told() -> None:
+def test_a_sweep_is_announced_before_it_deletes_and_never_reported() -> None:
     old = snapshot("lost", OLD, extra=OVERDUE)
     world = world_with(lost(), old, contents=[mirrored(old)])
 
@@ -210,7 +210,7 @@ def test_a_sweep_is_announced_before_it_deletes_and_never_told() -> None:
         replace(gone, contents=contents_of()),
     ):
         assert entry(later).gone is PointGone.SWEPT
-        assert told(written(written(later))) is None
+        assert reported(written(written(later))) is None
     assert [r.name for r in upkeep.plan(replace(gone, contents=contents_of())).removable] == [
         "lost"
     ]
@@ -236,14 +236,14 @@ def test_an_announcement_that_the_content_contradicts_is_no_excuse(extra: dict[s
     )
 
 
-def test_a_due_point_that_a_person_deletes_is_not_told() -> None:
+def test_a_due_point_that_a_person_deletes_is_not_reported() -> None:
     going = snapshot("lost", OLD, extra=OVERDUE, deletionTimestamp=OLD)
 
     assert entry(world_with(lost(), going)).gone is PointGone.SWEPT
 
 
 def test_no_sweep_begins_while_the_run_that_made_the_point_goes_on() -> None:
-    """Its Backup is not final: it could not be told of the sweep, and would miss the point."""
+    """Its Backup is not final: it could not learn of the sweep, and would miss the point."""
     old = snapshot("old", OLD, extra=OVERDUE)
     world = settled(KEPT, old, running=frozenset({"run-old"}))
 
@@ -316,7 +316,7 @@ def test_a_content_under_another_name_and_a_handle_not_known_yet_are_noted() -> 
     assert entry(world_with(lost(handle=None), LOST, contents=[long])).handle is None
 
 
-def test_a_record_made_anew_too_late_for_a_sweep_is_not_told_and_goes() -> None:
+def test_a_record_recreated_too_late_for_a_sweep_is_not_reported_and_goes() -> None:
     made = replace(
         finished(LOST, name="lost", until=None, handle=None),
         spec=spec(trigger=Trigger.IMPORTED),
@@ -341,7 +341,7 @@ def test_failed_points_are_none_that_are_missed() -> None:
     assert (entry(world).gone, shown(world)["lost"].phase) == (None, BackupPhase.FAILED)
 
 
-def test_a_run_of_which_one_point_is_left_keeps_its_phase_and_tells_the_other() -> None:
+def test_a_run_of_which_one_point_is_left_keeps_its_phase_and_reports_the_other() -> None:
     first, second = labelled("first", 22), LOST
     run = finished(first, second, name="both")
     world = settled(first, policy=POLICY, finished=[run])
@@ -353,7 +353,7 @@ def test_a_run_of_which_one_point_is_left_keeps_its_phase_and_tells_the_other() 
     assert status.until == "mixed"
 
 
-def test_without_its_policy_nobody_is_told_but_the_record_says_it() -> None:
+def test_without_its_policy_nothing_is_reported_but_the_record_says_it() -> None:
     world = replace(world_with(lost()), policy=None, rules=None)
 
     assert entry(world).gone is PointGone.MISSING
@@ -363,12 +363,12 @@ def test_without_its_policy_nobody_is_told_but_the_record_says_it() -> None:
 
 def test_a_growing_loss_gets_another_hash_and_the_first_word_does_not_count_for_it() -> None:
     first = written(written(world_with(lost())))
-    plans = hash_of(told(first))
+    plans = hash_of(reported(first))
     more = finished(labelled("more", 20), name="more")
 
     grown = written(replace(first, finished=[*first.finished, more], now=LATER))
 
-    assert hash_of(told(written(grown))) != plans
+    assert hash_of(reported(written(grown))) != plans
     assert entry(replace(grown, released=plans), "more").gone is PointGone.MISSING
 
 
@@ -377,7 +377,7 @@ def test_a_growing_loss_gets_another_hash_and_the_first_word_does_not_count_for_
     [({labels.RESULT: "good"}, {}, True), ({}, {}, False), ({}, {"sweep": "uid-kept"}, False)],
     ids=["somebody did that", "never mirrored", "our intent"],
 )
-def test_a_good_content_that_somebody_made_delete_is_made_retain_again_and_told(
+def test_a_good_content_that_somebody_made_delete_is_made_retain_again_and_reported(
     known: dict[str, str], notes: dict[str, str], resets: bool
 ) -> None:
     exposed = content(KEPT, policy="Delete", **notes)

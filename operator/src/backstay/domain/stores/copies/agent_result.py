@@ -40,7 +40,7 @@ class AgentResult:
 
     @property
     def outcomes(self) -> Mapping[str, Outcome]:
-        """By stamp: what became of each point of a relabel or prune."""
+        """By stamp: the outcome of each point of a relabel or prune."""
         found = self.raw.get("points")
         return {
             str(o.get("stamp")): Outcome(str(o.get("outcome")), str(o.get("version", "")))

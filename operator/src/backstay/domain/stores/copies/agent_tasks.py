@@ -1,4 +1,4 @@
-"""What the agent is told to do, as docs/design/0014-rolling-agent.md has it: one Step each.
+"""The agent's tasks, as docs/design/0014-rolling-agent.md has it: one Step each.
 
 Invariant: a task is a function of what it is made from, so the name of a Job can be taken from it.
 """
@@ -69,7 +69,7 @@ def init(path: str, marker: str | None) -> Step:
 
 
 def copy(site: Site, source: Opened, rolling: Rolling, wish: CopyWish) -> Step:
-    """Given where from, whereto and how, return the step that makes one copy."""
+    """Given source, destination and settings, return the step that makes one copy."""
     task = _common(site, rolling.max_duration)
     task["destination"]["allowSameFilesystem"] = rolling.allow_same_file_system
     task |= {

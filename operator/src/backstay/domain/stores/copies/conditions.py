@@ -33,7 +33,7 @@ class Facts:
     lost: Sequence[Held]
     replaced: Sequence[Replaced]
     accepted: Collection[str]
-    """Words of a person: sources that go on the ones before."""
+    """Set by a person: sources that go on the ones before."""
 
 
 def findings_of(policy: Obj, facts: Facts) -> Sequence[Finding]:
@@ -41,7 +41,7 @@ def findings_of(policy: Obj, facts: Facts) -> Sequence[Finding]:
     place = place_of(policy)
     held = facts.stopped or brakes.mass_mark(facts.held, *place)
     claims, directories = (
-        incarnations.told(facts.replaced, facts.accepted, *place, claims=of_claims)
+        incarnations.brake_of(facts.replaced, facts.accepted, *place, claims=of_claims)
         for of_claims in (True, False)
     )
     lost = missing.missing_copies(facts.lost, *place)
@@ -57,10 +57,10 @@ def findings_of(policy: Obj, facts: Facts) -> Sequence[Finding]:
 def _rot(rotten: Sequence[CopiesStatus]) -> Brake | None:
     if not rotten:
         return None
-    told = "; ".join(f"{look.source}: {look.rot_message}" for look in rotten)
+    reported = "; ".join(f"{look.source}: {look.rot_message}" for look in rotten)
     ends = (
-        "; the next copy makes them anew from the source: run the policy now, and look at the disk."
+        "; the next copy recreates them from the source: run the policy now, and look at the disk."
         " This ends when the copies that have them are gone, or read right again"
     )
-    said = f"files of the copies are not as they were copied: {told}"
+    said = f"files of the copies are not as they were copied: {reported}"
     return Brake("RotFound", said[: 4096 - len(ends)] + ends)

@@ -54,12 +54,12 @@ def made_at(node: str, said: datetime, expected: Expected | None, newest: dateti
         return Made(said)
     if expected.before < said <= expected.until + SLACK:
         return Made(expected.after)
-    told = (
+    reported = (
         f"the clock of node {node} says {_short(said)}; by the operator's the copy is made between "
         f"{_short(expected.after)} and {_short(expected.until)}"
     )
     behind = newest is not None and expected.after + SLACK < newest <= said + SLACK
-    return Made(said if behind else expected.after, told)
+    return Made(said if behind else expected.after, reported)
 
 
 def believed(taken: datetime, record: Mapping[str, Any]) -> datetime:

@@ -1,8 +1,8 @@
 """Which copies are of the source as it is now, and which of one that was there before it.
 
-Another disk mounted at the same directory, or a claim made anew under its name, begins an
+Another disk mounted at the same directory, or a claim recreated under its name, begins an
 incarnation of its own: its copies must not push out those of the one before, which may be the only
-ones with the data that people want back. Each point says what its source was, in words of which
+ones with the data that people want back. Each point says what its source was, in ids of which
 two points of the same source share one. Invariants: the incarnation of the point that was made last
 is the current one, however often disks were exchanged in between; a point that says nothing is of
 the same as the one before it; only a person joins two.
@@ -30,7 +30,7 @@ ANY: Final = "any"
 """Accepts every directory that was replaced, now and later."""
 _CLAIM: Final = "claim:"
 _HASH_CHARS: Final = 10
-_TOLD: Final = 2
+_SHOWN: Final = 2
 _COMMAND_CHARS: Final = 3000
 
 Words: TypeAlias = tuple[str, ...]
@@ -48,7 +48,7 @@ class Replaced:
     word: str
 
 
-def words_of_claim(uid: str, volume: str = "", continues: str = "") -> Words:
+def ids_of_claim(uid: str, volume: str = "", continues: str = "") -> Words:
     """Given a claim's uid, its volume and the uid of the claim whose data a restore of ours brought
     into it ("" is none), return what copies of it say: it has the data of the same volume, and of
     that claim.
@@ -128,7 +128,7 @@ def accepted_words(*annotations: str | None) -> frozenset[str]:
     return frozenset(filter(None, words))
 
 
-def told(
+def brake_of(
     found: Sequence[Replaced],
     accepted: Collection[str],
     namespace: str,
@@ -144,10 +144,10 @@ def told(
         return None
     key = labels.ACCEPT_CLAIM if claims else labels.ACCEPT_SOURCE
     what = "claim" if claims else "directory"
-    how = "made anew" if claims else "made anew, or on another file system"
-    names = [f"{what} {r.source} ({r.copies} copies of the one before)" for r in found[:_TOLD]]
-    if len(found) > _TOLD:
-        names.append(f"and {len(found) - _TOLD} more")
+    how = "recreated" if claims else "recreated, or on another file system"
+    names = [f"{what} {r.source} ({r.copies} copies of the one before)" for r in found[:_SHOWN]]
+    if len(found) > _SHOWN:
+        names.append(f"and {len(found) - _SHOWN} more")
     # What was accepted before must not be lost with the new annotation.
     words: list[str] = []
     for word in (*(r.word for r in found), *sorted(w for w in accepted if ("@" in w) == claims)):

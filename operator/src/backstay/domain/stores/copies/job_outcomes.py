@@ -52,7 +52,9 @@ class Answered:
 def after_relabel(
     kept: Kept, changes: Sequence[Change], outcomes: Mapping[str, Outcome]
 ) -> Answered:
-    """Given a series, the changes that were asked for and what became of each, return it."""
+    """Given a series, the changes that were asked for and their outcomes, return each change's
+    status update.
+    """
     found, again = [], False
     wanted = {c.stamp: c for c in changes}
     for shown in kept.shown:
@@ -68,7 +70,9 @@ def after_relabel(
 
 
 def after_prune(kept: Kept, changes: Sequence[Change], outcomes: Mapping[str, Outcome]) -> Answered:
-    """Given a series, the points that were to go and what became of each, return it."""
+    """Given a series, the points that were to go and their outcomes, return each change's status
+    update.
+    """
     found, again = [], False
     wanted = {c.stamp for c in changes}
     for shown in kept.shown:
@@ -132,14 +136,14 @@ def _is_read_only(answer: Answer) -> bool:
 
 
 def _scrubbed(look: CopiesStatus, result: AgentResult, days: int) -> CopiesStatus:
-    """What is known of rot after one more part was read. What was found is told until the same
+    """What is known of rot after one more part was read. What was found is reported until the same
     part was read again and had nothing.
     """
     bad = sum(result.number(key, "count") or 0 for key in ("rot", "changed"))
     if bad:
-        told = f"{result.message}: {', '.join(result.examples('rot', 'changed'))}"
+        reported = f"{result.message}: {', '.join(result.examples('rot', 'changed'))}"
         # Listed at once: the list says which points have it.
-        found = changed(look, rot=bad, rot_parts_left=days, rot_message=short(told))
+        found = changed(look, rot=bad, rot_parts_left=days, rot_message=short(reported))
         return changed(found, stale=not look.read_only)
     left = max(look.rot_parts_left - 1, 0)
     if left:
@@ -167,13 +171,13 @@ def look_after_failure(
 
 
 def imported(
-    kept: Kept, strangers: Sequence[RollingPoint], taken_names: Collection[str]
+    kept: Kept, foreign: Sequence[RollingPoint], taken_names: Collection[str]
 ) -> list[tuple[Obj, BackupStatus]]:
     """Given a series, points of it that no Backup speaks of, and the names of all Backups of the
     namespace, return the record of each point: final from its first status on.
     """
     names, found = set(taken_names), []
-    for point in strangers:
+    for point in foreign:
         name = _name(point, names)
         names.add(name)
         spec: Obj = {"policy": kept.series.policy, "trigger": Trigger.IMPORTED.value}

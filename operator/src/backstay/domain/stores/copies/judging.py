@@ -1,4 +1,4 @@
-"""What becomes of each copy of one series: `retention.judge` on those that are alike.
+"""The verdict on each copy of one series: `retention.judge` on those that are alike.
 
 The rules are for the real copies of the source as it is now. Set apart from them, and counted in
 nothing, are copies
@@ -76,7 +76,7 @@ class Groups:
 def grouped(
     copies: Sequence[Copy], series: Series, accepted: Collection[str], now: datetime
 ) -> Groups:
-    """Given the copies of a series, the words of sources that a person accepted, and now, return
+    """Given the copies of a series, the source ids that a person accepted, and now, return
     them set apart.
     """
     future = [c for c in copies if c.point.taken > now + SLACK]

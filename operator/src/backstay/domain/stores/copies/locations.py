@@ -1,6 +1,6 @@
 """Where the copies of a series are kept, and what a Job must mount to work on them.
 
-Invariants: a site is made anew from what the administrator allows now, for every Job: what was
+Invariants: a site is made again from what the administrator allows now, for every Job: what was
 allowed when a run was planned gives no right later. Jobs that see directories of nodes run in the
 operator's namespace, where no tenant can enter them; Jobs that see claims in the namespace of the
 claims, which are all that they see.
@@ -65,8 +65,8 @@ class Site:
     marker: str | None = None
     """The id that the destination's marker must have."""
     makes_marker: bool = False
-    """Its first copy makes its marker: nobody else can get at a claim. Later on a claim without
-    one is one whose disk is not there.
+    """Its first copy makes its marker: nobody else can get at a claim. Later, without a
+    marker the volume is lost.
     """
 
     @property

@@ -1,6 +1,6 @@
 """From what the agent answers to what a Backup shows, and back to the points that are judged.
 
-Invariant: a Backup mirrors, it decides nothing: labels and versions are taken over as told.
+Invariant: a Backup mirrors, it decides nothing: labels and versions are taken over as reported.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NOTES = (
     ("vanished", "{} entries vanished meanwhile"),
     ("changedWhileRead", "{} files changed while they were read"),
     ("databases", "{} SQLite databases were copied consistently"),
-    ("renewed", "{} files were made anew, as the copy of them was not what had been copied"),
+    ("renewed", "{} files were copied again, as the copy of them was not what had been copied"),
     (
         "engines",
         "{} directories of other databases were copied file by file, which is of one moment only "
@@ -56,7 +56,7 @@ def made_point(result: AgentResult, series: Series) -> PointStatus | None:
 
 def _shown(result: AgentResult, point: RollingPoint) -> PointStatus:
     shown = mirrored(point)
-    told = point.clock, _note(result.raw), lacks_in_words(point.lacks)
+    reported = point.clock, _note(result.raw), lacks_in_words(point.lacks)
     return changed(
         shown,
         rolling=changed(
@@ -64,13 +64,13 @@ def _shown(result: AgentResult, point: RollingPoint) -> PointStatus:
             version=result.version or point.version,
             new_bytes=result.number("stats", "copiedBytes"),
             seconds=result.number("seconds"),
-            note=short("; ".join(filter(None, told))) or None,
+            note=short("; ".join(filter(None, reported))) or None,
         ),
     )
 
 
 def mirrored(point: RollingPoint, old: PointStatus | None = None) -> PointStatus:
-    """Given a point as the agent tells it, and what a Backup showed of it so far, return what it
+    """Given a point as the agent reports it, and what a Backup showed of it so far, return what it
     shows now.
     """
     base = old or PointStatus(
@@ -110,8 +110,8 @@ def mirrored(point: RollingPoint, old: PointStatus | None = None) -> PointStatus
 def _lacks(point: RollingPoint) -> str | None:
     """What a copy that is good has not, or not as it was copied."""
     rotten = f"{point.rotten} files of it are known not to be what was copied"
-    told = [point.unread.told if point.unread else "", rotten if point.rotten else ""]
-    return short("; ".join(filter(None, told))) or None
+    reported = [point.unread.in_words if point.unread else "", rotten if point.rotten else ""]
+    return short("; ".join(filter(None, reported))) or None
 
 
 def as_gone(shown: PointStatus) -> PointStatus:
@@ -141,9 +141,9 @@ def _copy(shown: PointStatus) -> CopyStatus:
 def _note(raw: Mapping[str, object]) -> str:
     """What was not as usual, in words, "" if all was."""
     notes = raw.get("notes")
-    told = []
+    reported = []
     for key, words in _NOTES:
         found = notes.get(key) if isinstance(notes, Mapping) else None
         if isinstance(found, Mapping) and found.get("count"):
-            told.append(words.format(found["count"]))
-    return "; ".join(told)
+            reported.append(words.format(found["count"]))
+    return "; ".join(reported)

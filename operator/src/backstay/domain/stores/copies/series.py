@@ -41,7 +41,7 @@ class Shown:
     @property
     def good_since(self) -> datetime | None:
         """When it became good, by the operator's clock; None while its run is not over. A record
-        that was made anew says only when the copy was made.
+        that was recreated says only when the copy was made.
         """
         if self.run.spec.trigger is Trigger.IMPORTED:
             return self.point.taken

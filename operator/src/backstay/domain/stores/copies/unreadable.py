@@ -54,7 +54,7 @@ class Unread:
         }
 
     @property
-    def told(self) -> str:
+    def in_words(self) -> str:
         """Return it in words."""
         more = ", ..." if self.count > len(self.examples) else ""
         return f"{self.count} entries could not be read and are missing: " + (

@@ -81,7 +81,7 @@ class Seen:
     """By series: what the policy's status says of earlier looks."""
     rebuilt_at: datetime | None = None
     accepted: frozenset[str] = frozenset()
-    """Words of a person: sources that go on the ones before."""
+    """Set by a person: sources that go on the ones before."""
     named: frozenset[str] = frozenset()
     """The Backups that RestoreRequests name which have not begun yet."""
 
@@ -103,7 +103,7 @@ class Chore:
     verb: Verb
     changes: Sequence[Change] = ()
     occasion: str = ""
-    """What tells one list or scrub from the next."""
+    """What distinguishes one list or scrub from the next."""
     imports: bool = False
     """Points without a record get one."""
     reasons: Sequence[str] = ()
@@ -325,7 +325,7 @@ def _list(kept: Kept, occasion: str, *, imports: bool = False) -> Chore:
 
 
 def _is_unknown(seen: Seen, look: CopiesStatus) -> bool:
-    """Whether the points of a series were never listed, or are to be recorded anew."""
+    """Whether the points of a series were never listed, or are to be recorded again."""
     if look.listed_at is None or is_ahead(look.listed_at, seen.now):
         return True
     # One of the future was asked for while our clock was ahead, and would never be over.
@@ -384,11 +384,12 @@ def _replaced(seen: Seen, kept: Kept) -> Replaced | None:
 def _clock(seen: Seen) -> Brake | None:
     """Which node's clock is off, by what copies say."""
     found = [(kept, clock_trouble(_copies(seen, kept), seen.now)) for kept in seen.kept]
-    told = [f"{kept.copy.series}: {why}" for kept, why in found if why]
-    if not told:
+    reported = [f"{kept.copy.series}: {why}" for kept, why in found if why]
+    if not reported:
         return None
     return Brake(
         CLOCK_SKEW,
-        f"{'; '.join(told)}"[:3072] + "; copies go on being made, and nothing of those directories "
+        f"{'; '.join(reported)}"[:3072]
+        + "; copies go on being made, and nothing of those directories "
         "is marked or swept until one is made with the clock right: set the time of that node",
     )

@@ -31,7 +31,7 @@ def point_of(snapshot: Obj, zone: tzinfo = UTC) -> Point:
     """
     taken = moment_of(snapshot, zone)
     if taken is None:
-        raise DataError(f"VolumeSnapshot {objects.name(snapshot)} tells no time")
+        raise DataError(f"VolumeSnapshot {objects.name(snapshot)} has no time")
     notes = objects.annotations(snapshot)
     seen = glance(notes.get(labels.RECORD))
     carried = objects.labels(snapshot)
@@ -65,7 +65,7 @@ def _good_since(snapshot: Obj, notes: Mapping[str, str]) -> datetime | None:
 
 
 def _is_of_its_run(snapshot: Obj, notes: Mapping[str, str]) -> bool:
-    """Whether the labels were written for this very snapshot: one that was made anew from the
+    """Whether the labels were written for this very snapshot: one that was recreated from the
     manifest of another holds what the volume holds now. A pair that was bound by hand has the
     disk of the one before.
     """

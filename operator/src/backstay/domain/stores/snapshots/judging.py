@@ -53,7 +53,7 @@ class Seen:
     clock: Brake | None = None
     """Set: our clock is off, and nothing is marked or swept."""
     policy: Obj | None = None
-    """As read; None: nobody can be told."""
+    """As read; None: there is nobody to report to."""
     conditions: tuple[Condition, ...] = ()
     """Of the policy."""
     same: Mapping[str, frozenset[str]] = field(default_factory=dict)

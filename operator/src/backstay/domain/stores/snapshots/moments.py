@@ -2,9 +2,9 @@
 
 Drivers report creationTime 0, one old moment for every snapshot of a volume, or the moment at
 which a snapshot was bound again; nodes and storage have clocks of their own. So a run writes down
-the moment of its cut (`cut_moment`, annotation taken-at), and everything that compares, groups or
-dates points reads that. Where it is missing (an older point, one of another tool, one bound again
-by hand), first match wins:
+the moment of its snapshot (`moment_taken`, annotation taken-at), and everything that compares,
+groups or dates points reads that. Where it is missing (an older point, one of another tool, one
+bound again by hand), first match wins:
 
 | the snapshot | its moment |
 |---|---|
@@ -37,12 +37,12 @@ _LOOK_BACK: Final = 366
 """Days: a week's label has no year, so the newest such week counts."""
 
 
-def cut_moment(told: datetime | None, *, requested: datetime, now: datetime) -> datetime:
-    """Given when the driver says that it cut, when that was asked for and now, at which the cut
-    was seen, return the moment of the cut: the driver's where that lies between both.
+def moment_taken(reported: datetime | None, *, requested: datetime, now: datetime) -> datetime:
+    """Given when the driver says that it took the snapshot, when that was asked for, and now, when
+    it is seen, return its moment: the driver's where that lies between both.
     """
-    if told is not None and requested - SLACK <= told <= now + SLACK:
-        return told
+    if reported is not None and requested - SLACK <= reported <= now + SLACK:
+        return reported
     return now
 
 

@@ -47,7 +47,7 @@ class Orphan:
     handle: str
     deletion_policy: str
     result: str = ""
-    """What became of its run by its label: good, failed or pending; "": it has none."""
+    """The result of its run by its label: good, failed or pending; "": it has none."""
     dumps: tuple[DumpRecord, ...] = ()
     problem: str = ""
     """Why the record could not be read."""
@@ -186,7 +186,7 @@ def _danger(content: Obj, names: Mapping[tuple[str, str], str]) -> str:
 
 
 def _of_sweeps(content: Obj) -> str:
-    """What a sweep has to do with it, for the person who decides what becomes of it."""
+    """What a sweep has to do with it, for the person who decides what happens to it."""
     read = content_of(content)
     if read.ref_uid is not None and read.names_swept(read.ref_uid):
         if read.is_proven:

@@ -1,15 +1,15 @@
-"""The points of one attempt of a run: their snapshots asked for, cut, and made good.
+"""The points of one attempt of a run: their snapshots asked for, taken, and made good.
 
 Invariants:
 
 - A snapshot's name and the time of its request are written down before it is asked for, and it is
-  asked for in every round in which it is not there, until it is cut or takeTimeout has passed.
-- A point is cut only when every dump on its claim was read again unchanged after the cut.
-- No cut is waited for longer than the hooks hold what they froze for it.
-- From the cut on its content carries what finds it: at once, or as soon as the hooks are over.
+  asked for in every round in which it is not there, until it is taken or takeTimeout has passed.
+- A point is taken only when every dump on its claim was read again unchanged after the snapshot.
+- No snapshot is waited for longer than the hooks hold what they froze for it.
+- From then on its content carries what finds it: at once, or as soon as the hooks are over.
 - A point is good only by MarkGood, or by the label that an earlier MarkGood wrote.
 - Points of claims that belong together are marked in one round, when all of them are ready and a
-  hook froze them all over their cuts; if one fails, all fail.
+  hook froze them all over their snapshots; if one fails, all fail.
 - The phase is `run.decide`'s to change: here the points go a step further each.
 """
 
@@ -33,14 +33,14 @@ from backstay.domain.calendar import load_zone
 from backstay.domain.run.hooks import frozen_until
 from backstay.domain.run.sights import DumpSeen, DumpSight, PointSeen
 from backstay.domain.run.status import (
-    claims_to_cut,
+    claims_to_snapshot,
     colon,
     counts,
     dumps_on,
+    hook_in_words,
     hooks_on,
     plan_of,
     short,
-    tell_hook,
     with_point,
 )
 from backstay.domain.run.values import (
@@ -56,7 +56,7 @@ from backstay.domain.run.values import (
 )
 from backstay.domain.silence import QUIET
 from backstay.domain.sources.together import covers
-from backstay.domain.stores.snapshots.moments import cut_moment
+from backstay.domain.stores.snapshots.moments import moment_taken
 
 
 def begin(seen: Seen, status: BackupStatus) -> BackupStatus:
@@ -65,7 +65,7 @@ def begin(seen: Seen, status: BackupStatus) -> BackupStatus:
     They are written down before the first is asked for: takeTimeout runs from here, also where
     the API server does not let us create them.
     """
-    for claim in claims_to_cut(status):
+    for claim in claims_to_snapshot(status):
         entry = PointStatus(
             source=claim,
             store=StoreKind.SNAPSHOT,
@@ -85,7 +85,7 @@ def snapshot_name(seen: Seen, status: BackupStatus, claim: str) -> str:
     return naming.snapshot_name(claim, when, zone, seen.uid, status.attempt)
 
 
-def cut(seen: Seen) -> Decision:
+def until_taken(seen: Seen) -> Decision:
     """Given a run that takes snapshots, return it with each point a step further."""
     if seen.torn:
         return Decision(without_pending(seen.status, seen.torn), after=AT_ONCE)
@@ -96,21 +96,21 @@ def cut(seen: Seen) -> Decision:
         point = seen.points.get(entry.source, PointSeen())
         late = _late(seen, entry)
         if point.exists or point.claim_gone or late:
-            status = with_point(status, _judge_cut(seen, entry, point, late))
+            status = with_point(status, _judge_taken(seen, entry, point, late))
         else:
             dumps = dumps_on(status, entry.source)
             actions.append(CreateSnapshot(entry.source, entry.ref or "", seen.now, dumps))
     if frozen_until(status) is None:
         actions += _labels(seen)
-    uncut = [p for p in pending(status) if p.taken_at is None]
-    untold = actions or any(seen.points.get(p.source, PointSeen()).cut for p in uncut)
-    waited = seen.now - min((p.requested_at or seen.now for p in uncut), default=seen.now)
-    after = POLL if untold else pause(waited)
-    # A refused create is told in the status by who carried it out; what went through clears it.
-    return Decision(_told(status), tuple(actions), after)
+    untaken = [p for p in pending(status) if p.taken_at is None]
+    unwritten = actions or any(seen.points.get(p.source, PointSeen()).taken for p in untaken)
+    waited = seen.now - min((p.requested_at or seen.now for p in untaken), default=seen.now)
+    after = POLL if unwritten else pause(waited)
+    # A refused create is reported in the status by who carried it out; what went through clears it.
+    return Decision(_reported(status), tuple(actions), after)
 
 
-def _told(status: BackupStatus) -> BackupStatus:
+def _reported(status: BackupStatus) -> BackupStatus:
     """The status with what its undecided points wait for, claim by claim."""
     waits = [f"claim {p.source}: {p.message}" for p in pending(status) if p.message]
     return changed(status, message=short("; ".join(waits)) or None)
@@ -123,13 +123,13 @@ def _waits_for(point: PointSeen, waited: timedelta) -> str | None:
 
 def _labels(seen: Seen) -> list[LabelContent]:
     """Label the contents that a disk snapshot was seen behind, good or not: it is found from then
-    on, whatever becomes of the run, the snapshot and the namespace.
+    on, whatever happens to the run, the snapshot and the namespace.
     """
     return [LabelContent(claim) for claim, p in seen.points.items() if p.bare and p.ours]
 
 
 def _late(seen: Seen, entry: PointStatus) -> str:
-    """Within what the point should have been cut, if that is over."""
+    """Within what the point should have been taken, if that is over."""
     plan, thaw = plan_of(seen.status), frozen_until(seen.status)
     if seen.now - (entry.requested_at or seen.now) > plan.take_timeout:
         return f"takeTimeout ({plan.take_timeout})"
@@ -138,39 +138,41 @@ def _late(seen: Seen, entry: PointStatus) -> str:
     return ""
 
 
-def _judge_cut(seen: Seen, entry: PointStatus, point: PointSeen, late: str) -> PointStatus:
-    """Follow one snapshot until it is cut and the dumps inside are known to be ours."""
+def _judge_taken(seen: Seen, entry: PointStatus, point: PointSeen, late: str) -> PointStatus:
+    """Follow one snapshot until it is taken and the dumps inside are known to be ours."""
     if late and not point.exists:
         note = colon(seen.status.message or "")
         return _failed(entry, f"not created within {late}{note}")
     if why := point.lost():
         return _failed(entry, why)
-    if not point.cut:
+    if not point.taken:
         if late:
-            return _failed(entry, f"not cut within {late}{colon(point.error or point.silence)}")
+            return _failed(entry, f"not taken within {late}{colon(point.error or point.silence)}")
         return changed(entry, message=_waits_for(point, _waited(seen, entry)))
     for dump in dumps_on(seen.status, entry.source):
         look = seen.rechecks.get(dump.name, DumpSeen(DumpSight.UNREACHABLE))
         elsewhere = look.place is not None and look.place.claim != dump.claim
         if look.sight is DumpSight.UNREACHABLE or elsewhere:
             note = colon("only on another claim" if elsewhere else look.message)
-            unread = f"dump {dump.name} could not be read after the cut{note}"
+            unread = f"dump {dump.name} could not be read after the snapshot{note}"
             return _failed(entry, unread) if late else changed(entry, message=short(unread))
         if why := _spoiled(dump, look):
             return _failed(entry, why)
     requested = entry.requested_at or seen.now
-    taken_at = cut_moment(point.taken_at, requested=requested, now=seen.now)
+    taken_at = moment_taken(point.taken_at, requested=requested, now=seen.now)
     return changed(entry, taken_at=taken_at, snapshot=_disk(entry, point), message=None)
 
 
 def _spoiled(dump: DumpStatus, look: DumpSeen) -> str:
-    """Why the dump that was read after the cut is not the one that was done, "" if it is."""
+    """Why the dump that was read after the snapshot is not the one that was done, "" if it is."""
     if look.sight is DumpSight.FAILED:
-        return f"dump {dump.name} reads as failed after the cut{colon(look.message)}"
+        return f"dump {dump.name} reads as failed after the snapshot{colon(look.message)}"
     if look.sight is not DumpSight.DONE or look.sha256 != dump.sha256:
-        return f"dump {dump.name} was replaced before the snapshot was cut"
+        return f"dump {dump.name} was replaced before the snapshot was taken"
     if look.path is not None and look.path != dump.path:
-        return f"dump {dump.name} lay at {dump.path} before the cut, and at {look.path} after it"
+        return (
+            f"dump {dump.name} lay at {dump.path} before the snapshot, and at {look.path} after it"
+        )
     return ""
 
 
@@ -179,20 +181,20 @@ def with_hooks_judged(status: BackupStatus) -> BackupStatus:
     for entry in _mine(status):
         bad = [h for h in hooks_on(status, entry.source) if counts(h)]
         if entry.pending and bad:
-            status = with_point(status, _failed(entry, "; ".join(map(tell_hook, bad))))
+            status = with_point(status, _failed(entry, "; ".join(map(hook_in_words, bad))))
     return status
 
 
 def with_groups_judged(status: BackupStatus) -> BackupStatus:
     """Given a run whose hooks are over, return it with every point failed that belongs together
-    with one that failed, or with others over whose cuts nothing held.
+    with one that failed, or with others over whose snapshots nothing held.
     """
     for group in plan_of(status).together:
         mine = [p for p in _group(status, group) if p.attempt == status.attempt]
         lost = [p.source for p in mine if p.result is PointResult.FAILED]
         why = f"claim {lost[0]}, which belongs together with it, failed" if lost else ""
         if not why and not _frozen(status, group):
-            why = f"no hook froze {', '.join(group.claims)} together over their cuts"
+            why = f"no hook froze {', '.join(group.claims)} together over their snapshots"
         for entry in mine:
             if entry.pending and why:
                 status = with_point(status, _failed(entry, why))
@@ -204,7 +206,7 @@ def _group(status: BackupStatus, group: ClaimGroup) -> list[PointStatus]:
 
 
 def _frozen(status: BackupStatus, group: ClaimGroup) -> bool:
-    """Whether a hook that freezes held for all of these claims; one that let go too soon failed."""
+    """Whether a hook that freezes held for all of these claims; one that ended too soon failed."""
     hooks = plan_of(status).hooks
     names = {h.name for h in (hooks.before if hooks else ()) if h.freezes}
     return any(
@@ -234,7 +236,7 @@ def _mine(status: BackupStatus) -> list[PointStatus]:
 
 
 def finish(seen: Seen) -> Decision:
-    """Given a run whose snapshots are cut, return it with each point a step further."""
+    """Given a run whose snapshots are taken, return it with each point a step further."""
     status, marks = with_groups_judged(seen.status), list[str]()
     for entry in pending(status):
         point = seen.points.get(entry.source, PointSeen())
@@ -255,9 +257,9 @@ def finish(seen: Seen) -> Decision:
     labelled = (a for a in _labels(seen) if a.claim not in marked)
     actions: tuple[Action, ...] = (*map(MarkGood, marked), *labelled)
     waiting = pending(status)
-    cuts = [known_cut(p) or seen.now for p in waiting]
-    told = _told(status) if waiting else status
-    return Decision(told, actions, pause(seen.now - min(cuts, default=seen.now)))
+    moments = [known_taken(p) or seen.now for p in waiting]
+    reported = _reported(status) if waiting else status
+    return Decision(reported, actions, pause(seen.now - min(moments, default=seen.now)))
 
 
 def _finished(seen: Seen, entry: PointStatus, point: PointSeen) -> PointStatus:
@@ -275,13 +277,13 @@ def _finished(seen: Seen, entry: PointStatus, point: PointSeen) -> PointStatus:
 
 
 def _waited(seen: Seen, entry: PointStatus) -> timedelta:
-    """How long the point has waited: for its cut, or since then to be ready."""
-    return seen.now - (known_cut(entry) or seen.now)
+    """How long the point has waited: for its snapshot, or since then to be ready."""
+    return seen.now - (known_taken(entry) or seen.now)
 
 
-def known_cut(entry: PointStatus) -> datetime | None:
-    """Given a point, return when it was cut; a driver's clock may be wrong, but no cut precedes its
-    request.
+def known_taken(entry: PointStatus) -> datetime | None:
+    """Given a point, return when it was taken; a driver's clock may be wrong, but no snapshot
+    precedes its request.
     """
     return max((t for t in (entry.taken_at, entry.requested_at) if t is not None), default=None)
 

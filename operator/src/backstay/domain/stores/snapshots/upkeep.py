@@ -4,7 +4,7 @@ Invariants: each item of the result stands for itself, so one that fails never b
 a pass over a world that needs nothing returns an idle plan; a content that seems to have lost its
 snapshot is only waited for here, because that is to be asked by name (`reconcile.sweeps`).
 
-The resync plans on one look at everything and the pass of a policy plans anew on what it reads
+The resync plans on one look at everything and the pass of a policy plans again on what it reads
 itself, both with `plan`; `kubectl backstay retention` shows what `judged` says.
 """
 
@@ -93,7 +93,7 @@ class Plan:
     wait: timedelta | None = None
     """When to look again although nothing is to be written: something is on its way out."""
     moved: bool = False
-    """A good point is found to be gone or back: what counts points is to count anew."""
+    """A good point is found to be gone or back: what counts points is to count again."""
 
     @property
     def idle(self) -> bool:
@@ -176,7 +176,7 @@ def poll_after(deleted: str, now: datetime) -> timedelta:
 def _noted(
     seen: Seen, found: Sequence[tuple[Obj, Verdict]], items: Sequence[Item]
 ) -> list[BackupStatus]:
-    """What the finished Backups say with what became of their good points."""
+    """What the finished Backups say with the outcome of their good points."""
     sights = {objects.name(s): vanished.Sight(s) for s in seen.unlabelled}
     for (snapshot, verdict), item in zip(found, items, strict=True):
         sweeps = item.sweep is not None and item.sweep.step is not Step.FROZEN
@@ -196,7 +196,7 @@ def moves(before: BackupStatus, after: BackupStatus) -> bool:
 
 
 def _is_running(snapshot: Obj, seen: Seen) -> bool:
-    """Whether the run that made a snapshot goes on: it could not be told of a sweep."""
+    """Whether the run that made a snapshot goes on: it could not learn of a sweep."""
     return objects.annotations(snapshot).get(labels.RUN) in seen.running
 
 

@@ -11,7 +11,8 @@ Invariants:
   and has no date, or is held, says that its snapshot was not due. One that stayed and was due may
   be what a sweep left that died in between: it is an orphan (`domain.orphans`), and no loss.
 - A point that is there is there: whatever its record said before, it says nothing then.
-- What is told is what the records say, not what a pass sees: a pass that lost a race tells nothing.
+- What is reported is what the records say, not what a pass sees: a pass that lost a race reports
+  nothing.
 - `Missing` ends only with the point's return or a person's word. A plan that a person accepts keeps
   its hash until all of it is accepted, however often the process dies on the way.
 """
@@ -65,7 +66,7 @@ class Artifacts:
 
 
 def noted(run: Run, found: Artifacts) -> BackupStatus:
-    """Given a finished Backup and what was found, return its status with what became of its good
+    """Given a finished Backup and what was found, return its status with the outcome of its good
     points; the status itself where it says so already.
     """
     entries = tuple(_noted(run, entry, found) for entry in run.status.points)
@@ -150,7 +151,8 @@ def announced(status: BackupStatus) -> set[str]:
 
 def _plans(runs: Iterable[Run]) -> dict[str, str]:
     """The hash of what is missing, by claim. What was accepted counts on, so that the hash stays
-    while the plan is carried out; the time tells one loss from a later one of the same points.
+    while the plan is carried out; the time distinguishes one loss from a later one of the same
+    points.
     """
     names: dict[str, list[str]] = {}
     for run in runs:
@@ -186,7 +188,7 @@ def _noted(run: Run, entry: PointStatus, found: Artifacts) -> PointStatus:
 def _without_snapshot(
     run: Run, entry: PointStatus, found: Artifacts
 ) -> tuple[PointGone | None, str]:
-    """What became of a good point without a snapshot, and why it is missing."""
+    """The outcome of a good point without a snapshot, and why it is missing."""
     if entry.gone is PointGone.ACCEPTED:
         return PointGone.ACCEPTED, ""
     content = found.contents.get(entry.content or "")
@@ -200,7 +202,7 @@ def _without_snapshot(
 def _with_snapshot(
     entry: PointStatus, sight: Sight, content: Obj | None, found: Artifacts
 ) -> tuple[PointGone | None, str]:
-    """What became of a good point whose snapshot is there, and why it is missing."""
+    """The outcome of a good point whose snapshot is there, and why it is missing."""
     deleting = bool(dig(sight.snapshot, "metadata", "deletionTimestamp"))
     # Whoever deletes it: it was due.
     if sight.due and (sight.sweeps or deleting or entry.gone is PointGone.SWEPT):
@@ -224,7 +226,7 @@ def _went_as_due(run: Run, entry: PointStatus, content: Obj | None) -> bool:
             return True
         carried = objects.labels(content)
         return labels.DELETE_AFTER in carried and carried.get(labels.HOLD, "false") == "false"
-    # A record that is made anew may come too late for a point that a sweep takes meanwhile, and
+    # A record that is recreated may come too late for a point that a sweep takes meanwhile, and
     # nobody could announce that to it. A pass that has seen the point says so in `until`.
     never_seen = run.spec.trigger is Trigger.IMPORTED and entry.until is None
     return never_seen and content is None
