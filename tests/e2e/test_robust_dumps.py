@@ -117,7 +117,7 @@ def test_of_two_operators_one_works_and_the_other_takes_over(shop: Shop) -> None
         ended_right(shop, name)
 
 
-@pytest.mark.alone("takes the operator of all namespaces off from the API server")
+@pytest.mark.alone("severs the operator of all namespaces from the API server")
 def test_a_minute_without_the_api_server_costs_nothing(shop: Shop) -> None:
     server = shop.kubectl.run(
         *("config", "view", "--minify"),
