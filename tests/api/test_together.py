@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.support.schedules import make_snapshot_class, make_source
 
-from backstay.api.backup import ClaimGroup, RunPlan
+from backstay.api.plan import ClaimGroup, RunPlan
 from backstay.api.policy import PolicySpec
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj

@@ -16,9 +16,10 @@ from tests.support.hook_world import HookFate
 from tests.support.run_things import DumpFate, SnapshotFate
 from tests.support.run_world import REFUSAL, World
 
-from backstay.api.backup import BackupPhase, ClaimGroup, PointResult, RunPlan
+from backstay.api.backup import BackupPhase, PointResult
 from backstay.api.common import changed
 from backstay.api.hooks import PlannedHook, Stage
+from backstay.api.plan import ClaimGroup, RunPlan
 from backstay.domain.errors import BackstayError, Conflict
 from backstay.domain.run import deadlines, machine
 from backstay.domain.run import hooks as run_hooks

@@ -13,11 +13,8 @@ from backstay.api.backup import (
     BackupStatus,
     DumpState,
     DumpStatus,
-    PlannedClaim,
-    PlannedDump,
     PointResult,
     PointStatus,
-    RunPlan,
     SnapshotStatus,
     Trigger,
 )
@@ -31,6 +28,7 @@ from backstay.api.hooks import (
     Session,
     Stage,
 )
+from backstay.api.plan import PlannedClaim, PlannedDump, RunPlan
 from backstay.api.store import StoreKind
 from backstay.api.target import Target, TargetKind
 from backstay.domain import labels

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
-from backstay.api.backup import BackupStatus, RunPlan
+from backstay.api.backup import BackupStatus
 from backstay.api.common import changed
 from backstay.api.hooks import PlannedHook, PlannedHooks
+from backstay.api.plan import RunPlan
 from backstay.api.policy import PolicySpec
 from backstay.api.rolling import Rolling
 from backstay.domain.stores.copies.agent_tasks import in_bytes

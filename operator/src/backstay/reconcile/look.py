@@ -10,16 +10,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import (
-    BackupPhase,
-    BackupSpec,
-    DumpState,
-    PlannedDump,
-    PointStatus,
-    RunPlan,
-    Trigger,
-)
+from backstay.api.backup import BackupPhase, BackupSpec, DumpState, PointStatus, Trigger
 from backstay.api.common import changed
+from backstay.api.plan import PlannedDump, RunPlan
 from backstay.api.policy import PolicySpec
 from backstay.api.store import StoreKind
 from backstay.api.target import Preference

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from backstay.api.backup import PlannedDump, RunPlan
+from backstay.api.plan import PlannedDump, RunPlan
 from backstay.domain import objects
 from backstay.domain.errors import NotFound, Refused, UserError
 from backstay.domain.run.machine import FORBIDDEN, NO_SECRET, NO_SECRET_KEY

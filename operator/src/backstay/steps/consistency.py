@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from datetime import timedelta
 from typing import Final, TypeAlias
 
-from backstay.api.backup import PlannedDump, RunPlan
+from backstay.api.plan import PlannedDump, RunPlan
 from backstay.api.policy import Consistency
 from backstay.domain import objects
 from backstay.domain.errors import UserError

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeAlias
 
-from backstay.api.backup import PlannedDump
 from backstay.api.hooks import PlannedHook, Stage
+from backstay.api.plan import PlannedDump
 from backstay.api.target import Preference, Target, TargetKind
 from backstay.domain import objects
 from backstay.domain.errors import Transient, UserError

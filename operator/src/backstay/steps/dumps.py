@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from backstay.api.backup import PlannedDump
+from backstay.api.plan import PlannedDump
 from backstay.api.target import Preference
 from backstay.domain.errors import (
     Conflict,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backstay.api.backup import RunPlan
+from backstay.api.plan import RunPlan
 from backstay.api.policy import PolicySpec
 from backstay.domain.ceilings import limited_plan
 from backstay.domain.errors import Refused, UserError

@@ -16,7 +16,8 @@ from tests.support.builders import (
     target,
 )
 
-from backstay.api.backup import BackupPhase, RunPlan
+from backstay.api.backup import BackupPhase
+from backstay.api.plan import RunPlan
 from backstay.domain.run.concurrency import Limits, Run, admit, claimed, next_look
 from backstay.domain.run.shared_places import Taken, in_claim
 

@@ -29,16 +29,10 @@ from tests.support.builders import (
     status,
 )
 
-from backstay.api.backup import (
-    BackupPhase,
-    BackupStatus,
-    ClaimGroup,
-    DumpState,
-    PointResult,
-    PointStatus,
-)
+from backstay.api.backup import BackupPhase, BackupStatus, DumpState, PointResult, PointStatus
 from backstay.api.common import changed
 from backstay.api.hooks import HookState, HookStatus
+from backstay.api.plan import ClaimGroup
 from backstay.domain.errors import DataError
 from backstay.domain.run import machine
 from backstay.domain.run.sights import DumpSeen, DumpSight, PointSeen

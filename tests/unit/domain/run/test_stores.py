@@ -18,14 +18,9 @@ from tests.support.builders import (
     status,
 )
 
-from backstay.api.backup import (
-    BackupPhase,
-    DumpState,
-    PointResult,
-    PointStatus,
-    RunPlan,
-)
+from backstay.api.backup import BackupPhase, DumpState, PointResult, PointStatus
 from backstay.api.common import changed
+from backstay.api.plan import RunPlan
 from backstay.api.rolling import (
     CopyStatus,
     PlannedCopy,

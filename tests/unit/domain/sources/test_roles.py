@@ -6,8 +6,8 @@ import pytest
 from tests.support.builders import planned_dump, planned_hook, target
 from tests.unit.domain.run.test_places import pod
 
-from backstay.api.backup import PlannedDump
 from backstay.api.common import changed
+from backstay.api.plan import PlannedDump
 from backstay.api.target import Preference
 from backstay.domain.objects import Obj
 from backstay.domain.run.sights import DumpPlace

@@ -24,8 +24,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import BackupPhase, BackupStatus, RunPlan
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import format_time
+from backstay.api.plan import RunPlan
 from backstay.domain.run.shared_places import Taken, places_of, waits_for_restores
 from backstay.domain.run.status import retry_left
 

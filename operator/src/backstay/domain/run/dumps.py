@@ -22,9 +22,9 @@ from backstay.api.backup import (
     BackupStatus,
     DumpState,
     DumpStatus,
-    PlannedDump,
 )
 from backstay.api.common import changed
+from backstay.api.plan import PlannedDump
 from backstay.api.policy import Consistency
 from backstay.domain.run.sights import DumpPlace, DumpSeen, DumpSight
 from backstay.domain.run.status import (

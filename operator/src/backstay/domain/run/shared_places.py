@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from backstay.api.backup import RunPlan
+from backstay.api.plan import RunPlan
 from backstay.api.restore import RestoredDirectory
 from backstay.domain.sources.allowed_paths import is_within
 

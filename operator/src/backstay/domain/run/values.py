@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import BackupSpec, BackupStatus, DumpStatus, PlannedDump, RunPlan
+from backstay.api.backup import BackupSpec, BackupStatus, DumpStatus
 from backstay.api.hooks import PlannedHook, Stage
+from backstay.api.plan import PlannedDump, RunPlan
 from backstay.domain.errors import UserError
 from backstay.domain.run.sights import CopySeen, DumpPlace, DumpSeen, HookPlace, HookSeen, PointSeen
 

@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from backstay.api.backup import BackupSpec, BackupStatus, PlannedClaim, RunPlan, Trigger
+from backstay.api.backup import BackupSpec, BackupStatus, Trigger
 from backstay.api.common import changed, format_time
+from backstay.api.plan import PlannedClaim, RunPlan
 from backstay.api.policy import CLAIMS_MAX, ClaimSource, PolicySpec, Snapshot
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling
 from backstay.api.store import StoreKind

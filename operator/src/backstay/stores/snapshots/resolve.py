@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Final
 
-from backstay.api.backup import POOLS_MAX, ClaimGroup, PlannedClaim, PlannedDump, RunPlan
 from backstay.api.common import changed
 from backstay.api.dumps import Dump
 from backstay.api.hooks import (
@@ -18,6 +17,7 @@ from backstay.api.hooks import (
     PlannedHooks,
     Stage,
 )
+from backstay.api.plan import POOLS_MAX, ClaimGroup, PlannedClaim, PlannedDump, RunPlan
 from backstay.api.policy import CLAIMS_MAX, ClaimSource, Consistency, PolicySpec, Snapshot
 from backstay.domain import objects
 from backstay.domain.errors import UserError

@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus, RunPlan, Trigger
+from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus, Trigger
 from backstay.api.common import changed
+from backstay.api.plan import RunPlan
 from backstay.api.rolling import CopiesStatus, PlannedCopy, PlannedRolling, Rolling
 from backstay.domain import labels
 from backstay.domain.records.lifecycle import Run

@@ -17,16 +17,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from backstay.api.backup import (
-    BackupStatus,
-    ClaimGroup,
-    DumpStatus,
-    PointResult,
-    PointStatus,
-    SnapshotStatus,
-)
+from backstay.api.backup import BackupStatus, DumpStatus, PointResult, PointStatus, SnapshotStatus
 from backstay.api.common import changed
 from backstay.api.hooks import Stage
+from backstay.api.plan import ClaimGroup
 from backstay.api.store import StoreKind
 from backstay.domain import naming
 from backstay.domain.calendar import load_zone
