@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -58,35 +58,20 @@ async def make_plan(
         )
         for d in dumps
     }
-    wanted = spec.source.claims or ClaimSource()
-    claims = await find_claims(client, namespace, wanted)
+    wanted, of_dumps = spec.source.claims or ClaimSource(), dict[str, str]()
     if wanted.of_dumps:
-        for dump in dumps:
-            name = await _claim_of(dump, pods[dump.name], ask)
-            claims[name] = claims.get(name) or await find_claim(
-                client, namespace, name, f"spec.dumps[{dump.name}].file"
-            )
-    if len(claims) > CLAIMS_MAX:
-        raise UserError(
-            "TooManyClaims",
-            f"spec.source.claims: {len(claims)} claims are more than one run can hold "
-            f"({CLAIMS_MAX}); split the policy",
-        )
-    pools = {concurrency.GLOBAL: None}
-    planned = []
-    for name, claim in sorted(claims.items()):
-        driver = await _driver(client, claim)
-        chosen = await _class(client, name, driver, snapshots.class_name)
-        planned.append(PlannedClaim(name=name, uid=objects.uid(claim), class_name=chosen))
-        pools[concurrency.driver_pool(driver)] = None
+        of_dumps = {d.name: await _claim_of(d, pods[d.name], ask) for d in dumps}
+    claims = await _claims(client, namespace, wanted, of_dumps)
+    planned, drivers = await _planned_claims(client, claims, snapshots)
+    pools = {concurrency.GLOBAL, *map(concurrency.driver_pool, drivers)}
     for dump in dumps:
         # Refuses dumps that could never run; a target without a running pod may just restart.
         if found := pods[dump.name]:
             place = await containers.choose_by_asking(found, dump, claims, ask=ask)
-            pools[concurrency.node_pool(_node(found, place.pod_uid))] = None
+            pools.add(concurrency.node_pool(_node(found, place.pod_uid)))
     plan = RunPlan(
         zone=spec.schedule.time_zone if spec.schedule else "UTC",
-        claims=tuple(planned),
+        claims=planned,
         dumps=dumps,
         hooks=planned_hooks(spec.hooks) if spec.hooks else None,
         pools=tuple(sorted(pools)[:POOLS_MAX]),
@@ -103,6 +88,37 @@ async def make_plan(
         client, namespace, list(claims), frozen=held, asked=asked, probe=probe
     )
     return changed(plan, together=tuple(ClaimGroup(claims=group) for group in groups))
+
+
+async def _claims(
+    client: Client, namespace: str, wanted: ClaimSource, of_dumps: Mapping[str, str]
+) -> dict[str, Obj]:
+    """The claims of the source by name, with those that dumps (by name) are written to."""
+    claims = await find_claims(client, namespace, wanted)
+    for dump, name in of_dumps.items():
+        claims[name] = claims.get(name) or await find_claim(
+            client, namespace, name, f"spec.dumps[{dump}].file"
+        )
+    if len(claims) > CLAIMS_MAX:
+        raise UserError(
+            "TooManyClaims",
+            f"spec.source.claims: {len(claims)} claims are more than one run can hold "
+            f"({CLAIMS_MAX}); split the policy",
+        )
+    return claims
+
+
+async def _planned_claims(
+    client: Client, claims: Mapping[str, Obj], snapshots: Snapshot
+) -> tuple[tuple[PlannedClaim, ...], set[str]]:
+    """Each claim with the class of its snapshot, and the drivers of all."""
+    planned, drivers = [], set[str]()
+    for name, claim in sorted(claims.items()):
+        driver = await _driver(client, claim)
+        chosen = await _class(client, name, driver, snapshots.class_name)
+        planned.append(PlannedClaim(name=name, uid=objects.uid(claim), class_name=chosen))
+        drivers.add(driver)
+    return tuple(planned), drivers
 
 
 def _planned_dump(dump: Dump) -> PlannedDump:
