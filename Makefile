@@ -34,7 +34,7 @@ check: lint unit ## Lint and run the unit tests: what to run before every commit
 test: $(TESTS) ## Run all tests
 
 soak: export BACKSTAY_SLICE := all
-soak: unit property faults ## Run the long sweeps and searches whole, of which the tests take a part
+soak: unit property faults e2e ## Run the long sweeps and searches whole, of which the tests take a part
 
 unit: $(VENV) ## Run the unit tests (a minute)
 	$(PYTEST) --numprocesses auto tests/unit

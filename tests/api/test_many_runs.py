@@ -89,7 +89,7 @@ def check_pools(found: list[BackupStatus]) -> None:
 
 async def until_completed(client: Client, namespace: str, count: int) -> list[BackupStatus]:
     """Wait until so many runs are Completed; the pools are counted again and again."""
-    async with within(150, f"{count} runs to be Completed"):
+    async with within(240, f"{count} runs to be Completed"):
         while True:
             found = statuses(await client.list(BACKUP, namespace))
             check_pools(found)

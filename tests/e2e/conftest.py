@@ -17,10 +17,21 @@ import pytest
 from tests.e2e.disks import Disks
 from tests.e2e.kube import Kube
 from tests.e2e.shop import Shop
+from tests.support.sampling import sampled
 
 ROOT = Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "hack/cluster/cluster"
 TEST_CONTEXTS = re.compile(r"^(backstay-test|kind-.*|k3d-.*|minikube)$")
+
+
+@pytest.hookimpl(trylast=True)  # -k and -m come first: who names one test gets it
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take a slice of the sweeps: each of their points is a test of its own here."""
+    sweep = [item for item in items if item.get_closest_marker("sweep")]
+    taken = sampled(sweep)
+    left = [item for item in sweep if item not in taken]
+    items[:] = [item for item in items if item not in left]
+    config.hook.pytest_deselected(items=left)
 
 
 @pytest.fixture(scope="session")

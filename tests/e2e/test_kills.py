@@ -10,7 +10,10 @@ from tests.e2e.disks import Disks
 from tests.e2e.kube import Obj
 from tests.e2e.shop import DUMPING, Shop, ours
 
-pytestmark = pytest.mark.alone("kills the operator of all namespaces, and refuses its writes")
+pytestmark = [
+    pytest.mark.alone("kills the operator of all namespaces, and refuses its writes"),
+    pytest.mark.sweep,
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

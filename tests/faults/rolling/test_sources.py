@@ -29,6 +29,8 @@ def mounted(image: Path, at: Path) -> Iterator[Path]:
     try:
         yield at
     finally:
+        # A container that starts just now has the mount too, and umount then writes nothing.
+        subprocess.run(["sync", "--file-system", at], check=True)
         subprocess.run(["umount", at], check=True)
 
 

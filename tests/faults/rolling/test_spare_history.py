@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.faults.rolling import killing
 from tests.faults.rolling.conftest import place_on
@@ -22,6 +22,7 @@ from tests.faults.rolling.harness import (
     tree_differences,
     without_spare,
 )
+from tests.support.sampling import searched
 
 NAMES = st.sampled_from(["a", "b", "c"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map(lambda parts: Path(*parts))
@@ -75,7 +76,7 @@ def run(verb: str, task: dict[str, Any]) -> None:
     assert killing.run(verb, task, None)[0] == 0
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@searched(25)
 @given(first=HISTORY, second=HISTORY, damage=HISTORY, third=HISTORY)
 def test_a_tree_on_a_pruned_one_is_the_tree_made_without_it(
     ext4: Path, first: Deeds, second: Deeds, damage: Deeds, third: Deeds
