@@ -17,33 +17,47 @@ MYPY_PATHS := operator/src tests hack requirements
 # Tracked files and new ones, but nothing that a target produced.
 FILES := git ls-files --cached --others --exclude-standard
 
-.PHONY: help demo test unit faults api e2e lint crds lock image bench venv clean
+PYTEST := $(BIN)/pytest --durations=10
+
+TESTS := unit property packaging api faults e2e
+
+.PHONY: help demo check test soak $(TESTS) lint crds lock image bench venv clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV) ## From nothing to a backup and a restore on a local cluster
 	hack/demo
 
-test: unit faults api e2e ## Run all tests
+check: lint unit ## Lint and run the unit tests: what to run before every commit (3 minutes)
 
-unit: $(VENV) ## Run the unit and property tests (seconds)
+test: $(TESTS) ## Run all tests
+
+soak: export BACKSTAY_SLICE := all
+soak: unit property faults ## Run the long sweeps and searches whole, of which the tests take a part
+
+unit: $(VENV) ## Run the unit tests (a minute)
+	$(PYTEST) --numprocesses auto tests/unit
+
+property: $(VENV) ## Search for counterexamples to what always holds (minutes)
+	$(PYTEST) --numprocesses auto tests/property
+
+packaging: $(VENV) ## Test the chart, the manifests, the locks and the cluster kit
 	@$(CLUSTER) tools helm kubectl >/dev/null # built once; a test would run out of time
-	$(BIN)/pytest --numprocesses auto tests/unit
-	$(BIN)/pytest --numprocesses auto tests/property
+	$(PYTEST) --numprocesses auto tests/install
 
 faults: $(VENV) ## Kill dumps, copies and retention passes at every step, on real servers (minutes)
 	@$(CLUSTER) tools etcd kube-apiserver mongodump mongorestore ferretdb >/dev/null
-	$(BIN)/pytest tests/faults
+	$(PYTEST) --numprocesses auto --dist loadfile --no-loadscope-reorder tests/faults
 
 api: $(VENV) ## Run the tests against a real API server (minutes)
 	@$(CLUSTER) tools etcd kube-apiserver kubectl >/dev/null
-	$(BIN)/pytest tests/api
+	$(PYTEST) --numprocesses auto --dist loadfile --no-loadscope-reorder tests/api
 
 e2e: $(VENV) ## Run the tests against a whole local cluster, or BACKSTAY_E2E_KUBECONFIG
 	@$(CLUSTER) tools >/dev/null # what is built once must not run into a test's time limit
 	@$(CLUSTER) test-images
-	$(BIN)/pytest tests/e2e
+	hack/e2e $(PYTEST)
 
 lint: $(VENV) ## Run every static check
 	$(BIN)/ruff check .

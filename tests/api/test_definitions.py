@@ -12,6 +12,7 @@ import pytest
 import yaml
 from tests.support.apiserver import CRD, ROOT, running_api_server
 from tests.support.operator_process import OperatorProcess, running_operator
+from tests.support.waiting import within
 
 from backstay.domain import objects
 from backstay.domain.errors import BackstayError, NotServed
@@ -48,7 +49,7 @@ async def delete_definitions(client: Client) -> None:
         name = objects.name(crd)
         read = await client.get(CRD, name)
         await client.delete(CRD, name, None, uid=objects.uid(read))
-        async with asyncio.timeout(60):
+        async with within(60, f"{name} to be gone"):
             while await client.find(CRD, name) is not None:  # noqa: ASYNC110 - the server's work
                 await asyncio.sleep(0.1)
 
@@ -60,7 +61,7 @@ async def make_definitions(client: Client) -> None:
 
 async def make(client: Client, resource: Resource, body: Obj) -> None:
     """Create an object as soon as its kind is served."""
-    async with asyncio.timeout(60):
+    async with within(60, f"{resource.plural} to be served"):
         while True:
             try:
                 await client.create(resource, body)
@@ -73,7 +74,7 @@ async def make(client: Client, resource: Resource, body: Obj) -> None:
 async def until_reported(client: Client, resource: Resource, name: str, namespace: str) -> float:
     """Wait until the operator has written a status; return how many seconds that took."""
     began = time.monotonic()
-    async with asyncio.timeout(90):
+    async with within(90, f"a status of {resource.kind} {name}"):
         while not dig(await client.get(resource, name, namespace), "status"):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     return time.monotonic() - began
@@ -107,7 +108,7 @@ async def test_an_operator_sees_again_within_seconds_of_new_definitions(
         alive(operator)
 
         await delete_definitions(server)
-        async with asyncio.timeout(WITHIN):
+        async with within(WITHIN, f"two blind watches in {log}"):
             while log.read_text().count("blind: ") < 2:  # noqa: ASYNC110 - the operator's work
                 await asyncio.sleep(0.1)
         await asyncio.sleep(5)  # kopf would have ended by now, and the process with it
@@ -129,7 +130,7 @@ async def test_an_operator_that_comes_before_its_definitions_waits_for_them(
     await server.create(NAMESPACE, {"metadata": {"name": "early"}})
     log = tmp_path / "log"
     async with running_operator(own_server, "early", lease="two", log=log) as operator:
-        async with asyncio.timeout(60):
+        async with within(60, f"a blind watch in {log}"):
             while "blind: " not in log.read_text():  # noqa: ASYNC110 - the operator's work
                 await asyncio.sleep(0.1)
         await make_definitions(server)

@@ -30,6 +30,7 @@ from tests.support.kubectl import Kubectl
 from tests.support.operator_process import running_operator
 from tests.support.schedules import make_snapshot_class, make_source
 from tests.support.snapshot_player import playing
+from tests.support.waiting import within
 from tests.unit.cli.running import FOREIGN
 
 from backstay.api.common import format_time
@@ -202,7 +203,7 @@ def operator(kubeconfig: Path, lease: str, log: Path) -> Any:
 
 
 async def until_reported(client: Client, reason: str) -> dict[str, Any]:
-    async with asyncio.timeout(180):
+    async with within(180, f"reason {reason} of condition Adopted"):
         while True:
             reported = await condition(client, NS)
             if reported.get("reason") == reason:

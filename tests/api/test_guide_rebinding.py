@@ -33,7 +33,7 @@ from tests.support.stored import bind, store
 
 from backstay.domain import labels, objects
 from backstay.kube.client import Client
-from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
+from backstay.kube.resources import BACKUP_POLICY, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ async def test_the_page_brings_back_a_namespace_that_is_empty_and_its_records(
         async with running_operator(
             kubeconfig, "default", lease=f"{namespace}-1", log=log, resync="PT2S"
         ):
-            await until(lambda: recorded(client, namespace, 3), log)
+            await until("three records", lambda: recorded(client, namespace, 3), log)
             page = read()
             listed = await page.choose(lost[0])
             assert all(content in listed for content in lost)
@@ -80,12 +80,13 @@ async def test_the_page_brings_back_a_namespace_that_is_empty_and_its_records(
             kubectl = Kubectl(kubeconfig, namespace)
             assert kubectl("delete", "backups.backstay.dev", "b-p1").ok
             await page.step("backstay.dev/rebuild=true", {"-n shop": f"-n {namespace}"})
-            await until(lambda: recorded(client, namespace, 3), log)
+            await until("three records", lambda: recorded(client, namespace, 3), log)
+            await until("the end of the rebuild", lambda: rebuilt(client, namespace), log)
             unwanted = await make_orphan(client, namespace, "p4", 4)
             await page.step('"deletionPolicy":"Delete"', {SAMPLE: unwanted})
             page.page.finish()
             assert await client.find(VOLUME_SNAPSHOT_CONTENT, unwanted) is None
-            await until(lambda: mirrored(client, namespace, 3), log)
+            await until("three mirrored points", lambda: mirrored(client, namespace, 3), log)
     assert set(await backups(client, namespace)) == set(found) == {"b-p1", "b-p2", "b-p3"}
     after = await snapshots(client, namespace)
     assert set(after) == {"p1", "p2", "p3"}
@@ -94,7 +95,7 @@ async def test_the_page_brings_back_a_namespace_that_is_empty_and_its_records(
         assert labels.MARKED_AT not in objects.annotations(point)
 
 
-async def until(check: Callable[[], Awaitable[bool]], log: Path) -> None:
+async def until(what: str, check: Callable[[], Awaitable[bool]], log: Path) -> None:
     try:
         async with asyncio.timeout(120):
             while True:
@@ -103,7 +104,13 @@ async def until(check: Callable[[], Awaitable[bool]], log: Path) -> None:
                 await asyncio.sleep(0.2)
     except TimeoutError:
         words = await asyncio.to_thread(log.read_text, encoding="utf-8")
-        raise AssertionError(words[-4000:]) from None
+        raise AssertionError(f"not within 120 s: {what}; log:\n{words[-4000:]}") from None
+
+
+async def rebuilt(client: Client, namespace: str) -> bool:
+    """Whether a policy's records are back: until then an orphan that comes gets one too."""
+    policy = await client.get(BACKUP_POLICY, "shop", namespace)
+    return labels.REBUILD not in objects.annotations(policy)
 
 
 async def recorded(client: Client, namespace: str, count: int) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 import pytest
+from tests.support.waiting import within
 
 from backstay.domain import objects
 from backstay.domain.errors import Fatal
@@ -74,7 +75,8 @@ async def holder(client: Client, namespace: str) -> str:
 async def test_of_two_that_start_together_exactly_one_leads(elect: Elect) -> None:
     electors = [elect("a"), elect("b")]
     races = {elector: asyncio.create_task(elector.acquire()) for elector in electors}
-    await asyncio.wait(races.values(), return_when=asyncio.FIRST_COMPLETED, timeout=60)
+    async with within(60, "one of two to lead"):
+        await asyncio.wait(races.values(), return_when=asyncio.FIRST_COMPLETED)
     winner = next(elector for elector, race in races.items() if race.done())
     loser = next(elector for elector in electors if elector is not winner)
     async with kept(winner, never):
@@ -94,7 +96,8 @@ async def test_another_takes_over_when_the_holder_is_gone_and_not_before(
     deadline = first.deadline()
     assert deadline is not None
     started = clock.monotonic()
-    await asyncio.wait_for(second.acquire(), timeout=60)
+    async with within(60, "the Lease to be taken over"):
+        await second.acquire()
     assert clock.monotonic() - started >= DURATION.total_seconds()
     assert clock.monotonic() > deadline
     assert (leads(first), leads(second)) == (False, True)
@@ -106,10 +109,12 @@ async def test_another_takes_over_when_the_holder_is_gone_and_not_before(
 async def test_who_lost_the_lease_learns_it_and_never_writes_again(elect: Elect) -> None:
     first, second = elect("first"), elect("second")
     await first.acquire()
-    await asyncio.wait_for(second.acquire(), timeout=60)
+    async with within(60, "the Lease to be taken over"):
+        await second.acquire()
     lost = asyncio.Event()
-    async with kept(second, never), kept(first, lost.set):
-        await asyncio.wait_for(lost.wait(), timeout=60)
+    seen = within(60, "the first holder to see that it lost the Lease")
+    async with kept(second, never), kept(first, lost.set), seen:
+        await lost.wait()
     with pytest.raises(Fatal, match="is lost: no write"):
         first.fence()
 
@@ -136,7 +141,7 @@ async def test_a_holder_that_finds_the_lease_edited_goes_on(
     before = await client.get(LEASE, "backstay", namespace)
     edit = {"resourceVersion": objects.version(before), "labels": {"edited": "by-hand"}}
     await client.patch(LEASE, "backstay", namespace, {"metadata": edit})
-    async with kept(elector, never), asyncio.timeout(60):
+    async with kept(elector, never), within(60, "the Lease to be renewed"):
         renewed = before
         while renewed["spec"]["renewTime"] == before["spec"]["renewTime"]:
             await asyncio.sleep(0.05)

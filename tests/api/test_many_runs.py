@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.support.builders import plan, status
 from tests.support.dumping_cluster import Containers, add_databases, backup_of, taking_snapshots
+from tests.support.waiting import within
 
 from backstay.api.backup import NOTE_MAX, NOTES_MAX, BackupPhase, BackupStatus
 from backstay.api.common import changed, format_time
@@ -88,7 +89,7 @@ def check_pools(found: list[BackupStatus]) -> None:
 
 async def until_completed(client: Client, namespace: str, count: int) -> list[BackupStatus]:
     """Wait until so many runs are Completed; the pools are counted again and again."""
-    async with asyncio.timeout(150):
+    async with within(150, f"{count} runs to be Completed"):
         while True:
             found = statuses(await client.list(BACKUP, namespace))
             check_pools(found)
@@ -185,7 +186,7 @@ async def test_a_run_whose_status_is_refused_fails_with_the_reason_and_holds_not
     containers = Answers(await add_databases(client, namespace, ["n1"]), format="f" * 33)
     await client.create(BACKUP, backup_of(namespace, "db-0"))
 
-    async with operator(client, namespace, containers), asyncio.timeout(90):
+    async with operator(client, namespace, containers), within(90, "the run to end"):
         while True:
             (found,) = statuses(await client.list(BACKUP, namespace))
             if found.phase.final:

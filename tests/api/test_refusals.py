@@ -15,6 +15,7 @@ from tests.support.accounts import grant, grant_secret, installed_rules, make_op
 from tests.support.dumping_cluster import Containers, add_databases, backup_of
 from tests.support.kubectl import Kubectl
 from tests.support.schedules import MovedClock, PatientClock
+from tests.support.waiting import within
 
 from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.domain import objects
@@ -135,7 +136,7 @@ async def rig(
 
 async def until_granted(rig: Rig) -> Obj:
     """The API server heeds a Role that was made within moments."""
-    async with asyncio.timeout(20):
+    async with within(60, "the API server to heed the Role"):
         while (ready := await rig.ready())["status"] != "True":  # noqa: ASYNC110 - theirs
             await asyncio.sleep(0.1)
     return ready
@@ -170,7 +171,7 @@ async def test_a_secret_that_is_not_there_is_in_ready_before_any_run(
     if data is not None:
         meta = {"name": "pg", "namespace": rig.namespace}
         await rig.admin.create(SECRET, {"metadata": meta, "data": data})
-    async with asyncio.timeout(20):
+    async with within(60, "the API server to heed the Role"):
         while (ready := await rig.ready())["reason"] == "Forbidden":  # noqa: ASYNC110 - theirs
             await asyncio.sleep(0.1)
 
@@ -219,7 +220,7 @@ async def test_a_secret_that_is_taken_away_in_a_run_ends_the_attempt_and_frees_t
         await rig.start()
         assert (await rig.status()).pools
         rig.kubectl("delete", "role", "backstay-reads")
-        async with asyncio.timeout(20):
+        async with within(60, "the API server to forget the Role"):
             while (await rig.ready())["reason"] != "Forbidden":
                 await asyncio.sleep(0.1)
                 rig.pass_time(300)  # Ready stands for so long
@@ -241,7 +242,7 @@ async def test_pods_that_may_not_be_entered_end_the_attempt_long_before_max_dura
         await rig.start()
         grant(rig.kubectl, "ClusterRole", f"{namespace}-operator", without(rules, "pods/exec"))
         refusal = "the operator may not create pods/exec there"
-        async with asyncio.timeout(20):
+        async with within(60, f"the run to say: {refusal}"):
             while refusal not in ((await rig.status()).message or ""):
                 await rig.look(rig.backup)
 
@@ -270,7 +271,7 @@ async def test_snapshots_that_may_not_be_made_end_the_attempt_long_before_take_t
             for r in rules
         ]
         grant(rig.kubectl, "ClusterRole", f"{namespace}-operator", readers)
-        async with asyncio.timeout(20):
+        async with within(60, "the run to be refused its snapshot"):
             while not isinstance(await rig.look(rig.backup), Refused):  # noqa: ASYNC110 - theirs
                 await asyncio.sleep(0.1)
 

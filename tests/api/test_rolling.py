@@ -10,6 +10,7 @@ import shutil
 
 import pytest
 from tests.support.rolling_world import WORKER, World, ensure_node
+from tests.support.waiting import within
 
 from backstay.domain import labels, objects
 from backstay.domain.objects import dig
@@ -180,8 +181,9 @@ async def test_a_job_that_is_deleted_with_its_pods_is_made_again_for_the_same_co
     await world.policy()
     await world.create(BACKUP, "lost", {"policy": "uploads"})
     world.add(keys.backup(world.namespace, "lost"))
-    while not (jobs := [j for j in await world.jobs() if "-copy-" in objects.name(j)]):
-        await world.step()
+    async with within(60, "the Job of a copy"):
+        while not (jobs := [j for j in await world.jobs() if "-copy-" in objects.name(j)]):
+            await world.step()
     await world.step()
     await world.node.run()
     (job,) = jobs
@@ -306,8 +308,9 @@ async def test_a_job_that_says_what_no_status_can_show_fails_the_attempt(
     await world.policy()
     await world.create(BACKUP, "reported", {"policy": "uploads"})
     world.add(keys.backup(world.namespace, "reported"))
-    while not [j for j in await world.jobs() if "-copy-" in objects.name(j)]:
-        await world.step()
+    async with within(60, "the Job of a copy"):
+        while not [j for j in await world.jobs() if "-copy-" in objects.name(j)]:
+            await world.step()
     await world.step()
     await world.node.run()
     for pod in await world.client.list(POD, world.home):

@@ -20,6 +20,7 @@ from tests.support.schedules import (
     next_hour,
     policy_body,
 )
+from tests.support.waiting import within
 
 from backstay.api.common import format_time
 from backstay.domain import objects
@@ -116,7 +117,7 @@ async def test_policies_of_one_minute_each_start_once_and_not_before_their_share
     rig.expected = POLICIES
     # when an operator looks at them all, and lives until the last of them has started
     queue = Queue(rig.policies.reconcile, rig.clock, workers=8)
-    async with working(queue), asyncio.timeout(120):
+    async with working(queue), within(120, "the queue to do what is due"):
         for policy in policies:
             queue.add(keys.policy(namespace, objects.name(policy)))
         await rig.all_started.wait()

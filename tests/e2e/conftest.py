@@ -27,7 +27,8 @@ TEST_CONTEXTS = re.compile(r"^(backstay-test|kind-.*|k3d-.*|minikube)$")
 def kubeconfig() -> Iterator[Path]:
     """Yield the kubeconfig of a test cluster that is up, with the operator in it.
 
-    The local cluster is removed again if it was not up before.
+    The local cluster is removed again if it was not up before. Workers side by side share the one
+    that hack/e2e has brought up.
     """
     given = os.environ.get("BACKSTAY_E2E_KUBECONFIG")
     if given:
@@ -37,13 +38,21 @@ def kubeconfig() -> Iterator[Path]:
             pytest.exit(f"BACKSTAY_E2E_KUBECONFIG: context {context} is no test cluster", 2)
         yield path
         return
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        yield _local_kubeconfig()
+        return
     was_up = subprocess.run([CLUSTER, "status"], capture_output=True, check=False).returncode == 0
     subprocess.run([CLUSTER, "up"], check=True)
     subprocess.run([ROOT / "hack/deploy"], check=True)
-    found = subprocess.run([CLUSTER, "kubeconfig"], check=True, capture_output=True, text=True)
-    yield Path(found.stdout.strip())
+    yield _local_kubeconfig()
     if not was_up:
         subprocess.run([CLUSTER, "down"], check=True)
+
+
+def _local_kubeconfig() -> Path:
+    """Return the local cluster's kubeconfig. Raise CalledProcessError if none is up."""
+    found = subprocess.run([CLUSTER, "kubeconfig"], check=True, stdout=subprocess.PIPE, text=True)
+    return Path(found.stdout.strip())
 
 
 @pytest.fixture(scope="session")

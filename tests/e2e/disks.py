@@ -21,9 +21,11 @@ class Disks:
         return (self._root / "snapshots" / handle).exists()
 
     @contextmanager
-    def fault(self, name: str, value: str) -> Iterator[None]:
-        """Given a fault of the driver (see its README), have it as long as the block lasts."""
-        path = self._root / "faults" / name
+    def fault(self, name: str, value: str, volume: str) -> Iterator[None]:
+        """Given a fault of the driver (see its README) and a volume's handle, have it for that
+        volume as long as the block lasts.
+        """
+        path = self._root / "faults" / f"{name}.{volume}"
         path.parent.mkdir(exist_ok=True)
         path.write_text(value)
         try:

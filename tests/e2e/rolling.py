@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from hack.cluster.kit.layout import layout_from
 from tests.e2e.kube import Kube, Obj
 from tests.e2e.shop import API
 
@@ -16,7 +18,7 @@ CLUSTER = Path(__file__).resolve().parents[2] / "hack/cluster/cluster"
 SOURCES = Path("/var/tmp/backstay-cluster/srv")
 DESTINATION = Path("/var/tmp/backstay-cluster/backup")
 """As hack/values-local.yaml allows them to all namespaces."""
-NODE, OTHER_NODE = "127.0.0.1", "127.0.0.2"
+NODE, OTHER_NODE = (node.name for node in layout_from(os.environ).nodes(2))
 
 
 class Uploads:

@@ -58,6 +58,12 @@ class Shop:
             "from generate_series(1, 2000) id"
         )
 
+    def volume(self) -> str:
+        """Return the driver's handle of the database's volume."""
+        claim = self.kubectl.get("persistentvolumeclaim", CLAIM)
+        volume = self.kubectl.get("persistentvolume", claim["spec"]["volumeName"])
+        return str(volume["spec"]["csi"]["volumeHandle"])
+
     def sql(self, statement: str, pod: str = "pg-0") -> str:
         return self.kubectl.exec(
             pod,

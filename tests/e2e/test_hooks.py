@@ -73,8 +73,8 @@ def test_hooks_hold_until_the_snapshot_is_taken_not_until_it_is_ready(
     clean: Shop, disks: Disks
 ) -> None:
     clean.policy(hooks=hooks())
-    with disks.fault("ready-delay", "15"):
-        with disks.fault("create-snapshot-delay", "8"):
+    with disks.fault("ready-delay", "15", clean.volume()):
+        with disks.fault("create-snapshot-delay", "8", clean.volume()):
             name = clean.backup()
             held = until_held(clean, name)
             assert held["status"]["phase"] == "Snapshotting"
@@ -90,11 +90,12 @@ def test_hooks_hold_until_the_snapshot_is_taken_not_until_it_is_ready(
     assert done["status"]["hooks"][0]["claims"] == ["data-pg-0"]
 
 
+@pytest.mark.alone("kills the operator of all namespaces")
 def test_killed_while_the_hooks_hold_the_next_operator_releases_them(
     clean: Shop, disks: Disks
 ) -> None:
     clean.policy(hooks=hooks())
-    with disks.fault("create-snapshot-delay", "12"):
+    with disks.fault("create-snapshot-delay", "12", clean.volume()):
         name = clean.backup()
         until_held(clean, name)
         operator_pod.kill(clean.kubectl)
@@ -107,11 +108,12 @@ def test_killed_while_the_hooks_hold_the_next_operator_releases_them(
 def test_a_snapshot_later_than_max_freeze_is_undone_from_inside_and_fails(
     clean: Shop, disks: Disks
 ) -> None:
-    clean.policy(hooks=hooks(maxFreeze="6s"))
-    with disks.fault("create-snapshot-delay", "25"):
+    # Long enough for a busy machine to see that they hold.
+    clean.policy(hooks=hooks(maxFreeze="15s"))
+    with disks.fault("create-snapshot-delay", "40", clean.volume()):
         name = clean.backup()
         until_held(clean, name)
-        clean.kubectl.until("it to release itself", lambda: clean.sql(HOLDS) == "", 20)
+        clean.kubectl.until("the hooks to be undone", lambda: clean.sql(HOLDS) == "", 60)
         failed = clean.finished(name, "Failed")
     assert "maxFreeze" in failed["status"]["message"]
     assert notes(clean) == ["quiet", "loud", "last"]
@@ -146,7 +148,7 @@ def test_a_backup_deleted_while_its_hooks_hold_goes_once_they_are_released(
     clean: Shop, disks: Disks
 ) -> None:
     clean.policy(hooks=hooks())
-    with disks.fault("create-snapshot-delay", "20"):
+    with disks.fault("create-snapshot-delay", "20", clean.volume()):
         name = clean.backup()
         until_held(clean, name)
         clean.kubectl.run("delete", "backups.backstay.dev", name, "--timeout=30s")

@@ -10,6 +10,8 @@ from tests.e2e.disks import Disks
 from tests.e2e.kube import Obj
 from tests.e2e.shop import DUMPING, Shop, ours
 
+pytestmark = pytest.mark.alone("kills the operator of all namespaces, and refuses its writes")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def a_policy(shop: Shop) -> None:
@@ -24,7 +26,7 @@ def test_killed_while_dumping(shop: Shop) -> None:
 
 
 def test_killed_while_the_driver_takes_its_snapshot(shop: Shop, disks: Disks) -> None:
-    with disks.fault("create-snapshot-delay", "15"):
+    with disks.fault("create-snapshot-delay", "15", shop.volume()):
         name = shop.backup()
         shop.kubectl.until_phase("backups.backstay.dev", name, "Snapshotting")
         operator_pod.kill(shop.kubectl)
@@ -32,7 +34,7 @@ def test_killed_while_the_driver_takes_its_snapshot(shop: Shop, disks: Disks) ->
 
 
 def test_killed_while_the_snapshot_gets_ready(shop: Shop, disks: Disks) -> None:
-    with disks.fault("ready-delay", "15"):
+    with disks.fault("ready-delay", "15", shop.volume()):
         name = shop.backup()
         shop.kubectl.until_phase("backups.backstay.dev", name, "Uploading")
         operator_pod.kill(shop.kubectl)

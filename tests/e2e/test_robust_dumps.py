@@ -108,6 +108,7 @@ def test_a_dump_past_its_deadline_is_ended_inside(shop: Shop) -> None:
     nothing_half_done(shop)
 
 
+@pytest.mark.alone("kills the operator of all namespaces")
 def test_of_two_operators_one_works_and_the_other_takes_over(shop: Shop) -> None:
     with operator_pod.replicas(shop.kubectl, 2):
         with shop.dump_held() as name:
@@ -116,6 +117,7 @@ def test_of_two_operators_one_works_and_the_other_takes_over(shop: Shop) -> None
         ended_right(shop, name)
 
 
+@pytest.mark.alone("moments the operator of all namespaces off from the API server")
 def test_a_minute_without_the_api_server_costs_nothing(shop: Shop) -> None:
     server = shop.kubectl.run(
         *("config", "view", "--minify"),

@@ -68,6 +68,7 @@ def test_a_run_lands_on_the_named_node_also_while_that_is_cordoned(
     assert {p["spec"]["nodeName"] for p in _pods(uploads, "copy")} == {cordoned}
 
 
+@pytest.mark.alone("kills the operator, and a node's kubelet and runtime")
 def test_a_copy_survives_its_pod_the_operator_the_kubelet_and_the_runtime(uploads: Uploads) -> None:
     (uploads.source / "big").write_bytes(secrets.token_bytes(30_000_000))
     uploads.policy(

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.support.sampling import searched
 
 from backstay.domain import labels
 from backstay.domain.retention.brakes import freeze
@@ -144,7 +145,7 @@ def lived(history: list[Day]) -> tuple[Disk, list[set[str]]]:
     return disk, seen
 
 
-@settings(deadline=None, max_examples=150)
+@searched(150)
 @given(days)
 def test_wrong_clocks_other_disks_and_restores_take_nothing_away(history: list[Day]) -> None:
     proper = [Day(timedelta(0)) for _ in history]

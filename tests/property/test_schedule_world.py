@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.sampling import searched
 from tests.support.schedule_world import DAY, MINUTE, World, settled, with_schedule
 
 from backstay.api.common import changed
@@ -121,7 +122,7 @@ def stories(of: st.SearchStrategy[Step]) -> st.SearchStrategy[list[tuple[Step, S
 
 
 @given(st.sampled_from(NIGHTS), specs, stories(steps))
-@settings(max_examples=100)
+@searched(100)
 def test_every_slot_runs_once_or_is_missed_once(
     start: datetime, spec: PolicySpec, story: list[tuple[Step, Step]]
 ) -> None:
@@ -134,7 +135,7 @@ def test_every_slot_runs_once_or_is_missed_once(
 
 
 @given(st.sampled_from(NIGHTS), specs, stories(wrongs | steps))
-@settings(max_examples=40)
+@searched(40)
 def test_once_all_clocks_are_right_no_slot_is_passed_over_in_silence(
     start: datetime, spec: PolicySpec, story: list[tuple[Step, Step]]
 ) -> None:
@@ -148,7 +149,7 @@ def test_once_all_clocks_are_right_no_slot_is_passed_over_in_silence(
 
 
 @given(st.sampled_from(NIGHTS), specs, stories(quiet))
-@settings(max_examples=60)
+@searched(60)
 def test_every_slot_since_the_creation_is_run_or_missed_or_still_to_come(
     start: datetime, spec: PolicySpec, story: list[tuple[Step, Step]]
 ) -> None:

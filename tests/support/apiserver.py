@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.support.waiting import within
 
 from backstay.domain.objects import dig
 from backstay.engine.system_clock import SystemClock
@@ -217,7 +218,7 @@ async def _install_crds(kubeconfig: Path, folders: list[Path]) -> None:
     async with Client(await login(kubeconfig), SystemClock()) as client:
         for crd in crds:
             await client.create(CRD, crd)
-        async with asyncio.timeout(START_TIMEOUT):
+        async with within(START_TIMEOUT, "the definitions to be served"):
             for crd in crds:
                 name = crd["metadata"]["name"]
                 while not _established(await client.get(CRD, name)):  # noqa: ASYNC110 - theirs

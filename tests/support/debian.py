@@ -12,28 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-
-def install(*packages: str) -> None:
-    """Given Debian packages, install them. Raise RuntimeError naming them where that cannot be."""
-    wanted = " ".join(packages)
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise RuntimeError(f"these tests need the Debian packages {wanted}: install them")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    step = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
-    done = subprocess.run(step, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        # A bare image has no package lists yet.
-        subprocess.run(["apt-get", "update"], env=environment, capture_output=True, check=True)
-        done = subprocess.run(step, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"apt-get install {wanted} failed: {done.stderr[-500:]}")
+from hack.cluster.kit import packages
 
 
-def require(packages: Mapping[str, str]) -> None:
+def require(programs: Mapping[str, str]) -> None:
     """Given a Debian package by each program that it brings, install what is missing."""
-    missing = {package for program, package in packages.items() if shutil.which(program) is None}
-    if missing:
-        install(*sorted(missing))
+    packages.ensure([packages.Package(name, program) for program, name in programs.items()])
 
 
 def unprivileged(user: str = "nobody") -> Sequence[str]:

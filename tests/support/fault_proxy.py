@@ -25,6 +25,7 @@ import aiohttp
 import yaml
 from aiohttp import web
 from multidict import CIMultiDict
+from tests.support.waiting import within
 from yarl import URL
 
 from backstay.kube.login import Login
@@ -94,10 +95,10 @@ class Hold:
 
 async def meet(holds: Collection[Hold]) -> None:
     """Given calls that wait, each of another client, let none proceed before all are there: where
-    all write one object, each but one must be refused. Raise TimeoutError where one does not come.
+    all write one object, each but one must be refused. Raise AssertionError if one does not come.
     """
-    async with asyncio.timeout(MEETING):
-        for hold in holds:
+    for number, hold in enumerate(holds, 1):
+        async with within(MEETING, f"client {number} of {len(holds)} to come to the meeting"):
             await hold.reached.wait()
     for hold in holds:
         hold.go_on.set()

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from hack.cluster.kit import packages
 from tests.support import debian
 from tests.support.waiting import eventually
 
@@ -29,7 +30,7 @@ def programs() -> Path:
     """Return the folder of the newest server's real programs (Debian's wrappers hide the pids)."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     if not found:
-        debian.install("postgresql")
+        packages.install("postgresql")
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     return max(found, key=lambda path: int(path.parent.parent.name)).parent
 

@@ -29,7 +29,7 @@ func (c *controller) CreateSnapshot(ctx context.Context, q *csi.CreateSnapshotRe
 	if !validID(q.Name) || q.SourceVolumeId == "" {
 		return nil, status.Error(codes.InvalidArgument, "a name and a source volume are required")
 	}
-	if err := c.injectCreateFaults(ctx); err != nil {
+	if err := c.injectCreateFaults(ctx, q.SourceVolumeId); err != nil {
 		return nil, err
 	}
 	c.store.mu.Lock()
@@ -58,7 +58,7 @@ func (c *controller) take(q *csi.CreateSnapshotRequest) error {
 	if err != nil {
 		return err
 	}
-	delay, err := c.store.faultSeconds("ready-delay")
+	delay, err := c.store.faultSeconds("ready-delay", q.SourceVolumeId)
 	if err != nil {
 		return internal(err)
 	}
@@ -70,8 +70,8 @@ func (c *controller) take(q *csi.CreateSnapshotRequest) error {
 	return nil
 }
 
-func (c *controller) injectCreateFaults(ctx context.Context) error {
-	delay, err := c.store.faultSeconds("create-snapshot-delay")
+func (c *controller) injectCreateFaults(ctx context.Context, volume string) error {
+	delay, err := c.store.faultSeconds("create-snapshot-delay", volume)
 	if err != nil {
 		return internal(err)
 	}
@@ -80,11 +80,11 @@ func (c *controller) injectCreateFaults(ctx context.Context) error {
 	case <-ctx.Done():
 		return status.FromContextError(ctx.Err()).Err()
 	}
-	return c.injectError("create-snapshot-error")
+	return c.injectError("create-snapshot-error", volume)
 }
 
-func (c *controller) injectError(name string) error {
-	message, err := c.store.fault(name)
+func (c *controller) injectError(name, volume string) error {
+	message, err := c.store.fault(name, volume)
 	if err != nil {
 		return internal(err)
 	}
@@ -101,7 +101,7 @@ func (c *controller) DeleteSnapshot(_ context.Context, q *csi.DeleteSnapshotRequ
 	if !validID(q.SnapshotId) {
 		return &csi.DeleteSnapshotResponse{}, nil
 	}
-	if err := c.injectError("delete-snapshot-error"); err != nil {
+	if err := c.injectError("delete-snapshot-error", ""); err != nil {
 		return nil, err
 	}
 	c.store.mu.Lock()

@@ -19,7 +19,7 @@ import (
 //	volumes/ID     writable subvolume       records/volumes/ID.json
 //	snapshots/ID   read-only subvolume      records/snapshots/ID.json
 //	staging/ID     a volume being made; emptied at start
-//	faults/NAME    knobs for fault tests, see README.md
+//	faults/*       knobs for fault tests, see README.md
 //
 // Invariant: an object exists if and only if its subvolume exists. The record is
 // written and synced before the subvolume appears and removed after it is gone, so
@@ -191,18 +191,20 @@ func (s *store) list(kind string) ([]string, error) {
 	return ids, nil
 }
 
-// fault returns the text of faults/NAME, or "" where the file is absent.
-func (s *store) fault(name string) (string, error) {
-	data, err := os.ReadFile(filepath.Join(s.root, "faults", name))
-	if errors.Is(err, os.ErrNotExist) {
-		return "", nil
+// fault returns the text of faults/NAME.VOLUME, else of faults/NAME, or "" where both are absent.
+func (s *store) fault(name, volume string) (string, error) {
+	for _, file := range []string{name + "." + volume, name} {
+		data, err := os.ReadFile(filepath.Join(s.root, "faults", file))
+		if !errors.Is(err, os.ErrNotExist) {
+			return strings.TrimSpace(string(data)), err
+		}
 	}
-	return strings.TrimSpace(string(data)), err
+	return "", nil
 }
 
-// faultSeconds reads faults/NAME as a number of seconds; absent means zero.
-func (s *store) faultSeconds(name string) (time.Duration, error) {
-	text, err := s.fault(name)
+// faultSeconds reads a fault as a number of seconds; absent means zero.
+func (s *store) faultSeconds(name, volume string) (time.Duration, error) {
+	text, err := s.fault(name, volume)
 	if err != nil || text == "" {
 		return 0, err
 	}

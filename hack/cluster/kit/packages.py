@@ -9,6 +9,8 @@ from pathlib import Path
 from .command import run
 from .console import say
 from .errors import KitError
+from .layout import cache_from
+from .locks import locked
 
 _CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 # Service users' PATH often lacks the folders where these programs are.
@@ -86,16 +88,25 @@ def ensure(packages: Sequence[Package]) -> None:
     missing = [package.name for package in packages if not package.present]
     if not missing:
         return
-    names = " ".join(missing)
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise KitError(f"missing on this machine (named as in Debian): {names}; install them")
-    say(f"Installing Debian packages: {names}")
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    run(["apt-get", "update", "-qq"], env=quiet)
-    run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], env=quiet)
+    install(*missing)
     left = [package.name for package in packages if not package.present]
     if left:
         raise KitError(f"installed, but still not to be found: {' '.join(left)}")
+
+
+def install(*names: str) -> None:
+    """Install Debian packages. Raise KitError with their names if we cannot.
+
+    Test workers side by side may all miss a package, and a second apt-get does not wait: it fails.
+    """
+    wanted = " ".join(names)
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise KitError(f"missing on this machine (named as in Debian): {wanted}; install them")
+    with locked(cache_from(os.environ) / "apt.lock", f"Waiting for another apt-get: {wanted}"):
+        say(f"Installing Debian packages: {wanted}")
+        quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+        run(["apt-get", "update", "-qq"], env=quiet)
+        run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *names], env=quiet)
 
 
 def cni_plugins() -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.dumps.harness import Container, Shell, leftovers
+from tests.support.sampling import sampled
 from tests.support.waiting import eventually
 
 from backstay.dumps.base import State
@@ -122,5 +123,5 @@ def test_a_kill_anywhere_leaves_a_whole_dump_and_the_next_attempt_heals(
             shutil.rmtree(container.folder)
 
     with ThreadPoolExecutor(4) as pool:
-        for _ in pool.map(one, range(1, total + 1, stride)):
+        for _ in pool.map(one, sampled(range(1, total + 1, stride))):
             pass

@@ -15,6 +15,7 @@ from tests.support import lives
 from tests.support.apiserver import running_api_server
 from tests.support.fault_proxy import Call, FaultProxy, Moment, Point, meet
 from tests.support.operator_process import OperatorProcess, running_operator
+from tests.support.waiting import within
 
 from backstay.kube.resources import VOLUME_SNAPSHOT_CONTENT
 
@@ -91,7 +92,7 @@ async def test_an_operator_killed_on_every_step_of_a_sweep_is_followed_by_one_th
             operator(stage, world, proxy, f"life-{number}") as process,
         ):
             proxy.kill_at(point, moment, process.kill)
-            async with asyncio.timeout(DEADLINE):
+            async with within(DEADLINE, f"life {number} to come to {point}"):
                 assert await process.ended() == lives.KILLED, process.log.read_text()
             # Other points may have been between their DELETE and its proof.
             window |= unproven(world, proxy) - {"expired"}

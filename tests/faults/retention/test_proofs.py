@@ -16,6 +16,7 @@ from tests.faults.retention.test_rivals import first_write
 from tests.faults.retention.world import Made, World
 from tests.support import lives
 from tests.support.fault_proxy import Call, FaultProxy, Moment, Point
+from tests.support.waiting import within
 
 from backstay.domain import labels, objects
 from backstay.domain.errors import BackstayError
@@ -139,7 +140,8 @@ async def test_a_cancelled_pass_writes_the_proof_of_what_it_has_deleted(stage: S
         hold = proxy.hold_at(first_write(world, "expired"), Moment.COMMITTED)
         key = keys.retention(world.namespace, world.policy)
         running = asyncio.create_task(reconciler.reconcile(key))
-        await asyncio.wait_for(hold.reached.wait(), 60)
+        async with within(60, "the snapshot to be deleted"):
+            await hold.reached.wait()
         running.cancel()
         hold.go_on.set()
         with pytest.raises(asyncio.CancelledError):
@@ -169,7 +171,8 @@ async def test_a_content_that_changes_before_the_proof_is_read_again(
         proof = Call("patch", "volumesnapshotcontents", "", "", world.content_name("expired"))
         hold = proxy.hold_at(Point(proof))
         life = stage.start(world, proxy)
-        await asyncio.wait_for(hold.reached.wait(), 60)
+        async with within(60, "the process to come to the proof"):
+            await hold.reached.wait()
         await stage.disks.settled()
         await meddle(stage, world)
         hold.go_on.set()

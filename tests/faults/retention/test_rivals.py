@@ -14,6 +14,8 @@ from tests.faults.retention.stage import Stage, Undisturbed, at_each, undisturbe
 from tests.faults.retention.world import World
 from tests.support import lives
 from tests.support.fault_proxy import Call, Point, meet
+from tests.support.sampling import sampled
+from tests.support.waiting import within
 
 from backstay.domain import labels, objects
 from backstay.domain.objects import dig
@@ -44,7 +46,8 @@ async def test_who_stands_before_any_write_while_another_does_the_work_harms_not
         async with stage.proxy() as slow, stage.proxy() as quick:
             hold = slow.hold_at(expected.point_in(world, point))
             late = stage.start(world, slow)
-            await asyncio.wait_for(hold.reached.wait(), 60)
+            async with within(60, f"the late process to come to {point}"):
+                await hold.reached.wait()
             assert await lives.ended(stage.start(world, quick)) == 0
             hold.go_on.set()
             assert await lives.ended(late) == 0
@@ -52,7 +55,7 @@ async def test_who_stands_before_any_write_while_another_does_the_work_harms_not
         await stage.check_disks(world)
         await expected.check(world)
 
-    await at_each(expected.of(OBJECTS), late_at)
+    await at_each(sampled(expected.of(OBJECTS)), late_at)
 
 
 async def test_a_hold_set_by_hand_before_any_write_to_a_point_keeps_it_from_both(
@@ -67,7 +70,8 @@ async def test_a_hold_set_by_hand_before_any_write_to_a_point_keeps_it_from_both
         async with stage.proxy() as slow, stage.proxy() as quick:
             hold = slow.hold_at(here)
             late = stage.start(world, slow)
-            await asyncio.wait_for(hold.reached.wait(), 60)
+            async with within(60, f"the late process to come to {point}"):
+                await hold.reached.wait()
             name = expected.object_of(point)
             by_hand = await _hold(stage.client, world, name)
             assert await lives.ended(stage.start(world, quick)) == 0
@@ -81,8 +85,12 @@ async def test_a_hold_set_by_hand_before_any_write_to_a_point_keeps_it_from_both
             await stage.check_disks(world)
             await expected.check(world)
 
-    await at_each(expected.of(HELD), held_at)
-    assert set(edited) == HELD
+    points = sampled(expected.of(HELD))
+    await at_each(points, held_at)
+    # Before a write to a snapshot that is there, a person always comes in time.
+    in_time = [p for p in points if p.call.resource == VOLUME_SNAPSHOT.plural]
+    assert in_time
+    assert {expected.object_of(point) for point in in_time} <= set(edited) <= HELD
 
 
 async def test_who_read_a_snapshot_before_its_sweep_does_not_keep_its_disk(stage: Stage) -> None:
@@ -95,11 +103,14 @@ async def test_who_read_a_snapshot_before_its_sweep_does_not_keep_its_disk(stage
     async with stage.proxy() as slow, stage.proxy() as quick:
         reads, reads_again = slow.hold_at(Point(look)), slow.hold_at(Point(look, 2))
         both = [stage.start(world, slow)]
-        await asyncio.wait_for(reads.reached.wait(), 60)
+        async with within(60, "the slow process to read the content"):
+            await reads.reached.wait()
         both.append(stage.start(world, quick))
-        await asyncio.wait_for(driver.reached.wait(), 60)
+        async with within(60, "the driver to delete the disk"):
+            await driver.reached.wait()
         reads.go_on.set()
-        await asyncio.wait_for(reads_again.reached.wait(), 60)
+        async with within(60, "the slow process to read the content again"):
+            await reads_again.reached.wait()
         driver.go_on.set()
         reads_again.go_on.set()
         assert [await lives.ended(life) for life in both] == [0, 0]

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from tests.support.waiting import eventually
+
 Mounted: TypeAlias = Callable[[Path], AbstractContextManager[Path]]
-_PATIENCE = 20
 
 
 def run(*words: str | Path) -> None:
@@ -23,13 +23,12 @@ def run(*words: str | Path) -> None:
 
 def unmount(mount: Path) -> None:
     """Given a mount, unmount it as soon as nobody uses it: what lay in it may just be ending."""
-    end = time.monotonic() + _PATIENCE
-    while True:
-        done = subprocess.run(["umount", mount], check=False, capture_output=True, text=True)
-        if done.returncode == 0:
-            return
-        assert time.monotonic() < end, done.stderr
-        time.sleep(0.1)
+
+    def unmounted() -> bool:
+        done = subprocess.run(["umount", mount], check=False, capture_output=True)
+        return done.returncode == 0
+
+    eventually(unmounted, f"{mount} to be used by nobody", every=0.1)
 
 
 @contextmanager
@@ -39,17 +38,10 @@ def mounted(folder: Path, *command: str | Path) -> Iterator[Path]:
     mount.mkdir()
     run(*command, mount)
     try:
-        until(lambda: os.path.ismount(mount))
+        eventually(lambda: os.path.ismount(mount), f"{mount} to be mounted")
         yield mount
     finally:
         unmount(mount)
-
-
-def until(done: Callable[[], bool]) -> None:
-    end = time.monotonic() + _PATIENCE
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def image(folder: Path, *mkfs: str, size: str = "320M") -> Path:
@@ -117,7 +109,7 @@ def fuse2fs(folder: Path) -> Iterator[Path]:
     mount.mkdir()
     run("fuse2fs", image(folder, "mkfs.ext4", "-q"), mount, "-o", "fakeroot,rw")
     try:
-        until(lambda: os.path.ismount(mount))
+        eventually(lambda: os.path.ismount(mount), f"{mount} to be mounted")
         yield mount
     finally:
         unmount(mount)
@@ -155,7 +147,7 @@ def glusterfs(folder: Path) -> Iterator[Path]:
         [*("glusterfsd", "-N", "-l", folder / "server.log"), *("-f", folder / "server.vol")]
     )
     try:
-        until(lambda: _listens(port))
+        eventually(lambda: _listens(port), f"glusterfsd to listen on port {port}")
         words = ("glusterfs", "--acl", "-l", folder / "client.log", "-f", folder / "client.vol")
         with mounted(folder, *words) as mount:
             yield mount

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from tests.faults.rolling.harness import (
     setfacl,
 )
 from tests.faults.rolling.restoring import REFUSED, aside, environment, looks_of, onto
+from tests.support.waiting import eventually
 
 MIB = 1 << 20
 
@@ -248,10 +248,7 @@ def test_a_disk_that_fills_in_place_says_what_is_there_and_how_to_go_back(
 
 
 def _until(path: Path) -> None:
-    limit = time.monotonic() + 20
-    while not path.exists() and time.monotonic() < limit:
-        time.sleep(0.01)
-    assert path.exists()
+    eventually(path.exists, f"{path} to be there")
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

@@ -167,3 +167,12 @@ def test_a_wrong_field_is_named(path: tuple[str, ...], value: object) -> None:
 def test_garbage_is_refused(text: str) -> None:
     with pytest.raises(DataError):
         parse_record(text)
+
+
+def test_a_record_says_its_version_and_one_of_a_later_backstay_is_refused() -> None:
+    raw = json.loads(build_record(RECORD))
+    assert raw["version"] == 1
+    del raw["version"]
+    assert parse_record(json.dumps(raw)) == RECORD
+    with pytest.raises(DataError, match=r"record.version: 2 is of a later Backstay.*upgrade it"):
+        parse_record(json.dumps({**raw, "version": 2}))

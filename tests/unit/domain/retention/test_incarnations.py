@@ -46,6 +46,8 @@ def test_a_claim_that_a_restore_of_ours_made_goes_on_with_what_it_restored() -> 
 
 def test_points_that_say_nothing_of_their_source_begin_none() -> None:
     assert numbers(Origin(), A, Origin(), B, Origin()) == [0, 0, 0, 1, 1]
+    # They are of the source of the point before them, which need not be the one that began last.
+    assert numbers(A, B, A, Origin()) == [0, 1, 0, 0]
 
 
 def test_another_server_on_the_same_claim_begins_a_new_one() -> None:

@@ -3,7 +3,8 @@
 Invariants: it is at most SIZE_LIMIT bytes of UTF-8; what does not fit is left out in a fixed
 order (the claim's labels, the tools' versions, positions, the servers' identities, the dumps'
 notes) and named in `dropped`; a reader ignores fields that it does not know, and refuses what it
-cannot understand.
+cannot understand: a record of a later VERSION, which changes what fields mean, is one of these. One
+without a version is of before there were any, and is read as the first.
 """
 
 import json
@@ -17,6 +18,8 @@ from backstay.domain.retention.incarnations import Origin
 from backstay.domain.times import parse_time
 
 SIZE_LIMIT: Final = 8 * 1024
+VERSION: Final = 1
+"""It grows when a field changes its meaning, not when one is added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,12 @@ def parse_record(text: str) -> Record:
     except (ValueError, RecursionError) as error:
         raise DataError(f"the record is no JSON: {error}") from error
     reader = _Reader(raw, "record")
+    version = reader.number("version") if reader.has("version") else VERSION
+    if version > VERSION:
+        raise DataError(
+            f"record.version: {version} is of a later Backstay, this one reads up to {VERSION}: "
+            "upgrade it"
+        )
     slot = reader.text("slot")
     try:
         at = parse_time(slot)
@@ -211,6 +220,7 @@ _SHRINKS: Final = (
 def _to_json(record: Record) -> dict[str, object]:
     claim = record.claim
     return {
+        "version": VERSION,
         "policy": record.policy,
         "backup": record.backup,
         "slot": record.slot.astimezone(UTC).isoformat(),

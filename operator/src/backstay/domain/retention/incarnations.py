@@ -7,7 +7,7 @@ of ours or a person says that it continues; else it begins a new one. So does on
 another server than the last dump of that name.
 
 Invariants: a point that does not say what it is of (of another tool, or older than the record)
-begins none; the order of the input does not matter.
+begins none and is of the source of the point before it; the order of the input does not matter.
 """
 
 from __future__ import annotations
@@ -61,10 +61,12 @@ def incarnations(
     """
     found = [0] * len(origins)
     known: list[_Incarnation] = []
+    last = 0
     for index in sorted(range(len(origins)), key=lambda i: origins[i][0]):
         origin = origins[index][1]
         if not origin.ids:
-            found[index] = known[-1].number if known else 0
+            # Not the one that began last: a restore may have gone on with one before that.
+            found[index] = last
             continue
         here = next((k for k in reversed(known) if k.has(origin)), None)
         if here is None and known and not set(accepted).isdisjoint(origin.ids):
@@ -73,5 +75,5 @@ def incarnations(
             here = _Incarnation(len(known), set(), {})
             known.append(here)
         here.take(origin)
-        found[index] = here.number
+        found[index] = last = here.number
     return found

@@ -16,6 +16,7 @@ from backstay.domain.errors import DataError, Transient, UserError
 from backstay.domain.jobs import JobSeen
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.lifecycle import Run
+from backstay.domain.records.record import VERSION
 from backstay.domain.retention.points import Rules
 from backstay.domain.run import concurrency
 from backstay.domain.run.sights import CopySeen
@@ -408,6 +409,7 @@ def _record(spec: BackupSpec, status: BackupStatus, namespace_uid: str) -> Mappi
     """What it takes to recreate the Backup from the point alone."""
     when = spec.scheduled_for or status.started_at
     return {
+        "version": VERSION,
         "policy": spec.policy,
         "trigger": spec.trigger.value,
         "slot": format_time(when) if when else "",

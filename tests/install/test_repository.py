@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.install.rendering import ROOT
+from tests.install.rendering import ROOT
 
 
 def test_the_project_folder_does_not_shadow_the_module_operator() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.install.rendering import Object, Tools, find_tools, helm_template, kustomize
+from tests.install.rendering import Object, Tools, find_tools, helm_template, kustomize
 
 
 @pytest.fixture(scope="session")

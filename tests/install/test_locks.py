@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.install.rendering import ROOT
+from tests.install.rendering import ROOT
 
 FOLDER = ROOT / "requirements"
 LOCKS = ("build.txt", "dev.txt", "runtime.txt")

@@ -10,7 +10,7 @@ from unittest import mock
 import kubernetes_validate
 import pytest
 import yaml
-from tests.unit.install.rendering import (
+from tests.install.rendering import (
     CRDS,
     KUBERNETES,
     NAMESPACE,

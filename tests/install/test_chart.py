@@ -12,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from pydantic import ValidationError
-from tests.unit.install.rendering import (
+from tests.install.rendering import (
     CHART,
     KUBERNETES,
     Object,

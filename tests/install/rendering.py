@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "backstay"
 BASE = ROOT / "manifests"
 CRDS = ROOT / "crds"
