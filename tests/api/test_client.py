@@ -276,7 +276,7 @@ async def test_an_event_is_posted_once_per_attempt(client: Client, namespace: st
     await poster.post(made, "Snapshotting", "x" * 5000, type="Warning", attempt=2)
     reported = sorted(await client.list(EVENT, namespace), key=lambda event: str(event["type"]))
     assert [(event["type"], event["reason"], len(event["message"])) for event in reported] == [
-        ("Normal", "Snapshotting", 19),
+        ("Normal", "Snapshotting", 25),
         ("Warning", "Snapshotting", 1024),
     ]
     assert reported[0]["involvedObject"]["uid"] == objects.uid(made)

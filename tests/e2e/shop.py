@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from tests.e2e.kube import Kube, Obj
+from tests.e2e.kube import Kube, KubectlError, Obj
 from tests.support.kubectl import Kubectl
 
 API = "backstay.dev/v1alpha1"
@@ -42,10 +43,14 @@ class Shop:
         self.kubectl.run("delete", "namespace", self.name, "--wait=false", "--ignore-not-found")
         for content in self.contents():
             name = content["metadata"]["name"]
-            self.kubectl.patch(
-                "volumesnapshotcontent", name, {"spec": {"deletionPolicy": "Delete"}}
+            # A sweep may take it meanwhile.
+            with contextlib.suppress(KubectlError):
+                self.kubectl.patch(
+                    "volumesnapshotcontent", name, {"spec": {"deletionPolicy": "Delete"}}
+                )
+            self.kubectl.run(
+                *("delete", "volumesnapshotcontent", name), "--wait=false", "--ignore-not-found"
             )
-            self.kubectl.run("delete", "volumesnapshotcontent", name, "--wait=false")
 
     # The database
 

@@ -188,7 +188,7 @@ def test_what_nobody_thought_of_has_a_result_as_well(in_memory: Place, processes
     assert "'Q' format" in reported["message"]
 
 
-def test_a_long_path_is_shortened_in_its_middle_and_one_line() -> None:
+def test_a_long_path_is_taken_in_its_middle_and_one_line() -> None:
     assert shown(b"a/b") == "a/b"
     assert shown(b"") == "."
     assert shown(b"a\nb\xff") == r"a\nb\udcff"
