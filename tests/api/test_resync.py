@@ -12,10 +12,9 @@ from tests.api.test_brakes import make_lost_content, make_point, make_policy, ma
 from tests.support.passes import retention_of, until_idle
 from tests.support.schedules import MovedClock, PatientClock, next_hour
 
-from backstay.domain import labels, objects
+from backstay.domain import labels, objects, upkeep
 from backstay.domain.errors import Transient
 from backstay.domain.objects import Obj, dig
-from backstay.domain.stores.snapshots import upkeep
 from backstay.engine.queue import Key
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client

@@ -205,7 +205,10 @@ def report(story: Story) -> World:
                 break
             check(world)
         else:
-            hooks_are_over = run_hooks.turn(world.status, deleting=world.deleting) is None
+            # A Backup that is deleted before it has a plan has no hooks.
+            hooks_are_over = world.status.plan is None or (
+                run_hooks.turn(world.status, deleting=world.deleting) is None
+            )
             if decision.after != timedelta(0) and hooks_are_over and not world.hooks.frozen():
                 assert all(s.labelled for s in taken if s.live), "taken, and nobody would find it"
         world.pass_time(pause)

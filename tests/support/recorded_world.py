@@ -46,7 +46,7 @@ class RecordedWorld(World):
         super().end_run(name, good=good, ready=ready)
         if was_running and good and ready:
             entry = builders.point_status(
-                result=PointResult.GOOD, snapshot=name, content=f"content-{name}"
+                result=PointResult.GOOD, ref=name, content=f"content-{name}"
             )
             status = BackupStatus(
                 phase=BackupPhase.COMPLETED, points=(entry,), completed_at=self.true
