@@ -134,3 +134,19 @@ def test_what_several_stores_hold_back_is_named_together(stores: set[StoreKind])
         StoreKind.ROLLING: f"claim {copies.SERIES.key}: 9 of 10",
     }
     assert {store for store, words in named.items() if words in held.message} == stores
+
+
+def test_a_condition_of_a_store_that_is_given_up_goes_and_what_others_write_stays() -> None:
+    said = [
+        Condition(type=kind, status="True", reason="Found", message="x", last_transition_time=NOW)
+        for kind in ("Ready", "Rot", "Shrunk")
+    ]
+    of = world(both(), POINT, conditions=tuple(said))
+
+    after = plan(replace(of, copies=None)).conditions
+
+    assert after is not None
+    assert {(c.type, c.status) for c in after} >= {("Ready", "True"), ("Shrunk", "False")}
+    assert "Rot" not in {c.type for c in after}
+    again = replace(of, copies=None, conditions=after)
+    assert plan(again).conditions is None

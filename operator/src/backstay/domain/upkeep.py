@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from backstay.api.backup import BackupStatus
 from backstay.api.common import Condition
@@ -16,9 +17,13 @@ from backstay.api.store import StoreKind
 from backstay.domain.objects import Obj
 from backstay.domain.records import lifecycle
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.retention.findings import conditions_of
+from backstay.domain.retention.findings import Findings, conditions_of
+from backstay.domain.stores.copies import conditions
 from backstay.domain.stores.copies import upkeep as of_copies
 from backstay.domain.stores.snapshots import upkeep as of_snapshots
+
+KINDS: Final = frozenset({*of_snapshots.KINDS, *conditions.KINDS})
+"""The conditions that the stores of a policy have something to say under."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +79,17 @@ def plan(seen: Seen) -> Plan:
     moved = any(of_snapshots.moves(run.status, status) for run, status in statuses)
     return Plan(
         snapshots.items,
-        conditions_of(seen.policy, seen.conditions, list(found.values()), now),
+        _conditions(seen, list(found.values())),
         [(run, status) for run, status in statuses if status is not run.status],
         removable,
         of_snapshots.POLL if moved else snapshots.wait,
         moved,
     )
+
+
+def _conditions(seen: Seen, found: Sequence[Findings]) -> tuple[Condition, ...] | None:
+    """What the policy is to say. What only a store says that it does not keep any more goes."""
+    spoken = {condition.kind for f in found for condition in f.conditions}
+    before = tuple(c for c in seen.conditions if c.type in spoken or c.type not in KINDS)
+    after = conditions_of(seen.policy, before, found, seen.snapshots.now) or before
+    return after if seen.policy is not None and after != seen.conditions else None

@@ -31,7 +31,7 @@ from backstay.api.rolling import (
 )
 from backstay.api.store import StoreKind
 from backstay.domain.jobs import JobSeen
-from backstay.domain.run.machine import decide
+from backstay.domain.run.machine import decide, fail
 from backstay.domain.run.sights import CopySeen, PointSeen
 from backstay.domain.run.status import points_left
 from backstay.domain.run.values import CreateSnapshot, Decision, MarkGood, StartCopy
@@ -153,3 +153,19 @@ def test_a_dump_that_fails_leaves_no_point_in_any_store() -> None:
     assert step.status.phase is BackupPhase.FAILED
     assert step.status.points == ()
     assert (step.status.message or "").startswith("dump shop: no space")
+
+
+def test_a_look_that_fails_for_good_fails_the_copy_and_leaves_the_snapshot_to_be_looked_at() -> (
+    None
+):
+    """Nothing was seen: not the copy, and not the snapshot either."""
+    step = fail(seen(BOTH_WAIT), "jobs.batch is forbidden")
+
+    assert results(step) == {StoreKind.SNAPSHOT: "pending", StoreKind.ROLLING: "failed"}
+    assert step.status.phase is BackupPhase.UPLOADING
+    done = decide(seen(changed(step.status, plan=both(retries=0)), points={"data": READY_POINT}))
+    assert done.status.phase is BackupPhase.PARTIALLY_FAILED
+    assert done.status.message == "copy data: jobs.batch is forbidden"
+
+    alone = changed(BOTH_WAIT, points=(copy(),), plan=both(retries=0))
+    assert fail(seen(alone), "no").status.phase is BackupPhase.FAILED

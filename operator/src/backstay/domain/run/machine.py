@@ -117,8 +117,10 @@ def fail(seen: Seen, why: str) -> Decision:
         return Decision(_ended(seen, seen.status, short(why)))
     if phase is BackupPhase.DUMPING:
         return decide(replace(seen, dump=DumpSeen(DumpSight.FAILED, message=why)))
-    if phase is BackupPhase.COPYING and seen.copy is not None:
-        return decide(replace(seen, copy=CopySeen(problem=why)))
+    if phase is BackupPhase.COPYING:
+        # Of snapshots that are waited for as well nothing was seen, maybe: they are looked at again
+        # by themselves, as nothing but a copy keeps the run in this phase.
+        return _next(run_rolling.follow(replace(seen, copy=CopySeen(problem=why))), seen)
     if seen.hook is not None and not seen.kept and not _any_hook_started(seen.status):
         # Without the finalizer no hook is ever started, nor is any snapshot taken without its
         # hooks.
@@ -264,9 +266,14 @@ def _finish_points(seen: Seen) -> Decision:
             step = advance(replace(seen, status=status))
             status, actions = step.status, (*actions, *step.actions)
             after += [step.after] if step.after is not None else []
-    if _pending(status):
-        return Decision(_waiting(status), actions, min(after, default=None))
-    return _end_attempt(seen, status, actions)
+    return _next(Decision(status, actions, min(after, default=None)), seen)
+
+
+def _next(step: Decision, seen: Seen) -> Decision:
+    """Wait for the points that are not decided yet, or end the attempt."""
+    if _pending(step.status):
+        return replace(step, status=_waiting(step.status))
+    return _end_attempt(seen, step.status, step.actions)
 
 
 def _pending(status: BackupStatus) -> list[PointStatus]:

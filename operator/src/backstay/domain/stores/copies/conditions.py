@@ -18,6 +18,16 @@ from backstay.domain.stores.copies import incarnations
 from backstay.domain.stores.copies.incarnations import Replaced
 
 ROT: Final = "Rot"
+KINDS: Final = frozenset(
+    {
+        brakes.CONDITION,
+        ROT,
+        missing.COPIES_MISSING,
+        incarnations.CLAIM_REPLACED,
+        incarnations.SOURCE_REPLACED,
+    }
+)
+"""The conditions that copies have something to say under."""
 NO_ROT: Final = Brake("NoneFound", "every file of the copies that was read again is unchanged")
 
 

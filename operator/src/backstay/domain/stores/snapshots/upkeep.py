@@ -39,6 +39,10 @@ __all__ = ["Seen", "Stopped", "judged", "plan"]
 POLL: Final = timedelta(seconds=2)
 LONGEST_POLL: Final = timedelta(minutes=5)
 """A deletion that takes long, such as one that a restore holds up, is looked at less often."""
+KINDS: Final = frozenset(
+    {brakes.CONDITION, shrinkage.CONDITION, replaced.CONDITION, missing.POINTS_MISSING}
+)
+"""The conditions that snapshots have something to say under."""
 IDLE_STEPS: Final = frozenset({Step.NOTHING, Step.FROZEN})
 
 
