@@ -12,7 +12,7 @@ from tests.support.stored import bind, store
 from backstay.domain import labels, objects
 from backstay.domain.records.record import DumpRecord, parse_record
 from backstay.kube.client import Client
-from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
+from backstay.kube.resources import BACKUP_POLICY, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 
 DUMP = DumpRecord("shop", "postgres", '/data/a "b" ü\\n', "a b", SHA, 2048, 999, 998)
 
@@ -66,3 +66,32 @@ async def test_the_pair_of_an_orphan_carries_all_that_the_orphan_does(
     # and the API server takes both
     for resource, obj in zip((VOLUME_SNAPSHOT_CONTENT, VOLUME_SNAPSHOT), made, strict=True):
         await client.create(resource, obj)
+
+
+async def test_the_oldest_series_are_found_by_source_and_store(
+    client: Client, namespace: str, kubeconfig: Path, tmp_path: Path
+) -> None:
+    spec = {"source": {"claims": {"names": ["data"]}}}
+    for name, newest in (("old", "2020-01-01T00:00:00Z"), ("fresh", "2999-01-01T00:00:00Z")):
+        meta = {"name": name, "namespace": namespace}
+        made = await client.create(BACKUP_POLICY, {"metadata": meta, "spec": spec})
+        series = [
+            {"source": "data", "store": kind, "good": 1, "newest": newest}
+            for kind in ("Snapshot", "Rolling")
+        ]
+        body = {
+            "metadata": {"resourceVersion": objects.version(made)},
+            "status": {"good": 2, "series": series},
+        }
+        await client.patch(BACKUP_POLICY, name, namespace, body, subresource="status")
+    meta = {"name": "never", "namespace": namespace}
+    await client.create(BACKUP_POLICY, {"metadata": meta, "spec": spec})
+
+    found = Guide("watch.md", kubeconfig, tmp_path).run("26 hours ago", {})
+
+    mine = [line for line in found.splitlines() if f" {namespace}/" in line]
+    assert sorted(mine) == [
+        f"2020-01-01T00:00:00Z {namespace}/old data Rolling",
+        f"2020-01-01T00:00:00Z {namespace}/old data Snapshot",
+        f"never {namespace}/never",
+    ]
