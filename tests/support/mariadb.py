@@ -84,18 +84,19 @@ def running(options: Sequence[str] = _OPTIONS, room: int = _ROOM) -> Iterator[Se
     """Start a server with new data; at the end it is stopped and its files are removed."""
     debian.require(_PROGRAMS)
     home = debian.home(room)
-    data = f"--datadir={home / 'data'}"
+    # Of its own: a server that starts removes the temporary tables that others have in theirs.
+    own = [f"--datadir={home / 'data'}", f"--tmpdir={home}"]
     try:
         install = [
             "mariadb-install-db",
             "--no-defaults",
-            data,
+            *own,
             "--auth-root-authentication-method=normal",
         ]
         subprocess.run(
             [*debian.unprivileged(), *install], cwd=home, check=True, capture_output=True
         )
-        server = ["mariadbd", "--no-defaults", data, f"--socket={home / 'socket'}"]
+        server = ["mariadbd", "--no-defaults", *own, f"--socket={home / 'socket'}"]
         pid_file = f"--pid-file={home / 'pid'}"
         argv = [*debian.unprivileged(), *server, pid_file, *options]
         with debian.process(argv, home) as process:
