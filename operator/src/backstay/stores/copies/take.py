@@ -9,7 +9,7 @@ from typing import Any, Final
 from backstay.api.backup import BackupSpec, BackupStatus, Trigger
 from backstay.api.common import changed, format_time
 from backstay.api.plan import PlannedClaim, RunPlan
-from backstay.api.policy import CLAIMS_MAX, ClaimSource, PolicySpec, Snapshot
+from backstay.api.policy import ClaimSource, PolicySpec, Snapshot
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling
 from backstay.api.store import StoreKind
 from backstay.domain import labels, naming, objects
@@ -51,7 +51,7 @@ from backstay.kube.resources import (
 )
 from backstay.settings import Ceilings, RollingRoots
 from backstay.steps.agent_jobs import OURS, AgentJobs, Work
-from backstay.stores.snapshots import resolve
+from backstay.stores.copies.claims import claims_to_copy
 
 DEFAULT_CEILINGS: Final = Ceilings()
 
@@ -91,7 +91,7 @@ class Copying:
         else:
             wanted = spec.source.claims or ClaimSource()
             names = [c.name for c in beside.claims] if beside else None
-            claims = await self._claims(namespace, wanted, rolling, names)
+            claims = await claims_to_copy(self._client, namespace, wanted, rolling, names)
             copies = tuple(PlannedCopy(claim=c.name, path=wanted.sub_path or "") for c in claims)
         for copy in copies:
             site = self.site(copy, rolling, namespace, policy)
@@ -306,55 +306,6 @@ class Copying:
             return rules_of(spec, StoreKind.ROLLING)
         except (UserError, ValueError):
             return None
-
-    async def _claims(
-        self,
-        namespace: str,
-        wanted: ClaimSource,
-        rolling: Rolling,
-        names: Sequence[str] | None,
-    ) -> tuple[PlannedClaim, ...]:
-        """The claims to copy, those that are snapshotted as well if `names` are given; all of
-        them and the destination exist and are file systems.
-        """
-        target = rolling.destination.claim
-        if names is None:
-            claims = await resolve.find_claims(self._client, namespace, wanted)
-        else:
-            field = "spec.source.claims"
-            claims = {
-                name: await resolve.find_claim(self._client, namespace, name, field)
-                for name in names
-            }
-        found = [claims[name] for name in sorted(claims)]
-        if len(found) > CLAIMS_MAX:
-            raise UserError("TooManyClaims", "spec.source.claims: split the policy")
-        if target is not None:
-            kept = await self._client.find(PERSISTENT_VOLUME_CLAIM, target.name, namespace)
-            if kept is None:
-                raise UserError(
-                    "DestinationNotFound",
-                    f"spec.rolling.destination.claim: there is no PersistentVolumeClaim "
-                    f"{target.name} in namespace {namespace}",
-                )
-            found = [*found, kept]
-        for claim in found:
-            if dig(claim, "spec", "volumeMode") == "Block":
-                raise UserError(
-                    "ClaimNotFiles",
-                    f"spec.source.claims: claim {objects.name(claim)} is a block volume; rolling "
-                    "copies are of files, take snapshots of it",
-                )
-        sources = found[:-1] if target is not None else found
-        if target is not None and target.name in {objects.name(c) for c in sources}:
-            raise UserError(
-                "DestinationIsSource",
-                f"spec.rolling.destination.claim: {target.name} is also a source; copies on the "
-                "claim itself are lost with it, choose another claim",
-            )
-        return tuple(
-            PlannedClaim(name=objects.name(c), uid=objects.uid(c), class_name="") for c in sources
-        )
 
     async def _check_node(self, name: str) -> None:
         trouble, for_good = await self.trouble(name)
