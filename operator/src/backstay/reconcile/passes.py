@@ -10,7 +10,6 @@ from backstay.domain import labels, objects, upkeep
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention import brakes, replaced
-from backstay.domain.retention.points import Rules
 from backstay.domain.retention.shrinkage import accepted_sizes
 from backstay.domain.stores.copies import series as rolling_series
 from backstay.domain.stores.copies.incarnations import accepted_words
@@ -32,12 +31,12 @@ def seen(
 
     Raise UserError if the policy is not valid, DataError if what was read is not.
     """
-    policy = world.policies.get(place)
+    snapshots = snapshots_seen(world, place, now, brake)
     return upkeep.Seen(
-        snapshots_seen(world, place, now, brake),
+        snapshots,
         copies_seen(world, place, now, brake=brake) if world.keeps_copies(place) else None,
-        policy,
-        policy_status(policy).conditions if policy is not None else (),
+        world.policies.get(place),
+        snapshots.conditions,
     )
 
 
@@ -50,14 +49,17 @@ def snapshots_seen(
     Raise UserError if the policy is not valid, DataError if what was read is not.
     """
     policy = world.policies.get(place)
+    # Once: the resync makes one of these of every policy.
+    spec = parse_policy_spec(policy) if policy is not None else None
     notes = objects.annotations(policy) if policy is not None else {}
     runs = [parse(b) for b in world.backups.get(place, ())]
     names = world.content_names(place)
     finished = [r for r in runs if r.status.phase.final and takes_snapshots(r)]
-    concerned = keeps_snapshots(policy) or finished or world.snapshots.get(place)
+    keeps = spec is not None and spec.snapshots is not None
+    concerned = keeps or finished or world.snapshots.get(place)
     return SnapshotsSeen(
         now=now,
-        rules=_rules(policy, StoreKind.SNAPSHOT),
+        rules=rules_of(spec, StoreKind.SNAPSHOT) if spec is not None else None,
         snapshots=world.snapshots.get(place, []),
         contents={n: world.contents[n] for n in names if n in world.contents},
         running=frozenset(r.uid for r in runs if not r.status.phase.final),
@@ -90,6 +92,7 @@ def copies_seen(
     Raise UserError if the policy is not valid, DataError if what was read is not.
     """
     policy = world.policies.get(place)
+    spec = parse_policy_spec(policy) if policy is not None else None
     runs = [run for run in map(parse, world.backups.get(place, ())) if makes_copies(run)]
     requests = [r for r in world.requests if objects.namespace(r) == place[0]]
     status = policy_status(policy) if policy is not None else None
@@ -97,7 +100,7 @@ def copies_seen(
     kept = kept_of(*place, runs, planned)
     return CopiesSeen(
         now=now,
-        rules=_rules(policy, StoreKind.ROLLING),
+        rules=rules_of(spec, StoreKind.ROLLING) if spec is not None else None,
         kept=kept,
         finished=[r for r in runs if r.status.phase.final],
         copying=rolling_series.copying(*place, runs),
@@ -112,15 +115,6 @@ def copies_seen(
         accepted=accepted_words(notes.get(labels.ACCEPT_CLAIM), notes.get(labels.ACCEPT_SOURCE)),
         named=_named(requests),
     )
-
-
-def _rules(policy: Obj | None, store: StoreKind) -> Rules | None:
-    return rules_of(parse_policy_spec(policy), store) if policy is not None else None
-
-
-def keeps_snapshots(policy: Obj | None) -> bool:
-    """Given a policy as read, if there is one, return whether it keeps snapshots."""
-    return policy is not None and parse_policy_spec(policy).snapshots is not None
 
 
 def makes_copies(run: Run) -> bool:

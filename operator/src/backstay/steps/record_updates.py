@@ -22,18 +22,6 @@ from backstay.steps.status import write_status
 log = logging.getLogger(__name__)
 
 
-async def settle(
-    client: Client,
-    work: Work,
-    shown: Iterable[tuple[Run, BackupStatus]],
-    removable: Sequence[Run],
-) -> None:
-    """Given finished Backups with what they are to show, and those that are to be removed, do both
-    as items of `work`.
-    """
-    await remove(client, work, removable, await show(client, work, shown))
-
-
 async def show(
     client: Client, work: Work, shown: Iterable[tuple[Run, BackupStatus]]
 ) -> dict[str, Obj]:
@@ -55,14 +43,14 @@ async def remove(
     work: Work,
     removable: Sequence[Run],
     stored: Mapping[str, Obj],
-    may_go: Callable[[Run], Awaitable[bool]] | None = None,
+    may_go: Callable[[Run], Awaitable[bool]],
 ) -> None:
     """Given finished Backups that are to be removed, those that were written to meanwhile, and what
-    has the last word on each (None: nobody), remove them as items of `work`.
+    has the last word on each, remove them as items of `work`.
     """
 
     async def delete(run: Run) -> bool:
-        if may_go is None or await may_go(run):
+        if await may_go(run):
             version = objects.version(stored.get(run.uid, run.obj))
             await client.delete(
                 BACKUP, run.name, run.namespace, uid=run.uid, resource_version=version
