@@ -20,7 +20,7 @@ from backstay.api.backup import BackupStatus, PointResult, PointStatus
 from backstay.api.common import changed
 from backstay.api.store import StoreKind
 from backstay.domain.run.sights import CopySeen
-from backstay.domain.run.status import colon, plan_of, short, sources_able, with_point
+from backstay.domain.run.status import colon, named, plan_of, short, sources_able, with_point
 from backstay.domain.run.values import AT_ONCE, POLL, Action, CancelCopy, Decision, Seen, StartCopy
 
 JOB_SLACK: Final = timedelta(minutes=5)
@@ -104,7 +104,7 @@ def _wait(seen: Seen, entry: PointStatus, look: CopySeen) -> Decision:
     start: tuple[Action, ...] = ()
     if not look.job.exists and not look.waits:
         start = (StartCopy(entry.source),)
-    note = f"copy {entry.source}: {look.message}" if look.message else None
+    note = f"{named(entry)}: {look.message}" if look.message else None
     status = with_point(seen.status, changed(entry, job=look.job.name or None))
     return Decision(changed(status, message=short(note) if note else None), start, POLL)
 

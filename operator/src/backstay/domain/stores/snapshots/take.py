@@ -33,6 +33,7 @@ from backstay.domain.run.status import (
     dumps_on,
     hook_in_words,
     hooks_on,
+    named,
     plan_of,
     short,
     with_point,
@@ -106,7 +107,7 @@ def until_taken(seen: Seen) -> Decision:
 
 def _reported(status: BackupStatus) -> BackupStatus:
     """The status with what its undecided points wait for, claim by claim."""
-    waits = [f"claim {p.source}: {p.message}" for p in pending(status) if p.message]
+    waits = [f"{named(p)}: {p.message}" for p in pending(status) if p.message]
     return changed(status, message=short("; ".join(waits)) or None)
 
 
