@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.copying import planner
 from tests.support.kubectl import Kubectl
 from tests.support.passes import copying_nothing
 from tests.support.schedules import (
@@ -59,7 +60,7 @@ class Rig:
             EventPoster(client, clock, "test"),
             clock,
             self._note,
-            copying=copying_nothing(client),
+            planner=planner(client, copying_nothing(client)),
         )
 
     def _note(self, key: Key) -> None:

@@ -9,9 +9,7 @@ from backstay.api.backup import (
     DumpStatus,
     PointResult,
 )
-from backstay.domain.run.sights import (
-    PointSeen,
-)
+from backstay.domain.stores.snapshots.sights import PointSeen
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from typing import Final, NoReturn
 from backstay.domain.clock import Clock
 from backstay.domain.run.concurrency import Limits
 from backstay.engine.group import run_together
+from backstay.engine.patience import Patience
 from backstay.engine.queue import Key, Queue
 from backstay.engine.resync import Resync
 from backstay.engine.system_clock import SystemClock
@@ -33,7 +34,7 @@ from backstay.kube.lease import Elector, identity
 from backstay.kube.login import Login, login
 from backstay.observe import metrics, ports
 from backstay.reconcile import keys
-from backstay.reconcile.backup import BackupReconciler
+from backstay.reconcile.backup import RIGHTS_WAIT, BackupReconciler
 from backstay.reconcile.concurrency import Admitter
 from backstay.reconcile.copies import CopiesReconciler
 from backstay.reconcile.leftovers import LeftoverReconciler
@@ -45,10 +46,13 @@ from backstay.reconcile.retention import RetentionReconciler
 from backstay.reconcile.sweeps import SweepReconciler
 from backstay.settings import Settings
 from backstay.steps.agent_jobs import AgentImage, AgentJobs
+from backstay.steps.dumps import Dumping
 from backstay.steps.exec_streams import Streams
 from backstay.stores.copies.restore import CopyRestores
 from backstay.stores.copies.take import Copying
 from backstay.stores.copies.upkeep_jobs import UpkeepJobs
+from backstay.stores.planning import Planner
+from backstay.stores.registry import stores_of
 from backstay.targets.turns import RestoreTurns
 
 log = logging.getLogger(__name__)
@@ -179,17 +183,27 @@ class Router:
         limits = Limits(settings.pool_global, settings.pool_node, settings.pool_driver)
         image = AgentImage(settings.agent_image, settings.agent_pull_policy)
         jobs = AgentJobs(client, image)
-        copying = Copying(client, jobs, settings.rolling, settings.namespace, settings.ceilings)
+        copying = Copying(client, jobs, settings.rolling, settings.namespace)
+        refusals = Patience(clock, RIGHTS_WAIT)
+        dumping = Dumping(client, streams, refusals)
+        planner = Planner(client, stores_of(client, dumping, copying), settings.ceilings)
         turns = RestoreTurns(client, settings.namespace)
         self._reconcilers = {
             keys.POLICY: PolicyReconciler(
-                client, events, clock, self._enqueue, copying=copying
+                client, events, clock, self._enqueue, planner=planner
             ).reconcile,
             keys.BACKUP: BackupReconciler(
-                client, streams, events, clock, self._enqueue, copying=copying
+                client,
+                events,
+                clock,
+                self._enqueue,
+                streams=streams,
+                dumping=dumping,
+                refusals=refusals,
+                planner=planner,
             ).reconcile,
             keys.ADMISSION.kind: Admitter(
-                client, events, clock, limits, self._enqueue, turns=turns
+                client, events, clock, limits, self._enqueue, stores=planner.stores, turns=turns
             ).reconcile,
             keys.RESTORE: RestoreReconciler(
                 client,
@@ -208,7 +222,6 @@ class Router:
                 events,
                 clock,
                 self._enqueue,
-                copying=copying,
                 jobs=UpkeepJobs(jobs, copying),
             ).reconcile,
             keys.LEFTOVERS: LeftoverReconciler(client).reconcile,

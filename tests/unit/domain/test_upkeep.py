@@ -14,7 +14,7 @@ from tests.unit.domain.stores.snapshots.test_upkeep_plan import finished, labell
 
 from backstay.api.backup import BackupPhase, BackupStatus, PointGone, PointStatus
 from backstay.api.common import Condition, changed
-from backstay.api.store import StoreKind
+from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention import brakes
@@ -56,8 +56,8 @@ def shown(of: Plan, run: Run) -> BackupStatus:
     return next((status for found, status in of.shown if found is run), run.status)
 
 
-def point(status: BackupStatus, store: StoreKind) -> PointStatus:
-    (found,) = [p for p in status.points if p.store is store]
+def point(status: BackupStatus, store: str) -> PointStatus:
+    (found,) = [p for p in status.points if p.store == store]
     return found
 
 
@@ -92,8 +92,8 @@ def test_what_a_store_that_was_not_looked_at_has_is_left_as_it_is() -> None:
     alone = plan(replace(world(run), copies=None))
 
     assert alone.removable == []
-    before = point(run.status, StoreKind.ROLLING)
-    assert point(shown(alone, run), StoreKind.ROLLING) is before
+    before = point(run.status, ROLLING)
+    assert point(shown(alone, run), ROLLING) is before
 
 
 def test_a_run_is_gone_only_when_no_store_has_a_point_of_it() -> None:
@@ -101,7 +101,7 @@ def test_a_run_is_gone_only_when_no_store_has_a_point_of_it() -> None:
 
     status = shown(plan(world(lost)), lost)
 
-    assert point(status, StoreKind.SNAPSHOT).gone is PointGone.MISSING
+    assert point(status, SNAPSHOT).gone is PointGone.MISSING
     assert status.phase is BackupPhase.COMPLETED
 
     lost = both(gone=True)
@@ -116,22 +116,22 @@ def test_our_clock_is_named_once_for_all_stores() -> None:
     assert (held.status, held.reason, held.message) == ("True", "ClockSkew", "our clock is off")
 
 
-@pytest.mark.parametrize("stores", [{StoreKind.SNAPSHOT}, {StoreKind.ROLLING}, set(StoreKind)])
-def test_what_several_stores_hold_back_is_named_together(stores: set[StoreKind]) -> None:
+@pytest.mark.parametrize("stores", [{SNAPSHOT}, {ROLLING}, {SNAPSHOT, ROLLING}])
+def test_what_several_stores_hold_back_is_named_together(stores: set[str]) -> None:
     """Each of ten points would go at once, in one store, in the other, or in both."""
-    days = range(1, 11) if StoreKind.SNAPSHOT in stores else range(22, 23)
+    days = range(1, 11) if SNAPSHOT in stores else range(22, 23)
     there = [snapshot(f"data-{day}", f"2026-11-{day:02}T00:32:00Z") for day in days]
     mine = snapshots_seen(*there, contents=[mirrored(s) for s in there], policy=POLICY)
     mine = replace(mine, rules=copies.seen_of([]).rules)
-    runs = [copies.run(day) for day in (range(1, 11) if StoreKind.ROLLING in stores else (22,))]
+    runs = [copies.run(day) for day in (range(1, 11) if ROLLING in stores else (22,))]
     theirs = replace(copies.seen_of(runs), now=NOW, policy=POLICY)
 
     held = condition(plan(Seen(mine, theirs, POLICY)), brakes.CONDITION)
 
     assert (held.status, held.reason) == ("True", "MassMark")
     named = {
-        StoreKind.SNAPSHOT: "claim data: 9 of 10",
-        StoreKind.ROLLING: f"claim {copies.SERIES.key}: 9 of 10",
+        SNAPSHOT: "claim data: 9 of 10",
+        ROLLING: f"claim {copies.SERIES.key}: 9 of 10",
     }
     assert {store for store, words in named.items() if words in held.message} == stores
 

@@ -10,11 +10,11 @@ from pydantic import Field
 from backstay.api.common import Model, Time
 from backstay.api.hooks import HOOKS_MAX, HookStatus
 from backstay.api.meta import Column, CrdMeta
-from backstay.api.plan import POOLS_MAX, PoolName, RunPlan
-from backstay.api.policy import CLAIMS_MAX, DUMPS_MAX
+from backstay.api.plan import POINTS_MAX, POOLS_MAX, PoolName, RunPlan
+from backstay.api.policy import DUMPS_MAX
 from backstay.api.rolling import SERIES_MAX, CopyStatus
 from backstay.api.shapes import NAME_MAX, ObjectName
-from backstay.api.store import StoreKind
+from backstay.api.store import SNAPSHOT, StoreName
 
 
 class Trigger(StrEnum):
@@ -227,7 +227,7 @@ class PointStatus(Model):
     source: str = Field(
         description="The source: a claim, CLAIM/PATH, or NODE:PATH.", max_length=SERIES_MAX
     )
-    store: StoreKind = Field(description="Where it is kept: Snapshot or Rolling.")
+    store: StoreName = Field(description="Where it is kept: Snapshot or Rolling.")
     ref: str | None = Field(
         default=None,
         description="Its name in the store: the VolumeSnapshot, or the stamp of a rolling copy.",
@@ -265,14 +265,14 @@ class PointStatus(Model):
     )
 
     @property
-    def key(self) -> tuple[str, StoreKind]:
+    def key(self) -> tuple[str, str]:
         """Return what a run has one point of: a source in a store."""
         return self.source, self.store
 
     @property
     def artifact(self) -> str | None:
         """Return what names the artifact, of whatever store, among those of the policy."""
-        if self.ref is None or self.store is StoreKind.SNAPSHOT:
+        if self.ref is None or self.store == SNAPSHOT:
             return self.ref
         return f"{self.source}@{self.ref}"
 
@@ -313,7 +313,7 @@ class BackupStatus(Model):
         default=(), description="The hooks of the run.", max_length=2 * HOOKS_MAX
     )
     points: tuple[PointStatus, ...] = Field(
-        default=(), description="The points of the run.", max_length=CLAIMS_MAX
+        default=(), description="The points of the run.", max_length=POINTS_MAX
     )
     pools: tuple[PoolName, ...] = Field(
         default=(),

@@ -22,7 +22,7 @@ from backstay.api.shapes import (
     ObjectName,
     RelativePath,
 )
-from backstay.api.store import StoreKind
+from backstay.api.store import ROLLING, SNAPSHOT, StoreName
 
 LIST_MAX: Final = 64
 """Bound of lists of names: CEL's cost estimate needs one."""
@@ -265,14 +265,14 @@ class PolicySpec(Model):
         return self.snapshot or (Snapshot() if self.rolling is None else None)
 
     @property
-    def stores(self) -> tuple[StoreKind, ...]:
+    def stores(self) -> tuple[str, ...]:
         """Return the stores that the policy keeps its points in."""
-        kept = {StoreKind.SNAPSHOT: self.snapshots, StoreKind.ROLLING: self.rolling}
+        kept = {SNAPSHOT: self.snapshots, ROLLING: self.rolling}
         return tuple(store for store, block in kept.items() if block is not None)
 
-    def retention_of(self, store: StoreKind) -> Retention | None:
+    def retention_of(self, store: str) -> Retention | None:
         """Given a store, return how long its points are kept; None: everything is."""
-        own = self.snapshot if store is StoreKind.SNAPSHOT else self.rolling
+        own = {SNAPSHOT: self.snapshot, ROLLING: self.rolling}.get(store)
         return (own.retention if own else None) or self.retention
 
 
@@ -282,7 +282,7 @@ class SeriesStatus(Model):
     source: str = Field(
         description="The source: a claim, CLAIM/PATH, or NODE:PATH.", max_length=SERIES_MAX
     )
-    store: StoreKind = Field(description="Where it is kept: Snapshot or Rolling.")
+    store: StoreName = Field(description="Where it is kept: Snapshot or Rolling.")
     good: int = Field(ge=0, description="Good points that exist.")
     newest: Time | None = Field(default=None, description="When the newest good point was taken.")
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from backstay.api.policy import POLICY_META, PolicySpec
 from backstay.api.retention import Retention
 from backstay.api.schedule import Schedule
-from backstay.api.store import StoreKind
+from backstay.api.store import SNAPSHOT
 from backstay.domain import objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj, dig
@@ -66,7 +66,7 @@ def read_policy(path: str) -> PolicyFile:
         raise _bad(POLICY, path, "metadata.name is missing")
     spec = _spec(policy, path)
     try:
-        rules = rules_of(spec, StoreKind.SNAPSHOT)
+        rules = rules_of(spec, SNAPSHOT)
     except UserError as error:
         raise _bad(POLICY, path, error.message) from error
     notes = dig(policy, "metadata", "annotations", default={})

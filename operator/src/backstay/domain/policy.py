@@ -18,7 +18,6 @@ from typing import Final
 from backstay.api.common import changed, with_condition
 from backstay.api.policy import SHOWN_MAX, PolicySpec, PolicyStatus, SeriesStatus
 from backstay.api.schedule import MissedSlots
-from backstay.api.store import StoreKind
 from backstay.domain.ceilings import beyond
 from backstay.domain.clock_skew import CLOCK_SKEW
 from backstay.domain.errors import UserError
@@ -61,7 +60,7 @@ class GoodPoint:
     """A good point of the policy."""
 
     source: str
-    store: StoreKind
+    store: str
     taken: datetime
     run: str
     """Name of its Backup, whether or not that is still there."""
@@ -364,8 +363,8 @@ def _clock_warning(seen: Seen) -> str | None:
 
 def _describe(seen: Seen) -> PolicyStatus:
     """What exists, derived again from the artifacts and records each time."""
-    newest: dict[tuple[str, StoreKind], datetime] = {}
-    count: Counter[tuple[str, StoreKind]] = Counter()
+    newest: dict[tuple[str, str], datetime] = {}
+    count: Counter[tuple[str, str]] = Counter()
     for point in seen.points:
         key = point.source, point.store
         count[key] += 1

@@ -13,7 +13,7 @@ from typing import Final
 
 from backstay.api.backup import BackupStatus
 from backstay.api.common import Condition
-from backstay.api.store import StoreKind
+from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain.objects import Obj
 from backstay.domain.records import lifecycle
 from backstay.domain.records.lifecycle import Run
@@ -68,10 +68,10 @@ def plan(seen: Seen) -> Plan:
     read cannot be understood: then nothing is to be changed.
     """
     snapshots = of_snapshots.look(seen.snapshots)
-    found, rules = {StoreKind.SNAPSHOT: snapshots.findings}, [seen.snapshots.rules]
+    found, rules = {SNAPSHOT: snapshots.findings}, [seen.snapshots.rules]
     finished = {run.uid: run for run in seen.snapshots.finished}
     if seen.copies is not None:
-        found[StoreKind.ROLLING] = of_copies.look(seen.copies).findings
+        found[ROLLING] = of_copies.look(seen.copies).findings
         rules.append(seen.copies.rules)
         finished |= {run.uid: run for run in seen.copies.finished}
     now = seen.snapshots.now

@@ -13,7 +13,7 @@ from datetime import tzinfo
 
 from backstay.api.common import changed, with_condition
 from backstay.api.policy import ClaimSource, PolicySpec
-from backstay.api.store import StoreKind
+from backstay.api.store import SNAPSHOT
 from backstay.builders.snapshot import metadata_patch
 from backstay.domain import labels, naming, objects
 from backstay.domain.adoption import other_pruner, takeover
@@ -88,7 +88,7 @@ class Adopter:
         fresh = {takeover.claim_of(s, prefix) for s in snapshots if not takeover.is_ours(s)}
         # In a thread, as the pass plans: it is pure, and may take long for many years.
         held = await asyncio.to_thread(
-            to_hold, snapshots, prefix, rules_of(spec, StoreKind.SNAPSHOT), self._clock.now()
+            to_hold, snapshots, prefix, rules_of(spec, SNAPSHOT), self._clock.now()
         )
         return takeover.Seen(
             policy=objects.name(policy),

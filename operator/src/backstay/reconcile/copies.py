@@ -38,7 +38,7 @@ from backstay.reconcile.runs import parse_policy_spec
 from backstay.steps.batch import Work
 from backstay.steps.conditions import policy_status
 from backstay.steps.status import write_status
-from backstay.stores.copies.take import Copying
+from backstay.stores.copies.planning import directories
 from backstay.stores.copies.upkeep_jobs import UpkeepJobs
 
 log = logging.getLogger(__name__)
@@ -72,14 +72,12 @@ class CopiesReconciler:
         clock: Clock,
         enqueue: Callable[[Key], None],
         *,
-        copying: Copying,
         jobs: UpkeepJobs,
     ) -> None:
         self._client = client
         self._events = events
         self._clock = clock
         self._enqueue = enqueue
-        self._copying = copying
         self._jobs = jobs
 
     async def reconcile(self, key: Key) -> timedelta | None:
@@ -126,21 +124,21 @@ class CopiesReconciler:
         world = await read(self._client, (namespace, name))
         policy = world.policies.get((namespace, name))
         spec = parse_policy_spec(policy) if policy is not None else None
-        planned = await self._planned(namespace, name, spec)
+        planned = await self._planned(namespace, spec)
         brake = self._client.clock_brake()
         return passes.copies_seen(world, (namespace, name), self._clock.now(), planned, brake)
 
     async def _planned(
-        self, namespace: str, name: str, spec: PolicySpec | None
+        self, namespace: str, spec: PolicySpec | None
     ) -> list[rolling_series.Planned]:
         """The directories that the policy names now; none while it cannot run as it stands."""
         if spec is None or spec.rolling is None:
             return []
         try:
-            plan = await self._copying.make_plan(namespace, name, spec)
+            copies = await directories(self._client, namespace, spec)
         except UserError:
             return []  # The policy's own look reports it.
-        return [(copy, spec.rolling) for copy in plan.rolling.copies] if plan.rolling else []
+        return [(copy, spec.rolling) for copy in copies]
 
     async def _do(self, seen: Seen, chore: Chore, came: _Outcome) -> bool:
         """Run a chore a step further and note what comes of it; return whether to look again soon.

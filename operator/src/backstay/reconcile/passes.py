@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from backstay.api.store import StoreKind
+from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain import labels, objects, upkeep
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.lifecycle import Run
@@ -59,7 +59,7 @@ def snapshots_seen(
     concerned = keeps or finished or world.snapshots.get(place)
     return SnapshotsSeen(
         now=now,
-        rules=rules_of(spec, StoreKind.SNAPSHOT) if spec is not None else None,
+        rules=rules_of(spec, SNAPSHOT) if spec is not None else None,
         snapshots=world.snapshots.get(place, []),
         contents={n: world.contents[n] for n in names if n in world.contents},
         running=frozenset(r.uid for r in runs if not r.status.phase.final),
@@ -100,7 +100,7 @@ def copies_seen(
     kept = kept_of(*place, runs, planned)
     return CopiesSeen(
         now=now,
-        rules=rules_of(spec, StoreKind.ROLLING) if spec is not None else None,
+        rules=rules_of(spec, ROLLING) if spec is not None else None,
         kept=kept,
         finished=[r for r in runs if r.status.phase.final],
         copying=rolling_series.copying(*place, runs),

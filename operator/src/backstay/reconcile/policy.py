@@ -12,7 +12,7 @@ from backstay.api.backup import BackupPhase, PointGone, PointResult, Trigger
 from backstay.api.common import changed, format_time, with_condition
 from backstay.api.policy import PolicySpec, PolicyStatus
 from backstay.api.schedule import MissedSlots, MissReason
-from backstay.api.store import StoreKind
+from backstay.api.store import SNAPSHOT
 from backstay.domain import labels, naming, objects, policy
 from backstay.domain.calendar import load_zone
 from backstay.domain.clock import Clock
@@ -45,8 +45,7 @@ from backstay.reconcile import keys
 from backstay.reconcile.runs import parse, parse_policy_spec
 from backstay.steps.conditions import policy_status
 from backstay.steps.status import report_trouble, write_status
-from backstay.stores.copies.take import Copying
-from backstay.stores.planning import make_plan
+from backstay.stores.planning import Planner
 from backstay.stores.snapshots.series import policy_snapshots
 
 WHY: Final[Mapping[MissReason, str]] = MappingProxyType(
@@ -84,10 +83,10 @@ class PolicyReconciler:
         clock: Clock,
         enqueue: Callable[[Key], None],
         *,
-        copying: Copying,
+        planner: Planner,
     ) -> None:
         self._client = client
-        self._copying = copying
+        self._planner = planner
         self._events = events
         self._clock = clock
         self._enqueue = enqueue
@@ -149,7 +148,7 @@ class PolicyReconciler:
             return seen, decision
         try:
             address = key.namespace, key.name
-            await make_plan(self._client, self._copying, address, seen.spec)
+            await self._planner.make_plan(address, seen.spec)
         except UserError as error:
             self._checked.pop(key, None)
             seen = replace(seen, problem=error)
@@ -183,7 +182,7 @@ class PolicyReconciler:
             name=name,
             edited=_edited(obj),
             resumed=_resumed(obj),
-            ceilings=self._copying.ceilings,
+            ceilings=self._planner.ceilings,
             clock=clock_off(self._client.skew),
             stepped=self._client.clock_skipped(),
             now=slots_now(self._clock.now(), self._client.skew),
@@ -195,9 +194,7 @@ class PolicyReconciler:
             runs=[_run_seen(backup) for backup in backups],
             slots=_slots(snapshots),
             points=[
-                policy.GoodPoint(
-                    p.claim, StoreKind.SNAPSHOT, p.taken, identity(snapshot, labels.BACKUP)
-                )
+                policy.GoodPoint(p.claim, SNAPSHOT, p.taken, identity(snapshot, labels.BACKUP))
                 for snapshot, p in zip(snapshots, map(point_of, snapshots), strict=True)
                 if is_good(p) and p.name not in gone
             ]

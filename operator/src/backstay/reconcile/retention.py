@@ -17,7 +17,7 @@ from functools import partial
 from typing import Final
 
 from backstay.api.common import Condition
-from backstay.api.store import StoreKind
+from backstay.api.store import SNAPSHOT
 from backstay.builders.snapshot import metadata_patch
 from backstay.domain import objects, upkeep
 from backstay.domain.adoption import takeover
@@ -192,7 +192,7 @@ class RetentionReconciler:
         """
         for point in run.status.points:
             if (
-                point.store is StoreKind.SNAPSHOT
+                point.store == SNAPSHOT
                 and point.ref
                 and await self._client.find(VOLUME_SNAPSHOT, point.ref, run.namespace)
             ):

@@ -40,13 +40,15 @@ class Right:
         return "/".join(filter(None, (self.resource.plural, self.subresource)))
 
 
-async def require(client: Client, namespace: str, plan: RunPlan, *, jobs_in: str) -> None:
-    """Given a plan of a policy in a namespace, and where Jobs of rolling copies would be made, see
-    that the operator may do what it needs and that the Secrets it names are there.
+async def require(
+    client: Client, namespace: str, plan: RunPlan, of_stores: Iterable[Right]
+) -> None:
+    """Given a plan of a policy in a namespace and the rights that its stores need for it, see that
+    the operator may do what it needs and that the Secrets it names are there.
 
     Raise UserError, naming the Role that is missing or the Secret.
     """
-    for right in _needed(namespace, plan, jobs_in):
+    for right in (*of_stores, *_needed(namespace, plan)):
         if not await _may(client, right):
             where = f"in namespace {right.namespace}" if right.namespace else "in the cluster"
             raise UserError(
@@ -86,14 +88,7 @@ async def password_of(client: Client, namespace: str, dump: PlannedDump) -> str 
     return base64.b64decode(value).decode("utf-8", "surrogateescape")
 
 
-def _needed(namespace: str, plan: RunPlan, jobs_in: str) -> Iterable[Right]:
-    if plan.rolling is not None:
-        yield Right("create", resources.JOB, jobs_in)
-        yield Right("get", resources.POD, jobs_in, "log")
-    if any(claim.class_name for claim in plan.claims):
-        yield Right("create", resources.VOLUME_SNAPSHOT, namespace)
-        yield Right("patch", resources.VOLUME_SNAPSHOT, namespace)
-        yield Right("patch", resources.VOLUME_SNAPSHOT_CONTENT)
+def _needed(namespace: str, plan: RunPlan) -> Iterable[Right]:
     if plan.dumps or plan.hooks:
         # A WebSocket opens with GET, which newer API servers count as create as well.
         yield Right("get", resources.POD, namespace, "exec")

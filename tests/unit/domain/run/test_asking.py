@@ -25,15 +25,9 @@ from backstay.api.common import changed
 from backstay.domain import naming
 from backstay.domain.calendar import load_zone
 from backstay.domain.run import machine
-from backstay.domain.run.sights import PointSeen
-from backstay.domain.run.values import (
-    AT_ONCE,
-    LONGEST_POLL,
-    POLL,
-    CreateSnapshot,
-    Decision,
-    MarkFailed,
-)
+from backstay.domain.run.values import AT_ONCE, LONGEST_POLL, POLL, Decision
+from backstay.domain.stores.snapshots.actions import CreateSnapshot, MarkFailed
+from backstay.domain.stores.snapshots.sights import PointSeen
 from backstay.domain.stores.snapshots.take import snapshot_name
 
 TAKING = status(BackupPhase.SNAPSHOTTING)

@@ -23,9 +23,9 @@ from tests.support.builders import (
 from backstay.api.backup import BackupPhase, DumpState, PointResult
 from backstay.api.common import changed
 from backstay.domain.run import machine
-from backstay.domain.run.sights import PointSeen
 from backstay.domain.run.status import format_size
-from backstay.domain.run.values import MarkFailed, MarkGood
+from backstay.domain.stores.snapshots.actions import MarkFailed, MarkGood
+from backstay.domain.stores.snapshots.sights import PointSeen
 
 TWO = status(
     BackupPhase.UPLOADING,

@@ -38,10 +38,10 @@ from backstay.domain.run.values import (
     Decision,
     FreeRecord,
     KeepRecord,
-    MarkFailed,
     ReleaseHook,
     StartHook,
 )
+from backstay.domain.stores.snapshots.actions import MarkFailed
 
 HOOK = planned_hook()
 LAST = planned_hook("last", holds=False)

@@ -35,17 +35,11 @@ from backstay.api.hooks import HookState, HookStatus
 from backstay.api.plan import ClaimGroup
 from backstay.domain.errors import DataError
 from backstay.domain.run import machine
-from backstay.domain.run.sights import DumpSeen, DumpSight, PointSeen
+from backstay.domain.run.sights import DumpSeen, DumpSight
 from backstay.domain.run.status import claims_to_snapshot, dumps_on
-from backstay.domain.run.values import (
-    AT_ONCE,
-    LONGEST_POLL,
-    POLL,
-    Decision,
-    MarkFailed,
-    MarkGood,
-    pause,
-)
+from backstay.domain.run.values import AT_ONCE, LONGEST_POLL, POLL, Decision, pause
+from backstay.domain.stores.snapshots.actions import MarkFailed, MarkGood
+from backstay.domain.stores.snapshots.sights import PointSeen
 
 TAKING = status(BackupPhase.SNAPSHOTTING)
 ASKED = changed(TAKING, points=(point_status(),))

@@ -21,7 +21,6 @@ from backstay.api.backup import (
     PointStatus,
 )
 from backstay.api.common import changed
-from backstay.api.store import StoreKind
 from backstay.domain.retention.expiry import tiers_of
 from backstay.domain.retention.findings import Findings
 from backstay.domain.retention.points import Point, Rules
@@ -50,7 +49,7 @@ class RecordSeen:
 
 def settled(
     finished: Sequence[Run],
-    found: Mapping[StoreKind, Findings],
+    found: Mapping[str, Findings],
     rules: Collection[Rules | None],
     now: datetime,
 ) -> tuple[list[tuple[Run, BackupStatus]], list[Run]]:
@@ -78,7 +77,7 @@ def _with_entries(status: BackupStatus, noted: Sequence[PointStatus]) -> BackupS
     return changed(status, points=tuple(new.get(p.artifact, p) for p in status.points))
 
 
-def _is_elsewhere(entry: PointStatus, looked: Collection[StoreKind]) -> bool:
+def _is_elsewhere(entry: PointStatus, looked: Collection[str]) -> bool:
     gone = entry.gone is not None or (entry.rolling is not None and entry.rolling.gone)
     return entry.store not in looked and entry.result is PointResult.GOOD and not gone
 
@@ -86,7 +85,7 @@ def _is_elsewhere(entry: PointStatus, looked: Collection[StoreKind]) -> bool:
 def _shown(
     before: BackupStatus,
     points: Mapping[str, tuple[Point, str]],
-    looked: Collection[StoreKind],
+    looked: Collection[str],
 ) -> BackupStatus:
     """The status of a finished Backup that says which of its points exist, and for how long."""
     entries = tuple(_entry(e, points) if e.store in looked else e for e in before.points)

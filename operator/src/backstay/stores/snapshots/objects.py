@@ -8,7 +8,6 @@ patch together with the tiers, and only after its content was read back as Retai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from backstay.api.backup import PointResult
 from backstay.builders.snapshot import metadata_patch
@@ -16,21 +15,13 @@ from backstay.domain import labels, objects
 from backstay.domain.calendar import TIER_LABELS
 from backstay.domain.errors import AlreadyExists, Conflict, Transient
 from backstay.domain.objects import Obj, dig
-from backstay.domain.run.sights import PointSeen
 from backstay.domain.silence import error_of, silence_of
 from backstay.domain.stores.snapshots.content import MIRRORED_NOTES
+from backstay.domain.stores.snapshots.sights import Pair, PointSeen
 from backstay.domain.times import parse_time
 from backstay.kube.client import Client
 from backstay.kube.quantities import parse_quantity
 from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A snapshot and its content, as read; either may be missing."""
-
-    snapshot: Obj | None
-    content: Obj | None
 
 
 async def read_pair(client: Client, namespace: str, name: str) -> Pair:

@@ -9,16 +9,17 @@ from typing import Final
 from backstay.api.backup import BackupStatus, PointResult
 from backstay.api.common import size_text
 from backstay.api.restore import ClaimRestore, RestoreSpec
-from backstay.api.store import StoreKind
+from backstay.api.store import SNAPSHOT
 from backstay.domain import labels, objects
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.record import Record, parse_record
 from backstay.domain.restore.acknowledgement import Acknowledged, Word
+from backstay.domain.stores.snapshots.sights import Pair
 from backstay.kube import resources
 from backstay.kube.client import Client
 from backstay.kube.quantities import parse_quantity
-from backstay.stores.snapshots.objects import Pair, read_pair
+from backstay.stores.snapshots.objects import read_pair
 
 _BY_NAME: Final = "a ready snapshot is restored by its name: set from.volumeSnapshot to it"
 
@@ -69,7 +70,7 @@ async def find_snapshots(client: Client, namespace: str, spec: RestoreSpec) -> M
     good = {
         p.source: p.ref
         for p in status.points
-        if p.store is StoreKind.SNAPSHOT and p.result is PointResult.GOOD
+        if p.store == SNAPSHOT and p.result is PointResult.GOOD
     }
     if not good:
         raise UserError(

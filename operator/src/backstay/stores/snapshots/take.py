@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from backstay.api.backup import BackupSpec, BackupStatus, DumpStatus, Trigger
 from backstay.api.common import format_time
 from backstay.api.policy import PolicySpec
-from backstay.api.store import StoreKind
+from backstay.api.store import SNAPSHOT
 from backstay.builders.snapshot import volume_snapshot
 from backstay.domain import labels, naming, objects
 from backstay.domain.calendar import load_zone
@@ -22,14 +22,14 @@ from backstay.domain.retention.judge import tiers_for_new
 from backstay.domain.retention.points import Rules
 from backstay.domain.retention.replaced import accepted_ids, split
 from backstay.domain.run.status import spread_of
-from backstay.domain.run.values import CreateSnapshot
+from backstay.domain.stores.snapshots.actions import CreateSnapshot
 from backstay.domain.stores.snapshots.carriers import point_of, record_of, rules_of
 from backstay.domain.stores.snapshots.moments import created
+from backstay.domain.stores.snapshots.sights import Pair
 from backstay.domain.times import parse_time
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP_POLICY, NAMESPACE, PERSISTENT_VOLUME_CLAIM
 from backstay.stores.snapshots import objects as snapshots
-from backstay.stores.snapshots.objects import Pair
 from backstay.stores.snapshots.series import policy_snapshots
 
 
@@ -70,9 +70,10 @@ class PointWriter:
         values, notes = _identity(spec, objects.name(backup), wanted.claim)
         values[labels.RESULT] = labels.Result.PENDING.value
         values[labels.RETAIN] = labels.Retain.DAILY_WEEKLY_MONTHLY.value
-        if plan.keep_days is not None:
+        days = next(p.keep_days for p in plan.points if p.key == (wanted.claim, SNAPSHOT))
+        if days is not None:
             values[labels.RETAIN] = labels.Retain.DAYS.value
-            values[labels.RETAIN_DAYS] = str(plan.keep_days)
+            values[labels.RETAIN_DAYS] = str(days)
         notes[labels.RUN] = objects.uid(backup)
         notes[labels.RECORD] = build_record(record)
         await snapshots.create(
@@ -164,7 +165,7 @@ def _rules(policy: Obj | None, status: BackupStatus) -> Rules:
     if policy is None:
         return Rules.keep_everything(zone)
     try:
-        return rules_of(PolicySpec.model_validate(policy.get("spec") or {}), StoreKind.SNAPSHOT)
+        return rules_of(PolicySpec.model_validate(policy.get("spec") or {}), SNAPSHOT)
     except (UserError, ValidationError):
         return Rules.keep_everything(zone)
 

@@ -17,14 +17,14 @@ from backstay.api.rolling import (
     Rolling,
     RollingDestination,
 )
-from backstay.api.store import StoreKind
+from backstay.api.store import ROLLING
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.stores.copies import upkeep
 from backstay.domain.stores.copies.series import Kept, kept_of, looks_of
 from backstay.domain.stores.copies.upkeep import Seen, Verb
 from backstay.domain.subject import Subject
 
-ROLLING = Rolling(destination=RollingDestination(host_path="/backup"))
+SETTINGS = Rolling(destination=RollingDestination(host_path="/backup"))
 
 
 def copy(claim: str) -> PlannedCopy:
@@ -33,10 +33,10 @@ def copy(claim: str) -> PlannedCopy:
 
 def run(claim: str, number: int, *, good: bool = True) -> Run:
     """A run that copied one claim, so many minutes ago."""
-    planned = PlannedRolling(copies=(copy(claim),), settings=ROLLING)
+    planned = PlannedRolling(copies=(copy(claim),), settings=SETTINGS)
     entry = PointStatus(
         source=copy(claim).series,
-        store=StoreKind.ROLLING,
+        store=ROLLING,
         attempt=1,
         result=PointResult.FAILED,
     )
@@ -56,7 +56,7 @@ def run(claim: str, number: int, *, good: bool = True) -> Run:
 
 
 def kept(runs: list[Run], *claims: str) -> list[Kept]:
-    return kept_of("team", "shop", runs, [(copy(claim), ROLLING) for claim in claims])
+    return kept_of("team", "shop", runs, [(copy(claim), SETTINGS) for claim in claims])
 
 
 def names(found: list[Kept]) -> list[str]:

@@ -14,8 +14,9 @@ from typing import Final
 
 from backstay.api.backup import BackupPhase, BackupStatus, PointStatus, Trigger
 from backstay.api.common import changed, format_time
-from backstay.api.plan import RunPlan
+from backstay.api.plan import PlannedPoint, RunPlan
 from backstay.api.rolling import CopiesStatus, CopyStatus, PlannedRolling
+from backstay.api.store import ROLLING
 from backstay.domain import labels, naming
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj
@@ -207,6 +208,7 @@ def _status(kept: Kept, point: RollingPoint) -> BackupStatus:
             ready_timeout=kept.rolling.max_duration,
             retries=0,
             rolling=PlannedRolling(copies=(kept.copy,), settings=kept.rolling),
+            points=(PlannedPoint(source=kept.copy.series, store=ROLLING, claim=kept.copy.claim),),
         ),
         points=(entry,),
     )

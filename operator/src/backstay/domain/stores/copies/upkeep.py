@@ -21,7 +21,7 @@ from backstay.api.backup import BackupStatus, PointStatus
 from backstay.api.common import Condition, changed
 from backstay.api.policy import SHOWN_MAX
 from backstay.api.rolling import CopiesStatus
-from backstay.api.store import StoreKind
+from backstay.api.store import ROLLING
 from backstay.domain import labels
 from backstay.domain.clock_skew import CLOCK_SKEW, CLOCK_SLACK
 from backstay.domain.objects import Obj
@@ -172,7 +172,7 @@ def plan(seen: Seen) -> Plan:
     """Given what was read of one policy, return what to do where it keeps nothing but copies."""
     looked = look(seen)
     statuses, removable = lifecycle.settled(
-        seen.finished, {StoreKind.ROLLING: looked.findings}, [seen.rules], seen.now
+        seen.finished, {ROLLING: looked.findings}, [seen.rules], seen.now
     )
     return Plan(
         looked.chores,

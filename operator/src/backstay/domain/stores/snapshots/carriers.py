@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from backstay.api.policy import PolicySpec
-from backstay.api.store import StoreKind
 from backstay.domain import labels, objects
 from backstay.domain.calendar import load_zone
 from backstay.domain.errors import DataError
@@ -96,7 +95,7 @@ def record_of(snapshot: Obj) -> Record | None:
         return None
 
 
-def rules_of(spec: PolicySpec, store: StoreKind) -> Rules:
+def rules_of(spec: PolicySpec, store: str) -> Rules:
     """Given a policy's spec and a store, return the retention of its points.
 
     Raise UserError for an unknown zone.

@@ -17,7 +17,7 @@ from typing import Final
 
 from backstay.api.backup import BackupStatus, PointStatus
 from backstay.api.common import Condition
-from backstay.api.store import StoreKind
+from backstay.api.store import SNAPSHOT
 from backstay.domain import labels, objects
 from backstay.domain.labels import Result
 from backstay.domain.objects import Obj, dig
@@ -148,7 +148,7 @@ def plan(seen: Seen) -> Plan:
     """
     looked = look(seen)
     statuses, removable = lifecycle.settled(
-        seen.finished, {StoreKind.SNAPSHOT: looked.findings}, [seen.rules], seen.now
+        seen.finished, {SNAPSHOT: looked.findings}, [seen.rules], seen.now
     )
     moved = any(moves(run.status, status) for run, status in statuses)
     return Plan(

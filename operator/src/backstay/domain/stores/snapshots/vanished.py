@@ -33,7 +33,7 @@ from backstay.api.backup import (
     Trigger,
 )
 from backstay.api.common import changed, format_time
-from backstay.api.store import StoreKind
+from backstay.api.store import SNAPSHOT
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.lifecycle import Run
@@ -79,9 +79,7 @@ def is_watched(entry: PointStatus) -> bool:
     """Given a point as a Backup shows it, return whether its loss would be one: it was good, and
     is a snapshot. Rolling copies are listed by their own pass.
     """
-    return (
-        entry.result is PointResult.GOOD and entry.store is StoreKind.SNAPSHOT and bool(entry.ref)
-    )
+    return entry.result is PointResult.GOOD and entry.store == SNAPSHOT and bool(entry.ref)
 
 
 def missing(runs: Iterable[Run]) -> dict[str, list[PointStatus]]:

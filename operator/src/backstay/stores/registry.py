@@ -1,0 +1,18 @@
+"""The stores that there are, in the order in which a run makes their points."""
+
+from __future__ import annotations
+
+from backstay.kube.client import Client
+from backstay.steps.dumps import Dumping
+from backstay.stores.base import Store
+from backstay.stores.copies.store import CopyStore
+from backstay.stores.copies.take import Copying
+from backstay.stores.snapshots.store import SnapshotStore
+
+
+def stores_of(client: Client, dumping: Dumping, copying: Copying) -> tuple[Store, ...]:
+    """Given what they work with, return all stores: a new one takes one line here."""
+    return (
+        SnapshotStore(client, dumping),
+        CopyStore(client, copying),
+    )
