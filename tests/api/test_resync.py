@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.api.test_brakes import make_lost_content, make_point, make_policy, make_series
-from tests.support.passes import retention_of, until_idle
+from tests.support.copying import stores
+from tests.support.passes import retention_of, retention_reconciler, until_idle
 from tests.support.schedules import MovedClock, PatientClock, next_hour
 
 from backstay.domain import labels, objects, upkeep
 from backstay.domain.errors import Transient
 from backstay.domain.objects import Obj, dig
+from backstay.domain.stores.snapshots.seen import seen_of as snapshots_seen
 from backstay.engine.queue import Key
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
@@ -32,7 +34,6 @@ from backstay.reconcile import keys, passes
 from backstay.reconcile.gathering import gather, gather_all
 from backstay.reconcile.rebuild import RebuildReconciler
 from backstay.reconcile.resync import Everything
-from backstay.reconcile.retention import RetentionReconciler
 from backstay.reconcile.sweeps import SweepReconciler
 
 CLOCK = SystemClock()
@@ -59,7 +60,7 @@ async def counted(credentials: Login, requests: Requests) -> AsyncIterator[Clien
 async def look(client: Client, namespace: str) -> list[Key]:
     """The keys of one namespace that the resync enqueues."""
     found: list[Key] = []
-    await Everything(client, CLOCK, found.append).look()
+    await Everything(client, CLOCK, found.append, stores=stores(client)).look()
     return [key for key in found if key.namespace == namespace]
 
 
@@ -145,15 +146,15 @@ async def test_what_was_idle_is_planned_again_only_when_something_changes_or_a_d
     planned = []
     plan = upkeep.plan
 
-    def noted(seen: upkeep.Seen) -> upkeep.Plan:
+    def noted(seen: upkeep.Seen, stores: Sequence[upkeep.KeptStore]) -> upkeep.Plan:
         planned.append(objects.namespace(seen.policy or {}))
-        return plan(seen)
+        return plan(seen, stores)
 
     monkeypatch.setattr(upkeep, "plan", noted)
     clock = MovedClock()
     clock.move_to(next_hour(clock.now()))
     found: list[Key] = []
-    everything = Everything(client, clock, found.append)
+    everything = Everything(client, clock, found.append, stores=stores(client))
 
     async def asks() -> bool:
         found.clear()
@@ -187,14 +188,15 @@ async def test_both_forms_of_gathering_see_the_same(client: Client, namespace: s
 
     alone = await gather(client, CLOCK, place)
     world = await gather_all(client)
-    together = passes.seen(world, place, alone.snapshots.now)
+    together = passes.seen(world, place, alone.now)
 
-    assert alone.conditions == together.conditions
-    one, every = alone.snapshots, together.snapshots
-    assert one.snapshots, "there is something to compare"
-    for mine, theirs in zip(one.snapshots, every.snapshots, strict=True):
+    assert (alone.spec, alone.status) == (together.spec, together.status)
+    assert alone.snapshots, "there is something to compare"
+    for mine, theirs in zip(alone.snapshots, together.snapshots, strict=True):
         assert without_managed_fields(mine) == theirs
-    assert {n: without_managed_fields(c) for n, c in one.contents.items()} == every.contents
+    assert {n: without_managed_fields(c) for n, c in alone.contents.items()} == together.contents
+    assert (alone.runs, alone.requests) == (together.runs, together.requests)
+    one, every = snapshots_seen(alone), snapshots_seen(together)
     assert (one.rules, one.running, one.requests) == (every.rules, every.running, every.requests)
     assert (one.finished, one.conditions) == (every.finished, every.conditions)
 
@@ -213,7 +215,7 @@ async def test_a_pass_writes_each_snapshot_and_each_content_once(
         await bind(client, namespace, f"day-{day}")
     key = keys.retention(namespace, "shop")
     asked: list[Key] = []
-    reconciler = RetentionReconciler(counted, CLOCK, asked.append)
+    reconciler = retention_reconciler(counted, CLOCK, asked.append)
 
     assert await reconciler.reconcile(key) is None
 
@@ -247,7 +249,7 @@ async def test_an_item_that_fails_is_reported_and_the_others_are_written(
         await bind(client, namespace, f"day-{day}")
     async with Failing(credentials, CLOCK) as failing:
         failing.victim = "day-2"
-        reconciler = RetentionReconciler(failing, CLOCK, lambda _: None)
+        reconciler = retention_reconciler(failing, CLOCK)
 
         with pytest.raises(Transient, match="day-2: it fails"):
             await reconciler.reconcile(keys.retention(namespace, "shop"))
@@ -269,7 +271,7 @@ async def test_a_pass_that_goes_on_failing_is_reported_on_the_policy_once_a_day(
     clock = PatientClock()
     async with Failing(credentials, CLOCK) as failing:
         failing.victim = "day-2"
-        reconciler = RetentionReconciler(failing, clock, lambda _: None)
+        reconciler = retention_reconciler(failing, clock)
         counts = []
         for minutes in (0, 4, 2, 30):
             clock.ahead += timedelta(minutes=minutes)
@@ -303,7 +305,7 @@ async def test_a_sweep_that_nobody_remembers_is_found_by_the_look(
     lost = await make_lost_content(client, namespace)
     found: list[Key] = []
 
-    await Everything(client, CLOCK, found.append).look()
+    await Everything(client, CLOCK, found.append, stores=stores(client)).look()
 
     assert keys.sweeps() in found
     await SweepReconciler(client, CLOCK).reconcile(keys.sweeps())
@@ -403,7 +405,7 @@ async def test_a_process_that_dies_between_the_event_and_its_status_has_reported
     key = keys.retention(namespace, "shop")
     async with DyingAtStatus(credentials, CLOCK) as dying:
         with pytest.raises(Transient, match="killed right here"):
-            await RetentionReconciler(dying, CLOCK, lambda _: None).reconcile(key)
+            await retention_reconciler(dying, CLOCK).reconcile(key)
     assert await reported(client, namespace) == [("RetentionHeld", "Warning")]
 
     await until_idle(retention_of(client, CLOCK, namespace, "shop"))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.support.builders import record, snapshot
-from tests.support.copying import planner
+from tests.support.copying import planner, stores
 from tests.support.killing import Killed, killing
 from tests.support.kubectl import Kubectl
 from tests.support.passes import copying_nothing, retention_of, until_idle
@@ -218,7 +218,7 @@ async def test_a_loss_that_is_reported_costs_no_further_write_and_wakes_no_pass(
         await make_point(client, namespace, age)
     await take(client, namespace, 2)
     woken: list[Any] = []
-    everything = Everything(client, SystemClock(), woken.append)
+    everything = Everything(client, SystemClock(), woken.append, stores=stores(client))
     await everything.look()
     assert keys.retention(namespace, "shop") in woken
     await run_passes(client, namespace)

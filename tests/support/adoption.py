@@ -16,7 +16,7 @@ from backstay.domain import labels, objects, preview
 from backstay.domain.calendar import local_date
 from backstay.domain.objects import Obj, dig
 from backstay.domain.preview import Preview
-from backstay.domain.stores.snapshots.carriers import rules_of
+from backstay.domain.retention.from_spec import rules_of
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.resources import (

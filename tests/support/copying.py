@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import cast
 
+from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
+from backstay.kube.events import EventPoster
 from backstay.settings import Ceilings, DestinationRoot, RollingRoots, SourceRoot
 from backstay.steps.agent_jobs import AgentImage, AgentJobs
 from backstay.steps.dumps import Dumping
@@ -29,7 +31,14 @@ def copying(client: Client, roots: RollingRoots = ROOTS, home: str = HOME) -> Co
 
 def stores(client: Client, making: Copying | None = None) -> tuple[Store, ...]:
     """All stores, where nothing is dumped."""
-    return stores_of(client, cast(Dumping, None), making or copying(client))
+    clock = SystemClock()
+    return stores_of(
+        client,
+        clock,
+        EventPoster(client, clock),
+        dumping=cast(Dumping, None),
+        copying=making or copying(client),
+    )
 
 
 def planner(client: Client, making: Copying | None = None) -> Planner:

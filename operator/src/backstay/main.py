@@ -145,7 +145,7 @@ class Operator:
                 ),
             )
             router.wire(queue.add)
-            everything = Everything(client, self._clock, queue.add)
+            everything = Everything(client, self._clock, queue.add, stores=router.stores)
             resync = Resync(
                 self._clock, self._settings.resync_interval, RESYNC_JITTER, everything.look
             )
@@ -186,7 +186,8 @@ class Router:
         copying = Copying(client, jobs, settings.rolling, settings.namespace)
         refusals = Patience(clock, RIGHTS_WAIT)
         dumping = Dumping(client, streams, refusals)
-        planner = Planner(client, stores_of(client, dumping, copying), settings.ceilings)
+        self.stores = stores = stores_of(client, clock, events, dumping=dumping, copying=copying)
+        planner = Planner(client, stores, settings.ceilings)
         turns = RestoreTurns(client, settings.namespace)
         self._reconcilers = {
             keys.POLICY: PolicyReconciler(
@@ -203,7 +204,7 @@ class Router:
                 planner=planner,
             ).reconcile,
             keys.ADMISSION.kind: Admitter(
-                client, events, clock, limits, self._enqueue, stores=planner.stores, turns=turns
+                client, events, clock, limits, self._enqueue, stores=stores, turns=turns
             ).reconcile,
             keys.RESTORE: RestoreReconciler(
                 client,
@@ -216,7 +217,9 @@ class Router:
                 ),
                 turns=turns,
             ).reconcile,
-            keys.RETENTION: RetentionReconciler(client, clock, self._enqueue, events).reconcile,
+            keys.RETENTION: RetentionReconciler(
+                client, clock, self._enqueue, events, stores=stores
+            ).reconcile,
             keys.COPIES: CopiesReconciler(
                 client,
                 events,

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.property.test_retention_properties import NOW
 from tests.property.test_retention_properties import ZONES as SOME_ZONES
+from tests.support.planned import Planned, planned
 from tests.unit.cli.running import FOREIGN, foreign
 from tests.unit.cli.test_preview_properties import FOREIGN_TIERS, SEARCH, WORLDS, theirs
 from tests.unit.domain.retention.series import apply
@@ -50,8 +51,8 @@ def of_policy(snapshots: Sequence[Obj]) -> list[Obj]:
     return [s for s in snapshots if objects.labels(s).get(labels.POLICY) == "policy"]
 
 
-def passed(snapshots: Sequence[Obj], rules: Rules) -> upkeep.Plan:
-    return upkeep.plan(upkeep.Seen(NOW, rules, snapshots, {}, frozenset(), frozenset()))
+def passed(snapshots: Sequence[Obj], rules: Rules) -> Planned:
+    return planned(upkeep.Seen(NOW, rules, snapshots, {}, frozenset(), frozenset()))
 
 
 def here(data: bytes) -> tuple[list[Obj], Rules]:

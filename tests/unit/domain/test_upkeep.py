@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from tests.support.builders import NOW, snapshot
+from tests.support.planned import of_copies, of_snapshots, whole
 from tests.unit.domain.stores.copies import test_missing as copies
 from tests.unit.domain.stores.snapshots.test_upkeep import mirrored
 from tests.unit.domain.stores.snapshots.test_upkeep import seen as snapshots_seen
@@ -21,7 +22,7 @@ from backstay.domain.retention import brakes
 from backstay.domain.retention.brakes import Brake
 from backstay.domain.stores.copies.upkeep import Seen as CopiesSeen
 from backstay.domain.stores.snapshots.upkeep import Seen as SnapshotsSeen
-from backstay.domain.upkeep import Plan, Seen, plan
+from backstay.domain.upkeep import Plan
 
 POLICY: Obj = {"metadata": {"name": "shop", "namespace": "team", "generation": 3}}
 POINT = labelled("kept", 22)
@@ -39,12 +40,27 @@ def both(*, snapshot_gone: PointGone | None = None, **rolling: Any) -> Run:
     return replace(of_snapshot, status=status)
 
 
-def world(run: Run, *there: Obj, **values: Any) -> Seen:
+@dataclass(frozen=True)
+class World:
+    """What the stores of a policy have seen, and what its conditions are."""
+
+    snapshots: SnapshotsSeen
+    copies: CopiesSeen | None
+    conditions: tuple[Condition, ...] = ()
+
+
+def plan(of: World) -> Plan:
+    runs = {r.uid: r for r in (*of.snapshots.finished, *(of.copies.finished if of.copies else ()))}
+    stores = [of_snapshots(of.snapshots), of_copies(of.copies)]
+    return whole(stores, of.snapshots.now, POLICY, list(runs.values()), of.conditions)
+
+
+def world(run: Run, *there: Obj, **values: Any) -> World:
     """What a pass over a policy of this run rests on, with these snapshots."""
     shared = {key: values.pop(key) for key in ("clock", "released") if key in values}
     bound = [mirrored(s) for s in there]
     mine = snapshots_seen(*there, contents=bound, policy=POLICY, finished=[run], **shared)
-    return Seen(mine, _copies(mine, run, **shared), POLICY, **values)
+    return World(mine, _copies(mine, run, **shared), **values)
 
 
 def _copies(mine: SnapshotsSeen, run: Run, **shared: Any) -> CopiesSeen:
@@ -126,7 +142,7 @@ def test_what_several_stores_hold_back_is_named_together(stores: set[str]) -> No
     runs = [copies.run(day) for day in (range(1, 11) if ROLLING in stores else (22,))]
     theirs = replace(copies.seen_of(runs), now=NOW, policy=POLICY)
 
-    held = condition(plan(Seen(mine, theirs, POLICY)), brakes.CONDITION)
+    held = condition(plan(World(mine, theirs)), brakes.CONDITION)
 
     assert (held.status, held.reason) == ("True", "MassMark")
     named = {

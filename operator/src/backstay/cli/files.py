@@ -24,8 +24,8 @@ from backstay.api.store import SNAPSHOT
 from backstay.domain import objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj, dig
+from backstay.domain.retention.from_spec import rules_of
 from backstay.domain.retention.points import Rules
-from backstay.domain.stores.snapshots.carriers import rules_of
 
 POLICY: Final = "--policy"
 SNAPSHOTS: Final = "--snapshots"

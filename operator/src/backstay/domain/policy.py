@@ -21,13 +21,13 @@ from backstay.api.schedule import MissedSlots
 from backstay.domain.ceilings import beyond
 from backstay.domain.clock_skew import CLOCK_SKEW
 from backstay.domain.errors import UserError
+from backstay.domain.retention.from_spec import rules_of
 from backstay.domain.schedule import early
 from backstay.domain.schedule.cron import Schedule, same_slots
 from backstay.domain.schedule.density import density_warning
 from backstay.domain.schedule.due import Due, Known, continues, dropped, due, with_missed
 from backstay.domain.schedule.early import Named
 from backstay.domain.schedule.slots import Timing, jitter_warning
-from backstay.domain.stores.snapshots.carriers import rules_of
 from backstay.settings import Ceilings
 
 OVERLAP_POLL: Final = timedelta(minutes=1)

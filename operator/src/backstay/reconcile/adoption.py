@@ -23,8 +23,8 @@ from backstay.domain.errors import BackstayError, Conflict, DataError, Fatal, Tr
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records import rebuild
 from backstay.domain.records.record import ClaimRecord, Record, build_record
+from backstay.domain.retention.from_spec import rules_of
 from backstay.domain.sources.claims import selector_text
-from backstay.domain.stores.snapshots.carriers import rules_of
 from backstay.domain.stores.snapshots.moments import created
 from backstay.kube.client import Client
 from backstay.kube.resources import (

@@ -187,7 +187,8 @@ class BackupReconciler:
                 store.forget(subject.uid)
             self._enqueue(keys.policy(key.namespace, subject.spec.policy))
             self._enqueue(keys.retention(key.namespace, subject.spec.policy))
-            if any(self._stores[p.store].chores for p in status.points if p.store in self._stores):
+            made = {p.store for p in status.points} & self._stores.keys()
+            if any(self._stores[name].keeper is None for name in made):
                 self._enqueue(keys.copies(key.namespace, subject.spec.policy))
         after = deadlines.in_time(
             status, seen.stores, decision.after, seen.now, deleting=seen.deleting

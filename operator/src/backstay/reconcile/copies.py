@@ -26,6 +26,7 @@ from backstay.domain.stores.copies import job_outcomes, upkeep
 from backstay.domain.stores.copies import series as rolling_series
 from backstay.domain.stores.copies.job_outcomes import Answered
 from backstay.domain.stores.copies.points import RollingPoint
+from backstay.domain.stores.copies.seen import seen_of
 from backstay.domain.stores.copies.upkeep import Answer, Chore, Seen, Verb
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
@@ -126,7 +127,7 @@ class CopiesReconciler:
         spec = parse_policy_spec(policy) if policy is not None else None
         planned = await self._planned(namespace, spec)
         brake = self._client.clock_brake()
-        return passes.copies_seen(world, (namespace, name), self._clock.now(), planned, brake)
+        return seen_of(passes.seen(world, (namespace, name), self._clock.now(), brake), planned)
 
     async def _planned(
         self, namespace: str, spec: PolicySpec | None

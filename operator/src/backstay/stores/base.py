@@ -13,7 +13,9 @@ from backstay.api.policy import PolicySpec
 from backstay.domain.errors import BackstayError
 from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.run.values import RunStore, Seen, StoreAction
+from backstay.domain.retention.findings import Item
+from backstay.domain.run.values import Seen, StoreAction
+from backstay.domain.stores.base import StorePlan
 from backstay.steps.access import Right
 from backstay.steps.consistency import Probe
 
@@ -47,17 +49,36 @@ def errors_of(store: Store) -> Iterator[None]:
         raise
 
 
+class Keeper(Protocol):
+    """Carries out what a retention pass has decided on the points of a store."""
+
+    async def report(self, policy: Obj | None, items: Sequence[Item], /) -> None:
+        """Post Events of what a person should know of what the points of a policy need."""
+        ...
+
+    async def carry_out(self, item: Item, /) -> bool:
+        """Take one point a step further; return whether its removal goes on.
+
+        Raise Conflict if it changed since it was read.
+        """
+        ...
+
+    async def is_gone(self, run: Run, /) -> bool:
+        """Return whether nothing is left of a finished run, asked for by name."""
+        ...
+
+
 class Store(Protocol):
     """A store, to be registered in `registry.py`."""
 
     @property
-    def plan(self) -> RunStore:
+    def plan(self) -> StorePlan:
         """Its pure twin."""
         ...
 
     @property
-    def chores(self) -> bool:
-        """Whether Jobs work on its points between runs: see reconcile/copies.py."""
+    def keeper(self) -> Keeper | None:
+        """What works on its points between runs; None: Jobs do (reconcile/copies.py)."""
         ...
 
     async def extend(self, draft: Draft) -> RunPlan:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from backstay.domain.clock import Clock
 from backstay.kube.client import Client
+from backstay.kube.events import EventPoster
 from backstay.steps.dumps import Dumping
 from backstay.stores.base import Store
 from backstay.stores.copies.store import CopyStore
@@ -10,9 +12,11 @@ from backstay.stores.copies.take import Copying
 from backstay.stores.snapshots.store import SnapshotStore
 
 
-def stores_of(client: Client, dumping: Dumping, copying: Copying) -> tuple[Store, ...]:
+def stores_of(
+    client: Client, clock: Clock, events: EventPoster, *, dumping: Dumping, copying: Copying
+) -> tuple[Store, ...]:
     """Given what they work with, return all stores: a new one takes one line here."""
     return (
-        SnapshotStore(client, dumping),
+        SnapshotStore(client, clock, events, dumping),
         CopyStore(client, copying),
     )

@@ -69,6 +69,18 @@ def settled(
     return statuses, removable(finished, alive, rules, now, unsettled)
 
 
+def moves(before: BackupStatus, after: BackupStatus) -> bool:
+    """Given a status before and after, return whether a good point is gone now, or back."""
+    return before is not after and [p.gone for p in before.points] != [p.gone for p in after.points]
+
+
+def announced(status: BackupStatus) -> set[str]:
+    """Given a Backup's status, return the points whose removal it announces, by their names in
+    their stores.
+    """
+    return {p.ref or "" for p in status.points if p.gone is PointGone.SWEPT}
+
+
 def _with_entries(status: BackupStatus, noted: Sequence[PointStatus]) -> BackupStatus:
     """The status with these points in the place of those that name the same artifacts."""
     new = {entry.artifact: entry for entry in noted}

@@ -27,7 +27,8 @@ async def extend(client: Client, copying: Copying, draft: Draft) -> RunPlan:
     rolling, plan = draft.spec.rolling, draft.plan
     if rolling is None:
         return plan
-    await check_claims(client, draft.namespace, draft.claims, rolling)
+    if draft.spec.source.claims is not None:
+        await check_claims(client, draft.namespace, draft.claims, rolling)
     copies = directories_of(draft.spec, draft.claims)
     for copy in copies:
         site = copying.site(copy, rolling, draft.namespace, draft.policy)

@@ -23,7 +23,7 @@ class CopyStore:
 
     def __init__(self, client: Client, copying: Copying) -> None:
         self.plan = CopyPlan()
-        self.chores = True
+        self.keeper = None
         self._client = client
         self._copying = copying
 

@@ -17,6 +17,7 @@ from backstay.domain.jobs import JobSeen
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.records.record import VERSION
+from backstay.domain.retention.from_spec import rules_of
 from backstay.domain.retention.points import Rules
 from backstay.domain.run.status import plan_of
 from backstay.domain.stores.copies import agent_tasks
@@ -35,7 +36,6 @@ from backstay.domain.stores.copies.results import made_point
 from backstay.domain.stores.copies.series import kept_of
 from backstay.domain.stores.copies.sights import CopySeen
 from backstay.domain.stores.copies.take import current
-from backstay.domain.stores.snapshots.carriers import rules_of
 from backstay.domain.subject import parse_subject
 from backstay.domain.times import parse_time
 from backstay.kube.client import Client

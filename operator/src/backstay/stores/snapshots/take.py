@@ -18,12 +18,13 @@ from backstay.domain.clock_skew import slots_now
 from backstay.domain.errors import Conflict, DataError, UserError
 from backstay.domain.objects import Obj, dig, with_annotations
 from backstay.domain.records.record import ClaimRecord, DumpRecord, Record, build_record
+from backstay.domain.retention.from_spec import rules_of
 from backstay.domain.retention.judge import tiers_for_new
 from backstay.domain.retention.points import Rules
 from backstay.domain.retention.replaced import accepted_ids, split
 from backstay.domain.run.status import spread_of
 from backstay.domain.stores.snapshots.actions import CreateSnapshot
-from backstay.domain.stores.snapshots.carriers import point_of, record_of, rules_of
+from backstay.domain.stores.snapshots.carriers import point_of, record_of
 from backstay.domain.stores.snapshots.moments import created
 from backstay.domain.stores.snapshots.sights import Pair
 from backstay.domain.times import parse_time

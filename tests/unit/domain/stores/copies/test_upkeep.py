@@ -83,7 +83,7 @@ def test_series_without_room_in_the_status_are_left_alone() -> None:
     found = kept(runs, f"c-{SHOWN_MAX + 1:03}")
     seen = Seen(now=NOW, rules=None, kept=found, policy={"metadata": {"name": "shop"}})
 
-    chores = upkeep.plan(seen).chores
+    chores = upkeep.look(seen).chores
 
     listed = [c.kept.series.holder for c in chores if c.verb is Verb.LIST]
     assert len(listed) == SHOWN_MAX
@@ -97,7 +97,7 @@ def test_series_without_room_in_the_status_are_left_alone() -> None:
         policy={"metadata": {"name": "shop"}},
         looks={look.source: look for look in looks},
     )
-    assert not [c for c in upkeep.plan(later).chores if c.verb is Verb.LIST]
+    assert not [c for c in upkeep.look(later).chores if c.verb is Verb.LIST]
 
 
 def test_a_list_dated_by_a_clock_that_was_ahead_is_due_and_a_rebuild_is_not_ignored() -> None:
@@ -113,6 +113,6 @@ def test_a_list_dated_by_a_clock_that_was_ahead_is_due_and_a_rebuild_is_not_igno
         rebuilt_at=NOW,
     )
 
-    (chore,) = upkeep.plan(seen).chores
+    (chore,) = upkeep.look(seen).chores
 
     assert (chore.verb, chore.imports) == (Verb.LIST, True)

@@ -1,4 +1,4 @@
-"""Rolling copies as a store of runs: see `values.RunStore`."""
+"""Rolling copies as a store: see `domain.stores.base.StorePlan`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ from datetime import datetime
 
 from backstay.api.backup import BackupStatus
 from backstay.api.store import ROLLING
+from backstay.domain.retention.findings import Looked
 from backstay.domain.run.values import Action, Decision, Seen
-from backstay.domain.stores.copies import take
+from backstay.domain.stores.copies import take, upkeep
+from backstay.domain.stores.copies.conditions import CONDITIONS
+from backstay.domain.stores.copies.seen import concerns, seen_of
+from backstay.domain.upkeep import Seen as PassSeen
 
 
 class CopyPlan:
-    """What a run does for its rolling copies."""
+    """What a run and a retention pass do for rolling copies."""
 
     name = ROLLING
     instant = False
+    conditions = CONDITIONS
 
     def begin(self, _: Seen, status: BackupStatus, /) -> BackupStatus:
         """Write down each copy whose dumps and hooks have passed."""
@@ -39,3 +44,10 @@ class CopyPlan:
     def clean_up(self, _: BackupStatus, /) -> tuple[Action, ...]:
         """Nothing: the agent leaves nothing of a copy that failed."""
         return ()
+
+    def look(self, seen: PassSeen) -> Looked | None:
+        """Judge each copy. What is to be done with them is done by Jobs (reconcile/copies.py)."""
+        if not concerns(seen):
+            return None
+        mine = seen_of(seen)
+        return Looked(upkeep.look(mine).findings, mine.rules)

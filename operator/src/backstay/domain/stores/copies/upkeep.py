@@ -17,19 +17,17 @@ from enum import StrEnum
 from functools import partial
 from typing import Final
 
-from backstay.api.backup import BackupStatus, PointStatus
+from backstay.api.backup import PointStatus
 from backstay.api.common import Condition, changed
 from backstay.api.policy import SHOWN_MAX
 from backstay.api.rolling import CopiesStatus
-from backstay.api.store import ROLLING
 from backstay.domain import labels
 from backstay.domain.clock_skew import CLOCK_SKEW, CLOCK_SLACK
 from backstay.domain.objects import Obj
-from backstay.domain.records import lifecycle
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention.brakes import Brake, Held, hold_back
 from backstay.domain.retention.expiry import until
-from backstay.domain.retention.findings import Finding, Findings, conditions_of
+from backstay.domain.retention.findings import Finding, Findings
 from backstay.domain.retention.missing import missing_plan
 from backstay.domain.retention.points import Point, Rules, Verdict
 from backstay.domain.retention.reasons import Reason
@@ -129,17 +127,6 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """One chore per series at most, and what the policy and the records are to show."""
-
-    chores: Sequence[Chore]
-    conditions: tuple[Condition, ...] | None
-    """Those of the policy; None: as they stand."""
-    shown: Sequence[tuple[Run, BackupStatus]]
-    removable: Sequence[Run]
-
-
-@dataclass(frozen=True, slots=True)
 class Looked:
     """What a look at the copies of a policy has come to."""
 
@@ -166,20 +153,6 @@ def look(seen: Seen) -> Looked:
             chores.append(chore)
     alive = frozenset(shown.run.uid for kept in seen.kept for shown in kept.shown)
     return Looked(chores, Findings(_conditions(seen, held), found, alive, given_up))
-
-
-def plan(seen: Seen) -> Plan:
-    """Given what was read of one policy, return what to do where it keeps nothing but copies."""
-    looked = look(seen)
-    statuses, removable = lifecycle.settled(
-        seen.finished, {ROLLING: looked.findings}, [seen.rules], seen.now
-    )
-    return Plan(
-        looked.chores,
-        conditions_of(seen.policy, seen.conditions, [looked.findings], seen.now),
-        [(run, status) for run, status in statuses if status is not run.status],
-        removable,
-    )
 
 
 def judged(seen: Seen, kept: Kept) -> tuple[list[Verdict], Held | None]:

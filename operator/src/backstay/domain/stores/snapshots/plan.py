@@ -1,4 +1,4 @@
-"""Snapshots as a store of runs: see `values.RunStore`."""
+"""Snapshots as a store: see `domain.stores.base.StorePlan`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ from datetime import datetime
 
 from backstay.api.backup import BackupPhase, BackupStatus, PointResult
 from backstay.api.store import SNAPSHOT
+from backstay.domain.retention.findings import Looked
 from backstay.domain.run.values import Action, Decision, Seen
-from backstay.domain.stores.snapshots import finish, groups, take
+from backstay.domain.stores.snapshots import finish, groups, take, upkeep
 from backstay.domain.stores.snapshots.actions import MarkFailed
-from backstay.domain.stores.snapshots.entries import mine
+from backstay.domain.stores.snapshots.entries import mine as of_run
+from backstay.domain.stores.snapshots.seen import seen_of
+from backstay.domain.upkeep import Seen as PassSeen
 
 
 class SnapshotPlan:
-    """What a run does for its snapshots."""
+    """What a run and a retention pass do for snapshots."""
 
     name = SNAPSHOT
     instant = True
+    conditions = upkeep.CONDITIONS
 
     def begin(self, seen: Seen, status: BackupStatus) -> BackupStatus:
         """Write down each snapshot by its name before it is asked for."""
@@ -46,6 +50,14 @@ class SnapshotPlan:
         """Have the failed snapshots labelled so: they are swept by that label."""
         return tuple(
             MarkFailed(p.ref)
-            for p in mine(status)
+            for p in of_run(status)
             if p.attempt == status.attempt and p.result is PointResult.FAILED and p.ref
         )
+
+    def look(self, seen: PassSeen) -> Looked | None:
+        """Judge each snapshot, and return what it needs. Always: one that is left of a policy that
+        keeps none any more is swept as well.
+        """
+        mine = seen_of(seen)
+        looked = upkeep.look(mine)
+        return Looked(looked.findings, mine.rules, looked.items, looked.wait)

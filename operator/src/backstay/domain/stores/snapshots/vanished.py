@@ -142,11 +142,6 @@ def unsettled(statuses: Iterable[tuple[Run, BackupStatus]]) -> set[str]:
     return kept | accepted if accepting else kept
 
 
-def announced(status: BackupStatus) -> set[str]:
-    """Given a Backup's status, return the snapshots whose sweep it announces."""
-    return {p.ref or "" for p in status.points if p.gone is PointGone.SWEPT}
-
-
 def _plans(runs: Iterable[Run]) -> dict[str, str]:
     """The hash of what is missing, by claim. What was accepted counts on, so that the hash stays
     while the plan is carried out; the time distinguishes one loss from a later one of the same
