@@ -37,8 +37,8 @@ from backstay.kube.events import EventPoster
 from backstay.kube.login import Login
 from backstay.kube.resources import BACKUP, BACKUP_POLICY, EVENT, Resource
 from backstay.observe import metrics
-from backstay.reconcile import keys
-from backstay.reconcile.policy import PolicyReconciler, _resumed
+from backstay.reconcile import keys, policy_seen
+from backstay.reconcile.policy import PolicyReconciler
 
 POLICIES = 150
 JITTER = timedelta(seconds=5)
@@ -331,12 +331,12 @@ async def test_the_api_server_reports_when_suspend_alone_was_written(
         patch = f'{{"spec": {{"suspend": {suspend}}}}}'
         assert kubectl("patch", "backuppolicy", "shop", "--type=merge", "-p", patch).ok
     # then the next look knows since when the schedule stands
-    resumed = _resumed(await rig.client.get(BACKUP_POLICY, "shop", namespace))
-    assert _resumed(before) is None
-    assert resumed is not None
-    rig.clock.move_to(resumed + timedelta(seconds=1))
+    since = policy_seen.resumed(await rig.client.get(BACKUP_POLICY, "shop", namespace))
+    assert policy_seen.resumed(before) is None
+    assert since is not None
+    rig.clock.move_to(since + timedelta(seconds=1))
     policy = await rig.look(namespace)
-    assert parse_time(policy["status"]["resumedAt"]) == resumed
+    assert parse_time(policy["status"]["resumedAt"]) == since
 
 
 async def test_what_a_clock_that_was_ahead_has_left_stops_no_schedule(

@@ -13,9 +13,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeAlias
 
 from backstay.domain.clock import Clock
 from backstay.domain.run.concurrency import Limits
@@ -52,10 +52,12 @@ from backstay.stores.copies.restore import CopyRestores
 from backstay.stores.copies.take import Copying
 from backstay.stores.copies.upkeep_jobs import UpkeepJobs
 from backstay.stores.planning import Planner
-from backstay.stores.registry import stores_of
+from backstay.stores.registry import Registry, stores_of
 from backstay.targets.turns import RestoreTurns
 
 log = logging.getLogger(__name__)
+
+Reconcile: TypeAlias = Callable[[Key], Awaitable[timedelta | None]]
 
 RESYNC_JITTER: Final = 0.1
 SWITCH_SECONDS: Final = 0.0005
@@ -169,7 +171,7 @@ class Operator:
 
 
 class Router:
-    """Hands each key to the reconciler of its kind."""
+    """Hands each key to the reconciler of its kind. `registry` makes the stores that there are."""
 
     def __init__(
         self,
@@ -178,38 +180,24 @@ class Router:
         client: Client,
         events: EventPoster,
         streams: Streams,
+        *,
+        registry: Registry = stores_of,
     ) -> None:
         self._add: Callable[[Key], None] | None = None
-        limits = Limits(settings.pool_global, settings.pool_node, settings.pool_driver)
+        self._context = client, events, clock, self._enqueue
+        self._refusals = Patience(clock, RIGHTS_WAIT)
+        self._dumping = Dumping(client, streams, self._refusals)
         image = AgentImage(settings.agent_image, settings.agent_pull_policy)
         jobs = AgentJobs(client, image)
         copying = Copying(client, jobs, settings.rolling, settings.namespace)
-        refusals = Patience(clock, RIGHTS_WAIT)
-        dumping = Dumping(client, streams, refusals)
-        self.stores = stores = stores_of(client, clock, events, dumping=dumping, copying=copying)
-        planner = Planner(client, stores, settings.ceilings)
+        self.stores = registry(client, clock, events, dumping=self._dumping, copying=copying)
+        self._planner = Planner(client, self.stores, settings.ceilings)
         turns = RestoreTurns(client, settings.namespace)
         self._reconcilers = {
-            keys.POLICY: PolicyReconciler(
-                client, events, clock, self._enqueue, planner=planner
-            ).reconcile,
-            keys.BACKUP: BackupReconciler(
-                client,
-                events,
-                clock,
-                self._enqueue,
-                streams=streams,
-                dumping=dumping,
-                refusals=refusals,
-                planner=planner,
-            ).reconcile,
-            keys.ADMISSION.kind: Admitter(
-                client, events, clock, limits, self._enqueue, stores=stores, turns=turns
-            ).reconcile,
+            **self._of_runs(settings, streams, turns),
+            **self._of_points(UpkeepJobs(jobs, copying)),
             keys.RESTORE: RestoreReconciler(
-                client,
-                events,
-                clock,
+                *self._context[:3],
                 image,
                 self._enqueue,
                 copies=CopyRestores(
@@ -217,19 +205,37 @@ class Router:
                 ),
                 turns=turns,
             ).reconcile,
-            keys.RETENTION: RetentionReconciler(
-                client, clock, self._enqueue, events, stores=stores
-            ).reconcile,
-            keys.COPIES: CopiesReconciler(
-                client,
-                events,
-                clock,
-                self._enqueue,
-                jobs=UpkeepJobs(jobs, copying),
-            ).reconcile,
             keys.LEFTOVERS: LeftoverReconciler(client).reconcile,
+        }
+
+    def _of_runs(
+        self, settings: Settings, streams: Streams, turns: RestoreTurns
+    ) -> dict[str, Reconcile]:
+        limits = Limits(settings.pool_global, settings.pool_node, settings.pool_driver)
+        policies = PolicyReconciler(*self._context, planner=self._planner)
+        backups = BackupReconciler(
+            *self._context,
+            streams=streams,
+            dumping=self._dumping,
+            refusals=self._refusals,
+            planner=self._planner,
+        )
+        client, events, clock, enqueue = self._context
+        admitter = Admitter(client, events, clock, limits, enqueue, stores=self.stores, turns=turns)
+        return {
+            keys.POLICY: policies.reconcile,
+            keys.BACKUP: backups.reconcile,
+            keys.ADMISSION.kind: admitter.reconcile,
+        }
+
+    def _of_points(self, jobs: UpkeepJobs) -> dict[str, Reconcile]:
+        client, events, clock, enqueue = self._context
+        retention = RetentionReconciler(client, clock, enqueue, events, stores=self.stores)
+        return {
+            keys.RETENTION: retention.reconcile,
+            keys.COPIES: CopiesReconciler(*self._context, jobs=jobs).reconcile,
             keys.SWEEPS: SweepReconciler(client, clock).reconcile,
-            keys.REBUILD: RebuildReconciler(client, events, clock, self._enqueue).reconcile,
+            keys.REBUILD: RebuildReconciler(*self._context).reconcile,
         }
 
     def wire(self, add: Callable[[Key], None]) -> None:

@@ -16,8 +16,8 @@ from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain import labels
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.merge_patch import merge_diff
-from backstay.domain.retention.points import Rules
 from backstay.domain.retention.from_spec import rules_of
+from backstay.domain.retention.points import Rules
 from backstay.domain.stores.snapshots.carriers import (
     identity,
     is_good,

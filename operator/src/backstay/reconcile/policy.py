@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
-from backstay.api.backup import BackupPhase, PointGone, PointResult, Trigger
+from backstay.api.backup import Trigger
 from backstay.api.common import changed, format_time, with_condition
 from backstay.api.policy import PolicySpec, PolicyStatus
 from backstay.api.schedule import MissedSlots, MissReason
-from backstay.api.store import SNAPSHOT
 from backstay.domain import labels, naming, objects, policy
 from backstay.domain.calendar import load_zone
 from backstay.domain.clock import Clock
@@ -27,22 +26,14 @@ from backstay.domain.errors import (
 )
 from backstay.domain.objects import Obj, dig
 from backstay.domain.run.machine import FORBIDDEN
-from backstay.domain.schedule.early import Named
-from backstay.domain.stores.snapshots.carriers import (
-    identity,
-    is_adopted,
-    is_good,
-    point_of,
-    record_of,
-)
 from backstay.domain.times import parse_time
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP, BACKUP_POLICY
 from backstay.observe import metrics
-from backstay.reconcile import keys
-from backstay.reconcile.runs import parse, parse_policy_spec
+from backstay.reconcile import keys, policy_seen
+from backstay.reconcile.runs import parse_policy_spec
 from backstay.steps.conditions import policy_status
 from backstay.steps.status import report_trouble, write_status
 from backstay.stores.planning import Planner
@@ -62,8 +53,6 @@ WHY: Final[Mapping[MissReason, str]] = MappingProxyType(
 
 WANTED: Final = frozenset({MissReason.BLACKOUT, MissReason.COALESCED, MissReason.EDITED})
 """Reasons that somebody chose, or that cost nothing: no warning."""
-_NOT_THERE: Final = frozenset({PointGone.MISSING, PointGone.ACCEPTED})
-"""Points of which a snapshot may be there, but none that can be restored from."""
 
 RECHECK: Final = timedelta(minutes=4)
 """How long what Ready says of claims and classes may stand: shorter than the time between two
@@ -175,13 +164,11 @@ class PolicyReconciler:
             problem = error
         backups = await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
         snapshots = await policy_snapshots(self._client, namespace, name)
-        reported = [p for b in backups for p in dig(b, "status", "points", default=())]
-        gone = {p.get("ref") for p in reported if p.get("gone") in _NOT_THERE}
         return policy.Seen(
             namespace=namespace,
             name=name,
-            edited=_edited(obj),
-            resumed=_resumed(obj),
+            edited=policy_seen.edited(obj),
+            resumed=policy_seen.resumed(obj),
             ceilings=self._planner.ceilings,
             clock=clock_off(self._client.skew),
             stepped=self._client.clock_skipped(),
@@ -191,15 +178,10 @@ class PolicyReconciler:
             status=policy_status(obj),
             spec=spec,
             problem=problem,
-            runs=[_run_seen(backup) for backup in backups],
-            slots=_slots(snapshots),
-            points=[
-                policy.GoodPoint(p.claim, SNAPSHOT, p.taken, identity(snapshot, labels.BACKUP))
-                for snapshot, p in zip(snapshots, map(point_of, snapshots), strict=True)
-                if is_good(p) and p.name not in gone
-            ]
-            + [point for backup in backups for point in _copies(backup)],
-            missing=sum(1 for point in reported if _is_missing(point)),
+            runs=[policy_seen.run_seen(backup) for backup in backups],
+            slots=policy_seen.slots(snapshots),
+            points=policy_seen.good_points(backups, snapshots),
+            missing=policy_seen.missing(backups),
         )
 
     async def _create_run(self, obj: Obj, spec: PolicySpec, slot: datetime, *, again: bool) -> None:
@@ -226,7 +208,7 @@ class PolicyReconciler:
                 await self._client.create(BACKUP, body)
             except AlreadyExists:
                 found = await self._client.get(BACKUP, candidate, namespace)
-                if _run_seen(found).slot != slot or dig(found, "spec", "policy") != name:
+                if policy_seen.run_seen(found).slot != slot or dig(found, "spec", "policy") != name:
                     continue  # Another slot with the same local time: take the other name.
             self._enqueue(keys.backup(namespace, candidate))
             return
@@ -273,64 +255,3 @@ class PolicyReconciler:
                 type="Normal" if now.status == "True" and now.reason == "Valid" else "Warning",
                 attempt=format_time(now.last_transition_time),
             )
-
-
-def _run_seen(obj: Obj) -> policy.RunSeen:
-    subject = parse(obj)
-    return policy.RunSeen(
-        name=objects.name(obj),
-        slot=subject.spec.scheduled_for,
-        finished=subject.status.phase.final or subject.spec.trigger is Trigger.IMPORTED,
-        started=subject.status.started_at,
-        complete=subject.status.phase is BackupPhase.COMPLETED,
-    )
-
-
-def _edited(obj: Obj) -> datetime | None:
-    """When the policy's spec was last written, by the API server's word: an annotation that we
-    take off ourselves is no edit.
-    """
-    entries = dig(obj, "metadata", "managedFields", default=[])
-    times = [e["time"] for e in entries if e.get("time") and "f:spec" in e.get("fieldsV1", {})]
-    return max(map(parse_time, times), default=None)
-
-
-def _resumed(obj: Obj) -> datetime | None:
-    """When suspend was last written by somebody who wrote nothing else of the spec, by the API
-    server's word: as the time moves only with the value, it was another one before.
-    """
-    alone = [
-        entry["time"]
-        for entry in dig(obj, "metadata", "managedFields", default=[])
-        if entry.get("time")
-        and entry.get("operation") == "Update"
-        and not entry.get("subresource")
-        and set(dig(entry, "fieldsV1", "f:spec", default={})) == {"f:suspend"}
-    ]
-    return max(map(parse_time, alone), default=None)
-
-
-def _copies(obj: Obj) -> list[policy.GoodPoint]:
-    """The rolling copies that a Backup shows as good and there. What a restore kept of what was
-    there before it is no backup.
-    """
-    return [
-        policy.GoodPoint(p.source, p.store, p.taken_at, objects.name(obj))
-        for p in parse(obj).status.points
-        if p.result is PointResult.GOOD and p.taken_at and p.rolling
-        if not (p.rolling.gone or p.rolling.missing)
-        if labels.RESTORE_REQUEST not in p.rolling.annotations
-    ]
-
-
-def _is_missing(point: Obj) -> bool:
-    """Whether a point as a Backup shows it is missing, be it a snapshot or a rolling copy."""
-    return point.get("gone") == PointGone.MISSING or bool(dig(point, "rolling", "missing"))
-
-
-def _slots(snapshots: Sequence[Obj]) -> list[Named]:
-    """Slots of the schedule that the artifacts name; an ad-hoc run or another tool fills none."""
-    ours = [s for s in snapshots if not is_adopted(s)]
-    scheduled = [s for s in ours if point_of(s).run_type is labels.RunType.CRONJOB]
-    records = [(record_of(s), identity(s, labels.BACKUP)) for s in scheduled]
-    return [Named(record.slot, run) for record, run in records if record]

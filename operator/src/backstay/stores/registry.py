@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from backstay.domain.clock import Clock
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
@@ -10,6 +13,20 @@ from backstay.stores.base import Store
 from backstay.stores.copies.store import CopyStore
 from backstay.stores.copies.take import Copying
 from backstay.stores.snapshots.store import SnapshotStore
+
+
+class Registry(Protocol):
+    """Makes the stores that there are."""
+
+    def __call__(
+        self,
+        client: Client,
+        clock: Clock,
+        events: EventPoster,
+        *,
+        dumping: Dumping,
+        copying: Copying,
+    ) -> Sequence[Store]: ...
 
 
 def stores_of(
