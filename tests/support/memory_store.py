@@ -1,6 +1,6 @@
 """A whole store that keeps its points in memory: what a new store has to bring, and no more.
 
-It copies nothing: a point is a word of what was there. What it shows is that runs, retention,
+It copies nothing: a point says only what was there. What it shows is that runs, retention,
 records and restores ask a store for nothing but its Protocols.
 """
 
