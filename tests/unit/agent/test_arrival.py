@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from backstay.agent.fs.listing import Known, Listing, stat_of
+from backstay.agent.fs.inode import stat_of
+from backstay.agent.fs.listing import Known, Listing
 from backstay.agent.fs.paths import DIRECTORY
 from backstay.agent.target.arrival import Arrived, Wanted, arrive
 

@@ -28,9 +28,10 @@ from backstay.agent.destination.layout import locked
 from backstay.agent.destination.rot import insist_on_no_rot
 from backstay.agent.destination.succession import continue_copies
 from backstay.agent.fs import attributes
-from backstay.agent.fs.abilities import EVERYTHING, probe
+from backstay.agent.fs.abilities import EVERYTHING
 from backstay.agent.fs.metadata import set_metadata
 from backstay.agent.fs.paths import DIRECTORY, VANISHED, Descent
+from backstay.agent.fs.probe import probe
 from backstay.agent.fs.rsync import pattern_of, push
 from backstay.agent.fs.sqlite import SIBLINGS, is_database
 from backstay.agent.fs.syscalls import allow_open_files

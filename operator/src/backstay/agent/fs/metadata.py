@@ -14,7 +14,7 @@ from typing import Final, ParamSpec
 from backstay.agent.fs import attributes
 from backstay.agent.fs.abilities import EVERYTHING, Abilities
 from backstay.agent.fs.attributes import Record, Values
-from backstay.agent.fs.listing import Stat
+from backstay.agent.fs.inode import Stat
 
 P = ParamSpec("P")
 _NOTHING: Final[Record] = {}

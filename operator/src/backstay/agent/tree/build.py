@@ -17,7 +17,8 @@ from backstay.agent.fs.attributes import needs_copy
 from backstay.agent.fs.copy_file import BIG
 from backstay.agent.fs.failures import at as at_entry
 from backstay.agent.fs.failures import worded
-from backstay.agent.fs.listing import Listing, Stat
+from backstay.agent.fs.inode import Stat
+from backstay.agent.fs.listing import Listing
 from backstay.agent.fs.metadata import inherit_nothing
 from backstay.agent.fs.parallel import batches, spread
 from backstay.agent.fs.paths import DIRECTORY, VANISHED, Descent

@@ -17,12 +17,13 @@ from backstay.agent.destination.layout import PARTIAL, Folder, flush
 from backstay.agent.destination.manifest import Changes, save
 from backstay.agent.destination.points import stage_point, to_trash
 from backstay.agent.destination.trash import reclaim
-from backstay.agent.fs.abilities import Abilities, insist, probe
+from backstay.agent.fs.abilities import Abilities, insist
 from backstay.agent.fs.attributes import count_lacks
 from backstay.agent.fs.failures import at
 from backstay.agent.fs.listing import Encoded, Totals, totals_of
 from backstay.agent.fs.metadata import inherit_nothing
 from backstay.agent.fs.paths import DIRECTORY
+from backstay.agent.fs.probe import probe
 from backstay.agent.fs.syscalls import SUBVOLUME_INODE, fsync, make_snapshot, make_subvolume, syncfs
 from backstay.agent.fs.throttle import Pace
 from backstay.agent.results import answer, examples

@@ -26,7 +26,8 @@ from backstay.agent.fs.attributes import (
 )
 from backstay.agent.fs.failures import at as at_entry
 from backstay.agent.fs.failures import from_source
-from backstay.agent.fs.listing import ROOT, Listing, Stat, is_left_out, stat_of
+from backstay.agent.fs.inode import Stat, stat_of
+from backstay.agent.fs.listing import ROOT, Listing, is_left_out
 from backstay.agent.fs.metadata import set_metadata
 from backstay.agent.fs.parallel import spread
 from backstay.agent.fs.paths import DIRECTORY, VANISHED, Descent, printable

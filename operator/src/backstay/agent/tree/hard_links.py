@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from backstay.agent.fs.failures import at as at_entry
-from backstay.agent.fs.listing import Stat, stat_of
+from backstay.agent.fs.inode import Stat, stat_of
 from backstay.agent.fs.metadata import inherit_nothing
 from backstay.agent.fs.paths import VANISHED, Descent, open_beneath
 from backstay.agent.tree.context import Plan, Spot, at_work

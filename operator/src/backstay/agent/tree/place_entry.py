@@ -18,7 +18,8 @@ from backstay.agent.fs import attributes
 from backstay.agent.fs.attributes import Record
 from backstay.agent.fs.copy_file import copy_file, hash_file, open_file, settled
 from backstay.agent.fs.failures import SourceError, at, from_source, reading_source, reason_of
-from backstay.agent.fs.listing import NO_HASH, Known, Stat, extra_size, stat_of
+from backstay.agent.fs.inode import NO_HASH, Stat, extra_size, stat_of
+from backstay.agent.fs.listing import Known
 from backstay.agent.fs.metadata import set_metadata
 from backstay.agent.fs.paths import VANISHED, printable
 from backstay.agent.fs.sqlite import (

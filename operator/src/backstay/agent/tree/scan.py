@@ -16,15 +16,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from backstay.agent.fs.failures import reason_of, source_words
-from backstay.agent.fs.listing import (
-    FIRST_TIME,
-    ROOT,
-    STAT,
-    Listing,
-    digest_of,
-    row_of,
-    stat_of,
-)
+from backstay.agent.fs.inode import FIRST_TIME, STAT, stat_of
+from backstay.agent.fs.listing import ROOT, Listing, digest_of, row_of
 from backstay.agent.fs.parallel import spread
 from backstay.agent.fs.paths import DIRECTORY, VANISHED, open_beneath, printable
 from backstay.agent.fs.syscalls import allow_open_files
