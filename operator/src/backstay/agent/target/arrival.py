@@ -29,7 +29,7 @@ from backstay.agent.fs.parallel import batches, spread
 from backstay.agent.fs.paths import DIRECTORY, VANISHED, Descent, open_beneath, printable
 from backstay.agent.results import examples
 from backstay.agent.tree.check import Fault, faults, faults_below
-from backstay.agent.tree.place_entry import DEVICE, link
+from backstay.agent.tree.placed import DEVICE, link
 from backstay.domain.errors import DataError
 
 _BATCH: Final = 512

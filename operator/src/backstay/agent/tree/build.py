@@ -24,16 +24,8 @@ from backstay.agent.fs.parallel import batches, spread
 from backstay.agent.fs.paths import DIRECTORY, VANISHED, Descent
 from backstay.agent.tree.context import Plan, Spot, at_work
 from backstay.agent.tree.hard_links import place_linked
-from backstay.agent.tree.place_entry import (
-    NOTHING,
-    UNFIT,
-    UNLINKABLE,
-    How,
-    Placed,
-    link,
-    place,
-    unfit,
-)
+from backstay.agent.tree.place_entry import place
+from backstay.agent.tree.placed import NOTHING, UNFIT, UNLINKABLE, How, Placed, link, unfit
 from backstay.agent.tree.reuse import Intact, clear_changed, intact, reuse
 
 _BATCH = 256  # entries that a process takes at a time
