@@ -32,7 +32,7 @@ from backstay.agent.fs.metadata import set_metadata
 from backstay.agent.fs.parallel import spread
 from backstay.agent.fs.paths import DIRECTORY, VANISHED, Descent, printable
 from backstay.agent.fs.syscalls import fsync
-from backstay.agent.tree.build import Built
+from backstay.agent.tree.built import Built
 from backstay.agent.tree.context import Plan
 
 _DIRECTORIES = 64  # that a process takes at a time

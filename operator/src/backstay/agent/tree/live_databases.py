@@ -1,7 +1,7 @@
 """SQLite databases with something in their log: they are copied as of one moment, logs and all.
 
-Invariant: a log is a part of its database, so no tree has it by itself, unless a run takes all files
-as they are.
+Invariant: a log is a part of its database, so no tree has it by itself, unless all files are
+taken as they are.
 """
 
 from __future__ import annotations

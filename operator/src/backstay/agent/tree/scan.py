@@ -158,7 +158,7 @@ def _directory(  # noqa: PLR0912, PLR0915 - it is called for each entry, and cal
 ) -> list[bytes]:
     """Read one directory, report it if it differs, and return the names of those in it.
 
-    An unchanged source costs what this costs for each entry, so it calls little.
+    Long because an unchanged source costs what this costs for each entry, so it calls little.
     """
     rows: list[bytes] = []
     logs: dict[bytes, bytes] = {}
