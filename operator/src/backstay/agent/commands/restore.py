@@ -36,11 +36,11 @@ from backstay.agent.fs.rsync import pattern_of, push
 from backstay.agent.fs.sqlite import SIBLINGS, is_database
 from backstay.agent.fs.syscalls import allow_open_files
 from backstay.agent.results import answer, examples
-from backstay.agent.target.arrival import Arrived, Wanted, arrive, compare
+from backstay.agent.target.above import Above
+from backstay.agent.target.arrival import Arrived, arrive, compare
 from backstay.agent.target.chosen import Chosen, choose, find_tree, sort_out_mounts
 from backstay.agent.target.directory import (
     FIELD,
-    Above,
     clear,
     insist_on_room_for_name,
     make_whole,
@@ -50,6 +50,7 @@ from backstay.agent.target.directory import (
     opened_above,
 )
 from backstay.agent.target.need import Need, need_of
+from backstay.agent.target.wanted import Wanted
 from backstay.domain import labels
 from backstay.domain.errors import BackstayError, DataError, Transient, UserError
 from backstay.domain.restore.acknowledgement import Word

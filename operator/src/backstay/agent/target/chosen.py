@@ -19,7 +19,7 @@ from backstay.agent.fs.inode import NO_HASH
 from backstay.agent.fs.listing import ROOT, Known, Listing
 from backstay.agent.fs.paths import DIRECTORY, printable
 from backstay.agent.fs.sqlite import SIBLINGS
-from backstay.agent.target.directory import is_below, parents_of
+from backstay.agent.target.above import is_below, parents_of
 from backstay.agent.tree.scan import Walk, scan
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.restore.acknowledgement import Acknowledged, Word
