@@ -14,8 +14,9 @@ from tests.support.builders import plan, status
 from tests.support.dumping_cluster import Containers, add_databases, backup_of, taking_snapshots
 from tests.support.waiting import within
 
-from backstay.api.backup import NOTE_MAX, NOTES_MAX, BackupPhase, BackupStatus
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import changed, format_time
+from backstay.api.dump_status import NOTE_MAX, NOTES_MAX
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj
 from backstay.domain.records.record import parse_record

@@ -7,17 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from backstay.api.backup import (
-    BackupPhase,
-    BackupSpec,
-    BackupStatus,
-    DumpState,
-    DumpStatus,
-    PointResult,
-    PointStatus,
-    SnapshotStatus,
-    Trigger,
-)
+from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus, Trigger
+from backstay.api.dump_status import DumpState, DumpStatus
 from backstay.api.dumps import Postgres
 from backstay.api.hooks import (
     HookState,
@@ -29,6 +20,7 @@ from backstay.api.hooks import (
     Stage,
 )
 from backstay.api.plan import PlannedClaim, PlannedDump, RunPlan
+from backstay.api.point import PointResult, PointStatus, SnapshotStatus
 from backstay.api.store import StoreKind
 from backstay.api.target import Target, TargetKind
 from backstay.domain import labels

@@ -15,7 +15,8 @@ from functools import partial
 from tests.support import builders
 from tests.support.artifact_world import Killed, World
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointGone, PointResult
+from backstay.api.backup import BackupPhase, BackupStatus
+from backstay.api.point import PointGone, PointResult
 from backstay.domain import objects
 from backstay.domain.errors import Conflict
 from backstay.domain.objects import Obj, dig

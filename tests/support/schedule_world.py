@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from backstay.api.common import changed
-from backstay.api.policy import PolicySpec, PolicyStatus
+from backstay.api.policy import PolicySpec
+from backstay.api.policy_status import PolicyStatus
 from backstay.api.schedule import Blackout, MissedSlots, Schedule
 from backstay.domain import naming, policy
 from backstay.domain.calendar import load_zone

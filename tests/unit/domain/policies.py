@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from backstay.api.common import changed
-from backstay.api.policy import PolicySpec, PolicyStatus
+from backstay.api.policy import PolicySpec
+from backstay.api.policy_status import PolicyStatus
 from backstay.api.schedule import Schedule
 from backstay.domain import policy
 

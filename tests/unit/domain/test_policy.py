@@ -9,7 +9,7 @@ import pytest
 from tests.unit.domain.policies import NOW, SLOT, YESTERDAY, at, ran, ready, seen, spec
 
 from backstay.api.common import changed
-from backstay.api.policy import SHOWN_MAX, PolicyStatus
+from backstay.api.policy_status import SHOWN_MAX, PolicyStatus
 from backstay.api.store import StoreKind
 from backstay.domain import policy
 from backstay.domain.errors import UserError

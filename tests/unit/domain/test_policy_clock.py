@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tests.unit.domain.policies import NOW, SLOT, YESTERDAY, at, ran, ready, seen, spec
 
-from backstay.api.policy import PolicySpec, PolicyStatus
+from backstay.api.policy import PolicySpec
+from backstay.api.policy_status import PolicyStatus
 from backstay.api.schedule import EarlyRuns, MissedSlots, MissReason
 from backstay.domain import naming, policy
 from backstay.domain.calendar import load_zone

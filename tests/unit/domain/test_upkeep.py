@@ -12,8 +12,9 @@ from tests.unit.domain.stores.snapshots.test_upkeep import mirrored
 from tests.unit.domain.stores.snapshots.test_upkeep import seen as snapshots_seen
 from tests.unit.domain.stores.snapshots.test_upkeep_plan import finished, labelled
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointGone, PointStatus
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import Condition, changed
+from backstay.api.point import PointGone, PointStatus
 from backstay.api.store import StoreKind
 from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run

@@ -16,7 +16,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from backstay.api.common import changed, with_condition
-from backstay.api.policy import SHOWN_MAX, PolicySpec, PolicyStatus, SeriesStatus
+from backstay.api.policy import PolicySpec
+from backstay.api.policy_status import SHOWN_MAX, PolicyStatus, SeriesStatus
 from backstay.api.schedule import MissedSlots
 from backstay.api.store import StoreKind
 from backstay.domain.ceilings import beyond

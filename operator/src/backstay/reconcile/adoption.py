@@ -12,7 +12,8 @@ import logging
 from datetime import tzinfo
 
 from backstay.api.common import changed, with_condition
-from backstay.api.policy import ClaimSource, PolicySpec
+from backstay.api.policy import PolicySpec
+from backstay.api.source import ClaimSource
 from backstay.api.store import StoreKind
 from backstay.builders.snapshot import metadata_patch
 from backstay.domain import labels, naming, objects

@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import BackupPhase, BackupSpec, DumpState, PointStatus, Trigger
+from backstay.api.backup import BackupPhase, BackupSpec, Trigger
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpState
 from backstay.api.plan import PlannedDump, RunPlan
+from backstay.api.point import PointStatus
 from backstay.api.policy import PolicySpec
 from backstay.api.store import StoreKind
 from backstay.api.target import Preference

@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
-from backstay.api.backup import BackupPhase, PointGone, PointResult, Trigger
+from backstay.api.backup import BackupPhase, Trigger
 from backstay.api.common import changed, format_time, with_condition
-from backstay.api.policy import PolicySpec, PolicyStatus
+from backstay.api.point import PointGone, PointResult
+from backstay.api.policy import PolicySpec
+from backstay.api.policy_status import PolicyStatus
 from backstay.api.schedule import MissedSlots, MissReason
 from backstay.api.store import StoreKind
 from backstay.domain import labels, naming, objects, policy

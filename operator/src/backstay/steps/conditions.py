@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from backstay.api.common import Condition, changed, format_time
-from backstay.api.policy import PolicyStatus
+from backstay.api.policy_status import PolicyStatus
 from backstay.domain import objects
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj

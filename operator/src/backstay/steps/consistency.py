@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Final, TypeAlias
 
 from backstay.api.plan import PlannedDump, RunPlan
-from backstay.api.policy import Consistency
+from backstay.api.snapshot import Consistency
 from backstay.domain import objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj

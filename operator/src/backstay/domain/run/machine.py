@@ -29,15 +29,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import (
-    BackupPhase,
-    BackupSpec,
-    BackupStatus,
-    PointResult,
-    PointStatus,
-    Trigger,
-)
+from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus, Trigger
 from backstay.api.common import changed
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.store import StoreKind
 from backstay.domain.errors import UserError
 from backstay.domain.run import dumps as run_dumps

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from backstay.api.backup import PointResult, PointStatus
+from backstay.api.point import PointResult, PointStatus
 from backstay.domain.jobs import JobSeen
 from backstay.domain.sources.mounts import Mount
 from backstay.domain.sources.server_data import DataDirectory

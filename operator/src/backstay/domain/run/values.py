@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import BackupSpec, BackupStatus, DumpStatus
+from backstay.api.backup import BackupSpec, BackupStatus
+from backstay.api.dump_status import DumpStatus
 from backstay.api.hooks import PlannedHook, Stage
 from backstay.api.plan import PlannedDump, RunPlan
 from backstay.domain.errors import UserError

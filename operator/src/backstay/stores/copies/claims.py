@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backstay.api.plan import PlannedClaim
-from backstay.api.policy import CLAIMS_MAX, ClaimSource
 from backstay.api.rolling import Rolling
+from backstay.api.source import CLAIMS_MAX, ClaimSource
 from backstay.domain import objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj, dig

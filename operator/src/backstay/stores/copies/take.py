@@ -9,8 +9,10 @@ from typing import Any, Final
 from backstay.api.backup import BackupSpec, BackupStatus, Trigger
 from backstay.api.common import changed, format_time
 from backstay.api.plan import PlannedClaim, RunPlan
-from backstay.api.policy import ClaimSource, PolicySpec, Snapshot
+from backstay.api.policy import PolicySpec
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling
+from backstay.api.snapshot import Snapshot
+from backstay.api.source import ClaimSource
 from backstay.api.store import StoreKind
 from backstay.domain import labels, naming, objects
 from backstay.domain.errors import DataError, Transient, UserError

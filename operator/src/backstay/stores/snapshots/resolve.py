@@ -18,7 +18,9 @@ from backstay.api.hooks import (
     Stage,
 )
 from backstay.api.plan import POOLS_MAX, ClaimGroup, PlannedClaim, PlannedDump, RunPlan
-from backstay.api.policy import CLAIMS_MAX, ClaimSource, Consistency, PolicySpec, Snapshot
+from backstay.api.policy import PolicySpec
+from backstay.api.snapshot import Consistency, Snapshot
+from backstay.api.source import CLAIMS_MAX, ClaimSource
 from backstay.domain import objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from backstay.api.backup import BackupStatus, PointResult
+from backstay.api.backup import BackupStatus
 from backstay.api.common import size_text
+from backstay.api.point import PointResult
 from backstay.api.restore import ClaimRestore, RestoreSpec
 from backstay.api.store import StoreKind
 from backstay.domain import labels, objects

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
-from backstay.api.backup import BackupSpec, BackupStatus, DumpStatus, Trigger
+from backstay.api.backup import BackupSpec, BackupStatus, Trigger
 from backstay.api.common import format_time
+from backstay.api.dump_status import DumpStatus
 from backstay.api.policy import PolicySpec
 from backstay.api.store import StoreKind
 from backstay.builders.snapshot import volume_snapshot

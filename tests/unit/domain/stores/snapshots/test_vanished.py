@@ -11,15 +11,9 @@ from tests.support.builders import NOW, content, plan, point_status, snapshot, s
 from tests.unit.domain.stores.snapshots.test_upkeep import OLD, OVERDUE, mirrored, seen
 from tests.unit.domain.stores.snapshots.test_upkeep_plan import POLICY, finished, labelled, settled
 
-from backstay.api.backup import (
-    BackupPhase,
-    BackupStatus,
-    PointGone,
-    PointResult,
-    PointStatus,
-    Trigger,
-)
+from backstay.api.backup import BackupPhase, BackupStatus, Trigger
 from backstay.api.common import Condition, changed
+from backstay.api.point import PointGone, PointResult, PointStatus
 from backstay.domain import labels
 from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run

@@ -16,8 +16,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import BackupStatus, PointResult, PointStatus
+from backstay.api.backup import BackupStatus
 from backstay.api.common import changed
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.store import StoreKind
 from backstay.domain.run.sights import CopySeen
 from backstay.domain.run.status import colon, named, plan_of, short, sources_able, with_point

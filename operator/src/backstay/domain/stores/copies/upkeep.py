@@ -17,9 +17,10 @@ from enum import StrEnum
 from functools import partial
 from typing import Final
 
-from backstay.api.backup import BackupStatus, PointStatus
+from backstay.api.backup import BackupStatus
 from backstay.api.common import Condition, changed
-from backstay.api.policy import SHOWN_MAX
+from backstay.api.point import PointStatus
+from backstay.api.policy_status import SHOWN_MAX
 from backstay.api.rolling import CopiesStatus
 from backstay.api.store import StoreKind
 from backstay.domain import labels

@@ -17,10 +17,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from backstay.api.backup import BackupStatus, DumpStatus, PointResult, PointStatus, SnapshotStatus
+from backstay.api.backup import BackupStatus
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpStatus
 from backstay.api.hooks import Stage
 from backstay.api.plan import ClaimGroup
+from backstay.api.point import PointResult, PointStatus, SnapshotStatus
 from backstay.api.store import StoreKind
 from backstay.domain import naming
 from backstay.domain.calendar import load_zone

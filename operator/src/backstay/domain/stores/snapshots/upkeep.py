@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import BackupStatus, PointStatus
+from backstay.api.backup import BackupStatus
 from backstay.api.common import Condition
+from backstay.api.point import PointStatus
 from backstay.api.store import StoreKind
 from backstay.domain import labels, objects
 from backstay.domain.labels import Result
