@@ -19,7 +19,7 @@ from backstay.api.common import changed, format_time
 from backstay.api.dump_status import NOTE_MAX, NOTES_MAX
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj
-from backstay.domain.records.record import parse_record
+from backstay.domain.records.annotation import parse_record
 from backstay.domain.run.concurrency import HOLDING, Limits
 from backstay.engine.queue import Key, Queue
 from backstay.engine.system_clock import SystemClock

@@ -25,7 +25,8 @@ from backstay.api.store import StoreKind
 from backstay.api.target import Target, TargetKind
 from backstay.domain import labels
 from backstay.domain.objects import Obj
-from backstay.domain.records.record import ClaimRecord, Record, build_record
+from backstay.domain.records.annotation import build_record
+from backstay.domain.records.record import ClaimRecord, Record
 from backstay.domain.run import dumps as run_dumps
 from backstay.domain.run.sights import (
     DumpPlace,

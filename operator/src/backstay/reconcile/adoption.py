@@ -23,7 +23,8 @@ from backstay.domain.clock import Clock
 from backstay.domain.errors import BackstayError, Conflict, DataError, Fatal, Transient, UserError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records import rebuild
-from backstay.domain.records.record import ClaimRecord, Record, build_record
+from backstay.domain.records.annotation import build_record
+from backstay.domain.records.record import ClaimRecord, Record
 from backstay.domain.sources.claims import selector_text
 from backstay.domain.stores.snapshots.carriers import rules_of
 from backstay.domain.stores.snapshots.moments import created

@@ -14,7 +14,8 @@ from backstay.api.store import StoreKind
 from backstay.domain import labels, objects
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.objects import Obj, dig
-from backstay.domain.records.record import Record, parse_record
+from backstay.domain.records.annotation import parse_record
+from backstay.domain.records.record import Record
 from backstay.domain.restore.acknowledgement import Acknowledged, Word
 from backstay.kube import resources
 from backstay.kube.client import Client
