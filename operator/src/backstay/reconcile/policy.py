@@ -29,6 +29,7 @@ from backstay.domain.errors import (
 )
 from backstay.domain.objects import Obj, dig
 from backstay.domain.run.machine import FORBIDDEN
+from backstay.domain.schedule import policy_seen
 from backstay.domain.schedule.early import Named
 from backstay.domain.stores.snapshots.carriers import (
     identity,
@@ -143,7 +144,7 @@ class PolicyReconciler:
         await report_trouble(self._client, BACKUP_POLICY, obj, new)
         await self._report(obj, old, new)
 
-    async def _decide(self, key: Key, obj: Obj) -> tuple[policy.Seen, policy.Decision]:
+    async def _decide(self, key: Key, obj: Obj) -> tuple[policy_seen.Seen, policy.Decision]:
         """Decide on what is cheap to see, and look for claims and classes where Ready needs it."""
         seen = await self._gather(obj)
         decision = policy.decide(seen)
@@ -159,7 +160,7 @@ class PolicyReconciler:
         self._checked[key] = self._clock.monotonic()
         return seen, decision
 
-    def _stands(self, key: Key, seen: policy.Seen, decision: policy.Decision) -> bool:
+    def _stands(self, key: Key, seen: policy_seen.Seen, decision: policy.Decision) -> bool:
         """Whether Ready=True needs no look at claims and classes: it was said of this spec, and
         either lately, or a run starts now, which looks for them itself.
         """
@@ -169,7 +170,7 @@ class PolicyReconciler:
         age = self._clock.monotonic() - self._checked.get(key, float("-inf"))
         return decision.slot is not None or age < RECHECK.total_seconds()
 
-    async def _gather(self, obj: Obj) -> policy.Seen:
+    async def _gather(self, obj: Obj) -> policy_seen.Seen:
         namespace, name = objects.namespace(obj), objects.name(obj)
         spec, problem = None, None
         try:
@@ -180,7 +181,7 @@ class PolicyReconciler:
         snapshots = await policy_snapshots(self._client, namespace, name)
         reported = [p for b in backups for p in dig(b, "status", "points", default=())]
         gone = {p.get("ref") for p in reported if p.get("gone") in _NOT_THERE}
-        return policy.Seen(
+        return policy_seen.Seen(
             namespace=namespace,
             name=name,
             edited=_edited(obj),
@@ -197,7 +198,7 @@ class PolicyReconciler:
             runs=[_run_seen(backup) for backup in backups],
             slots=_slots(snapshots),
             points=[
-                policy.GoodPoint(
+                policy_seen.GoodPoint(
                     p.claim, StoreKind.SNAPSHOT, p.taken, identity(snapshot, labels.BACKUP)
                 )
                 for snapshot, p in zip(snapshots, map(point_of, snapshots), strict=True)
@@ -280,9 +281,9 @@ class PolicyReconciler:
             )
 
 
-def _run_seen(obj: Obj) -> policy.RunSeen:
+def _run_seen(obj: Obj) -> policy_seen.RunSeen:
     subject = parse(obj)
-    return policy.RunSeen(
+    return policy_seen.RunSeen(
         name=objects.name(obj),
         slot=subject.spec.scheduled_for,
         finished=subject.status.phase.final or subject.spec.trigger is Trigger.IMPORTED,
@@ -315,12 +316,12 @@ def _resumed(obj: Obj) -> datetime | None:
     return max(map(parse_time, alone), default=None)
 
 
-def _copies(obj: Obj) -> list[policy.GoodPoint]:
+def _copies(obj: Obj) -> list[policy_seen.GoodPoint]:
     """The rolling copies that a Backup shows as good and there. What a restore kept of what was
     there before it is no backup.
     """
     return [
-        policy.GoodPoint(p.source, p.store, p.taken_at, objects.name(obj))
+        policy_seen.GoodPoint(p.source, p.store, p.taken_at, objects.name(obj))
         for p in parse(obj).status.points
         if p.result is PointResult.GOOD and p.taken_at and p.rolling
         if not (p.rolling.gone or p.rolling.missing)
