@@ -9,14 +9,8 @@ import pytest
 from tests.unit.cli.running import FOREIGN, foreign
 
 from backstay.domain import labels, naming
-from backstay.domain.adoption.takeover import (
-    Seen,
-    backup_name,
-    labels_from,
-    patch_labels,
-    plan,
-    report,
-)
+from backstay.domain.adoption.other_labels import labels_from
+from backstay.domain.adoption.takeover import Seen, backup_name, patch_labels, plan, report
 from backstay.domain.objects import Obj, name
 
 VIENNA = ZoneInfo("Europe/Vienna")
