@@ -17,7 +17,8 @@ from typing import Final
 from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.domain.run.concurrency import HOLDING
 from backstay.domain.run.dumps import DEADLINE_SLACK, TARGET_WAIT
-from backstay.domain.run.hooks import frozen_until, hook_deadline, longest_hook, turn
+from backstay.domain.run.hook_deadlines import frozen_until, hook_deadline, longest_hook
+from backstay.domain.run.hooks import turn
 from backstay.domain.run.status import current_dump, dump_entry, plan_of
 from backstay.domain.stores.copies.take import copy_deadlines
 from backstay.domain.stores.snapshots.take import known_taken, pending

@@ -37,6 +37,7 @@ from backstay.domain.errors import UserError
 from backstay.domain.run import dumps as run_dumps
 from backstay.domain.run import hooks as run_hooks
 from backstay.domain.run.concurrency import is_driver_pool
+from backstay.domain.run.hook_deadlines import frozen_until
 from backstay.domain.run.sights import CopySeen, DumpSeen, DumpSight, HookSeen, HookSight
 from backstay.domain.run.status import (
     claim_of,
@@ -212,7 +213,7 @@ def _snapshotting(seen: Seen) -> Decision:
             return Decision(take.begin(seen, status), after=AT_ONCE)
         step = take.until_taken(seen)
         if run_hooks.taking(step.status):
-            frozen = run_hooks.frozen_until(status) is not None
+            frozen = frozen_until(status) is not None
             return replace(step, after=run_hooks.HOOK_POLL) if frozen else step
         status, actions = step.status, step.actions
         if seen.kept or run_hooks.turn(status, deleting=False):

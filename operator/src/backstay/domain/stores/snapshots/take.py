@@ -26,7 +26,7 @@ from backstay.api.point import PointResult, PointStatus, SnapshotStatus
 from backstay.api.store import StoreKind
 from backstay.domain import naming
 from backstay.domain.calendar import load_zone
-from backstay.domain.run.hooks import frozen_until
+from backstay.domain.run.hook_deadlines import frozen_until
 from backstay.domain.run.sights import DumpSeen, DumpSight, PointSeen
 from backstay.domain.run.status import (
     claims_to_snapshot,
