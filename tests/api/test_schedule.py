@@ -291,7 +291,7 @@ async def finish_runs(rig: Rig, namespace: str) -> None:
 
 
 async def test_a_slot_that_has_run_hours_before_its_time_runs_again_then_and_only_once(
-    rig: Rig, namespace: str
+    rig: Rig, namespace: str, credentials: Login
 ) -> None:
     # given that operator and API server were 8 hours ahead together for a run
     slot = await make_policy(rig, namespace)
@@ -310,7 +310,7 @@ async def test_a_slot_that_has_run_hours_before_its_time_runs_again_then_and_onl
     # and the slot has its run when its time comes, though an operator dies before the status
     await finish_runs(rig, namespace)
     rig.clock.move_to(early + timedelta(minutes=2))
-    dying = Dying(rig.client._login, SystemClock())
+    dying = Dying(credentials, SystemClock())
     async with dying:
         with pytest.raises(Fatal):
             await Rig(dying, rig.clock).look(namespace)
