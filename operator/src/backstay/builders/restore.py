@@ -74,14 +74,7 @@ def verify_pod(
             "name": name,
             "namespace": namespace,
             # A pod holds no data: it may go with its request, also when we are not running.
-            "ownerReferences": [
-                {
-                    "apiVersion": owner["apiVersion"],
-                    "kind": owner["kind"],
-                    "name": objects.name(owner),
-                    "uid": objects.uid(owner),
-                }
-            ],
+            "ownerReferences": [_reference(owner)],
         },
         "spec": {
             "restartPolicy": "Never",
@@ -91,6 +84,15 @@ def verify_pod(
             "containers": [_verifier(image, pull_policy, dumps, block=block)],
             "volumes": [{"name": "restored", "persistentVolumeClaim": {"claimName": claim}}],
         },
+    }
+
+
+def _reference(owner: Obj) -> Obj:
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": objects.name(owner),
+        "uid": objects.uid(owner),
     }
 
 

@@ -55,6 +55,7 @@ async def require(client: Client, namespace: str, plan: RunPlan, *, jobs_in: str
                 f"and the binding of this version again, or bind a {_role(right)} to the "
                 "operator's service account",
             )
+    # Read, and not asked for by a review: only that shows whether the Secret and its key are there.
     for dump in plan.dumps:
         await password_of(client, namespace, dump)
 
@@ -83,13 +84,16 @@ async def password_of(client: Client, namespace: str, dump: PlannedDump) -> str 
     value = objects.dig(secret, "data", wanted.key)
     if value is None:
         raise UserError(NO_SECRET_KEY, f"{field}: {what} has no key {wanted.key}")
+    # A password may have any bytes: they reach the script as they are (dumps/base.py).
     return base64.b64decode(value).decode("utf-8", "surrogateescape")
 
 
 def _needed(namespace: str, plan: RunPlan, jobs_in: str) -> Iterable[Right]:
     if plan.rolling is not None:
         yield Right("create", resources.JOB, jobs_in)
+        # What a Job says may be longer than the termination message of its Pod.
         yield Right("get", resources.POD, jobs_in, "log")
+    # A claim that is only copied has no class.
     if any(claim.class_name for claim in plan.claims):
         yield Right("create", resources.VOLUME_SNAPSHOT, namespace)
         yield Right("patch", resources.VOLUME_SNAPSHOT, namespace)
@@ -104,6 +108,8 @@ async def _may(client: Client, right: Right) -> bool:
     async def ask() -> bool:
         return await _ask(client, right)
 
+    # A yes that is minutes old will do. A no is asked for again before it refuses: the Role may
+    # have been made a moment after the policy.
     for keep in (RIGHTS, timedelta(0)):
         if await client.shared.read(right, ask, keep=keep):
             return True
