@@ -15,11 +15,12 @@ from tests.support.copying import stores
 from tests.support.dumping_cluster import Containers, add_databases, backup_of, taking_snapshots
 from tests.support.waiting import within
 
-from backstay.api.backup import NOTE_MAX, NOTES_MAX, BackupPhase, BackupStatus
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import changed, format_time
+from backstay.api.dump_status import NOTE_MAX, NOTES_MAX
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj
-from backstay.domain.records.record import parse_record
+from backstay.domain.records.annotation import parse_record
 from backstay.domain.run.concurrency import HOLDING, Limits
 from backstay.engine.queue import Key, Queue
 from backstay.engine.system_clock import SystemClock

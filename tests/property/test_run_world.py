@@ -16,10 +16,11 @@ from tests.support.hook_world import HookFate
 from tests.support.run_things import DumpFate, SnapshotFate
 from tests.support.run_world import REFUSAL, World
 
-from backstay.api.backup import BackupPhase, PointResult
+from backstay.api.backup import BackupPhase
 from backstay.api.common import changed
 from backstay.api.hooks import PlannedHook, Stage
 from backstay.api.plan import ClaimGroup, RunPlan
+from backstay.api.point import PointResult
 from backstay.domain.errors import BackstayError, Conflict
 from backstay.domain.run import deadlines, machine
 from backstay.domain.run import hooks as run_hooks

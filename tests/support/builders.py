@@ -7,18 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from backstay.api.backup import (
-    BackupPhase,
-    BackupSpec,
-    BackupStatus,
-    DumpState,
-    DumpStatus,
-    PointResult,
-    PointStatus,
-    SnapshotStatus,
-    Trigger,
-)
+from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus, Trigger
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpState, DumpStatus
 from backstay.api.dumps import Postgres
 from backstay.api.hooks import (
     HookState,
@@ -30,12 +21,14 @@ from backstay.api.hooks import (
     Stage,
 )
 from backstay.api.plan import PlannedClaim, PlannedDump, PlannedPoint, RunPlan
+from backstay.api.point import PointResult, PointStatus, SnapshotStatus
 from backstay.api.rolling import PlannedRolling
 from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.api.target import Target, TargetKind
 from backstay.domain import labels
 from backstay.domain.objects import Obj
-from backstay.domain.records.record import ClaimRecord, Record, build_record
+from backstay.domain.records.annotation import build_record
+from backstay.domain.records.record import ClaimRecord, Record
 from backstay.domain.run import dumps as run_dumps
 from backstay.domain.run.sights import (
     DumpPlace,

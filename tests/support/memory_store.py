@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from backstay.api.backup import BackupStatus, PointGone, PointResult, PointStatus
+from backstay.api.backup import BackupStatus
 from backstay.api.common import changed
 from backstay.api.plan import PlannedPoint, RunPlan
+from backstay.api.point import PointGone, PointResult, PointStatus
 from backstay.domain import labels
 from backstay.domain.errors import Transient
 from backstay.domain.objects import Obj

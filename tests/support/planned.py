@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from backstay.api.backup import BackupStatus
 from backstay.api.common import Condition
-from backstay.api.policy import PolicyStatus
+from backstay.api.policy_status import PolicyStatus
 from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain import upkeep
 from backstay.domain.objects import Obj

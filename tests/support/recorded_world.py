@@ -16,7 +16,8 @@ from tests.support import builders
 from tests.support.artifact_world import Killed, World
 from tests.support.planned import Planned, planned
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointGone, PointResult
+from backstay.api.backup import BackupPhase, BackupStatus
+from backstay.api.point import PointGone, PointResult
 from backstay.domain import objects
 from backstay.domain.errors import Conflict
 from backstay.domain.objects import Obj, dig

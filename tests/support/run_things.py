@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from backstay.api.backup import (
-    DumpStatus,
-    PointResult,
-)
+from backstay.api.dump_status import DumpStatus
+from backstay.api.point import PointResult
 from backstay.domain.stores.snapshots.sights import PointSeen
 
 

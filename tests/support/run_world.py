@@ -15,10 +15,12 @@ from tests.support.builders import NOW, RUN_UID, SLOT, STORES, spec
 from tests.support.hook_world import HookFate, HookWorld
 from tests.support.run_things import DumpFate, File, Owner, Snapshot, SnapshotFate, point_seen
 
-from backstay.api.backup import BackupPhase, BackupStatus, DumpState, DumpStatus, PointResult
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpState, DumpStatus
 from backstay.api.hooks import PlannedHook
 from backstay.api.plan import PlannedDump, RunPlan
+from backstay.api.point import PointResult
 from backstay.api.store import SNAPSHOT
 from backstay.domain.errors import Conflict, Transient
 from backstay.domain.run import hooks

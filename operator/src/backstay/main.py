@@ -154,7 +154,7 @@ class Operator:
 
             def host(on_end: Callable[[str], None]) -> Host:
                 identity = self._settings.identity
-                return Host(access, queue.add_threadsafe, client.is_echo, on_end, identity)
+                return Host(access, queue.add_threadsafe, client.echoes.has, on_end, identity)
 
             self._watching = Watching(
                 Definitions(client), self._clock, host, on_back=resync.wake, on_end=_die

@@ -20,7 +20,9 @@ from tests.support.builders import (
 )
 from tests.unit.domain import policies
 
-from backstay.api.backup import BackupPhase, DumpState, PointResult, PointStatus
+from backstay.api.backup import BackupPhase
+from backstay.api.dump_status import DumpState
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling, RollingDestination
 from backstay.api.store import ROLLING
 from backstay.domain import policy

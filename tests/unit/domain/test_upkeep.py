@@ -13,15 +13,16 @@ from tests.unit.domain.stores.snapshots.test_upkeep import mirrored
 from tests.unit.domain.stores.snapshots.test_upkeep import seen as snapshots_seen
 from tests.unit.domain.stores.snapshots.test_upkeep_plan import finished, labelled
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointGone, PointStatus
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import Condition, changed
+from backstay.api.point import PointGone, PointStatus
 from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention import brakes
 from backstay.domain.retention.brakes import Brake
 from backstay.domain.stores.copies.upkeep import Seen as CopiesSeen
-from backstay.domain.stores.snapshots.upkeep import Seen as SnapshotsSeen
+from backstay.domain.stores.snapshots.judging import Seen as SnapshotsSeen
 from backstay.domain.upkeep import Plan
 
 POLICY: Obj = {"metadata": {"name": "shop", "namespace": "team", "generation": 3}}

@@ -9,9 +9,11 @@ from pydantic import Field
 from backstay.api.common import Duration, Model, Size
 from backstay.api.dumps import EngineChoice
 from backstay.api.hooks import ClaimName, PlannedHooks
-from backstay.api.policy import CLAIMS_MAX, DUMPS_MAX, Consistency
+from backstay.api.policy import DUMPS_MAX
 from backstay.api.rolling import SERIES_MAX, PlannedRolling
 from backstay.api.shapes import NAME_MAX
+from backstay.api.snapshot import Consistency
+from backstay.api.source import CLAIMS_MAX
 from backstay.api.store import StoreName
 from backstay.api.target import Target
 

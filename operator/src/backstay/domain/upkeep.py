@@ -13,7 +13,8 @@ from typing import Final, Protocol
 
 from backstay.api.backup import BackupStatus
 from backstay.api.common import Condition
-from backstay.api.policy import PolicySpec, PolicyStatus
+from backstay.api.policy import PolicySpec
+from backstay.api.policy_status import PolicyStatus
 from backstay.domain.objects import Obj
 from backstay.domain.records import lifecycle
 from backstay.domain.records.lifecycle import Run

@@ -15,7 +15,8 @@ from functools import partial
 from typing import Final
 
 from backstay.api.common import changed
-from backstay.api.policy import SHOWN_MAX, PolicySpec
+from backstay.api.policy import PolicySpec
+from backstay.api.policy_status import SHOWN_MAX
 from backstay.api.rolling import CopiesStatus
 from backstay.domain import objects
 from backstay.domain.clock import Clock

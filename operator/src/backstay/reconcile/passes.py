@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from backstay.api.policy import PolicyStatus
+from backstay.api.policy_status import PolicyStatus
 from backstay.domain import objects
 from backstay.domain.retention import brakes
 from backstay.domain.upkeep import Seen

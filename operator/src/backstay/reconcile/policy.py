@@ -10,7 +10,8 @@ from typing import Final
 
 from backstay.api.backup import Trigger
 from backstay.api.common import changed, format_time, with_condition
-from backstay.api.policy import PolicySpec, PolicyStatus
+from backstay.api.policy import PolicySpec
+from backstay.api.policy_status import PolicyStatus
 from backstay.api.schedule import MissedSlots, MissReason
 from backstay.domain import labels, naming, objects, policy
 from backstay.domain.calendar import load_zone
@@ -26,13 +27,14 @@ from backstay.domain.errors import (
 )
 from backstay.domain.objects import Obj, dig
 from backstay.domain.run.machine import FORBIDDEN
+from backstay.domain.schedule.policy_seen import Seen
 from backstay.domain.times import parse_time
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP, BACKUP_POLICY
 from backstay.observe import metrics
-from backstay.reconcile import keys, policy_seen
+from backstay.reconcile import keys, policy_gather
 from backstay.reconcile.runs import parse_policy_spec
 from backstay.steps.conditions import policy_status
 from backstay.steps.status import report_trouble, write_status
@@ -129,7 +131,7 @@ class PolicyReconciler:
         await report_trouble(self._client, BACKUP_POLICY, obj, new)
         await self._report(obj, old, new)
 
-    async def _decide(self, key: Key, obj: Obj) -> tuple[policy.Seen, policy.Decision]:
+    async def _decide(self, key: Key, obj: Obj) -> tuple[Seen, policy.Decision]:
         """Decide on what is cheap to see, and look for claims and classes where Ready needs it."""
         seen = await self._gather(obj)
         decision = policy.decide(seen)
@@ -145,7 +147,7 @@ class PolicyReconciler:
         self._checked[key] = self._clock.monotonic()
         return seen, decision
 
-    def _stands(self, key: Key, seen: policy.Seen, decision: policy.Decision) -> bool:
+    def _stands(self, key: Key, seen: Seen, decision: policy.Decision) -> bool:
         """Whether Ready=True needs no look at claims and classes: it was said of this spec, and
         either lately, or a run starts now, which looks for them itself.
         """
@@ -155,7 +157,7 @@ class PolicyReconciler:
         age = self._clock.monotonic() - self._checked.get(key, float("-inf"))
         return decision.slot is not None or age < RECHECK.total_seconds()
 
-    async def _gather(self, obj: Obj) -> policy.Seen:
+    async def _gather(self, obj: Obj) -> Seen:
         namespace, name = objects.namespace(obj), objects.name(obj)
         spec, problem = None, None
         try:
@@ -164,11 +166,11 @@ class PolicyReconciler:
             problem = error
         backups = await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
         snapshots = await policy_snapshots(self._client, namespace, name)
-        return policy.Seen(
+        return Seen(
             namespace=namespace,
             name=name,
-            edited=policy_seen.edited(obj),
-            resumed=policy_seen.resumed(obj),
+            edited=policy_gather.edited(obj),
+            resumed=policy_gather.resumed(obj),
             ceilings=self._planner.ceilings,
             clock=clock_off(self._client.skew),
             stepped=self._client.clock_skipped(),
@@ -178,10 +180,10 @@ class PolicyReconciler:
             status=policy_status(obj),
             spec=spec,
             problem=problem,
-            runs=[policy_seen.run_seen(backup) for backup in backups],
-            slots=policy_seen.slots(snapshots),
-            points=policy_seen.good_points(backups, snapshots),
-            missing=policy_seen.missing(backups),
+            runs=[policy_gather.run_seen(backup) for backup in backups],
+            slots=policy_gather.slots(snapshots),
+            points=policy_gather.good_points(backups, snapshots),
+            missing=policy_gather.missing(backups),
         )
 
     async def _create_run(self, obj: Obj, spec: PolicySpec, slot: datetime, *, again: bool) -> None:
@@ -208,7 +210,10 @@ class PolicyReconciler:
                 await self._client.create(BACKUP, body)
             except AlreadyExists:
                 found = await self._client.get(BACKUP, candidate, namespace)
-                if policy_seen.run_seen(found).slot != slot or dig(found, "spec", "policy") != name:
+                if (
+                    policy_gather.run_seen(found).slot != slot
+                    or dig(found, "spec", "policy") != name
+                ):
                     continue  # Another slot with the same local time: take the other name.
             self._enqueue(keys.backup(namespace, candidate))
             return

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from backstay.api.backup import FINAL_PHASES, PointResult
+from backstay.api.backup import FINAL_PHASES
+from backstay.api.point import PointResult
 from backstay.api.store import SNAPSHOT
 from backstay.domain import labels, objects
 from backstay.domain.errors import DataError

@@ -57,6 +57,7 @@ async def require(
                 f"and the binding of this version again, or bind a {_role(right)} to the "
                 "operator's service account",
             )
+    # Read, and not asked for by a review: only that shows whether the Secret and its key are there.
     for dump in plan.dumps:
         await password_of(client, namespace, dump)
 
@@ -85,6 +86,7 @@ async def password_of(client: Client, namespace: str, dump: PlannedDump) -> str 
     value = objects.dig(secret, "data", wanted.key)
     if value is None:
         raise UserError(NO_SECRET_KEY, f"{field}: {what} has no key {wanted.key}")
+    # A password may have any bytes: they reach the script as they are (dumps/base.py).
     return base64.b64decode(value).decode("utf-8", "surrogateescape")
 
 
@@ -99,6 +101,8 @@ async def _may(client: Client, right: Right) -> bool:
     async def ask() -> bool:
         return await _ask(client, right)
 
+    # A yes that is minutes old will do. A no is asked for again before it refuses: the Role may
+    # have been made a moment after the policy.
     for keep in (RIGHTS, timedelta(0)):
         if await client.shared.read(right, ask, keep=keep):
             return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backstay.api.policy import ClaimSource
+from backstay.api.source import ClaimSource
 from backstay.domain import objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj

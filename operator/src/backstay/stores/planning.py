@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from backstay.api.dumps import Dump
 from backstay.api.hooks import Stage
 from backstay.api.plan import POINTS_MAX, POOLS_MAX, PlannedClaim, PlannedDump, RunPlan
-from backstay.api.policy import CLAIMS_MAX, ClaimSource, PolicySpec, Snapshot
+from backstay.api.policy import PolicySpec
+from backstay.api.snapshot import Snapshot
+from backstay.api.source import CLAIMS_MAX, ClaimSource
 from backstay.domain import objects
 from backstay.domain.ceilings import limited_plan
 from backstay.domain.errors import Refused, UserError

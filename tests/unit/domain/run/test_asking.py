@@ -20,8 +20,10 @@ from tests.support.builders import (
     status,
 )
 
-from backstay.api.backup import BackupPhase, DumpState, PointResult, PointStatus, Trigger
+from backstay.api.backup import BackupPhase, Trigger
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpState
+from backstay.api.point import PointResult, PointStatus
 from backstay.domain import naming
 from backstay.domain.calendar import load_zone
 from backstay.domain.run import machine

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from tests.support.builders import NOW, minutes, plan, seen, status, with_points
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointResult, PointStatus
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.plan import RunPlan
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.rolling import (
     CopyStatus,
     PlannedCopy,

@@ -23,8 +23,9 @@ from tests.support.builders import (
     status,
 )
 
-from backstay.api.backup import BackupPhase, BackupStatus, DumpState
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpState
 from backstay.domain.run import machine
 from backstay.domain.run.sights import DumpSight
 from backstay.domain.run.values import AT_ONCE, Action, Decision

@@ -29,10 +29,12 @@ from tests.support.builders import (
     status,
 )
 
-from backstay.api.backup import BackupPhase, BackupStatus, DumpState, PointResult, PointStatus
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpState
 from backstay.api.hooks import HookState, HookStatus
 from backstay.api.plan import ClaimGroup
+from backstay.api.point import PointResult, PointStatus
 from backstay.domain.errors import DataError
 from backstay.domain.run import machine
 from backstay.domain.run.sights import DumpSeen, DumpSight

@@ -19,9 +19,11 @@ from tests.support.builders import (
     with_points,
 )
 
-from backstay.api.backup import BackupPhase, DumpState, PointResult, PointStatus
+from backstay.api.backup import BackupPhase
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpState
 from backstay.api.plan import RunPlan
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.rolling import (
     CopyStatus,
     PlannedCopy,

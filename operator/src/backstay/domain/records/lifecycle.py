@@ -12,15 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
 
-from backstay.api.backup import (
-    BackupPhase,
-    BackupSpec,
-    BackupStatus,
-    PointGone,
-    PointResult,
-    PointStatus,
-)
+from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus
 from backstay.api.common import changed
+from backstay.api.point import PointGone, PointResult, PointStatus
 from backstay.domain.retention.expiry import tiers_of
 from backstay.domain.retention.findings import Findings
 from backstay.domain.retention.points import Point, Rules

@@ -15,17 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from backstay.api.backup import (
-    BackupPhase,
-    BackupStatus,
-    DumpState,
-    DumpStatus,
-    PointResult,
-    PointStatus,
-    SnapshotStatus,
-    Trigger,
-)
+from backstay.api.backup import BackupPhase, BackupStatus, Trigger
 from backstay.api.common import changed, format_time
+from backstay.api.dump_status import DumpState, DumpStatus
+from backstay.api.point import PointResult, PointStatus, SnapshotStatus
 from backstay.api.store import SNAPSHOT
 from backstay.domain import labels, naming, objects
 from backstay.domain.objects import Obj, dig

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from backstay.api.backup import PointStatus
 from backstay.api.common import Condition
+from backstay.api.point import PointStatus
 from backstay.domain import objects
 from backstay.domain.objects import Obj, dig
 from backstay.domain.retention.brakes import Brake, with_brake

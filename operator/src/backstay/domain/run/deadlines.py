@@ -18,7 +18,8 @@ from typing import Final
 from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.domain.run.concurrency import HOLDING
 from backstay.domain.run.dumps import DEADLINE_SLACK, TARGET_WAIT
-from backstay.domain.run.hooks import hook_deadline, longest_hook, turn
+from backstay.domain.run.hook_deadlines import hook_deadline, longest_hook
+from backstay.domain.run.hooks import turn
 from backstay.domain.run.status import current_dump, dump_entry, plan_of
 from backstay.domain.run.values import RunStore
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointResult, PointStatus
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import changed
+from backstay.api.point import PointResult, PointStatus
 from backstay.domain.run.status import (
     claim_of,
     failures,

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointStatus
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import changed
+from backstay.api.point import PointStatus
 from backstay.domain.run import hooks as run_hooks
 from backstay.domain.run.concurrency import is_driver_pool
 from backstay.domain.run.ends import end_attempt
+from backstay.domain.run.hook_deadlines import frozen_until
 from backstay.domain.run.status import pending, plan_of, with_waits
 from backstay.domain.run.values import AT_ONCE, Action, Decision, RunStore, Seen, StoreAction
 
@@ -70,7 +72,7 @@ def snapshotting(seen: Seen) -> Decision:
             return Decision(_begun(seen, status, instant_stores(seen)), after=AT_ONCE)
         step = _follow(seen, instant_stores(seen))
         if run_hooks.taking(step.status):
-            frozen = run_hooks.frozen_until(status) is not None
+            frozen = frozen_until(status) is not None
             return replace(step, after=run_hooks.HOOK_POLL) if frozen else step
         status, actions = step.status, step.actions
         if seen.kept or run_hooks.turn(status, deleting=False):

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from backstay.api.backup import BackupStatus, DumpState, DumpStatus, PointResult, PointStatus
+from backstay.api.backup import BackupStatus
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpState, DumpStatus
 from backstay.api.hooks import HookState, HookStatus, Stage
 from backstay.api.plan import PlannedDump, RunPlan
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain.errors import DataError
 from backstay.domain.times import left

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from backstay.api.common import changed
 from backstay.api.plan import PlannedPoint, RunPlan
-from backstay.api.policy import ClaimSource, PolicySpec
+from backstay.api.policy import PolicySpec
 from backstay.api.rolling import PlannedCopy, PlannedRolling
+from backstay.api.source import ClaimSource
 from backstay.api.store import ROLLING
 from backstay.domain.run import concurrency
 from backstay.domain.stores.copies.locations import source_of

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from backstay.api.backup import BackupSpec, BackupStatus, PointResult, PointStatus
+from backstay.api.backup import BackupSpec, BackupStatus
 from backstay.api.common import changed
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.restore import DirectoryRestore, RestoreSpec, RestoreStatus
 from backstay.api.rolling import CopyStatus, PlannedCopy, PlannedRolling
 from backstay.domain.errors import UserError

@@ -15,8 +15,8 @@ from backstay.domain import labels, naming, objects
 from backstay.domain.errors import DataError, Transient, UserError
 from backstay.domain.jobs import JobSeen
 from backstay.domain.objects import Obj, dig
+from backstay.domain.records.annotation import VERSION
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.records.record import VERSION
 from backstay.domain.retention.from_spec import rules_of
 from backstay.domain.retention.points import Rules
 from backstay.domain.run.status import plan_of

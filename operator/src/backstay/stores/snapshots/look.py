@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import BackupPhase, DumpState, PointStatus
+from backstay.api.backup import BackupPhase
+from backstay.api.dump_status import DumpState
+from backstay.api.point import PointStatus
 from backstay.api.store import SNAPSHOT
 from backstay.domain import objects
 from backstay.domain.errors import Transient, UserError

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from backstay.api.backup import PointResult
+from backstay.api.point import PointResult
 from backstay.builders.snapshot import metadata_patch
 from backstay.domain import labels, objects
 from backstay.domain.calendar import TIER_LABELS

@@ -7,7 +7,7 @@ from typing import Final
 
 from backstay.api.common import changed
 from backstay.api.plan import POOLS_MAX, ClaimGroup, PlannedPoint, RunPlan
-from backstay.api.policy import Consistency
+from backstay.api.snapshot import Consistency
 from backstay.api.store import SNAPSHOT
 from backstay.domain import objects
 from backstay.domain.errors import UserError

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from backstay.api.backup import BackupStatus, PointResult
+from backstay.api.backup import BackupStatus
 from backstay.api.common import size_text
+from backstay.api.point import PointResult
 from backstay.api.restore import ClaimRestore, RestoreSpec
 from backstay.api.store import SNAPSHOT
 from backstay.domain import labels, objects
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.objects import Obj, dig
-from backstay.domain.records.record import Record, parse_record
+from backstay.domain.records.annotation import parse_record
+from backstay.domain.records.record import Record
 from backstay.domain.restore.acknowledgement import Acknowledged, Word
 from backstay.domain.stores.snapshots.sights import Pair
 from backstay.kube import resources

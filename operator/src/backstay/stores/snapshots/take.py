@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
-from backstay.api.backup import BackupSpec, BackupStatus, DumpStatus, Trigger
+from backstay.api.backup import BackupSpec, BackupStatus, Trigger
 from backstay.api.common import format_time
+from backstay.api.dump_status import DumpStatus
 from backstay.api.policy import PolicySpec
 from backstay.api.store import SNAPSHOT
 from backstay.builders.snapshot import volume_snapshot
@@ -17,7 +18,8 @@ from backstay.domain.calendar import load_zone
 from backstay.domain.clock_skew import slots_now
 from backstay.domain.errors import Conflict, DataError, UserError
 from backstay.domain.objects import Obj, dig, with_annotations
-from backstay.domain.records.record import ClaimRecord, DumpRecord, Record, build_record
+from backstay.domain.records.annotation import build_record
+from backstay.domain.records.record import ClaimRecord, DumpRecord, Record
 from backstay.domain.retention.from_spec import rules_of
 from backstay.domain.retention.judge import tiers_for_new
 from backstay.domain.retention.points import Rules

@@ -6,9 +6,10 @@ from datetime import timedelta
 
 from tests.support.builders import NOW, minutes, plan, spec, status
 
-from backstay.api.backup import BackupPhase, PointResult, PointStatus
+from backstay.api.backup import BackupPhase
 from backstay.api.common import changed
-from backstay.api.policy import SHOWN_MAX, PolicyStatus
+from backstay.api.point import PointResult, PointStatus
+from backstay.api.policy_status import SHOWN_MAX, PolicyStatus
 from backstay.api.rolling import (
     CopiesStatus,
     CopyStatus,

@@ -18,7 +18,7 @@ from backstay.domain.retention.points import Rules
 from backstay.domain.stores.snapshots import upkeep
 from backstay.domain.stores.snapshots.content import MIRRORED_NOTES, Patch
 from backstay.domain.stores.snapshots.deletion import Step
-from backstay.domain.stores.snapshots.upkeep import Seen
+from backstay.domain.stores.snapshots.judging import Seen
 
 RULES = Rules(zone=UTC, daily=2, failed=1)
 PREFIX = labels.PREFIX

@@ -11,7 +11,8 @@ from tests.support.builders import NOW, content, point_status, record, snapshot,
 from tests.support.planned import planned
 from tests.unit.domain.stores.snapshots.test_upkeep import OLD, OVERDUE, TODAY, mirrored, seen
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointGone, PointResult
+from backstay.api.backup import BackupPhase, BackupStatus
+from backstay.api.point import PointGone, PointResult
 from backstay.domain import labels
 from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run

@@ -12,21 +12,15 @@ from tests.support.planned import planned
 from tests.unit.domain.stores.snapshots.test_upkeep import OLD, OVERDUE, mirrored, seen
 from tests.unit.domain.stores.snapshots.test_upkeep_plan import POLICY, finished, labelled, settled
 
-from backstay.api.backup import (
-    BackupPhase,
-    BackupStatus,
-    PointGone,
-    PointResult,
-    PointStatus,
-    Trigger,
-)
+from backstay.api.backup import BackupPhase, BackupStatus, Trigger
 from backstay.api.common import Condition, changed
+from backstay.api.point import PointGone, PointResult, PointStatus
 from backstay.domain import labels
 from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention.missing import POINTS_MISSING
 from backstay.domain.stores.snapshots import upkeep
-from backstay.domain.stores.snapshots.upkeep import Seen
+from backstay.domain.stores.snapshots.judging import Seen
 
 KEPT = labelled("kept", 22)
 LOST = labelled("lost", 21)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointStatus, Trigger
+from backstay.api.backup import BackupPhase, BackupStatus, Trigger
 from backstay.api.common import changed, format_time
 from backstay.api.plan import PlannedPoint, RunPlan
+from backstay.api.point import PointStatus
 from backstay.api.rolling import CopiesStatus, CopyStatus, PlannedRolling
 from backstay.api.store import ROLLING
 from backstay.domain import labels, naming

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from backstay.api.backup import PointResult, PointStatus
 from backstay.api.common import changed
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.rolling import CopyStatus
 from backstay.api.store import ROLLING
 from backstay.domain import labels

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
 
-from backstay.api.backup import BackupPhase, PointResult, PointStatus, Trigger
-from backstay.api.policy import SHOWN_MAX, PolicyStatus
+from backstay.api.backup import BackupPhase, Trigger
+from backstay.api.point import PointResult, PointStatus
+from backstay.api.policy_status import SHOWN_MAX, PolicyStatus
 from backstay.api.rolling import CopiesStatus, CopyStatus, PlannedCopy, Rolling
 from backstay.api.store import ROLLING
 from backstay.domain.records.lifecycle import Run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from backstay.api.backup import PointStatus
+from backstay.api.point import PointStatus
 from backstay.domain.jobs import JobSeen
 
 

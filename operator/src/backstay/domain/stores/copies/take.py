@@ -16,10 +16,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import BackupStatus, PointResult, PointStatus
+from backstay.api.backup import BackupStatus
 from backstay.api.common import changed
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.store import ROLLING
-from backstay.domain.run.status import colon, pending, plan_of, short, sources_able, with_point
+from backstay.domain.run.status import (
+    colon,
+    pending,
+    plan_of,
+    short,
+    sources_able,
+    with_point,
+)
 from backstay.domain.run.values import AT_ONCE, POLL, Action, Decision, Seen
 from backstay.domain.stores.copies.actions import CancelCopy, StartCopy
 from backstay.domain.stores.copies.sights import CopySeen

@@ -17,9 +17,9 @@ from enum import StrEnum
 from functools import partial
 from typing import Final
 
-from backstay.api.backup import PointStatus
 from backstay.api.common import Condition, changed
-from backstay.api.policy import SHOWN_MAX
+from backstay.api.point import PointStatus
+from backstay.api.policy_status import SHOWN_MAX
 from backstay.api.rolling import CopiesStatus
 from backstay.domain import labels
 from backstay.domain.clock_skew import CLOCK_SKEW, CLOCK_SLACK

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from backstay.api.backup import DumpStatus
+from backstay.api.dump_status import DumpStatus
 from backstay.api.store import SNAPSHOT
 from backstay.domain.run.values import StoreAction
 

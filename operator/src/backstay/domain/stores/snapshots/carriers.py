@@ -8,7 +8,9 @@ from datetime import UTC, datetime, tzinfo
 from backstay.domain import labels, objects
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
-from backstay.domain.records.record import Record, glance, parse_record
+from backstay.domain.records.annotation import parse_record
+from backstay.domain.records.glance import glance
+from backstay.domain.records.record import Record
 from backstay.domain.retention.points import Point
 from backstay.domain.stores.snapshots.moments import created, is_bound_by_hand, moment_of
 from backstay.domain.times import parse_time

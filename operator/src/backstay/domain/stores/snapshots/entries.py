@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from backstay.api.backup import BackupStatus, PointResult, PointStatus, SnapshotStatus
+from backstay.api.backup import BackupStatus
 from backstay.api.common import changed
+from backstay.api.point import PointResult, PointStatus, SnapshotStatus
 from backstay.api.store import SNAPSHOT
 from backstay.domain.run.status import short
 from backstay.domain.run.values import Seen

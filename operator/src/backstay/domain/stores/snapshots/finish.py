@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from backstay.api.backup import BackupStatus, PointResult, PointStatus
+from backstay.api.backup import BackupStatus
 from backstay.api.common import changed
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.store import SNAPSHOT
 from backstay.domain.run.status import colon, pending, plan_of, with_point
 from backstay.domain.run.values import Action, Decision, Seen, pause

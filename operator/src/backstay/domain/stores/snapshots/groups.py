@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from backstay.api.backup import BackupStatus, PointResult, PointStatus
+from backstay.api.backup import BackupStatus
 from backstay.api.hooks import Stage
 from backstay.api.plan import ClaimGroup
+from backstay.api.point import PointResult, PointStatus
 from backstay.domain.run.status import counts, hook_in_words, hooks_on, plan_of, with_point
 from backstay.domain.sources.together import covers
 from backstay.domain.stores.snapshots.entries import failed, mine

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointResult
+from backstay.api.backup import BackupPhase, BackupStatus
+from backstay.api.point import PointResult
 from backstay.api.store import SNAPSHOT
 from backstay.domain.retention.findings import Looked
 from backstay.domain.run.values import Action, Decision, Seen

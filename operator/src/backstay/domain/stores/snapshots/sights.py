@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from backstay.api.backup import PointResult
+from backstay.api.point import PointResult
 from backstay.api.store import SNAPSHOT
 from backstay.domain.objects import Obj
 from backstay.domain.run.sights import DumpSeen

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from backstay.api.backup import BackupStatus, DumpStatus, PointResult, PointStatus
+from backstay.api.backup import BackupStatus
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpStatus
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.store import SNAPSHOT
 from backstay.domain import naming
 from backstay.domain.calendar import load_zone
-from backstay.domain.run.hooks import frozen_until
+from backstay.domain.run.hook_deadlines import frozen_until
 from backstay.domain.run.sights import DumpSeen, DumpSight
 from backstay.domain.run.status import (
     claims_to_snapshot,

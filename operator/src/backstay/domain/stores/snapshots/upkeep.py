@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import BackupStatus, PointStatus
+from backstay.api.backup import BackupStatus
+from backstay.api.point import PointStatus
 from backstay.domain import labels, objects
 from backstay.domain.labels import Result
 from backstay.domain.objects import Obj, dig

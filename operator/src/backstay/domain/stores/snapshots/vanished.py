@@ -23,16 +23,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from backstay.api.backup import (
-    HANDLE_MAX,
-    BackupStatus,
-    PointGone,
-    PointResult,
-    PointStatus,
-    SnapshotStatus,
-    Trigger,
-)
+from backstay.api.backup import BackupStatus, Trigger
 from backstay.api.common import changed, format_time
+from backstay.api.point import HANDLE_MAX, PointGone, PointResult, PointStatus, SnapshotStatus
 from backstay.api.store import SNAPSHOT
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from backstay.api.backup import BackupPhase, PointGone, PointResult, Trigger
+from backstay.api.backup import BackupPhase, Trigger
+from backstay.api.point import PointGone, PointResult
 from backstay.api.store import SNAPSHOT
-from backstay.domain import labels, objects, policy
+from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig
 from backstay.domain.schedule.early import Named
+from backstay.domain.schedule.policy_seen import GoodPoint, RunSeen
 from backstay.domain.stores.snapshots.carriers import (
     identity,
     is_adopted,
@@ -25,10 +27,10 @@ _NOT_THERE: Final = frozenset({PointGone.MISSING, PointGone.ACCEPTED})
 """Points of which a snapshot may be there, but none that can be restored from."""
 
 
-def run_seen(obj: Obj) -> policy.RunSeen:
+def run_seen(obj: Obj) -> RunSeen:
     """Given a Backup, return what a policy's decision rests on of it."""
     subject = parse(obj)
-    return policy.RunSeen(
+    return RunSeen(
         name=objects.name(obj),
         slot=subject.spec.scheduled_for,
         finished=subject.status.phase.final or subject.spec.trigger is Trigger.IMPORTED,
@@ -62,23 +64,23 @@ def resumed(obj: Obj) -> datetime | None:
     return max(map(parse_time, alone), default=None)
 
 
-def good_points(backups: Sequence[Obj], snapshots: Sequence[Obj]) -> list[policy.GoodPoint]:
+def good_points(backups: Sequence[Obj], snapshots: Sequence[Obj]) -> list[GoodPoint]:
     """Given the Backups and the snapshots of a policy, return its good points that are there."""
     gone = {p.get("ref") for p in _reported(backups) if p.get("gone") in _NOT_THERE}
     read = [
-        policy.GoodPoint(p.claim, SNAPSHOT, p.taken, identity(snapshot, labels.BACKUP))
+        GoodPoint(p.claim, SNAPSHOT, p.taken, identity(snapshot, labels.BACKUP))
         for snapshot, p in zip(snapshots, map(point_of, snapshots), strict=True)
         if is_good(p) and p.name not in gone
     ]
     return read + [point for backup in backups for point in _mirrored(backup)]
 
 
-def _mirrored(obj: Obj) -> list[policy.GoodPoint]:
+def _mirrored(obj: Obj) -> list[GoodPoint]:
     """The points that a Backup shows as good and there, of stores that are not read here. What a
     restore kept of what was there before it is no backup.
     """
     return [
-        policy.GoodPoint(p.source, p.store, p.taken_at, objects.name(obj))
+        GoodPoint(p.source, p.store, p.taken_at, objects.name(obj))
         for p in parse(obj).status.points
         if p.store != SNAPSHOT and p.result is PointResult.GOOD and p.taken_at and not p.gone
         if p.rolling is None or not (p.rolling.gone or p.rolling.missing)
