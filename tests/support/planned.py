@@ -16,6 +16,7 @@ from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention.findings import Looked
 from backstay.domain.stores.copies import upkeep as copies
 from backstay.domain.stores.copies.conditions import CONDITIONS
+from backstay.domain.stores.copies.seen import Seen as CopiesSeen
 from backstay.domain.stores.snapshots import upkeep as snapshots
 
 
@@ -39,7 +40,7 @@ def of_snapshots(seen: snapshots.Seen | None) -> Given:
     return Given(SNAPSHOT, snapshots.CONDITIONS, looked)
 
 
-def of_copies(seen: copies.Seen | None) -> Given:
+def of_copies(seen: CopiesSeen | None) -> Given:
     looked = Looked(copies.look(seen).findings, seen.rules) if seen is not None else None
     return Given(ROLLING, CONDITIONS, looked)
 
@@ -103,6 +104,6 @@ def planned(seen: snapshots.Seen) -> Planned:
     return Planned(plan, snapshots.look(seen))
 
 
-def planned_copies(seen: copies.Seen) -> upkeep.Plan:
+def planned_copies(seen: CopiesSeen) -> upkeep.Plan:
     """A pass over a policy that keeps nothing but rolling copies."""
     return whole([of_copies(seen)], seen.now, seen.policy, seen.finished, seen.conditions)

@@ -134,40 +134,40 @@ class Operator:
             on_request=metrics.on_request,
             memory=elector.memory,
         ) as client:
-            events = EventPoster(client, self._clock, self._settings.identity)
-            streams = Streams(Exec(access, fence=elector.fence))
-            router = Router(self._settings, self._clock, client, events, streams)
-            queue = Queue(
-                router.reconcile,
-                self._clock,
-                workers=self._settings.workers,
-                longest=keys.LONGEST,
-                on_done=lambda key, seconds, outcome: metrics.on_reconciled(
-                    key.kind, seconds, outcome
-                ),
-            )
-            router.wire(queue.add)
-            everything = Everything(client, self._clock, queue.add, stores=router.stores)
-            resync = Resync(
-                self._clock, self._settings.resync_interval, RESYNC_JITTER, everything.look
-            )
+            await self._work_on(client, access, elector)
 
-            def host(on_end: Callable[[str], None]) -> Host:
-                identity = self._settings.identity
-                return Host(access, queue.add_threadsafe, client.echoes.has, on_end, identity)
+    async def _work_on(self, client: Client, access: Login, elector: Elector) -> None:
+        """Run the queue, the resync and the watches, until one of them ends."""
+        events = EventPoster(client, self._clock, self._settings.identity)
+        streams = Streams(Exec(access, fence=elector.fence))
+        router = Router(self._settings, self._clock, client, events, streams)
+        queue = Queue(
+            router.reconcile,
+            self._clock,
+            workers=self._settings.workers,
+            longest=keys.LONGEST,
+            on_done=lambda key, seconds, outcome: metrics.on_reconciled(key.kind, seconds, outcome),
+        )
+        router.wire(queue.add)
+        everything = Everything(client, self._clock, queue.add, stores=router.stores)
+        resync = Resync(self._clock, self._settings.resync_interval, RESYNC_JITTER, everything.look)
 
-            self._watching = Watching(
-                Definitions(client), self._clock, host, on_back=resync.wake, on_end=_die
+        def host(on_end: Callable[[str], None]) -> Host:
+            identity = self._settings.identity
+            return Host(access, queue.add_threadsafe, client.echoes.has, on_end, identity)
+
+        self._watching = Watching(
+            Definitions(client), self._clock, host, on_back=resync.wake, on_end=_die
+        )
+        try:
+            await run_together(
+                queue.run(),
+                resync.run(),
+                self._watching.run(),
+                elector.run(lambda: _die("the Lease is lost")),
             )
-            try:
-                await run_together(
-                    queue.run(),
-                    resync.run(),
-                    self._watching.run(),
-                    elector.run(lambda: _die("the Lease is lost")),
-                )
-            finally:
-                await streams.close()
+        finally:
+            await streams.close()
 
 
 class Router:

@@ -21,7 +21,7 @@ from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention import brakes
 from backstay.domain.retention.brakes import Brake
-from backstay.domain.stores.copies.upkeep import Seen as CopiesSeen
+from backstay.domain.stores.copies.seen import Seen as CopiesSeen
 from backstay.domain.stores.snapshots.judging import Seen as SnapshotsSeen
 from backstay.domain.upkeep import Plan
 

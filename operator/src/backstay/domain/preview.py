@@ -25,6 +25,7 @@ from backstay.domain.retention.expiry import tiers_of
 from backstay.domain.retention.points import Rules, Verdict
 from backstay.domain.retention.shrinkage import accepted_sizes
 from backstay.domain.stores.copies import upkeep
+from backstay.domain.stores.copies.seen import Seen as CopiesSeen
 from backstay.domain.stores.snapshots.judging import Seen, judged
 from backstay.domain.times import parse_time
 
@@ -54,7 +55,7 @@ def of_pass(seen: Seen) -> list[Preview]:
     return _previews(seen, _of_verdict)
 
 
-def of_copies(seen: upkeep.Seen) -> list[Preview]:
+def of_copies(seen: CopiesSeen) -> list[Preview]:
     """Given what a pass over rolling copies rests on, return what it would do, line by copy."""
     return [
         Preview(

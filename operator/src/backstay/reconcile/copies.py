@@ -25,10 +25,10 @@ from backstay.domain.objects import Obj
 from backstay.domain.records import rebuild
 from backstay.domain.stores.copies import job_outcomes, upkeep
 from backstay.domain.stores.copies import series as rolling_series
+from backstay.domain.stores.copies.chores import Answer, Chore, Verb
 from backstay.domain.stores.copies.job_outcomes import Answered
 from backstay.domain.stores.copies.points import RollingPoint
-from backstay.domain.stores.copies.seen import seen_of
-from backstay.domain.stores.copies.upkeep import Answer, Chore, Seen, Verb
+from backstay.domain.stores.copies.seen import Seen, seen_of
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster

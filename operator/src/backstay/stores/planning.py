@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from backstay.api.dumps import Dump
@@ -92,14 +92,21 @@ async def draw_up(
     if wanted.of_dumps:
         of_dumps = {d.name: await _claim_of(d, pods[d.name], ask) for d in dumps}
     claims = await _claims(client, namespace, wanted, of_dumps)
-    pools = {concurrency.GLOBAL}
-    for dump in dumps:
-        # Refuses dumps that could never run; a target without a running pod may just restart.
-        if found := pods[dump.name]:
-            place = await containers.choose_by_asking(found, dump, claims, ask=ask)
-            pools.add(concurrency.node_pool(_node(found, place.pod_uid)))
+    nodes = await _nodes(dumps, pods, claims, ask)
+    pools = {concurrency.GLOBAL, *map(concurrency.node_pool, nodes)}
+    plan = _without_points(spec, claims, dumps, pools)
+    held = await _check_hooks(client, namespace, plan)
+    return Draft(namespace, policy, spec, plan, claims, pods, held, probe)
+
+
+def _without_points(
+    spec: PolicySpec,
+    claims: Mapping[str, Obj],
+    dumps: tuple[PlannedDump, ...],
+    pools: Collection[str],
+) -> RunPlan:
     snapshots = spec.snapshots or Snapshot()
-    plan = RunPlan(
+    return RunPlan(
         zone=spec.schedule.time_zone if spec.schedule else "UTC",
         claims=tuple(
             PlannedClaim(name=name, uid=objects.uid(claim)) for name, claim in claims.items()
@@ -112,8 +119,22 @@ async def draw_up(
         retries=spec.retries,
         consistency=snapshots.consistency,
     )
-    held = await _check_hooks(client, namespace, plan)
-    return Draft(namespace, policy, spec, plan, claims, pods, held, probe)
+
+
+async def _nodes(
+    dumps: Sequence[PlannedDump],
+    pods: Mapping[str, Sequence[Obj]],
+    claims: Mapping[str, Obj],
+    ask: Ask | None,
+) -> set[str]:
+    """The nodes that the dumps would run on now. Raise UserError if one could never run."""
+    nodes = set()
+    for dump in dumps:
+        # A target without a running pod may just restart.
+        if found := pods[dump.name]:
+            place = await containers.choose_by_asking(found, dump, claims, ask=ask)
+            nodes.add(_node(found, place.pod_uid))
+    return nodes
 
 
 async def _claims(

@@ -22,11 +22,11 @@ from backstay.domain.objects import Obj, dig
 from backstay.domain.restore.acknowledgement import AGENT, Acknowledged, Word
 from backstay.domain.restore.directories import Seen, too_late
 from backstay.domain.stores.copies import agent_tasks
+from backstay.domain.stores.copies.chores import Verb
 from backstay.domain.stores.copies.dates import Expected
 from backstay.domain.stores.copies.locations import Site, running_users
 from backstay.domain.stores.copies.points import Series
 from backstay.domain.stores.copies.series import copying
-from backstay.domain.stores.copies.upkeep import Verb
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP_POLICY, POD
 from backstay.settings import RollingRoots

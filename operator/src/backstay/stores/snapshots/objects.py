@@ -124,15 +124,16 @@ async def mark_good(
     snapshot, content = pair.snapshot, pair.content
     if snapshot is None or content is None:
         raise Conflict("the snapshot or its content went away")
-    # With the tiers, so that the pass after the run finds nothing to mirror.
-    mirrored = {**mirror_labels(snapshot), **tiers, labels.RESULT: labels.Result.GOOD.value}
+    good = {**tiers, labels.RESULT: labels.Result.GOOD.value}
+    # The content first: a snapshot that says good has one that is Retain. With the tiers, so that
+    # the pass after the run finds nothing to mirror.
     kept = await client.patch(
         VOLUME_SNAPSHOT_CONTENT,
         objects.name(content),
         None,
         metadata_patch(
             content,
-            labels=mirrored,
+            labels=mirror_labels(snapshot) | good,
             annotations={**mirror_annotations(snapshot), **verdict},
             spec={"deletionPolicy": "Retain"},
         ),
@@ -144,11 +145,7 @@ async def mark_good(
         VOLUME_SNAPSHOT,
         objects.name(snapshot),
         objects.namespace(snapshot),
-        metadata_patch(
-            snapshot,
-            labels={**tiers, labels.RESULT: labels.Result.GOOD.value},
-            annotations=verdict,
-        ),
+        metadata_patch(snapshot, labels=good, annotations=verdict),
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from backstay.api.backup import BackupSpec, BackupStatus, Trigger
 from backstay.api.common import format_time
 from backstay.api.dump_status import DumpStatus
+from backstay.api.plan import RunPlan
 from backstay.api.policy import PolicySpec
 from backstay.api.store import SNAPSHOT
 from backstay.builders.snapshot import volume_snapshot
@@ -71,14 +72,8 @@ class PointWriter:
             dumps=tuple(_recorded_dump(d) for d in wanted.dumps),
         )
         values, notes = _identity(spec, objects.name(backup), wanted.claim)
-        values[labels.RESULT] = labels.Result.PENDING.value
-        values[labels.RETAIN] = labels.Retain.DAILY_WEEKLY_MONTHLY.value
-        days = next(p.keep_days for p in plan.points if p.key == (wanted.claim, SNAPSHOT))
-        if days is not None:
-            values[labels.RETAIN] = labels.Retain.DAYS.value
-            values[labels.RETAIN_DAYS] = str(days)
-        notes[labels.RUN] = objects.uid(backup)
-        notes[labels.RECORD] = build_record(record)
+        values |= _born(plan, wanted.claim)
+        notes |= {labels.RUN: objects.uid(backup), labels.RECORD: build_record(record)}
         await snapshots.create(
             self._client,
             volume_snapshot(
@@ -189,6 +184,18 @@ def _identity(spec: BackupSpec, backup: str, claim: str) -> tuple[dict[str, str]
     adhoc = spec.trigger is Trigger.AD_HOC
     values[labels.TYPE] = (labels.RunType.ADHOC if adhoc else labels.RunType.CRONJOB).value
     return values, notes
+
+
+def _born(plan: RunPlan, claim: str) -> dict[str, str]:
+    """Labels of a snapshot that is not taken yet: a verdict and tiers come later."""
+    values = {
+        labels.RESULT: labels.Result.PENDING.value,
+        labels.RETAIN: labels.Retain.DAILY_WEEKLY_MONTHLY.value,
+    }
+    days = next(p.keep_days for p in plan.points if p.key == (claim, SNAPSHOT))
+    if days is not None:
+        values |= {labels.RETAIN: labels.Retain.DAYS.value, labels.RETAIN_DAYS: str(days)}
+    return values
 
 
 def recorded_claim(claim: Obj) -> ClaimRecord:

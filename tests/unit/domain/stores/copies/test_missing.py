@@ -19,10 +19,11 @@ from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention import brakes, missing
 from backstay.domain.retention.points import Rules
 from backstay.domain.stores.copies import job_outcomes, series, upkeep
+from backstay.domain.stores.copies.chores import Verb
 from backstay.domain.stores.copies.points import RollingPoint, Series
 from backstay.domain.stores.copies.results import mirrored
+from backstay.domain.stores.copies.seen import Seen
 from backstay.domain.stores.copies.series import Kept
-from backstay.domain.stores.copies.upkeep import Seen, Verb
 from backstay.domain.subject import Subject
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

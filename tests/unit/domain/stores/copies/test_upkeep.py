@@ -21,8 +21,9 @@ from backstay.api.rolling import (
 from backstay.api.store import ROLLING
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.stores.copies import upkeep
+from backstay.domain.stores.copies.chores import Verb
+from backstay.domain.stores.copies.seen import Seen
 from backstay.domain.stores.copies.series import Kept, kept_of, looks_of
-from backstay.domain.stores.copies.upkeep import Seen, Verb
 from backstay.domain.subject import Subject
 
 SETTINGS = Rolling(destination=RollingDestination(host_path="/backup"))

@@ -13,7 +13,7 @@ from backstay.api.rolling import CopiesStatus
 from backstay.domain import labels
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.stores.copies import upkeep
-from backstay.domain.stores.copies.upkeep import Verb
+from backstay.domain.stores.copies.chores import Verb
 
 LATER = NOW + timedelta(days=400)
 LOOK = CopiesStatus(source=COPY.series, listed_at=NOW, scrubbed_at=NOW)

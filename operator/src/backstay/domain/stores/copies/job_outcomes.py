@@ -26,10 +26,10 @@ from backstay.domain.retention.missing import looks_lost
 from backstay.domain.run.status import format_size, short, with_point
 from backstay.domain.stores.copies.agent_result import AgentResult, Outcome
 from backstay.domain.stores.copies.agent_tasks import Change
+from backstay.domain.stores.copies.chores import Answer, Chore, Verb
 from backstay.domain.stores.copies.points import RollingPoint
 from backstay.domain.stores.copies.results import as_gone, as_missing, mirrored
 from backstay.domain.stores.copies.series import Kept, Shown
-from backstay.domain.stores.copies.upkeep import Answer, Chore, Verb
 from backstay.domain.times import parse_time
 
 _DONE: Final = "done"

@@ -2,18 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
+from backstay.api.common import Condition
+from backstay.api.rolling import CopiesStatus
 from backstay.api.store import ROLLING
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention import brakes
+from backstay.domain.retention.brakes import Brake
 from backstay.domain.retention.from_spec import rules_of
+from backstay.domain.retention.points import Rules
 from backstay.domain.stores.copies.incarnations import accepted_words
-from backstay.domain.stores.copies.series import Planned, copying, kept_of, looks_of
-from backstay.domain.stores.copies.upkeep import Seen
+from backstay.domain.stores.copies.series import Kept, Planned, Shown, copying, kept_of, looks_of
 from backstay.domain.upkeep import Seen as PassSeen
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that a pass rests on."""
+
+    now: datetime
+    rules: Rules | None
+    """None: the policy is gone."""
+    kept: Sequence[Kept]
+    finished: Sequence[Run] = ()
+    """The Backups that are final."""
+    copying: Mapping[str, str] = field(default_factory=dict)
+    """By key of a series that is being copied: the Backup that does."""
+    requests: frozenset[str] = frozenset()
+    """uids of the RestoreRequests that are not final."""
+    wanted: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    """By Backup and directory: uids of the requests that are to hold its point."""
+    released: frozenset[str] = frozenset()
+    clock: Brake | None = None
+    policy: Obj | None = None
+    conditions: tuple[Condition, ...] = ()
+    looks: Mapping[str, CopiesStatus] = field(default_factory=dict)
+    """By series: what the policy's status says of earlier looks."""
+    rebuilt_at: datetime | None = None
+    accepted: frozenset[str] = frozenset()
+    """Set by a person: sources that go on the ones before."""
+    named: frozenset[str] = frozenset()
+    """The Backups that RestoreRequests name which have not begun yet."""
 
 
 def seen_of(whole: PassSeen, planned: Sequence[Planned] = ()) -> Seen:
@@ -72,3 +106,8 @@ def _wanted(requests: Sequence[Obj]) -> dict[tuple[str, str], frozenset[str]]:
             place = str(dig(request, "status", "backup", default="")), str(source)
             found[place] = found.get(place, frozenset()) | {objects.uid(request)}
     return found
+
+
+def is_missing(shown: Shown) -> bool:
+    """Given a point as a Backup shows it, return whether the last list did not find it."""
+    return shown.entry.rolling is not None and shown.entry.rolling.missing
