@@ -30,15 +30,9 @@ from backstay.domain.objects import Obj
 from backstay.domain.records.annotation import build_record
 from backstay.domain.records.record import ClaimRecord, Record
 from backstay.domain.run import dumps as run_dumps
-from backstay.domain.run.sights import (
-    DumpPlace,
-    DumpSeen,
-    DumpSight,
-    HookPlace,
-    HookSeen,
-    HookSight,
-)
+from backstay.domain.run.sights import DumpSeen, DumpSight, HookSeen, HookSight
 from backstay.domain.run.values import RunStore, Seen
+from backstay.domain.sources.places import DumpPlace, HookPlace
 from backstay.domain.stores.copies.plan import CopyPlan
 from backstay.domain.stores.snapshots.plan import SnapshotPlan
 from backstay.domain.stores.snapshots.sights import PointSeen, Sight

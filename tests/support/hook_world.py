@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import TypeAlias
 
 from backstay.api.hooks import PlannedHook, Stage
-from backstay.domain.run.sights import HookPlace, HookSeen, HookSight
+from backstay.domain.run.sights import HookSeen, HookSight
+from backstay.domain.sources.places import HookPlace
 
 Later: TypeAlias = Callable[[int | None, Callable[[], None]], None]
 Key: TypeAlias = tuple[int, Stage, str]

@@ -24,14 +24,7 @@ from backstay.api.point import PointResult
 from backstay.api.store import SNAPSHOT
 from backstay.domain.errors import Conflict, Transient
 from backstay.domain.run import hooks
-from backstay.domain.run.sights import (
-    DumpPlace,
-    DumpSeen,
-    DumpSight,
-    HookPlace,
-    HookSeen,
-    HookSight,
-)
+from backstay.domain.run.sights import DumpSeen, DumpSight, HookSeen, HookSight
 from backstay.domain.run.status import current_dump, dump_entry, dumps_on
 from backstay.domain.run.values import (
     Action,
@@ -46,6 +39,7 @@ from backstay.domain.run.values import (
     StoreAction,
     with_seen,
 )
+from backstay.domain.sources.places import DumpPlace, HookPlace
 from backstay.domain.stores.snapshots.actions import (
     CreateSnapshot,
     LabelContent,

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from backstay.cli.files import PolicyFile
 from backstay.cli.options import Moment, Target
-from backstay.cli.retention import Shown
+from backstay.cli.shown import Shown
 from backstay.domain import labels, objects, preview
 from backstay.domain.calendar import load_zone
 from backstay.domain.errors import NotFound

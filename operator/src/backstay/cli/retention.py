@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,18 +20,6 @@ from backstay.domain.stores.snapshots.carriers import identity
 from backstay.engine.system_clock import SystemClock
 
 _PREFIX: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The previews of one policy."""
-
-    policy: str
-    now: datetime
-    zone: tzinfo
-    lines: Sequence[Preview]
-    copies: int = 0
-    """How many of the lines are of rolling copies."""
 
 
 @click.command()

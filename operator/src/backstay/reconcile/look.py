@@ -19,16 +19,11 @@ from backstay.domain.errors import Transient, UserError
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.run import hooks, machine
 from backstay.domain.run.hooks import Turn
-from backstay.domain.run.sights import (
-    DumpPlace,
-    DumpSeen,
-    DumpSight,
-    HookSeen,
-    HookSight,
-)
+from backstay.domain.run.sights import DumpSeen, DumpSight, HookSeen, HookSight
 from backstay.domain.run.status import current_dump, dump_entry, pending
 from backstay.domain.run.values import Seen, with_seen
 from backstay.domain.sources.mounts import Mount
+from backstay.domain.sources.places import DumpPlace
 from backstay.dumps.hooks import HookTask
 from backstay.dumps.layout import Layout
 from backstay.kube.client import Client

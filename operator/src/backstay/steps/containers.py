@@ -16,8 +16,8 @@ from backstay.api.target import Preference, Target, TargetKind
 from backstay.domain import objects
 from backstay.domain.errors import Transient, UserError
 from backstay.domain.objects import Obj
-from backstay.domain.run.sights import DumpPlace, HookPlace
 from backstay.domain.sources import claims as sourcing
+from backstay.domain.sources.places import DumpPlace, HookPlace
 from backstay.domain.sources.roles import role_of
 from backstay.kube import resources
 from backstay.kube.client import Client

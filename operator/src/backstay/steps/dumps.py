@@ -17,8 +17,9 @@ from backstay.domain.errors import (
     Transient,
     UserError,
 )
-from backstay.domain.run.sights import DumpPlace, DumpSeen, DumpSight
+from backstay.domain.run.sights import DumpSeen, DumpSight
 from backstay.domain.sources.mounts import Mount, path_of
+from backstay.domain.sources.places import DumpPlace
 from backstay.dumps import ENGINES, layout, roles
 from backstay.dumps.base import DumpState, DumpTask, State, parse_result
 from backstay.dumps.layout import Layout

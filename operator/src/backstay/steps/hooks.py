@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from backstay.api.hooks import Stage
 from backstay.domain.errors import Conflict, DataError, NotFound, Transient, UserError
-from backstay.domain.run.sights import HookPlace, HookSeen, HookSight
+from backstay.domain.run.sights import HookSeen, HookSight
+from backstay.domain.sources.places import HookPlace
 from backstay.dumps import hooks
 from backstay.dumps.hooks import HookTask
 from backstay.steps.exec_streams import Streams, Where

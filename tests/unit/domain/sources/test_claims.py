@@ -10,9 +10,9 @@ import pytest
 from backstay.api.source import LabelExpression, LabelSelector, SelectorOperator
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj
-from backstay.domain.run.sights import DumpPlace
 from backstay.domain.sources import claims
 from backstay.domain.sources.mounts import Mount
+from backstay.domain.sources.places import DumpPlace
 
 DRIVER = "csi.example"
 

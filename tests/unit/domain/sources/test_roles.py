@@ -10,7 +10,7 @@ from backstay.api.common import changed
 from backstay.api.plan import PlannedDump
 from backstay.api.target import Preference
 from backstay.domain.objects import Obj
-from backstay.domain.run.sights import DumpPlace
+from backstay.domain.sources.places import DumpPlace
 from backstay.domain.sources.roles import role_of
 from backstay.dumps import roles
 from backstay.steps.containers import choose_by_asking, choose_hook_place, choose_place

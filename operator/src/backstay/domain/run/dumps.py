@@ -26,7 +26,7 @@ from backstay.api.dump_status import (
 )
 from backstay.api.plan import PlannedDump
 from backstay.api.snapshot import Consistency
-from backstay.domain.run.sights import DumpPlace, DumpSeen, DumpSight
+from backstay.domain.run.sights import DumpSeen, DumpSight
 from backstay.domain.run.status import (
     current_dump,
     dump_entry,
@@ -36,6 +36,7 @@ from backstay.domain.run.status import (
     with_dump,
 )
 from backstay.domain.run.values import AT_ONCE, POLL, Action, CancelDump, Decision, Seen, StartDump
+from backstay.domain.sources.places import DumpPlace
 from backstay.domain.sources.server_data import ASKED, data_trouble
 
 TARGET_WAIT: Final = timedelta(minutes=2)

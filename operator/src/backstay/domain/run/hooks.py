@@ -22,7 +22,7 @@ from backstay.api.backup import BackupStatus
 from backstay.api.common import changed
 from backstay.api.hooks import HookState, HookStatus, OnError, PlannedHook, PlannedHooks, Stage
 from backstay.domain.run.dumps import TARGET_WAIT
-from backstay.domain.run.sights import HookPlace, HookSeen, HookSight
+from backstay.domain.run.sights import HookSeen, HookSight
 from backstay.domain.run.status import (
     claims_to_snapshot,
     colon,
@@ -42,6 +42,7 @@ from backstay.domain.run.values import (
     Seen,
     StartHook,
 )
+from backstay.domain.sources.places import HookPlace
 
 HOOK_POLL: Final = timedelta(seconds=1)
 """Between two looks while something may be frozen."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from backstay.domain.sources.mounts import Mount
+from backstay.domain.sources.places import DumpPlace, HookPlace
 from backstay.domain.sources.server_data import DataDirectory
 
 
@@ -21,20 +21,6 @@ class DumpSight(StrEnum):
     BUSY = "busy"
     SUPERSEDED = "superseded"
     UNREACHABLE = "unreachable"
-
-
-@dataclass(frozen=True, slots=True)
-class DumpPlace:
-    """The container that a dump runs in, and where its file lies on which claim."""
-
-    pod: str
-    pod_uid: str
-    container: str
-    container_id: str
-    claim: str
-    path: str
-    mounts: tuple[Mount, ...] = ()
-    """The container's, in the order of its spec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +64,6 @@ class HookSight(StrEnum):
     """It held, but ended before its release."""
     INTERRUPTED = "interrupted"
     UNREACHABLE = "unreachable"
-
-
-@dataclass(frozen=True, slots=True)
-class HookPlace:
-    """The container that a hook runs in, and which claims of the run its pod has."""
-
-    pod: str
-    pod_uid: str
-    container: str
-    container_id: str
-    claims: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from backstay.api.backup import BackupSpec, BackupStatus
 from backstay.api.hooks import PlannedHook, Stage
 from backstay.api.plan import PlannedDump, RunPlan
 from backstay.domain.errors import UserError
-from backstay.domain.run.sights import DumpPlace, DumpSeen, HookPlace, HookSeen
+from backstay.domain.run.sights import DumpSeen, HookSeen
+from backstay.domain.sources.places import DumpPlace, HookPlace
 
 POLL: Final = timedelta(seconds=3)
 """Between two looks at something that nothing wakes us for."""

@@ -12,8 +12,8 @@ from backstay.api.source import LabelSelector
 from backstay.domain import objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj, dig, name, uid
-from backstay.domain.run.sights import DumpPlace
 from backstay.domain.sources.mounts import Mount
+from backstay.domain.sources.places import DumpPlace
 
 DEFAULT_CLASS: Final = "snapshot.storage.kubernetes.io/is-default-class"
 
