@@ -13,6 +13,7 @@ import click
 from backstay.cli.files import PolicyFile, read_policy, read_snapshots
 from backstay.cli.options import MOMENT, Moment, Target, cluster_options, output_option
 from backstay.cli.output import print_json, print_table, short_time
+from backstay.cli.shown import Shown
 from backstay.domain import labels, objects, preview
 from backstay.domain.objects import Obj
 from backstay.domain.preview import Preview
