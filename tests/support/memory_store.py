@@ -209,7 +209,7 @@ class MemoryStore:
         self.keeper = MemoryKeeper(memory)
 
     async def extend(self, draft: Draft) -> RunPlan:
-        points = (PlannedPoint(source=n, store=MEMORY, claim=n) for n in draft.claims)
+        points = (PlannedPoint(source=n, store=MEMORY, claim=n) for n in draft.source.claims)
         return changed(draft.plan, points=(*draft.plan.points, *points))
 
     def rights(self, namespace: str, plan: RunPlan) -> Iterable[Right]:

@@ -37,10 +37,10 @@ from backstay.observe import metrics
 from backstay.reconcile import keys, passes
 from backstay.reconcile.gathering import read
 from backstay.reconcile.runs import parse_policy_spec
+from backstay.sources.registry import resolve
 from backstay.steps.batch import Work
 from backstay.steps.conditions import policy_status
 from backstay.steps.status import write_status
-from backstay.stores.copies.planning import directories
 from backstay.stores.copies.upkeep_jobs import UpkeepJobs
 
 log = logging.getLogger(__name__)
@@ -137,10 +137,10 @@ class CopiesReconciler:
         if spec is None or spec.rolling is None:
             return []
         try:
-            copies = await directories(self._client, namespace, spec)
+            found = await resolve(self._client, namespace, spec.source)
         except UserError:
             return []  # The policy's own look reports it.
-        return [(copy, spec.rolling) for copy in copies]
+        return [(copy, spec.rolling) for copy in found.directories]
 
     async def _do(self, seen: Seen, chore: Chore, came: _Outcome) -> bool:
         """Run a chore a step further and note what comes of it; return whether to look again soon.

@@ -16,6 +16,7 @@ from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention.findings import Item
 from backstay.domain.run.values import Seen, StoreAction
 from backstay.domain.stores.base import StorePlan
+from backstay.sources.base import Resolved
 from backstay.steps.access import Right
 from backstay.steps.consistency import Probe
 
@@ -29,8 +30,8 @@ class Draft:
     spec: PolicySpec
     plan: RunPlan
     """With claims, dumps and hooks, and the points of the stores asked before."""
-    claims: Mapping[str, Obj]
-    """The claims of the source and of the dumps, by name, as read."""
+    source: Resolved
+    """With the claims of the dumps."""
     pods: Mapping[str, Sequence[Obj]]
     """By dump: the running pods of its target."""
     held: Sequence[Collection[str]] = ()

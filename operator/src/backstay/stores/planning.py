@@ -10,7 +10,6 @@ from backstay.api.hooks import Stage
 from backstay.api.plan import POINTS_MAX, POOLS_MAX, PlannedClaim, PlannedDump, RunPlan
 from backstay.api.policy import PolicySpec
 from backstay.api.snapshot import Snapshot
-from backstay.api.source import CLAIMS_MAX, ClaimSource
 from backstay.domain import objects
 from backstay.domain.ceilings import limited_plan
 from backstay.domain.errors import Refused, UserError
@@ -20,11 +19,11 @@ from backstay.domain.run.machine import FORBIDDEN, TARGET_NOT_RUNNING
 from backstay.domain.run.planned_hooks import planned_hooks
 from backstay.kube.client import Client
 from backstay.settings import Ceilings
+from backstay.sources.registry import resolve
 from backstay.steps import access, containers
 from backstay.steps.consistency import Probe
 from backstay.steps.containers import Ask
 from backstay.stores.base import Draft, Store
-from backstay.stores.claims import find_claim, find_claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +87,15 @@ async def draw_up(
         )
         for d in dumps
     }
-    wanted, of_dumps = spec.source.claims or ClaimSource(), dict[str, str]()
-    if wanted.of_dumps:
+    of_dumps: dict[str, str] = {}
+    if spec.source.claims is not None and spec.source.claims.of_dumps:
         of_dumps = {d.name: await _claim_of(d, pods[d.name], ask) for d in dumps}
-    claims = await _claims(client, namespace, wanted, of_dumps)
-    nodes = await _nodes(dumps, pods, claims, ask)
+    source = await resolve(client, namespace, spec.source, of_dumps)
+    nodes = await _nodes(dumps, pods, source.claims, ask) | ({source.node} - {""})
     pools = {concurrency.GLOBAL, *map(concurrency.node_pool, nodes)}
-    plan = _without_points(spec, claims, dumps, pools)
+    plan = _without_points(spec, source.claims, dumps, pools)
     held = await _check_hooks(client, namespace, plan)
-    return Draft(namespace, policy, spec, plan, claims, pods, held, probe)
+    return Draft(namespace, policy, spec, plan, source, pods, held, probe)
 
 
 def _without_points(
@@ -135,24 +134,6 @@ async def _nodes(
             place = await containers.choose_by_asking(found, dump, claims, ask=ask)
             nodes.add(_node(found, place.pod_uid))
     return nodes
-
-
-async def _claims(
-    client: Client, namespace: str, wanted: ClaimSource, of_dumps: Mapping[str, str]
-) -> dict[str, Obj]:
-    """The claims of the source in order of name, with those that dumps (by name) are written to."""
-    claims = await find_claims(client, namespace, wanted)
-    for dump, name in of_dumps.items():
-        claims[name] = claims.get(name) or await find_claim(
-            client, namespace, name, f"spec.dumps[{dump}].file"
-        )
-    if len(claims) > CLAIMS_MAX:
-        raise UserError(
-            "TooManyClaims",
-            f"spec.source.claims: {len(claims)} claims are more than one run can hold "
-            f"({CLAIMS_MAX}); split the policy",
-        )
-    return dict(sorted(claims.items()))
 
 
 def _planned_dump(dump: Dump) -> PlannedDump:

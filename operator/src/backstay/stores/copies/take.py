@@ -260,12 +260,6 @@ class Copying:
         except (UserError, ValueError):
             return None
 
-    async def check_node(self, name: str) -> None:
-        """Given the node of a policy's source, raise UserError if it is missing."""
-        trouble, for_good = await self.trouble(name)
-        if for_good:
-            raise UserError("NodeNotFound", f"spec.source.hostPath.node: {trouble}")
-
     async def trouble(self, node: str | None) -> tuple[str, bool]:
         """Given a node (None: any), return what keeps Jobs from it, and whether for good."""
         return node_trouble(node, await self._client.find(NODE, node)) if node else ("", False)

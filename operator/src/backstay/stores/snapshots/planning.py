@@ -37,7 +37,7 @@ async def extend(client: Client, draft: Draft) -> RunPlan:
         return plan
     planned, pools = [], set(plan.pools)
     for claim in plan.claims:
-        driver = await _driver(client, draft.claims[claim.name])
+        driver = await _driver(client, draft.source.claims[claim.name])
         chosen = await _class(client, claim.name, driver, snapshots.class_name)
         planned.append(changed(claim, class_name=chosen))
         pools.add(concurrency.driver_pool(driver))
@@ -54,7 +54,7 @@ async def extend(client: Client, draft: Draft) -> RunPlan:
     groups = await claims_together(
         client,
         draft.namespace,
-        list(draft.claims),
+        list(draft.source.claims),
         frozen=draft.held,
         asked=asked,
         probe=draft.probe,

@@ -1,14 +1,49 @@
-"""Find the claims that a policy names."""
+"""Claims as a source: see `sources.base.Source`."""
 
 from __future__ import annotations
 
-from backstay.api.source import ClaimSource
+from collections.abc import Mapping
+
+from backstay.api.rolling import PlannedCopy
+from backstay.api.source import CLAIMS_MAX, ClaimSource
+from backstay.api.source import Source as Wanted
 from backstay.domain import objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj
 from backstay.domain.sources import claims as sourcing
 from backstay.kube import resources
 from backstay.kube.client import Client
+from backstay.sources.base import Resolved
+
+
+class Claims:
+    """PersistentVolumeClaims of the policy's namespace, and a directory of each."""
+
+    def is_named(self, wanted: Wanted, /) -> bool:
+        """Whether claims are named."""
+        return wanted.claims is not None
+
+    async def resolve(
+        self, client: Client, namespace: str, wanted: Wanted, of_dumps: Mapping[str, str], /
+    ) -> Resolved:
+        """Find the claims by name, by their labels, and where dumps are written."""
+        named = wanted.claims or ClaimSource()
+        claims = await find_claims(client, namespace, named)
+        for dump, name in of_dumps.items():
+            claims[name] = claims.get(name) or await find_claim(
+                client, namespace, name, f"spec.dumps[{dump}].file"
+            )
+        if len(claims) > CLAIMS_MAX:
+            raise UserError(
+                "TooManyClaims",
+                f"spec.source.claims: {len(claims)} claims are more than one run can hold "
+                f"({CLAIMS_MAX}); split the policy",
+            )
+        names, path = sorted(claims), named.sub_path or ""
+        return Resolved(
+            {name: claims[name] for name in names},
+            tuple(PlannedCopy(claim=name, path=path) for name in names),
+        )
 
 
 async def find_claims(client: Client, namespace: str, wanted: ClaimSource) -> dict[str, Obj]:
