@@ -13,9 +13,10 @@ from tests.support.rolling_world import WORKER, World
 from backstay.api.common import format_time
 from backstay.api.restore import RestoreSpec, RestoreStatus
 from backstay.domain import labels, objects
-from backstay.domain.clock import Clock
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj
+from backstay.domain.restore.acknowledgement import Acknowledged
+from backstay.domain.restore.wishes import parts
 from backstay.domain.subject import parse_subject
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.resources import (
@@ -26,9 +27,7 @@ from backstay.kube.resources import (
 )
 from backstay.reconcile import keys
 from backstay.settings import RollingRoots
-from backstay.steps.agent_jobs import AgentImage, AgentJobs
-from backstay.stores.copies.restore import CopyRestores
-from backstay.stores.copies.take import Copying
+from backstay.targets.directory import InPlaceTarget
 
 
 async def test_a_copy_is_restored_to_a_new_directory_and_held_meanwhile(world: World) -> None:
@@ -68,7 +67,7 @@ async def test_a_restore_in_place_leaves_a_copy_of_what_was_there(world: World) 
     request = await world.get(RESTORE_REQUEST, "over")
     assert request["status"]["phase"] == "Completed", request["status"]
     assert (world.source / "uploads/a").read_text() == "one"
-    safety = world.points()[request["status"]["directory"]["safety"]]
+    safety = world.points()[request["status"]["items"][0]["safety"]]
     assert (safety.parent.parent / safety.stem / "a").read_text() == "newer"
     record = await world.get(BACKUP, "before-over")
     assert record["status"]["points"][0]["ref"] == safety.stem
@@ -133,22 +132,16 @@ async def _ask_in_place(world: World) -> Path:
     return file
 
 
-def _restores(world: World, clock: Clock) -> CopyRestores:
-    jobs, roots = AgentJobs(world.client, AgentImage("none", "Never")), RollingRoots()
-    copying = Copying(world.client, jobs, roots, world.home)
-    return CopyRestores(world.client, clock, jobs=jobs, copying=copying, roots=roots)
-
-
 async def test_not_after_ends_a_request_that_still_waits(world: World) -> None:
-    await _ask_in_place(world)
-    obj = await world.get(RESTORE_REQUEST, "over")
-    request = parse_subject("RestoreRequest", obj, RestoreSpec, RestoreStatus)
-    tomorrow = VirtualClock(SystemClock().now() + timedelta(days=1))
+    file = await _ask_in_place(world)
+    world.restart(clock=VirtualClock(SystemClock().now() + timedelta(days=1)))
 
-    refusal = (await _restores(world, tomorrow).see(request)).refusal
+    for _ in range(2):
+        await world.look(keys.restore(world.namespace, "over"))
 
-    assert refusal is not None
-    assert refusal.reason == "TooLate"
+    status = (await world.get(RESTORE_REQUEST, "over"))["status"]
+    assert (status["phase"], file.read_text()) == ("Failed", "newer"), status
+    assert status["message"].startswith("spec.notAfter: ")
 
 
 async def test_a_pod_that_starts_while_a_request_in_place_waits_ends_it(world: World) -> None:
@@ -165,14 +158,15 @@ async def test_a_pod_that_starts_while_a_request_in_place_waits_ends_it(world: W
 
 async def test_no_job_is_made_in_place_for_a_pod_that_started_since_the_look(world: World) -> None:
     await _ask_in_place(world)
-    restores = _restores(world, SystemClock())
+    target = InPlaceTarget(world.client, RollingRoots())
     obj = await world.get(RESTORE_REQUEST, "over")
     request = parse_subject("RestoreRequest", obj, RestoreSpec, RestoreStatus)
-    assert (await restores.see(request)).refusal is None
+    (part,) = parts(request, request.status.items)
+    assert await target.check(part, Acknowledged()) == ""
     await world.pod("app", "data", WORKER)
 
     with pytest.raises(UserError, match="in use by Pod app"):
-        await restores.start(request)
+        await target.check(part, Acknowledged())  # Asked again right before the Job is made.
 
 
 async def test_a_restore_in_place_waits_for_a_pod_of_our_own(world: World) -> None:

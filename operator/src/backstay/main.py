@@ -17,6 +17,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, NoReturn
 
+from backstay.api.store import StoreKind
 from backstay.domain.clock import Clock
 from backstay.domain.run.concurrency import Limits
 from backstay.engine.group import run_together
@@ -49,6 +50,8 @@ from backstay.steps.exec_streams import Streams
 from backstay.stores.copies.restore import CopyRestores
 from backstay.stores.copies.take import Copying
 from backstay.stores.copies.upkeep_jobs import UpkeepJobs
+from backstay.stores.snapshots.restore import SnapshotRestores
+from backstay.targets.registry import targets_of
 from backstay.targets.turns import RestoreTurns
 
 log = logging.getLogger(__name__)
@@ -195,11 +198,15 @@ class Router:
                 client,
                 events,
                 clock,
-                image,
                 self._enqueue,
-                copies=CopyRestores(
-                    client, clock, jobs=jobs, copying=copying, roots=settings.rolling
-                ),
+                # In the order in which they are preferred.
+                stores={
+                    StoreKind.SNAPSHOT.value: SnapshotRestores(client, clock, image),
+                    StoreKind.ROLLING.value: CopyRestores(
+                        client, clock, jobs=jobs, copying=copying, wake_pass=self._wake_copies
+                    ),
+                },
+                targets=targets_of(client, settings.rolling),
                 turns=turns,
             ).reconcile,
             keys.RETENTION: RetentionReconciler(client, clock, self._enqueue, events).reconcile,
@@ -223,6 +230,9 @@ class Router:
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given a key, have its reconciler work on it."""
         return await self._reconcilers[key.kind](key)
+
+    def _wake_copies(self, namespace: str, policy: str) -> None:
+        self._enqueue(keys.copies(namespace, policy))
 
     def _enqueue(self, key: Key) -> None:
         if self._add is not None:

@@ -1,4 +1,4 @@
-"""RestoreRequest: brings claims back, aside first."""
+"""RestoreRequest: brings data back, aside first."""
 
 from __future__ import annotations
 
@@ -35,7 +35,18 @@ FINAL_RESTORE_PHASES: Final = frozenset(
 )
 
 
+StoreName = Annotated[str, Field(min_length=1, max_length=63)]
 SeriesName = Annotated[str, Field(min_length=1, max_length=SERIES_MAX)]
+
+
+class RestoreTarget(StrEnum):
+    """Where an item of a request goes."""
+
+    NEW_CLAIM = "NewClaim"
+    DIRECTORY = "Directory"
+    """A new directory, of a node or in a claim."""
+    IN_PLACE = "InPlace"
+    """Over the source itself."""
 
 
 class InPlace(Model):
@@ -54,6 +65,10 @@ class RestoreFrom(Model):
             "has(self.backup) != has(self.volumeSnapshot)",
             "from needs exactly one of backup and volumeSnapshot",
         ),
+        (
+            "!has(self.store) || has(self.backup)",
+            "store chooses among the points of a Backup: set from.backup",
+        ),
     )
 
     backup: ObjectName | None = Field(
@@ -61,6 +76,12 @@ class RestoreFrom(Model):
     )
     volume_snapshot: ObjectName | None = Field(
         default=None, description="A VolumeSnapshot of the request's namespace, by name."
+    )
+    store: StoreName | None = Field(
+        default=None,
+        description="The store that is restored from, as the Backup's status.points[].store names "
+        "it: Snapshot or Rolling. Left out, the first of these that has a good point and can be "
+        "restored to where the data is to go.",
     )
 
 
@@ -103,7 +124,7 @@ class TargetClaim(Model):
 
 
 class DirectoryRestore(Model):
-    """A directory to restore from its rolling copy, and where to: one of path, claim, inPlace."""
+    """A directory to restore, and where to: one of path, claim, inPlace."""
 
     cel_rules: ClassVar = (
         (
@@ -176,7 +197,7 @@ class RestoreSpec(Model):
     from_: RestoreFrom = Field(alias="from", description="What to restore from.")
     claims: tuple[ClaimRestore, ...] = Field(
         default=(),
-        description="The claims to restore, from snapshots.",
+        description="The claims to restore.",
         min_length=1,
         max_length=16,
         json_schema_extra={
@@ -198,37 +219,31 @@ class RestoreSpec(Model):
     )
     not_after: Time | None = Field(
         default=None,
-        description="A request that is first looked at later than this is refused. One for a "
-        "directory that still waits then, as for a copy under way, fails.",
+        description="A request that is first looked at later than this is refused. One that still "
+        "waits then, as for a copy under way, fails.",
     )
 
 
-class RestoredClaim(Model):
-    """One claim of the plan and how far it is."""
+class RestoreItem(Model):
+    """One source of a request: from which point, where to, and how far it is."""
 
-    claim: str = Field(description="The claim that was backed up.", max_length=NAME_MAX)
-    new_claim: str = Field(description="The claim that is made.", max_length=NAME_MAX)
-    snapshot: str = Field(description="The VolumeSnapshot it is made from.", max_length=NAME_MAX)
-    snapshot_uid: str = Field(description="Its uid.", max_length=64)
-    new_claim_uid: str | None = Field(
-        default=None, description="uid of the new claim.", max_length=64
+    source: str = Field(
+        description="What was backed up: a claim, CLAIM/PATH, or NODE:PATH.", max_length=SERIES_MAX
     )
-    verified: str | None = Field(
-        default=None, description="What the verification found.", max_length=1024
+    store: StoreName = Field(description="The store that it is restored from.")
+    ref: str = Field(description="The point's name in that store.", max_length=NAME_MAX)
+    uid: str | None = Field(
+        default=None, description="uid of what ref names, if it is an object.", max_length=64
     )
-    failed: str | None = Field(
-        default=None, description="Why it can never be restored any more.", max_length=1024
+    target: RestoreTarget = Field(description="NewClaim, Directory or InPlace.")
+    node: str | None = Field(
+        default=None, description="The node that it is restored on.", max_length=NAME_MAX
     )
-
-
-class RestoredDirectory(Model):
-    """The directory of a request and how far it is."""
-
-    source: str = Field(description="What was copied.", max_length=SERIES_MAX)
-    stamp: str = Field(description="The point it is restored from.", max_length=64)
-    node: str | None = Field(default=None, description="Where it is restored.", max_length=NAME_MAX)
     claim: str | None = Field(
         default=None, description="The claim that it goes into.", max_length=NAME_MAX
+    )
+    claim_uid: str | None = Field(
+        default=None, description="uid of that claim, if it was made for this.", max_length=64
     )
     path: str = Field(
         default="",
@@ -249,6 +264,12 @@ class RestoredDirectory(Model):
     )
     safety: str | None = Field(
         default=None, description="The point that was made of what was there.", max_length=64
+    )
+    verified: str | None = Field(
+        default=None, description="What the verification found.", max_length=1024
+    )
+    failed: str | None = Field(
+        default=None, description="Why it can never be restored any more.", max_length=4096
     )
 
 
@@ -280,11 +301,10 @@ class RestoreStatus(Model):
     )
     started_at: Time | None = Field(default=None, description="When the restore started.")
     completed_at: Time | None = Field(default=None, description="When the restore ended.")
-    claims: tuple[RestoredClaim, ...] = Field(
-        default=(), description="The claims that are made.", max_length=16
-    )
-    directory: RestoredDirectory | None = Field(
-        default=None, description="The directory that is restored."
+    items: tuple[RestoreItem, ...] = Field(
+        default=(),
+        description="What is restored, in the order of spec: one for each claim, or the directory.",
+        max_length=16,
     )
     acknowledged: tuple[PassedOver, ...] = Field(
         default=(),
@@ -294,8 +314,8 @@ class RestoreStatus(Model):
     )
     into: str | None = Field(
         default=None,
-        description="The claims that are made, for printing, such as `data-restored +2`, or the "
-        "directory: a column shows only the first item of a list.",
+        description="Where the items go, for printing, such as `data-restored +2`: a column shows "
+        "only the first item of a list.",
         max_length=SERIES_MAX,
     )
 
@@ -309,7 +329,7 @@ RESTORE_META: Final = CrdMeta(
     columns=(
         Column("Backup", ".status.backup", "The Backup that the data is from."),
         Column("Phase", ".status.phase", "Where the restore is."),
-        Column("Into", ".status.into", "The claims that are made, or the directory."),
+        Column("Into", ".status.into", "Where the data goes."),
         Column("Age", ".metadata.creationTimestamp", "Age of the request.", "date"),
         Column("Message", ".status.message", "Why it is in this phase.", wide=True),
     ),

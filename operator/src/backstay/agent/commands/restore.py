@@ -55,6 +55,7 @@ from backstay.domain.restore.acknowledgement import Word
 from backstay.domain.stores.copies.points import RollingPoint
 
 _PROBE: Final = ".backstay-probe"
+_LOST_FOUND: Final = b"lost+found"
 
 
 class Different(DataError):
@@ -72,6 +73,8 @@ def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:
             point = find_tree(task.folder, task.stamp)
             chosen = choose(task.folder, point.tree, task.paths, task.said)
             _insist_on_no_rot(task, point, chosen)
+        if task.new_volume:
+            return _restore_into_volume(task, point, chosen)
         if task.safety is None:
             with opened(task.root, task.path) as target:
                 try:
@@ -179,6 +182,20 @@ def _restore_aside(
         with new_directory(target) as fd:
             arrived = _fill(task, point, fd, chosen, chosen.above, onto=False)
     return _restored(task, chosen, arrived, more)
+
+
+def _restore_into_volume(task: RestoreTask, point: RollingPoint, chosen: Chosen) -> dict[str, Any]:
+    """Restore to the root of a new volume, which is like the point afterwards, whatever a try that
+    was killed has left there.
+    """
+    with opened(task.root, "") as target, _reading(task):
+        # The file system's own: it is nobody's data, and comes back at the next check.
+        is_own = os.fsdecode(_LOST_FOUND) in os.listdir(target.fd)
+        spared = {_LOST_FOUND} - chosen.directories.keys() if is_own else ()
+        chosen = replace(chosen, spared=tuple(spared))
+        _insist_on_room(task, point, target.fd, chosen, onto=False)
+        arrived = _fill(task, point, target.fd, chosen, (), onto=False)
+    return _restored(task, replace(chosen, spared=()), arrived, "")
 
 
 def _insist_on_room(

@@ -28,6 +28,8 @@ class RestoreTask:
     """In place: the copy of what is there. None: to a new directory."""
     limits: Limits
     said: Acknowledged
+    new_volume: bool = False
+    """The target is the root of a volume that was made for this restore."""
 
     @classmethod
     def read(cls, task: Fields) -> RestoreTask:
@@ -45,6 +47,8 @@ class RestoreTask:
             said=Acknowledged(_words(task)),
         )
         if not task.flag("inPlace"):
+            if task.flag("newVolume"):
+                return replace(found, new_volume=True)
             if not path.strip("/"):
                 raise target.fail("path", "a new directory needs a name")
             return found

@@ -1,39 +1,43 @@
-"""Restore directories from rolling copies: find the copy, see that it is held, run the agent.
+"""Restores from rolling copies: find the copy, see that it is held, run the agent.
 
-Invariants: what a request comes to is found out again for every Job (`copy_restore_plans`); in
-place no Job is made while a Pod uses the claim, unless a person said so.
+Invariants: what a request comes to is found out again for every Job (`restore_plan`); a pass over
+the copies holds the point and releases it, as it alone changes what lies at the destination.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any, Final
 
-from backstay.api.common import changed
+from backstay.api.common import changed, size_text
 from backstay.api.policy import PolicySpec
-from backstay.api.restore import RestoredDirectory
+from backstay.api.restore import RestoreFrom, RestoreTarget
+from backstay.api.rolling import CopiesStatus
 from backstay.domain import labels, naming, objects
 from backstay.domain.clock import Clock
 from backstay.domain.errors import UserError
+from backstay.domain.jobs import JobSeen
 from backstay.domain.objects import Obj, dig
-from backstay.domain.restore.acknowledgement import AGENT, Acknowledged, Word
-from backstay.domain.restore.directories import Seen, too_late
+from backstay.domain.restore.acknowledgement import AGENT, Acknowledged
+from backstay.domain.restore.places import place_of
+from backstay.domain.restore.sights import Found, Rest, StoreSeen, TargetSeen, Volume
+from backstay.domain.restore.wishes import Part, Request, Wish
 from backstay.domain.stores.copies import agent_tasks
 from backstay.domain.stores.copies.dates import Expected
-from backstay.domain.stores.copies.locations import Site, running_users
+from backstay.domain.stores.copies.locations import Opened
 from backstay.domain.stores.copies.points import Series
+from backstay.domain.stores.copies.restore import fill_of
 from backstay.domain.stores.copies.series import copying
 from backstay.domain.stores.copies.upkeep import Verb
 from backstay.kube.client import Client
-from backstay.kube.resources import BACKUP_POLICY, POD
-from backstay.settings import RollingRoots
-from backstay.steps.agent_jobs import OURS, AgentJobs, Work
+from backstay.kube.resources import BACKUP, BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM
+from backstay.steps.agent_jobs import AgentJobs, Work
 from backstay.steps.conditions import policy_status
 from backstay.steps.status import write_status
-from backstay.stores.copies.restore_plan import CopyRestorePlans, Plan, Request, wanted_of
+from backstay.stores.copies.restore_plan import Plan, make_plan
 from backstay.stores.copies.take import Copying, job_labels
 
 DEADLINE: Final = timedelta(hours=24)
@@ -43,7 +47,11 @@ DISCARD_WITHIN: Final = timedelta(hours=1)
 
 
 class CopyRestores:
-    """Restores of directories. `roots` is what the administrator allows."""
+    """The restore side of rolling copies. `wake_pass` has a policy's copies looked at, by its
+    namespace and name.
+    """
+
+    fills = frozenset(RestoreTarget)
 
     def __init__(
         self,
@@ -52,231 +60,270 @@ class CopyRestores:
         *,
         jobs: AgentJobs,
         copying: Copying,
-        roots: RollingRoots,
+        wake_pass: Callable[[str, str], None],
     ) -> None:
         self._client = client
         self._clock = clock
         self._jobs = jobs
         self._copying = copying
-        self._plans = CopyRestorePlans(client, copying=copying, roots=roots)
+        self._wake_pass = wake_pass
 
-    async def see(self, request: Request) -> Seen:
-        """Given a request for a directory, return what the next decision on it rests on."""
-        now, begun = self._clock.now(), request.status.directory
-        generation = int(dig(request.obj, "metadata", "generation", default=0))
-        seen = Seen(now=now, generation=generation, status=request.status)
-        if begun is not None:
-            seen = await self._see_job(request, seen)
-        agents: list[str] = []
-        said = Acknowledged(request.spec.acknowledge)
-        try:
-            late = too_late(request.spec, now, self._client.skew)
-            if not seen.job.exists and late is not None:
-                raise late
-            plan = await self._plans.make(request, said)
-            if not seen.job.exists:
-                # At each look: a request waits for its point, and meanwhile Pods may start.
-                agents = await self._agents_in(request, plan, said)
-                await self._insist_on_node(plan)
-        except UserError as error:
-            # Of a Job that was made already only its end is asked for.
-            return replace(seen, refusal=error)
-        seen = replace(seen, policy=plan.site.series.policy, passed=said.used)
-        if begun is None:
-            directory = RestoredDirectory(
-                source=plan.entry.source,
-                stamp=plan.ref,
-                node=plan.node,
-                claim=plan.target.mount.claim,
-                path=plan.place.path,
-                into=plan.into,
-                claimed_at=now,
-            )
-            return replace(seen, directory=directory, backup=request.spec.from_.backup)
-        users = plan.point.annotations.get(labels.IN_USE, "").split(",")
-        held_at_all = plan.hold_needed and not await self._cannot_be_held(plan)
-        seen = replace(
-            seen,
-            held=request.uid in users,
-            hold_needed=held_at_all,
-            may_go_unheld=Word.NOT_HELD in said.words,
+    def is_named(self, wanted: RestoreFrom) -> bool:  # noqa: ARG002
+        """A copy is named by its Backup only."""
+        return False
+
+    async def find(self, request: Request, wish: Wish, said: Acknowledged) -> Found:
+        """Find the copy. Raise UserError if there is none, or its node is gone."""
+        plan = await self._plan(request, wish, said)
+        await self._node_trouble(plan, None)
+        copy = plan.chosen.copy
+        return Found(
+            source=plan.chosen.entry.source,
+            ref=plan.chosen.entry.ref or "",
+            backup=request.spec.from_.backup,
+            node=plan.node,
+            claim=copy.claim,
+            path=copy.path,
         )
-        if seen.job.exists:
-            return seen
-        seen = replace(seen, copying=await self._copies_now(plan.site.series))
-        if not seen.held and seen.hold_needed:
-            seen = replace(seen, hold_trouble=await self._hold_trouble(plan))
-        if seen.held or not seen.hold_needed or seen.may_go_unheld:
-            trouble, _ = await self._copying.trouble(plan.node)
-            if agents and not trouble:
-                trouble = f"waits for Pod {', '.join(agents[:3])}, whose Job ends by itself"
-            seen = replace(seen, waits=trouble)
-        return seen
 
-    async def start(self, request: Request) -> None:
-        """Given a request whose point is held, make its Job; in place not while a Job of ours uses
-        the claim. Raise UserError if it became wrong.
+    async def see(
+        self,
+        part: Part,
+        target: TargetSeen,  # noqa: ARG002 - a Job says all
+        said: Acknowledged,
+    ) -> StoreSeen:
+        """Look at the Job of an item; until there is one, at the point and what has to be waited
+        for.
         """
-        said, wanted = Acknowledged(request.spec.acknowledge), wanted_of(request)
-        plan = await self._plans.make(request, said)
-        if await self._agents_in(request, plan, said):
-            return
-        days = wanted.in_place.keep_days if wanted.in_place is not None else None
-        now = self._copying.server_time(self._clock.now())
-        expected = Expected(now, now + STARTS_WITHIN, now + DEADLINE)
-        safety = _safety(request, plan.site, days, expected) if days is not None else None
+        namespace = self._jobs_in(part)
+        job = await self._jobs.look(namespace, _job_name(part), part.request.uid)
+        if job.exists:
+            result = None
+            if job.finished and job.ours:
+                result = await self._jobs.result(namespace, job)
+            rest = JobSeen()
+            if job.failed and result is None:
+                name = _job_name(part, "discard")
+                rest = await self._jobs.look(namespace, name, part.request.uid)
+            fill = fill_of(job, result, rest)
+            if fill.rest is not None and not rest.exists:
+                fill = replace(fill, rest=await self._rest(part))
+            return StoreSeen(fill=fill)
+        try:
+            plan = await self._plan(part.request, part.wish, said)
+            waits = await self._node_trouble(plan, part.item.claim)
+        except UserError as error:
+            return StoreSeen(refusal=error)
+        return await self._point(part, plan, waits)
+
+    async def hold(self, part: Part) -> None:
+        """The next pass over the copies does it, by what the request's status says."""
+
+    async def wake(self, part: Part) -> None:
+        """Have that pass made. Without its Backup nobody knows of what policy a point is: the pass
+        comes by itself then.
+        """
+        if (policy := await self._policy(part)) is not None:
+            self._wake_pass(part.request.namespace, policy)
+
+    async def volume(self, part: Part) -> Volume:
+        """A claim as the one of that name is now. Raise UserError if its size is unknown."""
+        plan = await self._plan_of(part)
+        new, name, at = part.wish.new_claim, plan.chosen.copy.claim or "", part.request.namespace
+        now = await self._client.find(PERSISTENT_VOLUME_CLAIM, name, at)
+        asked = new.size if new is not None else None
+        size = size_text(asked) if asked is not None else dig(now, "status", "capacity", "storage")
+        if not size:
+            raise UserError(
+                "SizeUnknown",
+                f"there is no claim {name}, and no copy says how large it was: set "
+                "spec.claims[].to.newClaim.size",
+            )
+        wanted_class = new.storage_class_name if new is not None else None
+        return Volume(
+            storage_class=wanted_class or dig(now, "spec", "storageClassName"),
+            access_modes=tuple(dig(now, "spec", "accessModes", default=["ReadWriteOnce"])),
+            volume_mode=None,
+            size=size,
+            continues=plan.claim_uid,
+        )
+
+    async def fill(self, part: Part, target: Opened) -> None:
+        """Make the Job that restores. Raise UserError if that became wrong."""
+        request, days = part.request, part.wish.keep_days
+        plan = await self._plan_of(part)
         step = agent_tasks.restore(
             plan.site,
-            plan.ref,
-            plan.target,
-            wanted.paths,
-            safety=safety,
+            part.item.ref,
+            target,
+            part.wish.paths,
+            safety=self._safety(part, plan, days) if days is not None else None,
             acknowledge=sorted(AGENT & {str(word) for word in request.spec.acknowledge}),
+            new_volume=part.item.target is RestoreTarget.NEW_CLAIM and not target.path,
         )
+        place = place_of(request.namespace, part.item)
         await self._jobs.start(
             Work(
-                name=_job_name(request),
-                namespace=plan.site.namespace,
+                name=_job_name(part),
+                namespace=self._jobs_in(part),
                 token=request.uid,
-                node=plan.node,
+                node=await self._node(plan, part.item.claim),
                 steps=[step],
-                mounts=[plan.site.destination, plan.target.mount],
+                mounts=[plan.site.destination, target.mount],
                 deadline=DEADLINE,
                 labels=job_labels(plan.site.series),
-                annotations={labels.RESTORES_INTO: json.dumps(asdict(plan.place))},
+                annotations={labels.RESTORES_INTO: json.dumps(asdict(place))} if place else {},
             )
         )
 
-    async def discard(self, request: Request) -> None:
-        """Given a request whose Job ended without a word, make the Job that removes what it left.
+    async def stop(self, part: Part) -> None:
+        """End a Job that still works, as where another item of the request failed."""
+        namespace, name = self._jobs_in(part), _job_name(part)
+        job = await self._jobs.look(namespace, name, part.request.uid)
+        if job.exists and job.ours and not job.finished:
+            await self._jobs.delete(namespace, name)
 
-        Raise UserError if the target is not to be had any more.
+    async def discard(self, part: Part, target: Opened) -> None:
+        """Make the Job that removes what a killed one left. Raise UserError if the disk of the
+        copies is not to be had any more.
         """
-        plan = await self._plans.make(request, Acknowledged(request.spec.acknowledge))
+        request = part.request
+        plan = await self._plan_of(part)
         await self._jobs.start(
             Work(
-                name=_job_name(request, "discard"),
-                namespace=plan.site.namespace,
+                name=_job_name(part, "discard"),
+                namespace=self._jobs_in(part),
                 token=request.uid,
-                node=plan.node,
-                steps=[agent_tasks.discard(plan.target)],
-                mounts=[plan.target.mount],
+                node=await self._node(plan, part.item.claim),
+                steps=[agent_tasks.discard(target)],
+                mounts=[target.mount],
                 deadline=DISCARD_WITHIN,
                 labels=job_labels(plan.site.series),
             )
         )
 
-    async def _insist_on_node(self, plan: Plan) -> None:
-        trouble, for_good = await self._copying.trouble(plan.node)
+    async def release(self, part: Part) -> None:
+        """The pass does it once the request is over. What it made of what was there is listed by
+        the same pass, which gives that point a record. Raise Conflict if the policy changed.
+        """
+        policy = await self._policy(part) if part.item.safety is not None else None
+        obj = await self._policy_obj(part.request.namespace, policy) if policy else None
+        if obj is None:
+            return
+        status = policy_status(obj)
+        copies = tuple(
+            changed(look, listed_at=None) if look.source == part.item.source else look
+            for look in status.copies
+        )
+        await write_status(self._client, BACKUP_POLICY, obj, changed(status, copies=copies))
+
+    async def _plan(self, request: Request, wish: Wish, said: Acknowledged) -> Plan:
+        return await make_plan(self._client, self._copying, request, wish, said)
+
+    async def _plan_of(self, part: Part) -> Plan:
+        said = Acknowledged(part.request.spec.acknowledge)
+        return await self._plan(part.request, part.wish, said)
+
+    async def _point(self, part: Part, plan: Plan, waits: str) -> StoreSeen:
+        """What is seen of a point that no Job reads yet."""
+        holders = plan.chosen.point.annotations.get(labels.IN_USE, "").split(",")
+        held, series = part.request.uid in holders, plan.site.series
+        obj = await self._policy_obj(series.namespace, series.policy)
+        looks = policy_status(obj).copies if obj is not None else ()
+        look = next((one for one in looks if one.source == part.item.source), None)
+        return StoreSeen(
+            held=held,
+            hold_needed=plan.hold_needed and not (look is not None and _cannot_be_held(look)),
+            hold_trouble="" if held else _hold_trouble(obj, look),
+            busy=await self._copies_now(series),
+            waits=waits,
+        )
+
+    async def _rest(self, part: Part) -> Rest:
+        """What a killed Job left, whose removal is not asked for yet: it cannot be where nothing
+        is to be had any more.
+        """
+        try:
+            await self._plan_of(part)
+        except UserError as error:
+            return Rest(over=True, trouble=error.message)
+        return Rest()
+
+    async def _node_trouble(self, plan: Plan, claim: str | None) -> str:
+        """What keeps a Job from its node for now. Raise UserError if it is for good."""
+        trouble, for_good = await self._copying.trouble(await self._node(plan, claim))
         if for_good:
             raise UserError(
                 "NodeNotFound",
                 f"{trouble}; if the disk with the copies is on another node now, create a request "
                 "with that as spec.directory.node, and CopiesMoved in spec.acknowledge",
             )
+        return trouble
 
-    async def _hold_trouble(self, plan: Plan) -> str:
-        """What the last look at the destination said, "" if nothing failed."""
-        series = plan.site.series
-        policy = await self._client.find(BACKUP_POLICY, series.policy, series.namespace)
-        if policy is None:
-            return ""
-        try:
-            PolicySpec.model_validate(policy.get("spec") or {})
-        except ValueError:
-            return f"nothing is changed, as BackupPolicy {series.policy} is not valid"
-        looks = {look.source: look for look in policy_status(policy).copies}
-        look = looks.get(plan.entry.source)
-        return (look.message or "") if look is not None else ""
+    async def _node(self, plan: Plan, claim: str | None) -> str | None:
+        """The one node for a Job that reads the copy and writes to a claim."""
+        if plan.node is not None:
+            return plan.node
+        claims = {plan.site.destination.claim or "", claim or ""}
+        return await self._copying.node_of(plan.site.series.namespace, claims)
 
-    async def record_safety(self, request: Request, policy: str) -> None:
-        """Given a request that made a copy of what was there, have the copies of its policy listed,
-        which gives that point a record. Raise Conflict if the policy changed meanwhile.
-        """
-        directory = request.status.directory
-        obj = await self._client.find(BACKUP_POLICY, policy, request.namespace)
-        if obj is None or directory is None:
-            return
-        status = policy_status(obj)
-        copies = tuple(
-            changed(look, listed_at=None) if look.source == directory.source else look
-            for look in status.copies
-        )
-        await write_status(self._client, BACKUP_POLICY, obj, changed(status, copies=copies))
-
-    async def _see_job(self, request: Request, seen: Seen) -> Seen:
-        for namespace in dict.fromkeys((request.namespace, self._copying.home)):
-            job = await self._jobs.look(namespace, _job_name(request), request.uid)
-            if not job.exists:
-                continue
-            seen = replace(seen, job=job)
-            if job.finished and job.ours:
-                seen = replace(seen, result=await self._jobs.result(namespace, job))
-            if job.failed and seen.result is None:
-                name = _job_name(request, "discard")
-                seen = replace(seen, rest=await self._jobs.look(namespace, name, request.uid))
-            return seen
-        return seen
-
-    async def _cannot_be_held(self, plan: Plan) -> bool:
-        """Whether the copies lie on a disk that takes no change: read-only, or so full that not
-        even a label has room. No pass of ours removes a point that a request names, and one that
-        somebody removes by hand ends the restore before anything is touched.
-        """
-        series = plan.site.series
-        policy = await self._client.find(BACKUP_POLICY, series.policy, series.namespace)
-        looks = policy_status(policy).copies if policy is not None else ()
-        return any(
-            look.read_only or (look.message or "").startswith(f"{Verb.RELABEL}: ")
-            for look in looks
-            if look.source == plan.entry.source
-        )
+    def _jobs_in(self, part: Part) -> str:
+        """Jobs that see directories of nodes run where no tenant can enter them."""
+        return self._copying.home if part.item.node is not None else part.request.namespace
 
     async def _copies_now(self, series: Series) -> str:
-        """The Backup that copies the series now, "" if none does."""
+        """The run that copies the series now, in words, "" if none does."""
         address = series.namespace, series.policy
-        return copying(*address, await self._copying.runs(*address)).get(series.key, "")
+        found = copying(*address, await self._copying.runs(*address)).get(series.key)
+        return f"waits for the copy under way (Backup {found})" if found else ""
 
-    async def _agents_in(self, request: Request, plan: Plan, said: Acknowledged) -> list[str]:
-        """In place, the Pods of our own Jobs that use the claim. Raise UserError if others do: no
-        wait, as nobody expects data to be overwritten whenever those happen to stop.
+    async def _policy(self, part: Part) -> str | None:
+        name, at = part.request.spec.from_.backup or "", part.request.namespace
+        backup = await self._client.find(BACKUP, name, at)
+        return str(dig(backup, "spec", "policy")) if backup is not None else None
 
-        Of a node's directory nobody knows who uses it.
-        """
-        name = plan.target.mount.claim
-        if wanted_of(request).in_place is None or name is None:
-            return []
-        pods = await self._client.list(POD, request.namespace)
-        if users := running_users(name, (p for p in pods if not _is_ours(p))):
-            in_use = UserError(
-                "ClaimInUse",
-                f"spec.directory.inPlace: claim {name} is in use by Pod {', '.join(users[:3])}; "
-                "stop what uses it, then create the request again",
-            )
-            said.pass_over(Word.CLAIM_IN_USE, in_use)
-        return running_users(name, filter(_is_ours, pods))
+    async def _policy_obj(self, namespace: str, policy: str) -> Obj | None:
+        return await self._client.find(BACKUP_POLICY, policy, namespace)
 
-
-def _is_ours(pod: Obj) -> bool:
-    return objects.labels(pod).items() >= OURS.items()
-
-
-def _safety(request: Request, site: Site, days: int, expected: Expected) -> Mapping[str, Any]:
-    """What the copy of what is there now is to carry."""
-    name = f"before-{objects.name(request.obj)}"
-    return {
-        "run": naming.run_name(name, request.uid),
-        "labels": {
-            labels.POLICY: site.series.policy,
-            labels.BACKUP: name,
-            labels.TYPE: labels.RunType.ADHOC.value,
-            labels.RETAIN: labels.Retain.DAYS.value,
-            labels.RETAIN_DAYS: str(days),
-        },
-        "annotations": {labels.RESTORE_REQUEST: request.uid},
-        "expected": agent_tasks.expected_json(expected),
-    }
+    def _safety(self, part: Part, plan: Plan, days: int) -> Mapping[str, Any]:
+        """What the copy of what is there now is to carry."""
+        request = part.request
+        name = f"before-{request.name}"
+        now = self._copying.server_time(self._clock.now())
+        expected = Expected(now, now + STARTS_WITHIN, now + DEADLINE)
+        return {
+            "run": naming.run_name(name, request.uid),
+            "labels": {
+                labels.POLICY: plan.site.series.policy,
+                labels.BACKUP: name,
+                labels.TYPE: labels.RunType.ADHOC.value,
+                labels.RETAIN: labels.Retain.DAYS.value,
+                labels.RETAIN_DAYS: str(days),
+            },
+            "annotations": {labels.RESTORE_REQUEST: request.uid},
+            "expected": agent_tasks.expected_json(expected),
+        }
 
 
-def _job_name(request: Request, verb: str = "restore") -> str:
-    return naming.agent_job_name(verb, objects.name(request.obj), request.uid)
+def _cannot_be_held(look: CopiesStatus) -> bool:
+    """Whether copies lie on a disk that takes no change: read-only, or so full that not even a
+    label has room. No pass of ours removes a point that a request names, and one that somebody
+    removes by hand ends the restore before anything is touched.
+    """
+    return look.read_only or (look.message or "").startswith(f"{Verb.RELABEL}: ")
+
+
+def _hold_trouble(policy: Obj | None, look: CopiesStatus | None) -> str:
+    """What the last look at the destination said, "" if nothing failed."""
+    if policy is None:
+        return ""
+    try:
+        PolicySpec.model_validate(policy.get("spec") or {})
+    except ValueError:
+        return f"nothing is changed, as BackupPolicy {objects.name(policy)} is not valid"
+    return (look.message or "") if look is not None else ""
+
+
+def _job_name(part: Part, verb: str = "restore") -> str:
+    request = part.request
+    return naming.agent_job_name(verb, request.name, request.uid, part.item.into)
