@@ -14,7 +14,7 @@ from backstay.api.common import format_time
 from backstay.api.restore import RestoreSpec, RestoreStatus
 from backstay.domain import labels, objects
 from backstay.domain.errors import UserError
-from backstay.domain.objects import Obj
+from backstay.domain.objects import Obj, dig
 from backstay.domain.restore.acknowledgement import Acknowledged
 from backstay.domain.restore.wishes import parts
 from backstay.domain.subject import parse_subject
@@ -255,3 +255,81 @@ async def test_a_request_whose_target_goes_away_says_that_and_not_that_its_point
         "spec.directory.claim: there is no PersistentVolumeClaim data; make it, then create the"
     )
     assert status["message"].startswith(reported)
+
+
+async def _copy_of_claim(world: World, path: str = "") -> Obj:
+    """Have a copy of a claim made, or of a directory in it, that has a file; return the Backup."""
+    await world.claim("data")
+    await world.claim("backups")
+    top = world.claims / world.namespace / "data" / path
+    top.mkdir(parents=True, exist_ok=True)
+    (top / "a").write_text("one")
+    source: Obj = {"names": ["data"], "subPath": path} if path else {"names": ["data"]}
+    await world.policy(
+        source={"claims": source},
+        rolling={"destination": {"claim": {"name": "backups"}}, "allowSameFileSystem": True},
+    )
+    return await world.run()
+
+
+async def _ask_new_claim(world: World, done: Obj, **new: str) -> Obj | None:
+    """Ask for a new claim and take some steps; return it, with the folder that stands for it."""
+    to = {"newClaim": {"name": "new", **new}}
+    spec = {"from": {"backup": objects.name(done)}, "claims": [{"claim": "data", "to": to}]}
+    await world.create(RESTORE_REQUEST, "aside", spec)
+    world.add(keys.restore(world.namespace, "aside"))
+    for _ in range(12):
+        await world.step()
+        found = await world.client.find(PERSISTENT_VOLUME_CLAIM, "new", world.namespace)
+        if found is not None:
+            (world.claims / world.namespace / "new").mkdir()
+            return found
+        await world.node.run()
+    return None
+
+
+@pytest.mark.parametrize("path", ["", "uploads"])
+async def test_a_copy_of_a_claim_is_restored_into_a_new_claim(world: World, path: str) -> None:
+    done = await _copy_of_claim(world, path)
+
+    made = await _ask_new_claim(world, done, size="2Gi")
+    await world.settle()
+
+    status = (await world.get(RESTORE_REQUEST, "aside"))["status"]
+    assert (status["phase"], status["into"]) == ("Completed", "new"), status
+    assert (status["items"][0]["store"], status["items"][0]["target"]) == ("Rolling", "NewClaim")
+    assert (world.claims / world.namespace / "new" / path / "a").read_text() == "one"
+    assert made is not None
+    assert labels.RESTORING in objects.labels(made)
+    source = await world.get(PERSISTENT_VOLUME_CLAIM, "data")
+    assert objects.annotations(made)[labels.CONTINUES] == objects.uid(source)
+    assert made["spec"]["resources"]["requests"]["storage"] == "2Gi"
+    handed_over = await world.get(PERSISTENT_VOLUME_CLAIM, "new")
+    assert labels.RESTORING not in objects.labels(handed_over)
+
+
+async def test_a_new_claim_whose_fill_is_killed_goes_unless_it_has_a_volume(world: World) -> None:
+    done = await _copy_of_claim(world)
+    world.node.leaves = "aside-restore-"
+    await _ask_new_claim(world, done, size="2Gi")
+    for _ in range(3):
+        await world.step()
+    (job,) = [j for j in await world.jobs(world.namespace) if "-restore-" in objects.name(j)]
+    await world.node.kill(job)
+
+    await world.settle()
+
+    status = (await world.get(RESTORE_REQUEST, "aside"))["status"]
+    assert status["phase"] == "Failed", status
+    claim = await world.client.find(PERSISTENT_VOLUME_CLAIM, "new", world.namespace)
+    assert claim is None or dig(claim, "metadata", "deletionTimestamp")
+
+
+async def test_a_new_claim_whose_size_nobody_knows_is_refused(world: World) -> None:
+    done = await _copy_of_claim(world)
+
+    assert await _ask_new_claim(world, done) is None
+
+    status = (await world.get(RESTORE_REQUEST, "aside"))["status"]
+    assert (status["phase"], status["conditions"][0]["reason"]) == ("Refused", "SizeUnknown")
+    assert "set spec.claims[].to.newClaim.size" in status["message"]

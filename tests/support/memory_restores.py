@@ -25,7 +25,7 @@ class Cluster(Client):
 
     stored: dict[tuple[str, str], Obj] = field(default_factory=dict)
     made: int = 0
-    skew: timedelta | None = None  # type: ignore[misc] - a plain value here
+    skew: timedelta | None = None
 
     async def find(self, resource: Resource, name: str, namespace: str | None = None) -> Obj | None:
         del namespace

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, NoReturn
 
-from backstay.api.store import StoreKind
 from backstay.domain.clock import Clock
 from backstay.domain.run.concurrency import Limits
 from backstay.engine.group import run_together
@@ -201,8 +200,8 @@ class Router:
                 self._enqueue,
                 # In the order in which they are preferred.
                 stores={
-                    StoreKind.SNAPSHOT.value: SnapshotRestores(client, clock, image),
-                    StoreKind.ROLLING.value: CopyRestores(
+                    SnapshotRestores.name: SnapshotRestores(client, clock, image),
+                    CopyRestores.name: CopyRestores(
                         client, clock, jobs=jobs, copying=copying, wake_pass=self._wake_copies
                     ),
                 },

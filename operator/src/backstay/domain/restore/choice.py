@@ -21,21 +21,26 @@ def choose_store(
     """Given a wish, the points of the Backup, the store that the request names, and by store what
     its points can fill, in the order of preference, return the store to restore from.
 
-    Where none has a good point it is the one to say why: the first that the Backup has points in.
-    Raise UserError if the store that is named is none or cannot, or no store of the Backup can.
+    A point that is still made counts as one: what a request comes to must not depend on which store
+    is done first. Where none is good the store that is returned is the one to say why. Raise
+    UserError if the store that is named is none or cannot, or no store of the Backup can.
     """
     if pinned is not None:
         return _checked(pinned, wish, fills)
     able = [store for store, targets in fills.items() if wish.target in targets]
-    kept = {p.store for p in points if wish.is_of(p.source)}
-    good = {p.store for p in points if wish.is_of(p.source) and _is_good(p)}
-    if not able or (good and not good & {*able}):
+    of_wish = [p for p in points if wish.is_of(p.source)]
+    hopeful = {p.store for p in of_wish if p.result is not PointResult.FAILED and p.gone is None}
+    for some in (hopeful, {p.store for p in of_wish}, {p.store for p in points}):
+        if (found := next((store for store in able if store in some), None)) is not None:
+            return found
+    others = {str(p.store) for p in points}
+    if not able or others:
         raise UserError(
             "NoStoreFits",
-            f"{wish.field}: nothing can be restored to {_words(wish.target)} from store "
-            f"{_listed(good)}, which the Backup has points in; {_remedy(wish)}",
+            f"{wish.field}: nothing can be restored to {_words(wish.target)} from "
+            f"{_listed(others) or 'any store'}, where the Backup has its points; {_remedy(wish)}",
         )
-    return next((s for some in (good, kept) for s in able if s in some), able[0])
+    return able[0]
 
 
 def _checked(pinned: str, wish: Wish, fills: Mapping[str, Collection[RestoreTarget]]) -> str:
@@ -53,10 +58,6 @@ def _checked(pinned: str, wish: Wish, fills: Mapping[str, Collection[RestoreTarg
             f"only those of {_listed(others) or 'no store'}; name that, or leave it out",
         )
     return pinned
-
-
-def _is_good(point: PointStatus) -> bool:
-    return point.result is PointResult.GOOD and point.gone is None
 
 
 def _words(target: RestoreTarget) -> str:

@@ -51,7 +51,10 @@ class CopyRestores:
     namespace and name.
     """
 
-    fills = frozenset(RestoreTarget)
+    name: Final = "Rolling"
+    fills: Final = frozenset(
+        {RestoreTarget.NEW_CLAIM, RestoreTarget.DIRECTORY, RestoreTarget.IN_PLACE}
+    )
 
     def __init__(
         self,
@@ -76,6 +79,8 @@ class CopyRestores:
         """Find the copy. Raise UserError if there is none, or its node is gone."""
         plan = await self._plan(request, wish, said)
         await self._node_trouble(plan, None)
+        if wish.new_claim is not None:
+            await self._volume(plan, request, wish)
         copy = plan.chosen.copy
         return Found(
             source=plan.chosen.entry.source,
@@ -128,25 +133,7 @@ class CopyRestores:
 
     async def volume(self, part: Part) -> Volume:
         """A claim as the one of that name is now. Raise UserError if its size is unknown."""
-        plan = await self._plan_of(part)
-        new, name, at = part.wish.new_claim, plan.chosen.copy.claim or "", part.request.namespace
-        now = await self._client.find(PERSISTENT_VOLUME_CLAIM, name, at)
-        asked = new.size if new is not None else None
-        size = size_text(asked) if asked is not None else dig(now, "status", "capacity", "storage")
-        if not size:
-            raise UserError(
-                "SizeUnknown",
-                f"there is no claim {name}, and no copy says how large it was: set "
-                "spec.claims[].to.newClaim.size",
-            )
-        wanted_class = new.storage_class_name if new is not None else None
-        return Volume(
-            storage_class=wanted_class or dig(now, "spec", "storageClassName"),
-            access_modes=tuple(dig(now, "spec", "accessModes", default=["ReadWriteOnce"])),
-            volume_mode=None,
-            size=size,
-            continues=plan.claim_uid,
-        )
+        return await self._volume(await self._plan_of(part), part.request, part.wish)
 
     async def fill(self, part: Part, target: Opened) -> None:
         """Make the Job that restores. Raise UserError if that became wrong."""
@@ -223,6 +210,26 @@ class CopyRestores:
     async def _plan_of(self, part: Part) -> Plan:
         said = Acknowledged(part.request.spec.acknowledge)
         return await self._plan(part.request, part.wish, said)
+
+    async def _volume(self, plan: Plan, request: Request, wish: Wish) -> Volume:
+        new, name = wish.new_claim, plan.chosen.copy.claim or ""
+        now = await self._client.find(PERSISTENT_VOLUME_CLAIM, name, request.namespace)
+        asked = new.size if new is not None else None
+        size = size_text(asked) if asked is not None else dig(now, "status", "capacity", "storage")
+        if not size:
+            raise UserError(
+                "SizeUnknown",
+                f"no copy says how large claim {name} was, and it does not say so now: set "
+                "spec.claims[].to.newClaim.size",
+            )
+        wanted_class = new.storage_class_name if new is not None else None
+        return Volume(
+            storage_class=wanted_class or dig(now, "spec", "storageClassName"),
+            access_modes=tuple(dig(now, "spec", "accessModes", default=["ReadWriteOnce"])),
+            volume_mode=None,
+            size=size,
+            continues=plan.claim_uid,
+        )
 
     async def _point(self, part: Part, plan: Plan, waits: str) -> StoreSeen:
         """What is seen of a point that no Job reads yet."""

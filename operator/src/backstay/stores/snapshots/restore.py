@@ -11,7 +11,6 @@ from typing import Final
 from backstay.api.acknowledgement import Acknowledgement
 from backstay.api.backup import BackupStatus
 from backstay.api.restore import NewClaim, RestoreFrom, RestoreTarget
-from backstay.api.store import StoreKind
 from backstay.builders.restore import from_snapshot, verify_pod
 from backstay.domain import naming, objects
 from backstay.domain.clock import Clock
@@ -38,13 +37,12 @@ from backstay.steps.restores import backup_of
 from backstay.stores.snapshots import in_use
 from backstay.stores.snapshots.restore_source import Source, read_source
 
-STORE: Final = StoreKind.SNAPSHOT.value
-
 
 class SnapshotRestores:
     """The restore side of snapshots."""
 
-    fills = frozenset({RestoreTarget.NEW_CLAIM})
+    name: Final = "Snapshot"
+    fills: Final = frozenset({RestoreTarget.NEW_CLAIM})
 
     def __init__(self, client: Client, clock: Clock, image: AgentImage) -> None:
         self._client = client
@@ -67,7 +65,7 @@ class SnapshotRestores:
                 objects.name(backup),
                 status.phase,
                 status.points,
-                store=STORE,
+                store=self.name,
                 message=status.message,
             )
         source = await self._source(request, wish, name, said)
