@@ -70,4 +70,5 @@ def test_a_volume_that_is_too_small_is_refused_before_anything_is_written(
         done = into(copied, volume, "r2")
 
         assert (done.code, done.reason) == (REFUSED, "TooLittleRoom"), done.result
+        assert done.result["message"].startswith("spec.claims[].to.newClaim: ")
         assert entries(volume).keys() <= {b"", b"."}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from backstay.domain import labels, objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj
 from backstay.domain.restore.acknowledgement import Acknowledged
-from backstay.domain.restore.sights import Fill, Rest
+from backstay.domain.restore.sights import Fill, Rest, TargetSeen
 from backstay.domain.restore.wishes import Part
 from backstay.engine.queue import Key
 from backstay.kube.events import EventPoster
@@ -43,6 +44,7 @@ class Stage:
         clock = VirtualClock()
         known = {**targets_of(self.client, RollingRoots())}
         known |= {RestoreTarget(name): make(self.client) for name, make in targets.items()}
+        self.targets = known
         self.reconciler = RestoreReconciler(
             self.client,
             EventPoster(self.client, clock),
@@ -181,3 +183,57 @@ async def test_a_target_is_looked_at_again_right_before_it_is_filled() -> None:
     status = (await stage.client.get(RESTORE_REQUEST, "back", HOME))["status"]
     assert status["message"] == "it is in use"
     assert RestorePhase(status["phase"]) is RestorePhase.RESTORING
+
+
+class Slow(NewClaimTarget):
+    """A target whose hand-over takes several looks, and may be spoilt by then."""
+
+    handed_over, spoilt = 0, ""
+    undone = False
+
+    async def see(self, part: Part) -> TargetSeen:
+        seen = await super().see(part)
+        under_way = part.item.verified is not None and self.handed_over < 3
+        waits = f"step {self.handed_over} of 3" if under_way else ""
+        return replace(seen, committing=under_way, waits=waits, broken=self.spoilt)
+
+    async def commit(self, part: Part) -> None:
+        del part
+        self.handed_over += 1
+
+    async def undo(self, part: Part) -> None:
+        del part
+        self.undone = True
+
+
+async def _in_hand(stage: Stage) -> Slow:
+    """Let a request come to the hand-over of its target; return that."""
+    await stage.ask(CLAIM)
+    await stage.look(4)
+    stage.store.outcome = Fill(begun=True, done=True, says="3 entries")
+    status = await stage.look(2)
+    assert (status["phase"], status["message"]) == ("Restoring", "claim new: step 1 of 3"), status
+    target = stage.targets[RestoreTarget.NEW_CLAIM]
+    assert isinstance(target, Slow)
+    return target
+
+
+async def test_a_hand_over_of_several_steps_is_taken_to_its_end() -> None:
+    stage = Stage(MemoryStore(), NewClaim=Slow)
+    target = await _in_hand(stage)
+
+    status = await stage.look(2)
+
+    assert (status["phase"], target.handed_over, target.undone) == ("Completed", 3, False)
+
+
+async def test_a_hand_over_that_fails_is_undone_and_the_point_released() -> None:
+    stage = Stage(MemoryStore(), NewClaim=Slow)
+    target = await _in_hand(stage)
+    target.spoilt = "somebody took its name"
+
+    status = await stage.look(2)
+
+    assert (status["phase"], target.undone) == ("Failed", True)
+    assert "claim new: somebody took its name" in status["message"]
+    assert not stage.store.held

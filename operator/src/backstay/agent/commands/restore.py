@@ -216,7 +216,7 @@ def _insist_on_room(
     finally:
         os.close(source)
     try:
-        need.check()
+        need.check(task.field)
     except UserError as error:
         task.said.pass_over(Word.TOO_LITTLE_ROOM, error)
     return need

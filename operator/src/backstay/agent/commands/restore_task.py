@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from backstay.agent import tasks
 from backstay.agent.destination.layout import Folder, folder_of
 from backstay.agent.fs.paths import parts_of
+from backstay.agent.target.directory import FIELD
 from backstay.agent.tasks import CopyTask, Fields, Limits, Where
 from backstay.domain.restore.acknowledgement import AGENT, Acknowledged
 from backstay.domain.stores.copies.points import Series
@@ -65,6 +66,11 @@ class RestoreTask:
             expected=tasks.expected(task.child("safety")),
         )
         return replace(found, safety=safety)
+
+    @property
+    def field(self) -> str:
+        """The field of the request that says where it goes, for messages."""
+        return "spec.claims[].to.newClaim" if self.new_volume else FIELD
 
     @property
     def folder(self) -> Folder:

@@ -68,7 +68,7 @@ class Seen:
 def broken(seen: Seen, item: RestoreItem, look: ItemSeen) -> str:
     """Given an item and a look at it, return why it never can be restored, "" if it can."""
     if item.verified is not None:
-        return ""
+        return look.target.broken if look.target.committing else ""
     point, target = look.point, look.target
     if why := target.broken or point.lost or point.fill.failed:
         return why
@@ -141,7 +141,8 @@ def move(seen: Seen, n: int, *, may_begin: bool) -> Move:
         safety=fill.safety or before.safety,
     )
     if item.verified is not None:
-        return Move(item)
+        waits = named(look, look.target.waits)
+        return Move(item, Step.COMMIT, waits) if look.target.committing else Move(item)
     if not look.begun and not may_begin:
         return _wait(seen, item, look)
     if not look.target.ready:
@@ -168,4 +169,4 @@ def _wait(seen: Seen, item: RestoreItem, look: ItemSeen) -> Move:
 
 def named(look: ItemSeen, words: str | None) -> str:
     """Return what is said of an item with its name, where the request does not say it."""
-    return f"{look.target.called}: {words}" if look.target.called else words or ""
+    return f"{look.target.called}: {words}" if look.target.called and words else words or ""

@@ -141,7 +141,8 @@ _RESTORING: Final = "data is being restored"
 def _joined(seen: Seen, moves: Sequence[Move]) -> Decision:
     status = with_passed(changed(seen.status, items=tuple(m.item for m in moves)), unheld(seen))
     verified = all(item.verified for item in status.items)
-    if verified and status == seen.status:
+    over = verified and not any(look.target.committing for look in seen.items)
+    if over and status == seen.status:
         found = "; ".join(
             named(look, item.verified or "")
             for item, look in zip(status.items, seen.items, strict=True)
@@ -154,7 +155,7 @@ def _joined(seen: Seen, moves: Sequence[Move]) -> Decision:
     usual = "what was restored is being verified" if verifies else _RESTORING
     message = "; ".join(dict.fromkeys(m.waits for m in moves if m.waits)) or usual
     busy = any(look.point.busy for look in seen.items) and not any(i.begun for i in seen.items)
-    after = AT_ONCE if verified else BUSY_POLL if busy else POLL
+    after = AT_ONCE if over else BUSY_POLL if busy else POLL
     return Decision(
         _said(seen, changed(status, phase=phase), phase.value, message), actions, after=after
     )
@@ -193,11 +194,16 @@ def _end(seen: Seen, status: RestoreStatus, phase: RestorePhase, message: str) -
     actions = tuple(
         Action(step, n)
         for n, item in enumerate(status.items)
-        for step in (Step.STOP, None if item.verified else Step.UNDO, Step.RELEASE)
+        for step in (Step.STOP, Step.UNDO if _undoes(item) else None, Step.RELEASE)
         if step is not None
     )
     ended = changed(status, phase=phase, completed_at=seen.now)
     return Decision(_said(seen, ended, phase.value, message), actions)
+
+
+def _undoes(item: RestoreItem) -> bool:
+    """Whether it was not handed over, or not to its end."""
+    return item.verified is None or item.failed is not None
 
 
 def _with_item(status: RestoreStatus, n: int, item: RestoreItem) -> RestoreStatus:

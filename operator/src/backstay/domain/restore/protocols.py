@@ -76,7 +76,7 @@ class Target(Protocol):
         """The target as a Job opens it. Raise UserError if that is not allowed (any more)."""
 
     async def commit(self, part: Part) -> None:
-        """Hand over what is filled and verified."""
+        """Hand over what is filled and verified; again at each look that says `committing`."""
 
     async def undo(self, part: Part) -> None:
         """Remove what was made, or hand over what a person has to look at."""

@@ -127,7 +127,9 @@ class TargetSeen:
     refusal: UserError | None = None
     """Why nothing is restored there; asked until a fill has begun."""
     waits: str = ""
-    """Whom it waits for."""
+    """Whom it waits for, before it is filled or while it is handed over."""
+    committing: bool = False
+    """It is verified, and its hand-over takes further looks."""
     leaves: bool = False
     """What is there stays when the request fails, for a person to look at."""
 

@@ -6,44 +6,33 @@ the copies holds the point and releases it, as it alone changes what lies at the
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
-from datetime import timedelta
-from typing import Any, Final
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
 
 from backstay.api.common import changed, size_text
 from backstay.api.policy import PolicySpec
 from backstay.api.restore import RestoreFrom, RestoreTarget
 from backstay.api.rolling import CopiesStatus
-from backstay.domain import labels, naming, objects
+from backstay.domain import labels, objects
 from backstay.domain.clock import Clock
 from backstay.domain.errors import UserError
-from backstay.domain.jobs import JobSeen
 from backstay.domain.objects import Obj, dig
-from backstay.domain.restore.acknowledgement import AGENT, Acknowledged
-from backstay.domain.restore.places import place_of
+from backstay.domain.restore.acknowledgement import Acknowledged
 from backstay.domain.restore.sights import Found, Rest, StoreSeen, TargetSeen, Volume
 from backstay.domain.restore.wishes import Part, Request, Wish
-from backstay.domain.stores.copies import agent_tasks
-from backstay.domain.stores.copies.dates import Expected
 from backstay.domain.stores.copies.locations import Opened
 from backstay.domain.stores.copies.points import Series
-from backstay.domain.stores.copies.restore import fill_of
 from backstay.domain.stores.copies.series import copying
 from backstay.domain.stores.copies.upkeep import Verb
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP, BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM
-from backstay.steps.agent_jobs import AgentJobs, Work
+from backstay.steps.agent_jobs import AgentJobs
 from backstay.steps.conditions import policy_status
 from backstay.steps.status import write_status
+from backstay.stores.copies.restore_jobs import CopyRestoreJobs, node_of
 from backstay.stores.copies.restore_plan import Plan, make_plan
-from backstay.stores.copies.take import Copying, job_labels
-
-DEADLINE: Final = timedelta(hours=24)
-STARTS_WITHIN: Final = timedelta(minutes=10)
-"""How late the clock of its node may be believed."""
-DISCARD_WITHIN: Final = timedelta(hours=1)
+from backstay.stores.copies.take import Copying
 
 
 class CopyRestores:
@@ -66,8 +55,7 @@ class CopyRestores:
         wake_pass: Callable[[str, str], None],
     ) -> None:
         self._client = client
-        self._clock = clock
-        self._jobs = jobs
+        self._restoring = CopyRestoreJobs(clock, jobs, copying)
         self._copying = copying
         self._wake_pass = wake_pass
 
@@ -100,19 +88,10 @@ class CopyRestores:
         """Look at the Job of an item; until there is one, at the point and what has to be waited
         for.
         """
-        namespace = self._jobs_in(part)
-        job = await self._jobs.look(namespace, _job_name(part), part.request.uid)
-        if job.exists:
-            result = None
-            if job.finished and job.ours:
-                result = await self._jobs.result(namespace, job)
-            rest = JobSeen()
-            if job.failed and result is None:
-                name = _job_name(part, "discard")
-                rest = await self._jobs.look(namespace, name, part.request.uid)
-            fill = fill_of(job, result, rest)
-            if fill.rest is not None and not rest.exists:
-                fill = replace(fill, rest=await self._rest(part))
+        fill = await self._restoring.look(part)
+        if fill.rest is not None and not fill.rest.asked:
+            fill = replace(fill, rest=await self._rest(part))
+        if fill.begun:
             return StoreSeen(fill=fill)
         try:
             plan = await self._plan(part.request, part.wish, said)
@@ -137,57 +116,17 @@ class CopyRestores:
 
     async def fill(self, part: Part, target: Opened) -> None:
         """Make the Job that restores. Raise UserError if that became wrong."""
-        request, days = part.request, part.wish.keep_days
-        plan = await self._plan_of(part)
-        step = agent_tasks.restore(
-            plan.site,
-            part.item.ref,
-            target,
-            part.wish.paths,
-            safety=self._safety(part, plan, days) if days is not None else None,
-            acknowledge=sorted(AGENT & {str(word) for word in request.spec.acknowledge}),
-            new_volume=part.item.target is RestoreTarget.NEW_CLAIM and not target.path,
-        )
-        place = place_of(request.namespace, part.item)
-        await self._jobs.start(
-            Work(
-                name=_job_name(part),
-                namespace=self._jobs_in(part),
-                token=request.uid,
-                node=await self._node(plan, part.item.claim),
-                steps=[step],
-                mounts=[plan.site.destination, target.mount],
-                deadline=DEADLINE,
-                labels=job_labels(plan.site.series),
-                annotations={labels.RESTORES_INTO: json.dumps(asdict(place))} if place else {},
-            )
-        )
+        await self._restoring.start(part, await self._plan_of(part), target)
 
     async def stop(self, part: Part) -> None:
         """End a Job that still works, as where another item of the request failed."""
-        namespace, name = self._jobs_in(part), _job_name(part)
-        job = await self._jobs.look(namespace, name, part.request.uid)
-        if job.exists and job.ours and not job.finished:
-            await self._jobs.delete(namespace, name)
+        await self._restoring.stop(part)
 
     async def discard(self, part: Part, target: Opened) -> None:
         """Make the Job that removes what a killed one left. Raise UserError if the disk of the
         copies is not to be had any more.
         """
-        request = part.request
-        plan = await self._plan_of(part)
-        await self._jobs.start(
-            Work(
-                name=_job_name(part, "discard"),
-                namespace=self._jobs_in(part),
-                token=request.uid,
-                node=await self._node(plan, part.item.claim),
-                steps=[agent_tasks.discard(target)],
-                mounts=[target.mount],
-                deadline=DISCARD_WITHIN,
-                labels=job_labels(plan.site.series),
-            )
-        )
+        await self._restoring.discard(part, await self._plan_of(part), target)
 
     async def release(self, part: Part) -> None:
         """The pass does it once the request is over. What it made of what was there is listed by
@@ -258,7 +197,8 @@ class CopyRestores:
 
     async def _node_trouble(self, plan: Plan, claim: str | None) -> str:
         """What keeps a Job from its node for now. Raise UserError if it is for good."""
-        trouble, for_good = await self._copying.trouble(await self._node(plan, claim))
+        node = await node_of(self._copying, plan, claim)
+        trouble, for_good = await self._copying.trouble(node)
         if for_good:
             raise UserError(
                 "NodeNotFound",
@@ -266,17 +206,6 @@ class CopyRestores:
                 "with that as spec.directory.node, and CopiesMoved in spec.acknowledge",
             )
         return trouble
-
-    async def _node(self, plan: Plan, claim: str | None) -> str | None:
-        """The one node for a Job that reads the copy and writes to a claim."""
-        if plan.node is not None:
-            return plan.node
-        claims = {plan.site.destination.claim or "", claim or ""}
-        return await self._copying.node_of(plan.site.series.namespace, claims)
-
-    def _jobs_in(self, part: Part) -> str:
-        """Jobs that see directories of nodes run where no tenant can enter them."""
-        return self._copying.home if part.item.node is not None else part.request.namespace
 
     async def _copies_now(self, series: Series) -> str:
         """The run that copies the series now, in words, "" if none does."""
@@ -291,25 +220,6 @@ class CopyRestores:
 
     async def _policy_obj(self, namespace: str, policy: str) -> Obj | None:
         return await self._client.find(BACKUP_POLICY, policy, namespace)
-
-    def _safety(self, part: Part, plan: Plan, days: int) -> Mapping[str, Any]:
-        """What the copy of what is there now is to carry."""
-        request = part.request
-        name = f"before-{request.name}"
-        now = self._copying.server_time(self._clock.now())
-        expected = Expected(now, now + STARTS_WITHIN, now + DEADLINE)
-        return {
-            "run": naming.run_name(name, request.uid),
-            "labels": {
-                labels.POLICY: plan.site.series.policy,
-                labels.BACKUP: name,
-                labels.TYPE: labels.RunType.ADHOC.value,
-                labels.RETAIN: labels.Retain.DAYS.value,
-                labels.RETAIN_DAYS: str(days),
-            },
-            "annotations": {labels.RESTORE_REQUEST: request.uid},
-            "expected": agent_tasks.expected_json(expected),
-        }
 
 
 def _cannot_be_held(look: CopiesStatus) -> bool:
@@ -329,8 +239,3 @@ def _hold_trouble(policy: Obj | None, look: CopiesStatus | None) -> str:
     except ValueError:
         return f"nothing is changed, as BackupPolicy {objects.name(policy)} is not valid"
     return (look.message or "") if look is not None else ""
-
-
-def _job_name(part: Part, verb: str = "restore") -> str:
-    request = part.request
-    return naming.agent_job_name(verb, request.name, request.uid, part.item.into)
