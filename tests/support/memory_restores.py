@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -19,12 +21,21 @@ from backstay.kube.client import Client
 from backstay.kube.resources import Resource
 
 
+class Died(Exception):  # noqa: N818 - of the process, not an error of ours
+    """The process died at a write."""
+
+
 @dataclass
 class Cluster(Client):
-    """A client of a server that keeps what it is given."""
+    """A client of a server that keeps what it is given. `dies_at` is the write at which the process
+    dies once, `in_time` before it is done.
+    """
 
     stored: dict[tuple[str, str], Obj] = field(default_factory=dict)
     made: int = 0
+    writes: int = 0
+    dies_at: int = 0
+    in_time: bool = False
     skew: timedelta | None = None
 
     async def find(self, resource: Resource, name: str, namespace: str | None = None) -> Obj | None:
@@ -44,7 +55,8 @@ class Cluster(Client):
         key = resource.kind, objects.name(body)
         if key in self.stored:
             raise AlreadyExists("there")
-        return self._store(key, {**body, "kind": resource.kind})
+        with self._dying():
+            return self._store(key, {**body, "kind": resource.kind})
 
     async def patch(
         self,
@@ -61,7 +73,8 @@ class Cluster(Client):
             raise NotFound("gone")
         if objects.version(body) != objects.version(old):
             raise Conflict("changed")
-        return self._store((resource.kind, name), _merged(old, body))
+        with self._dying():
+            return self._store((resource.kind, name), _merged(old, body))
 
     async def delete(
         self,
@@ -76,8 +89,19 @@ class Cluster(Client):
         del namespace, resource_version, propagation
         if objects.uid(self.stored[resource.kind, name]) != uid:
             raise Conflict("another one")
-        del self.stored[resource.kind, name]
+        with self._dying():
+            del self.stored[resource.kind, name]
         return True
+
+    @contextmanager
+    def _dying(self) -> Iterator[None]:
+        self.writes += 1
+        now = self.writes == self.dies_at
+        if now and self.in_time:
+            raise Died
+        yield
+        if now:
+            raise Died
 
     def _store(self, key: tuple[str, str], body: Obj) -> Obj:
         self.made += 1

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.support.clock import VirtualClock
-from tests.support.memory_restores import Cluster, MemoryStore
+from tests.support.memory_restores import Cluster, Died, MemoryStore
 
 from backstay.api.restore import RestorePhase, RestoreTarget
 from backstay.domain import labels, objects
-from backstay.domain.errors import UserError
+from backstay.domain.errors import Conflict, UserError
 from backstay.domain.objects import Obj
 from backstay.domain.restore.acknowledgement import Acknowledged
 from backstay.domain.restore.sights import Fill, Rest, TargetSeen
@@ -130,6 +131,32 @@ async def test_one_failure_ends_all_items_and_leaves_no_claim_without_a_volume()
     assert "claim data-new: no memory is left" in status["message"]
     assert [await stage.claim(name) for name in ("data-new", "logs-new")] == [None, None]
     assert stage.store.did[-4:] == ["stop", "release"] * 2
+
+
+@pytest.mark.parametrize("ends", ["Completed", "Failed"])
+@pytest.mark.parametrize("in_time", [False, True], ids=["after", "before"])
+@pytest.mark.parametrize("kill", range(1, 15))
+async def test_a_process_that_dies_at_any_write_is_followed_by_one_that_ends_it_alike(
+    kill: int, in_time: bool, ends: str
+) -> None:
+    stage = Stage(MemoryStore())
+    await stage.ask(TWO)
+    stage.client.in_time, stage.client.dies_at = in_time, stage.client.writes + kill
+    failed = "no memory is left" if ends == "Failed" else ""
+    stage.store.outcome = Fill(begun=True, done=not failed, failed=failed, says="3 entries")
+
+    for _ in range(12):
+        with suppress(Died, Conflict):
+            await stage.look()
+
+    status = (await stage.client.get(RESTORE_REQUEST, "back", HOME))["status"]
+    assert status["phase"] == ends, status
+    assert not stage.store.held
+    claims = [await stage.claim(name) for name in ("data-new", "logs-new")]
+    if ends == "Failed":
+        assert claims == [None, None]
+    else:
+        assert all(claim and labels.RESTORING not in objects.labels(claim) for claim in claims)
 
 
 async def test_a_point_that_is_not_there_is_refused() -> None:
