@@ -11,7 +11,8 @@ from tests.support.clock import VirtualClock
 from tests.support.rolling_world import WORKER, World
 
 from backstay.api.common import format_time
-from backstay.api.restore import RestoreSpec, RestoreStatus
+from backstay.api.restore import RestoreSpec
+from backstay.api.restore_status import RestoreStatus
 from backstay.domain import labels, objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj, dig

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from backstay.api.restore import RestoreFrom, RestoreTarget
+from backstay.api.restore import RestoreFrom
+from backstay.api.restore_status import RestoreTarget
 from backstay.domain import objects
 from backstay.domain.errors import AlreadyExists, Conflict, NotFound, UserError
 from backstay.domain.objects import Obj

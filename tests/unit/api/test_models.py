@@ -19,7 +19,8 @@ from backstay.api.common import (
     with_condition,
 )
 from backstay.api.policy import PolicySpec, Snapshot
-from backstay.api.restore import RestorePhase, RestoreSpec
+from backstay.api.restore import RestoreSpec
+from backstay.api.restore_status import RestorePhase
 from backstay.api.retention import Retention
 from backstay.api.shapes import Bytes
 from backstay.durations import format_duration, parse_duration

@@ -10,7 +10,7 @@ import pytest
 from tests.support.clock import VirtualClock
 from tests.support.memory_restores import Cluster, Died, MemoryStore
 
-from backstay.api.restore import RestorePhase, RestoreTarget
+from backstay.api.restore_status import RestorePhase, RestoreTarget
 from backstay.domain import labels, objects
 from backstay.domain.errors import Conflict, UserError
 from backstay.domain.objects import Obj

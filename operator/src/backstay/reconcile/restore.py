@@ -13,7 +13,8 @@ from datetime import timedelta
 from functools import partial
 
 from backstay.api.acknowledgement import Acknowledgement
-from backstay.api.restore import RestorePhase, RestoreSpec, RestoreStatus, RestoreTarget
+from backstay.api.restore import RestoreSpec
+from backstay.api.restore_status import RestorePhase, RestoreStatus, RestoreTarget
 from backstay.domain.clock import Clock
 from backstay.domain.errors import UserError
 from backstay.domain.objects import dig
@@ -71,6 +72,7 @@ class RestoreReconciler:
         async with reporting(self._client, RESTORE_REQUEST, obj, partial(self._waiting, request)):
             seen = await self._gather(request)
             decision = decide(seen)
+            # Before the status: who dies in between decides the same again, and each is idempotent.
             for action in decision.actions:
                 await self._act(request, decision.status, action)
             if decision.enters:
@@ -93,6 +95,7 @@ class RestoreReconciler:
 
     async def _follow_up(self, request: Request, decision: Decision) -> None:
         """After a status was written: have those look who go by it, and post an Event."""
+        # Not before: a pass that looks earlier finds nothing to hold, or nothing to release.
         if decision.status.phase.final:
             self._enqueue(keys.ADMISSION)  # Runs may wait for what it wrote to.
         wakes = {a.item for a in decision.actions if a.step in (Step.HOLD, Step.RELEASE)}
@@ -136,6 +139,7 @@ class RestoreReconciler:
         acknowledged = Acknowledged(part.request.spec.acknowledge)
         to = self._targets[part.item.target]
         target = await to.see(part)
+        # The target first: what a store sees of a claim that was made for it is in there.
         point = await self._stores[part.item.store].see(part, target, acknowledged)
         look = ItemSeen(point, target, acknowledged.used)
         if look.begun or part.item.verified is not None:

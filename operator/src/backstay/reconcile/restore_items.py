@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from backstay.api.backup import BackupStatus, PointStatus
-from backstay.api.restore import RestoreItem, RestoreTarget
+from backstay.api.restore_status import RestoreItem, RestoreTarget
 from backstay.domain.clock import Clock
 from backstay.domain.restore.acknowledgement import Acknowledged
 from backstay.domain.restore.choice import choose_store
@@ -53,6 +53,7 @@ class ItemPlanner:
             into=spot.into,
             claimed_at=self._clock.now(),
         )
+        # Last: what is asked of the target needs the item, and nothing is written yet.
         await target.check(Part(request, wish, item), said)
         return item, found.backup
 

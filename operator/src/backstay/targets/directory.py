@@ -109,6 +109,7 @@ class InPlaceTarget(DirectoryTarget):
 
         Of a node's directory nobody knows who uses it.
         """
+        # The claim first: one that is missing has no users.
         await super().check(part, said)
         name = part.item.claim
         if name is None:

@@ -60,6 +60,7 @@ class NewClaimTarget:
         notes = {labels.RESTORE_REQUEST: part.request.uid}
         if volume.continues:
             notes[labels.CONTINUES] = volume.continues
+        # In one write: a claim without the label is its user's, and would stay for ever.
         body = restored_claim(
             name=part.item.claim or "",
             namespace=part.request.namespace,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from backstay.api.restore import RestoreTarget
+from backstay.api.restore_status import RestoreTarget
 from backstay.domain.restore.protocols import Target
 from backstay.kube.client import Client
 from backstay.settings import RollingRoots

@@ -11,12 +11,8 @@ import json
 from collections.abc import Sequence
 
 from backstay.api.backup import FINAL_PHASES, BackupSpec, BackupStatus
-from backstay.api.restore import (
-    FINAL_RESTORE_PHASES,
-    RestoreItem,
-    RestoreSpec,
-    RestoreStatus,
-)
+from backstay.api.restore import RestoreSpec
+from backstay.api.restore_status import FINAL_RESTORE_PHASES, RestoreItem, RestoreStatus
 from backstay.domain import labels, objects
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig

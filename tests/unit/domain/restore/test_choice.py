@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from backstay.api.backup import PointGone, PointResult, PointStatus
-from backstay.api.restore import DirectoryRestore, NewClaim, RestoreTarget
+from backstay.api.restore import DirectoryRestore, NewClaim
+from backstay.api.restore_status import RestoreTarget
 from backstay.api.store import StoreKind
 from backstay.domain.errors import UserError
 from backstay.domain.restore.choice import choose_store

@@ -8,13 +8,8 @@ from typing import Any
 import pytest
 from tests.support.builders import NOW
 
-from backstay.api.restore import (
-    RestoreItem,
-    RestorePhase,
-    RestoreSpec,
-    RestoreStatus,
-    RestoreTarget,
-)
+from backstay.api.restore import RestoreSpec
+from backstay.api.restore_status import RestoreItem, RestorePhase, RestoreStatus, RestoreTarget
 from backstay.domain.errors import UserError
 from backstay.domain.jobs import JobSeen
 from backstay.domain.restore.items import HOLD_PATIENCE, HOLD_WAIT, Seen, Step

@@ -11,7 +11,7 @@ import pytest
 from tests.support.builders import NOW
 
 from backstay.api.common import changed
-from backstay.api.restore import RestoreItem, RestorePhase, RestoreStatus, RestoreTarget
+from backstay.api.restore_status import RestoreItem, RestorePhase, RestoreStatus, RestoreTarget
 from backstay.domain import labels
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj

@@ -19,7 +19,7 @@ from tests.unit.domain.restore.test_machine import (
 )
 
 from backstay.api.common import changed
-from backstay.api.restore import RestorePhase, RestoreStatus
+from backstay.api.restore_status import RestorePhase, RestoreStatus
 from backstay.domain.restore import machine
 from backstay.domain.restore.items import Step
 from backstay.domain.stores.snapshots.restore import UNVERIFIED_AFTER

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from backstay.api.backup import PointResult, PointStatus
-from backstay.api.restore import RestoreTarget
+from backstay.api.restore_status import RestoreTarget
 from backstay.domain.errors import UserError
 from backstay.domain.restore.wishes import Wish
 

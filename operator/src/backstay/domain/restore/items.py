@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from backstay.api.common import changed
-from backstay.api.restore import RestoreItem, RestoreStatus
+from backstay.api.restore_status import RestoreItem, RestoreStatus
 from backstay.domain.errors import UserError
 from backstay.domain.restore.acknowledgement import Word, with_word
 from backstay.domain.restore.sights import ItemSeen

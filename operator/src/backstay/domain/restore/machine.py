@@ -26,7 +26,7 @@ from datetime import timedelta
 from typing import Final
 
 from backstay.api.common import changed
-from backstay.api.restore import RestoreItem, RestorePhase, RestoreStatus
+from backstay.api.restore_status import RestoreItem, RestorePhase, RestoreStatus
 from backstay.domain.errors import UserError
 from backstay.domain.restore.items import (
     HOLDING,

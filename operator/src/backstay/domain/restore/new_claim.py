@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backstay.api.restore import RestoreItem
+from backstay.api.restore_status import RestoreItem
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig
 from backstay.domain.restore.leftovers import Fate

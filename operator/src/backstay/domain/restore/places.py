@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from backstay.api.restore import RestoreItem
+from backstay.api.restore_status import RestoreItem
 from backstay.domain.run.shared_places import Place, in_claim, on_node
 
 

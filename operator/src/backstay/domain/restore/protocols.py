@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from backstay.api.restore import RestoreFrom, RestoreTarget
+from backstay.api.restore import RestoreFrom
+from backstay.api.restore_status import RestoreTarget
 from backstay.domain.restore.acknowledgement import Acknowledged
 from backstay.domain.restore.sights import Found, Spot, StoreSeen, TargetSeen, Volume
 from backstay.domain.restore.wishes import Part, Request, Wish

@@ -5,14 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from backstay.api.restore import (
-    DirectoryRestore,
-    NewClaim,
-    RestoreItem,
-    RestoreSpec,
-    RestoreStatus,
-    RestoreTarget,
-)
+from backstay.api.restore import DirectoryRestore, NewClaim, RestoreSpec
+from backstay.api.restore_status import RestoreItem, RestoreStatus, RestoreTarget
 from backstay.domain.subject import Subject
 
 Request: TypeAlias = Subject[RestoreSpec, RestoreStatus]

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from backstay.api.common import changed, with_condition
-from backstay.api.restore import PassedOver, RestoreItem, RestorePhase, RestoreSpec, RestoreStatus
+from backstay.api.restore import RestoreSpec
+from backstay.api.restore_status import PassedOver, RestoreItem, RestorePhase, RestoreStatus
 from backstay.domain.clock_skew import slots_now
 from backstay.domain.errors import UserError
 

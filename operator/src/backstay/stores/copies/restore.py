@@ -12,7 +12,8 @@ from typing import Final
 
 from backstay.api.common import changed, size_text
 from backstay.api.policy import PolicySpec
-from backstay.api.restore import RestoreFrom, RestoreTarget
+from backstay.api.restore import RestoreFrom
+from backstay.api.restore_status import RestoreTarget
 from backstay.api.rolling import CopiesStatus
 from backstay.domain import labels, objects
 from backstay.domain.clock import Clock
@@ -68,6 +69,7 @@ class CopyRestores:
         plan = await self._plan(request, wish, said)
         await self._node_trouble(plan, None)
         if wish.new_claim is not None:
+            # Refused now, and not when the claim is about to be made and the point is held.
             await self._volume(plan, request, wish)
         copy = plan.chosen.copy
         return Found(
@@ -88,6 +90,7 @@ class CopyRestores:
         """Look at the Job of an item; until there is one, at the point and what has to be waited
         for.
         """
+        # The Job first: of one that was made only its end is asked for, whatever changed since.
         fill = await self._restoring.look(part)
         if fill.rest is not None and not fill.rest.asked:
             fill = replace(fill, rest=await self._rest(part))
@@ -172,6 +175,8 @@ class CopyRestores:
 
     async def _point(self, part: Part, plan: Plan, waits: str) -> StoreSeen:
         """What is seen of a point that no Job reads yet."""
+        # The record mirrors the copy's own annotation as the last pass saw it, so it lags behind a
+        # pass, and is never ahead of one.
         holders = plan.chosen.point.annotations.get(labels.IN_USE, "").split(",")
         held, series = part.request.uid in holders, plan.site.series
         obj = await self._policy_obj(series.namespace, series.policy)

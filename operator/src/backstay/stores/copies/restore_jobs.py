@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, Final
 
-from backstay.api.restore import RestoreTarget
+from backstay.api.restore_status import RestoreTarget
 from backstay.domain import labels, naming
 from backstay.domain.clock import Clock
 from backstay.domain.jobs import JobSeen
@@ -48,6 +48,7 @@ class CopyRestoreJobs:
         namespace = self._jobs_in(part)
         job = await self._jobs.look(namespace, _job_name(part), part.request.uid)
         result, rest = None, JobSeen()
+        # What somebody else's Job says is nobody's result, even where its words look like one.
         if job.finished and job.ours:
             result = await self._jobs.result(namespace, job)
         if job.failed and result is None:
@@ -86,6 +87,7 @@ class CopyRestoreJobs:
         """Given an item, end its Job if that still works."""
         namespace, name = self._jobs_in(part), _job_name(part)
         job = await self._jobs.look(namespace, name, part.request.uid)
+        # One that ended stays for an hour, for people to read its log.
         if job.exists and job.ours and not job.finished:
             await self._jobs.delete(namespace, name)
 

@@ -10,7 +10,8 @@ from typing import Final
 
 from backstay.api.acknowledgement import Acknowledgement
 from backstay.api.backup import BackupStatus
-from backstay.api.restore import NewClaim, RestoreFrom, RestoreTarget
+from backstay.api.restore import NewClaim, RestoreFrom
+from backstay.api.restore_status import RestoreTarget
 from backstay.builders.restore import from_snapshot, verify_pod
 from backstay.domain import naming, objects
 from backstay.domain.clock import Clock
@@ -68,6 +69,7 @@ class SnapshotRestores:
                 store=self.name,
                 message=status.message,
             )
+        # All that could keep the claim from being made is asked before anything is held or made.
         source = await self._source(request, wish, name, said)
         record = source.record
         return Found(
@@ -147,6 +149,7 @@ class SnapshotRestores:
         """Delete the Pod, as far as this request owns it."""
         name, namespace = _pod_name(part), part.request.namespace
         pod = await self._client.find(POD, name, namespace)
+        # By uid: what has its name by now may be another's.
         if pod is not None and _made_for(pod, part.request):
             await self._client.delete(POD, name, namespace, uid=objects.uid(pod))
 

@@ -164,6 +164,7 @@ def _size(
     """The size that is asked for, else the larger of those that are known."""
     needed = parse_quantity(restore_size) if restore_size else 0
     asked = new.size
+    # Less than the snapshot needs would leave the claim Pending for ever.
     if asked is not None:
         if asked < needed:
             raise UserError(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from backstay.api.backup import BackupStatus
-from backstay.api.restore import DirectoryRestore, NewClaim, RestoreTarget
+from backstay.api.restore import DirectoryRestore, NewClaim
+from backstay.api.restore_status import RestoreTarget
 from backstay.domain.errors import UserError
 from backstay.domain.jobs import JobSeen
 from backstay.domain.restore.acknowledgement import Acknowledged

@@ -35,8 +35,26 @@ def choose_copy(backup: str, status: BackupStatus, wish: Wish, said: Acknowledge
             "NotACopy",
             f"{wish.field}: Backup {backup} has no rolling copies; restore its claims instead",
         )
+    entry, copy = _only(backup, status, rolling, wish)
+    point = entry.rolling
+    if point is None:
+        raise ValueError("a copy was chosen that is none")
+    if point.missing:
+        missing = UserError(
+            "CopyMissing",
+            f"spec.from.backup: the copy of {entry.source} was not found at its destination: see "
+            "the condition CopiesMissing of the policy, or restore from another Backup",
+        )
+        said.pass_over(Word.COPY_MISSING, missing)
+    return Chosen(entry, point, copy, rolling)
+
+
+def _only(
+    backup: str, status: BackupStatus, rolling: PlannedRolling, wish: Wish
+) -> tuple[PointStatus, PlannedCopy]:
+    """The one good copy that a wish is of."""
     good = {
-        p.source: (p, p.rolling)
+        p.source: p
         for p in status.points
         if p.result is PointResult.GOOD and p.rolling is not None and not p.rolling.gone
     }
@@ -59,15 +77,7 @@ def choose_copy(backup: str, status: BackupStatus, wish: Wish, said: Acknowledge
             f"{field}: Backup {backup} has no good copy of {wish.source or fitting[0]}, only of "
             f"{', '.join(sorted(good))}",
         )
-    entry, point = good[fitting[0]]
-    if point.missing:
-        missing = UserError(
-            "CopyMissing",
-            f"spec.from.backup: the copy of {entry.source} was not found at its destination: see "
-            "the condition CopiesMissing of the policy, or restore from another Backup",
-        )
-        said.pass_over(Word.COPY_MISSING, missing)
-    return Chosen(entry, point, copies[entry.source], rolling)
+    return good[fitting[0]], copies[fitting[0]]
 
 
 def fill_of(job: JobSeen, result: AgentResult | None, rest: JobSeen) -> Fill:
