@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -33,6 +34,22 @@ async def credentials(kubeconfig: Path) -> Login:
 @pytest.fixture
 async def client(credentials: Login) -> AsyncIterator[Client]:
     async with Client(credentials, SystemClock()) as client:
+        yield client
+
+
+@pytest.fixture
+def requests() -> Counter[str]:
+    return Counter()
+
+
+@pytest.fixture
+async def counted(credentials: Login, requests: Counter[str]) -> AsyncIterator[Client]:
+    """Return a client whose requests are counted."""
+
+    def count(verb: str, plural: str, *_: object) -> None:
+        requests[f"{verb} {plural}"] += 1
+
+    async with Client(credentials, SystemClock(), on_request=count) as client:
         yield client
 
 

@@ -17,6 +17,7 @@ from tests.support.adoption import (
     run_pass,
     snapshots,
 )
+from tests.support.copying import planner
 from tests.support.kubectl import Kubectl
 from tests.support.passes import copying_nothing
 from tests.unit.cli.running import FOREIGN
@@ -239,7 +240,7 @@ async def test_a_snapshot_of_another_tool_fills_no_slot_of_the_schedule(
     clock = SystemClock()
     events = EventPoster(client, clock, "test")
     policies = PolicyReconciler(
-        client, events, clock, lambda _: None, copying=copying_nothing(client)
+        client, events, clock, lambda _: None, planner=planner(client, copying_nothing(client))
     )
 
     await policies.reconcile(keys.policy(namespace, "shop"))

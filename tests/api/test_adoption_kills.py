@@ -15,6 +15,7 @@ from tests.support.adoption import (
     snapshots,
 )
 from tests.support.killing import Killed, killing
+from tests.support.passes import retention_reconciler
 
 from backstay.domain import labels, objects
 from backstay.domain.errors import Conflict, Transient
@@ -27,7 +28,6 @@ from backstay.kube.resources import (
     VOLUME_SNAPSHOT,
 )
 from backstay.reconcile import keys
-from backstay.reconcile.retention import RetentionReconciler
 
 
 @pytest.mark.timeout(120)
@@ -92,7 +92,7 @@ async def test_one_snapshot_that_changed_meanwhile_is_read_again_before_the_pass
     await make_theirs(client, namespace, 2)
     stale = _Meddled(credentials, SystemClock(), namespace)
     async with stale as meddled:
-        reconciler = RetentionReconciler(meddled, SystemClock(), lambda _: None)
+        reconciler = retention_reconciler(meddled, SystemClock(), lambda _: None)
         with pytest.raises((Conflict, Transient)):
             await reconciler.reconcile(keys.retention(namespace, "shop"))
     found = await snapshots(client, namespace)

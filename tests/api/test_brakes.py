@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.copying import copying
+from tests.support.copying import planner
 from tests.support.kubectl import Kubectl
 from tests.support.passes import retention_of, until_idle
 
@@ -125,7 +125,7 @@ async def test_the_policy_reconciler_and_the_retention_pass_keep_each_others_con
     await make_series(client, namespace)
     clock = SystemClock()
     events = EventPoster(client, clock, "test")
-    policies = PolicyReconciler(client, events, clock, lambda _: None, copying=copying(client))
+    policies = PolicyReconciler(client, events, clock, lambda _: None, planner=planner(client))
 
     for _ in range(2):
         await run_passes(client, namespace)

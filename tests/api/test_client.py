@@ -249,14 +249,15 @@ async def test_a_broken_continue_token_never_looks_like_the_end(
     pages = client.pages(CONFIG_MAP, namespace, limit=2)
     first = await anext(pages)
     assert len(first) == 2
-    real = client._exchange
+    connection = client._connection
+    real = connection._exchange
 
     async def expired(request: object) -> tuple[int, dict[str, str], bytes]:
         del request
-        monkeypatch.setattr(client, "_exchange", real)
+        monkeypatch.setattr(connection, "_exchange", real)
         return 410, {}, b'{"kind":"Status","reason":"Expired","message":"too old"}'
 
-    monkeypatch.setattr(client, "_exchange", expired)
+    monkeypatch.setattr(connection, "_exchange", expired)
     with pytest.raises(Transient, match="too old"):
         await anext(pages)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.support.builders import snapshot
+from tests.support.copying import stores
 from tests.support.stored import bind, store
 
 from backstay.domain import labels, objects
@@ -41,7 +42,7 @@ async def make(client: Client, namespace: str, name: str) -> Obj:
 
 
 async def test_orphans_are_counted_by_namespace(client: Client, namespace: str) -> None:
-    look = Everything(client, SystemClock(), lambda _: None).look
+    look = Everything(client, SystemClock(), lambda _: None, stores=stores(client)).look
     for name in ("kept", "lost", "gone", "bare"):
         stored = await make(client, namespace, name)
         if name in ("lost", "gone"):
@@ -92,7 +93,7 @@ async def test_what_is_amiss_in_one_place_keeps_no_other_from_being_looked_at(
         await bind(client, await store(client, namespace, made))
     woken: list[Key] = []
 
-    await Everything(client, SystemClock(), woken.append).look()
+    await Everything(client, SystemClock(), woken.append, stores=stores(client)).look()
 
     for name in ("a-bad", "b-good"):
         assert keys.policy(namespace, name) in woken

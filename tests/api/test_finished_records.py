@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.support.builders import NOW
+from tests.support.passes import retention_reconciler
 
 from backstay.api.common import format_time
 from backstay.domain import objects
@@ -12,7 +13,6 @@ from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP, BACKUP_POLICY
 from backstay.reconcile import keys
-from backstay.reconcile.retention import RetentionReconciler
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ async def completed(client: Client, namespace: str) -> Obj:
 async def test_a_record_whose_last_point_was_swept_is_removed_in_one_pass(
     client: Client, namespace: str, completed: Obj
 ) -> None:
-    retention = RetentionReconciler(client, SystemClock(), lambda _: None)
+    retention = retention_reconciler(client, SystemClock(), lambda _: None)
 
     assert await retention.reconcile(keys.retention(namespace, "shop")) is None
 

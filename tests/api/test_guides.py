@@ -10,7 +10,8 @@ from tests.support.guides import Guide
 from tests.support.stored import bind, store
 
 from backstay.domain import labels, objects
-from backstay.domain.records.record import DumpRecord, parse_record
+from backstay.domain.records.annotation import parse_record
+from backstay.domain.records.record import DumpRecord
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP_POLICY, VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
 

@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 from tests.support.builders import plan, status
+from tests.support.copying import stores
 from tests.support.dumping_cluster import Containers, add_databases, backup_of, taking_snapshots
 from tests.support.waiting import within
 
-from backstay.api.backup import NOTE_MAX, NOTES_MAX, BackupPhase, BackupStatus
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import changed, format_time
+from backstay.api.dump_status import NOTE_MAX, NOTES_MAX
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj
-from backstay.domain.records.record import parse_record
+from backstay.domain.records.annotation import parse_record
 from backstay.domain.run.concurrency import HOLDING, Limits
 from backstay.engine.queue import Key, Queue
 from backstay.engine.system_clock import SystemClock
@@ -226,7 +228,9 @@ async def test_a_run_that_can_never_start_ends_and_the_others_start(
     events = EventPoster(client, clock)
     turns = RestoreTurns(client, "backstay")
     limits = Limits(1000, 1000, 1000)
-    admitter = Admitter(client, events, clock, limits, woken.append, turns=turns)
+    admitter = Admitter(
+        client, events, clock, limits, woken.append, stores=stores(client), turns=turns
+    )
 
     await admitter.reconcile(keys.ADMISSION)
 
@@ -258,6 +262,7 @@ async def test_two_runs_that_never_end_leave_a_permit_to_another_namespace_and_a
         clock,
         Limits(1000, 2, 1000),
         lambda _: None,
+        stores=stores(client),
         turns=RestoreTurns(client, "backstay"),
     )
     await admitter.reconcile(keys.ADMISSION)
@@ -312,7 +317,9 @@ async def test_runs_start_at_the_same_pace_however_long_an_api_server_takes_to_w
         limits = Limits(1000, 2, 1000)
         turns = RestoreTurns(client, "backstay")
         events = EventPoster(client, clock)
-        admitter = Admitter(slow, events, clock, limits, lambda _: None, turns=turns)
+        admitter = Admitter(
+            slow, events, clock, limits, lambda _: None, stores=stores(client), turns=turns
+        )
         for name in ("first", "second"):
             await make_queued(client, namespace, name, f"node/{name}-{namespace}")
 

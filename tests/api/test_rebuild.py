@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pytest
 from tests.support.builders import SHA, record, snapshot
+from tests.support.copying import planner
 from tests.support.killing import Killed, killing
 from tests.support.kubectl import Kubectl
 from tests.support.passes import copying_nothing, retention_of, until_idle
@@ -212,7 +213,7 @@ async def test_a_slot_that_a_rebuilt_record_names_is_done(client: Client, namesp
     clock.move_to(slot + timedelta(minutes=1))
     events = EventPoster(client, clock, "test")
     policies = PolicyReconciler(
-        client, events, clock, lambda _: None, copying=copying_nothing(client)
+        client, events, clock, lambda _: None, planner=planner(client, copying_nothing(client))
     )
 
     await policies.reconcile(keys.policy(namespace, "shop"))

@@ -308,5 +308,5 @@ async def test_only_what_we_wrote_last_is_known_as_our_own(rig: Rig, client: Cli
     note = {"resourceVersion": objects.version(ours), "annotations": {"by": "somebody"}}
     theirs = await client.patch(BACKUP_POLICY, "shop", rig.namespace, {"metadata": note})
 
-    assert rig.client.is_echo(ours)
-    assert not rig.client.is_echo(theirs)
+    assert rig.client.echoes.has(ours)
+    assert not rig.client.echoes.has(theirs)

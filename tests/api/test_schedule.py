@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.copying import planner
 from tests.support.kubectl import Kubectl
 from tests.support.passes import copying_nothing
 from tests.support.schedules import (
@@ -36,8 +37,8 @@ from backstay.kube.events import EventPoster
 from backstay.kube.login import Login
 from backstay.kube.resources import BACKUP, BACKUP_POLICY, EVENT, Resource
 from backstay.observe import metrics
-from backstay.reconcile import keys
-from backstay.reconcile.policy import PolicyReconciler, _resumed
+from backstay.reconcile import keys, policy_gather
+from backstay.reconcile.policy import PolicyReconciler
 
 POLICIES = 150
 JITTER = timedelta(seconds=5)
@@ -59,7 +60,7 @@ class Rig:
             EventPoster(client, clock, "test"),
             clock,
             self._note,
-            copying=copying_nothing(client),
+            planner=planner(client, copying_nothing(client)),
         )
 
     def _note(self, key: Key) -> None:
@@ -291,7 +292,7 @@ async def finish_runs(rig: Rig, namespace: str) -> None:
 
 
 async def test_a_slot_that_has_run_hours_before_its_time_runs_again_then_and_only_once(
-    rig: Rig, namespace: str
+    rig: Rig, namespace: str, credentials: Login
 ) -> None:
     # given that operator and API server were 8 hours ahead together for a run
     slot = await make_policy(rig, namespace)
@@ -310,7 +311,7 @@ async def test_a_slot_that_has_run_hours_before_its_time_runs_again_then_and_onl
     # and the slot has its run when its time comes, though an operator dies before the status
     await finish_runs(rig, namespace)
     rig.clock.move_to(early + timedelta(minutes=2))
-    dying = Dying(rig.client._login, SystemClock())
+    dying = Dying(credentials, SystemClock())
     async with dying:
         with pytest.raises(Fatal):
             await Rig(dying, rig.clock).look(namespace)
@@ -330,12 +331,12 @@ async def test_the_api_server_reports_when_suspend_alone_was_written(
         patch = f'{{"spec": {{"suspend": {suspend}}}}}'
         assert kubectl("patch", "backuppolicy", "shop", "--type=merge", "-p", patch).ok
     # then the next look knows since when the schedule stands
-    resumed = _resumed(await rig.client.get(BACKUP_POLICY, "shop", namespace))
-    assert _resumed(before) is None
-    assert resumed is not None
-    rig.clock.move_to(resumed + timedelta(seconds=1))
+    since = policy_gather.resumed(await rig.client.get(BACKUP_POLICY, "shop", namespace))
+    assert policy_gather.resumed(before) is None
+    assert since is not None
+    rig.clock.move_to(since + timedelta(seconds=1))
     policy = await rig.look(namespace)
-    assert parse_time(policy["status"]["resumedAt"]) == resumed
+    assert parse_time(policy["status"]["resumedAt"]) == since
 
 
 async def test_what_a_clock_that_was_ahead_has_left_stops_no_schedule(

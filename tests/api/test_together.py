@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from tests.support.copying import planner
 from tests.support.schedules import make_snapshot_class, make_source
 
 from backstay.api.plan import ClaimGroup, RunPlan
@@ -17,7 +18,6 @@ from backstay.dumps.layout import Layout
 from backstay.kube import resources
 from backstay.kube.client import Client
 from backstay.steps.consistency import torn
-from backstay.stores.snapshots.resolve import make_plan
 
 TARGET = {"kind": "Pod", "name": "pg-0", "container": "postgres"}
 FREEZE = {
@@ -29,6 +29,10 @@ DUMP = {"name": "shop", "target": TARGET, "file": "/data/x.dump", "postgres": {"
 
 def spec(*claims: str, **more: Any) -> PolicySpec:
     return PolicySpec.model_validate({"source": {"claims": {"names": claims}}, **more})
+
+
+async def make_plan(client: Client, namespace: str, wanted: PolicySpec, **more: Any) -> RunPlan:
+    return await planner(client).make_plan((namespace, "shop"), wanted, **more)
 
 
 async def start_pod(client: Client, namespace: str, **read_only: bool) -> None:

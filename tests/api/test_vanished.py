@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.support.builders import record, snapshot
+from tests.support.copying import planner, stores
 from tests.support.killing import Killed, killing
 from tests.support.kubectl import Kubectl
 from tests.support.passes import copying_nothing, retention_of, until_idle
@@ -117,8 +118,8 @@ async def look_at_policy(client: Client, namespace: str) -> Obj:
     """Let the policy be described; return its status."""
     clock = SystemClock()
     events = EventPoster(client, clock, "test")
-    copying = copying_nothing(client)
-    policies = PolicyReconciler(client, events, clock, lambda _: None, copying=copying)
+    plans = planner(client, copying_nothing(client))
+    policies = PolicyReconciler(client, events, clock, lambda _: None, planner=plans)
     await policies.reconcile(keys.policy(namespace, "shop"))
     status: Obj = (await client.get(BACKUP_POLICY, "shop", namespace))["status"]
     return status
@@ -217,7 +218,7 @@ async def test_a_loss_that_is_reported_costs_no_further_write_and_wakes_no_pass(
         await make_point(client, namespace, age)
     await take(client, namespace, 2)
     woken: list[Any] = []
-    everything = Everything(client, SystemClock(), woken.append)
+    everything = Everything(client, SystemClock(), woken.append, stores=stores(client))
     await everything.look()
     assert keys.retention(namespace, "shop") in woken
     await run_passes(client, namespace)

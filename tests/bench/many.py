@@ -20,7 +20,8 @@ import aiohttp
 from backstay.api.common import format_time
 from backstay.domain import labels
 from backstay.domain.objects import Obj
-from backstay.domain.records.record import ClaimRecord, DumpRecord, Record, build_record
+from backstay.domain.records.annotation import build_record
+from backstay.domain.records.record import ClaimRecord, DumpRecord, Record
 from backstay.kube.login import Login
 from backstay.kube.resources import (
     BACKUP,

@@ -17,6 +17,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.support.copying import stores
+from tests.support.passes import retention_reconciler
+
 from backstay.engine.queue import Key, Queue
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
@@ -24,7 +27,6 @@ from backstay.kube.login import login
 from backstay.main import keep_turns_short  # with all that is loaded in the pod: its memory counts
 from backstay.reconcile import keys
 from backstay.reconcile.resync import Everything
-from backstay.reconcile.retention import RetentionReconciler
 from backstay.reconcile.sweeps import SweepReconciler
 from backstay.settings import Settings
 
@@ -57,12 +59,12 @@ class Part:
         self._requests = requests
         self._open: set[Key] = set()
         self._idle = asyncio.Event()
-        retention = RetentionReconciler(client, clock, self._add)
+        retention = retention_reconciler(client, clock, self._add)
         self._work: dict[str, Callable[[Key], Awaitable[timedelta | None]]] = {
             keys.RETENTION: retention.reconcile,
             keys.SWEEPS: SweepReconciler(client, clock).reconcile,
         }
-        self._everything = Everything(client, clock, self._add)
+        self._everything = Everything(client, clock, self._add, stores=stores(client))
         workers = Settings.model_fields["workers"].default
         self.queue = Queue(self._reconcile, clock, workers=workers, on_done=self._done)
 

@@ -29,7 +29,10 @@ from backstay.builders.snapshot import metadata_patch
 from backstay.domain import objects, upkeep
 from backstay.domain.merge_patch import merge_diff
 from backstay.domain.objects import Obj
+from backstay.domain.stores.snapshots import upkeep as snapshots
 from backstay.domain.stores.snapshots.content import Patch
+from backstay.domain.stores.snapshots.plan import SnapshotPlan
+from backstay.domain.stores.snapshots.seen import seen_of
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import PAGE, Client
 from backstay.kube.login import login
@@ -83,8 +86,9 @@ def _writes(world: World) -> Iterator[tuple[Write, Write]]:
     """Yield the writes that the plans of all policies say, each with what undoes it."""
     now = SystemClock().now()
     for place in world.places():
-        plan = upkeep.plan(passes.seen(world, place, now))
-        for item in plan.items:
+        seen = passes.seen(world, place, now)
+        plan = upkeep.plan(seen, [SnapshotPlan()])
+        for item in snapshots.look(seen_of(seen)).items:
             if item.snapshot is not None:
                 yield _both(VOLUME_SNAPSHOT, item.snapshot)
             if item.content is not None:

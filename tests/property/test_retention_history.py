@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.unit.domain.retention.series import apply, point
 
 from backstay.domain import labels
-from backstay.domain.retention.judge import Point, Rules, judge, tiers_for_new
+from backstay.domain.retention.judge import judge, tiers_for_new
+from backstay.domain.retention.points import Point, Rules
 
 VIENNA = ZoneInfo("Europe/Vienna")
 APIA = ZoneInfo("Pacific/Apia")

@@ -13,7 +13,8 @@ from tests.unit.domain.retention.series import apply, point
 from backstay.domain import labels
 from backstay.domain.calendar import TIER_LABELS, Tier, period_of
 from backstay.domain.labels import Retain
-from backstay.domain.retention.judge import Point, Rules, Verdict, judge, tiers_for_new
+from backstay.domain.retention.judge import judge, tiers_for_new
+from backstay.domain.retention.points import Point, Rules, Verdict
 
 NOW = datetime(2026, 1, 2, 23, 15, tzinfo=UTC)
 ZONES = [

@@ -15,22 +15,13 @@ from tests.support.sampling import searched
 
 from backstay.domain import labels
 from backstay.domain.retention.brakes import freeze
-from backstay.domain.retention.judge import GRACE, tiers_for_new
+from backstay.domain.retention.judge import tiers_for_new
 from backstay.domain.retention.points import Rules, Verdict
+from backstay.domain.retention.series import GRACE
 from backstay.domain.stores.copies.dates import Expected, made_at
-from backstay.domain.stores.copies.judging import (
-    Copy,
-    clock_trouble,
-    grouped,
-    judge_copies,
-)
-from backstay.domain.stores.copies.points import (
-    STAMP_FORMAT,
-    RollingPoint,
-    Series,
-    newest_good,
-    point_of,
-)
+from backstay.domain.stores.copies.judging import Copy, clock_trouble, grouped, judge_copies
+from backstay.domain.stores.copies.kept import newest_good
+from backstay.domain.stores.copies.points import STAMP_FORMAT, RollingPoint, Series, point_of
 from backstay.domain.stores.copies.results import mirrored
 
 START = datetime(2026, 11, 2, 0, 32, tzinfo=UTC)

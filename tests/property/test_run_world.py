@@ -11,15 +11,16 @@ from datetime import timedelta
 
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from tests.support.builders import plan, planned_dump, planned_hook, planned_hooks, session
+from tests.support.builders import STORES, plan, planned_dump, planned_hook, planned_hooks, session
 from tests.support.hook_world import HookFate
 from tests.support.run_things import DumpFate, SnapshotFate
 from tests.support.run_world import REFUSAL, World
 
-from backstay.api.backup import BackupPhase, PointResult
+from backstay.api.backup import BackupPhase
 from backstay.api.common import changed
 from backstay.api.hooks import PlannedHook, Stage
 from backstay.api.plan import ClaimGroup, RunPlan
+from backstay.api.point import PointResult
 from backstay.domain.errors import BackstayError, Conflict
 from backstay.domain.run import deadlines, machine
 from backstay.domain.run import hooks as run_hooks
@@ -230,7 +231,7 @@ def check(world: World) -> None:
         held = {h.name for h in world.holding}
         assert held <= snapshot.frozen, "good, and a hook did not hold when it was taken"
     if world.status.phase in HOLDING:
-        over = deadlines.deadlines(world.status, deleting=world.deleting)
+        over = deadlines.deadlines(world.status, STORES, deleting=world.deleting)
         assert over, "it holds what others wait for, and nothing ends that"
     frozen = world.hooks.frozen()
     assert world.kept or not frozen or not world.pod_runs, "held, and the Backup may go"

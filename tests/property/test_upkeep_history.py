@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from tests.support.artifact_world import World
+from tests.support.planned import planned
 
 from backstay.domain.retention.points import Rules
-from backstay.domain.stores.snapshots import upkeep
 
 VIENNA, APIA, LORD_HOWE = (
     ZoneInfo(zone) for zone in ("Europe/Vienna", "Pacific/Apia", "Australia/Lord_Howe")
@@ -71,7 +71,7 @@ class Story:
             case "die" | "meddle":
                 self._disturb(kind, one, two)
             case "release":
-                world.released = frozenset(h.plan for h in upkeep.plan(world.look()).stopped.held)
+                world.released = frozenset(h.plan for h in planned(world.look()).stopped.held)
             case "use":
                 self._use(one, two)
             case _:

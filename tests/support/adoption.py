@@ -11,12 +11,12 @@ from tests.support.stored import bind, store
 from tests.unit.cli.running import FOREIGN, foreign
 
 from backstay.api.common import format_time
-from backstay.api.store import StoreKind
+from backstay.api.store import SNAPSHOT
 from backstay.domain import labels, objects, preview
 from backstay.domain.calendar import local_date
 from backstay.domain.objects import Obj, dig
 from backstay.domain.preview import Preview
-from backstay.domain.stores.snapshots.carriers import rules_of
+from backstay.domain.retention.from_spec import rules_of
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.resources import (
@@ -114,7 +114,7 @@ async def condition(client: Client, namespace: str, policy: str = "shop") -> dic
 
 async def offline(client: Client, namespace: str, policy: Obj) -> dict[str, Preview]:
     """What `kubectl backstay retention --label-prefix backup-ns.sh` says of the namespace."""
-    rules = rules_of(parse_policy_spec(policy), StoreKind.SNAPSHOT)
+    rules = rules_of(parse_policy_spec(policy), SNAPSHOT)
     found = await client.list(VOLUME_SNAPSHOT, namespace)
     lines = preview.of_adopted(found, rules, SystemClock().now(), FOREIGN)
     return {line.name: line for line in lines}

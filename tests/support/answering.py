@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from backstay.domain.objects import Obj
-from backstay.kube.exec import Exec, ExecResult
+from backstay.kube.exec import Exec
+from backstay.kube.exec_frames import ExecResult
 
 
 class Answering(Exec):

@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 
 from tests.support import builders
+from tests.support.planned import planned
 
 from backstay.api.common import format_time
 from backstay.domain import labels, objects
@@ -235,7 +236,7 @@ class World:
         """
         self._budget, self._meddle, self.wrote = dies_before, meddle, 0
         seen = self.look()
-        plan = upkeep.plan(seen)
+        plan = planned(seen)
         try:
             for item in plan.items:
                 self._attempt(partial(self._carry_out, item))
@@ -436,8 +437,8 @@ class World:
     def check_settled(self) -> None:
         """What holds when no pass has anything left to do."""
         seen = self.look()
-        forward = {i.point.name: i for i in upkeep.plan(seen).items}
-        back = upkeep.plan(replace(seen, snapshots=list(reversed(seen.snapshots)))).items
+        forward = {i.point.name: i for i in planned(seen).items}
+        back = planned(replace(seen, snapshots=list(reversed(seen.snapshots)))).items
         assert forward == {i.point.name: i for i in back}, "the order of the input matters"
         for name, snapshot in self.snapshots.items():
             item, content = forward[name], self.contents.get(f"content-{name}")

@@ -7,17 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from backstay.api.backup import (
-    BackupPhase,
-    BackupSpec,
-    BackupStatus,
-    DumpState,
-    DumpStatus,
-    PointResult,
-    PointStatus,
-    SnapshotStatus,
-    Trigger,
-)
+from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus, Trigger
+from backstay.api.common import changed
+from backstay.api.dump_status import DumpState, DumpStatus
 from backstay.api.dumps import Postgres
 from backstay.api.hooks import (
     HookState,
@@ -28,12 +20,15 @@ from backstay.api.hooks import (
     Session,
     Stage,
 )
-from backstay.api.plan import PlannedClaim, PlannedDump, RunPlan
-from backstay.api.store import StoreKind
+from backstay.api.plan import PlannedClaim, PlannedDump, PlannedPoint, RunPlan
+from backstay.api.point import PointResult, PointStatus, SnapshotStatus
+from backstay.api.rolling import PlannedRolling
+from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.api.target import Target, TargetKind
 from backstay.domain import labels
 from backstay.domain.objects import Obj
-from backstay.domain.records.record import ClaimRecord, Record, build_record
+from backstay.domain.records.annotation import build_record
+from backstay.domain.records.record import ClaimRecord, Record
 from backstay.domain.run import dumps as run_dumps
 from backstay.domain.run.sights import (
     DumpPlace,
@@ -42,14 +37,17 @@ from backstay.domain.run.sights import (
     HookPlace,
     HookSeen,
     HookSight,
-    PointSeen,
 )
-from backstay.domain.run.values import Seen
+from backstay.domain.run.values import RunStore, Seen
+from backstay.domain.stores.copies.plan import CopyPlan
+from backstay.domain.stores.snapshots.plan import SnapshotPlan
+from backstay.domain.stores.snapshots.sights import PointSeen, Sight
 
 NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
 SLOT = datetime(2026, 11, 22, 0, 32, tzinfo=UTC)
 SHA = "a" * 64
 RUN_UID = "1f0c5a7e-0000-4000-8000-000000000001"
+STORES: tuple[RunStore, ...] = (SnapshotPlan(), CopyPlan())
 
 
 def minutes(count: float) -> timedelta:
@@ -146,7 +144,20 @@ def plan(
         "ready_timeout": minutes(60),
         "retries": retries,
     }
-    return RunPlan(**defaults | values)
+    return with_points(RunPlan(**defaults | values))
+
+
+def with_points(of: RunPlan, rolling: PlannedRolling | None = None) -> RunPlan:
+    """A plan with the points of its claims and of its copies, or of these."""
+    copied = rolling or of.rolling
+    snapshots = (
+        PlannedPoint(source=c.name, store=SNAPSHOT, claim=c.name) for c in of.claims if c.class_name
+    )
+    copies = (
+        PlannedPoint(source=c.series, store=ROLLING, claim=c.claim)
+        for c in (copied.copies if copied else ())
+    )
+    return changed(of, rolling=copied, points=(*snapshots, *copies))
 
 
 def place(claim: str = "data", container_id: str = "cri://1", pod: str = "pg-0") -> DumpPlace:
@@ -200,7 +211,7 @@ def point_status(
 ) -> PointStatus:
     defaults: dict[str, Any] = {
         "source": claim,
-        "store": StoreKind.SNAPSHOT,
+        "store": SNAPSHOT,
         "attempt": attempt,
         "ref": f"{claim}-{attempt}",
         "result": result,
@@ -232,6 +243,11 @@ def spec(**values: Any) -> BackupSpec:
 
 
 def seen(of: BackupStatus, **values: Any) -> Seen:
+    """A sighting; `points`, `rechecks` and `torn` are of its snapshots, `copy` of its copy."""
+    snapshots = {k: values.pop(k) for k in ("points", "rechecks", "torn") if k in values}
+    sights: dict[str, object] = {SNAPSHOT: Sight(**snapshots)}
+    if "copy" in values:
+        sights[ROLLING] = values.pop("copy")
     defaults: dict[str, Any] = {
         "name": "shop-20261122-0032",
         "uid": RUN_UID,
@@ -239,6 +255,8 @@ def seen(of: BackupStatus, **values: Any) -> Seen:
         "now": NOW,
         "spec": spec(),
         "status": of,
+        "sights": sights,
+        "stores": STORES,
     }
     return Seen(**defaults | values)
 

@@ -15,12 +15,13 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import TypeAlias
 
+from tests.support.passes import retention_reconciler
+
 from backstay.domain.errors import Conflict, Transient
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.login import login
 from backstay.reconcile import keys
-from backstay.reconcile.retention import RetentionReconciler
 from backstay.reconcile.sweeps import SweepReconciler
 
 PAUSE = 0.02
@@ -80,7 +81,7 @@ async def _pass_until_idle(kubeconfig: Path, namespace: str, policy: str) -> Non
             writes.append(plural)
 
     async with Client(await login(kubeconfig), clock, on_request=note) as client:
-        retention = RetentionReconciler(client, clock, lambda _: None)
+        retention = retention_reconciler(client, clock)
         sweeps = SweepReconciler(client, clock)
         for _ in range(MOST_PASSES):
             writes.clear()

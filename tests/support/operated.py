@@ -16,18 +16,28 @@ from backstay.reconcile import keys
 from backstay.reconcile.concurrency import LONGEST_PAUSE, SHARE
 from backstay.settings import Settings
 from backstay.steps.exec_streams import Streams
+from backstay.stores.registry import Registry, stores_of
 
 
 class Operated:
     """Reconciles the keys that a test names; what they ask for is noted in `asked`."""
 
-    def __init__(self, client: Client, access: Login, clock: MovedClock, namespace: str) -> None:
+    def __init__(
+        self,
+        client: Client,
+        access: Login,
+        clock: MovedClock,
+        namespace: str,
+        *,
+        registry: Registry = stores_of,
+    ) -> None:
         self.client = client
         self.clock = clock
         self.namespace = namespace
         self.asked: list[Key] = []
         events = EventPoster(client, clock, "test")
-        self._router = Router(Settings(), clock, client, events, Streams(Exec(access)))
+        streams = Streams(Exec(access))
+        self._router = Router(Settings(), clock, client, events, streams, registry=registry)
         self._router.wire(self.asked.append)
         self._admits_from = 0.0
 

@@ -7,9 +7,13 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeAlias
 
+from tests.support.copying import stores
+
 from backstay.domain.clock import Clock
 from backstay.domain.errors import Conflict
+from backstay.engine.queue import Key
 from backstay.kube.client import Client
+from backstay.kube.events import EventPoster
 from backstay.reconcile import keys
 from backstay.reconcile.retention import RetentionReconciler
 from backstay.reconcile.sweeps import SweepReconciler
@@ -27,9 +31,17 @@ Pass: TypeAlias = Callable[[], Awaitable[timedelta | None]]
 MOST = 10
 
 
+def retention_reconciler(
+    client: Client, clock: Clock, enqueue: Callable[[Key], None] = lambda _: None
+) -> RetentionReconciler:
+    """Given a client and a clock, return what makes retention passes, over all stores."""
+    events = EventPoster(client, clock)
+    return RetentionReconciler(client, clock, enqueue, events, stores=stores(client))
+
+
 def retention_of(client: Client, clock: Clock, namespace: str, policy: str) -> list[Pass]:
     """Given a policy's address, return its retention pass and the one that finishes sweeps."""
-    retention = RetentionReconciler(client, clock, lambda _: None)
+    retention = retention_reconciler(client, clock)
     sweeps = SweepReconciler(client, clock)
     return [
         partial(retention.reconcile, keys.retention(namespace, policy)),

@@ -14,11 +14,14 @@ from functools import partial
 
 from tests.support import builders
 from tests.support.artifact_world import Killed, World
+from tests.support.planned import Planned, planned
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointGone, PointResult
+from backstay.api.backup import BackupPhase, BackupStatus
+from backstay.api.point import PointGone, PointResult
 from backstay.domain import objects
 from backstay.domain.errors import Conflict
 from backstay.domain.objects import Obj, dig
+from backstay.domain.records import lifecycle
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.stores.snapshots import upkeep, vanished
 from backstay.domain.stores.snapshots.deletion import Action, Step
@@ -70,9 +73,9 @@ class RecordedWorld(World):
 
     def _note_loss(self, name: str) -> None:
         """Who deletes what is due, or announced to go, takes nothing from anybody."""
-        items = {i.point.name: i for i in upkeep.plan(self.look()).items}
+        items = {i.point.name: i for i in planned(self.look()).items}
         record = self.records.get(name)
-        announced = record is not None and name in vanished.announced(record.status)
+        announced = record is not None and name in lifecycle.announced(record.status)
         if record is not None and not announced and not items[name].due:
             self.taken.add(name)
 
@@ -94,7 +97,7 @@ class RecordedWorld(World):
     ) -> int:
         self._budget, self._meddle, self.wrote = dies_before, meddle, 0
         seen = self.look()
-        plan = upkeep.plan(seen)
+        plan = planned(seen)
         stored: set[str] = set()
         with contextlib.suppress(Killed):
             for item in plan.items:
@@ -106,7 +109,7 @@ class RecordedWorld(World):
                 name
                 for run, status in plan.shown
                 if run.uid not in stored
-                for name in vanished.announced(status)
+                for name in lifecycle.announced(status)
             }
             for item in plan.items:
                 if item.acts and not item.patches and item.point.name not in silent:
@@ -132,7 +135,7 @@ class RecordedWorld(World):
         stored.add(run.uid)
         self.wrote += 1
 
-    def _remove(self, run: Run, plan: upkeep.Plan) -> None:
+    def _remove(self, run: Run, plan: Planned) -> None:
         self._before_write()
         name = self._name(run)
         known = self.records.get(name)
@@ -149,7 +152,7 @@ class RecordedWorld(World):
         if action.step is Step.DELETE_SNAPSHOT:
             self.swept.add(action.name)
             record = self.records.get(action.name)
-            announced = record is None or action.name in vanished.announced(record.status)
+            announced = record is None or action.name in lifecycle.announced(record.status)
             assert announced, "a sweep that was not announced"
 
     def check_records(self) -> None:

@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from backstay.api.backup import (
-    DumpStatus,
-    PointResult,
-)
-from backstay.domain.run.sights import (
-    PointSeen,
-)
+from backstay.api.dump_status import DumpStatus
+from backstay.api.point import PointResult
+from backstay.domain.stores.snapshots.sights import PointSeen
 
 
 @dataclass(frozen=True, slots=True)

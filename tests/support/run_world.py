@@ -11,14 +11,17 @@ import itertools
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
-from tests.support.builders import NOW, RUN_UID, SLOT, spec
+from tests.support.builders import NOW, RUN_UID, SLOT, STORES, spec
 from tests.support.hook_world import HookFate, HookWorld
 from tests.support.run_things import DumpFate, File, Owner, Snapshot, SnapshotFate, point_seen
 
-from backstay.api.backup import BackupPhase, BackupStatus, DumpState, DumpStatus, PointResult
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpState, DumpStatus
 from backstay.api.hooks import PlannedHook
 from backstay.api.plan import PlannedDump, RunPlan
+from backstay.api.point import PointResult
+from backstay.api.store import SNAPSHOT
 from backstay.domain.errors import Conflict, Transient
 from backstay.domain.run import hooks
 from backstay.domain.run.sights import (
@@ -28,27 +31,28 @@ from backstay.domain.run.sights import (
     HookPlace,
     HookSeen,
     HookSight,
-    PointSeen,
 )
-from backstay.domain.run.status import current_dump, dump_entry, dumps_on, point_entry
+from backstay.domain.run.status import current_dump, dump_entry, dumps_on
 from backstay.domain.run.values import (
     Action,
-    CancelCopy,
     CancelDump,
-    CreateSnapshot,
     Decision,
     FreeRecord,
     KeepRecord,
+    ReleaseHook,
+    Seen,
+    StartDump,
+    StartHook,
+    StoreAction,
+    with_seen,
+)
+from backstay.domain.stores.snapshots.actions import (
+    CreateSnapshot,
     LabelContent,
     MarkFailed,
     MarkGood,
-    ReleaseHook,
-    Seen,
-    StartCopy,
-    StartDump,
-    StartHook,
-    with_seen,
 )
+from backstay.domain.stores.snapshots.sights import PointSeen, Sight
 
 Write = Callable[[], None]
 REFUSAL = "exceeded quota: snapshots"
@@ -166,6 +170,7 @@ class World:
             status=status,
             kept=self.kept,
             deleting=self.deleting,
+            stores=STORES,
         )
         match status.phase:
             case BackupPhase.PENDING:
@@ -244,7 +249,7 @@ class World:
                         if self.pod_runs
                         else DumpSeen(DumpSight.UNREACHABLE)
                     )
-        return with_seen(seen, points=points, rechecks=rechecks)
+        return with_seen(seen, sights={SNAPSHOT: Sight(points, rechecks)})
 
     # ---- apply ----------------------------------------------------------------------------
 
@@ -272,7 +277,7 @@ class World:
                 return [lambda: setattr(self, "kept", isinstance(action, KeepRecord))]
             case CreateSnapshot() | LabelContent() | MarkGood() | MarkFailed():
                 return self._writes_on_points(action)
-            case StartCopy() | CancelCopy():
+            case StoreAction():
                 raise AssertionError("a run of snapshots makes no copies")
 
     def _writes_on_points(
@@ -352,7 +357,7 @@ class World:
         self._later(fate.taken, take)
 
     def _snapshot_of(self, claim: str) -> Snapshot:
-        entry = point_entry(self.status, claim)
+        entry = next((p for p in self.status.points if p.source == claim), None)
         found = self.snapshots.get(entry.ref or "") if entry else None
         if found is None or not found.live:
             raise Conflict("the snapshot went away")

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from backstay.api.common import changed
-from backstay.api.policy import PolicySpec, PolicyStatus
+from backstay.api.policy import PolicySpec
+from backstay.api.policy_status import PolicyStatus
 from backstay.api.schedule import Blackout, MissedSlots, Schedule
 from backstay.domain import naming, policy
 from backstay.domain.calendar import load_zone
 from backstay.domain.clock_skew import clock_off, slots_now
-from backstay.domain.schedule import cron
+from backstay.domain.schedule import cron, policy_seen
 from backstay.domain.schedule.early import EARLY, Named
 
 MINUTE = timedelta(minutes=1)
@@ -168,8 +169,8 @@ class World:
         ):
             self.begin = self.rescheduled
 
-    def _seen(self, now: datetime) -> policy.Seen:
-        return policy.Seen(
+    def _seen(self, now: datetime) -> policy_seen.Seen:
+        return policy_seen.Seen(
             now=now,
             created=self.created,
             generation=1,
@@ -177,7 +178,7 @@ class World:
             spec=self.spec,
             problem=None,
             runs=[
-                policy.RunSeen(r.name, r.slot, ended, None, complete=ended)
+                policy_seen.RunSeen(r.name, r.slot, ended, None, complete=ended)
                 for r in self.records
                 for ended in [r.ends <= self.now]
             ],

@@ -13,13 +13,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeAlias
 
 from backstay.domain.clock import Clock
 from backstay.domain.run.concurrency import Limits
 from backstay.engine.group import run_together
+from backstay.engine.patience import Patience
 from backstay.engine.queue import Key, Queue
 from backstay.engine.resync import Resync
 from backstay.engine.system_clock import SystemClock
@@ -33,7 +34,7 @@ from backstay.kube.lease import Elector, identity
 from backstay.kube.login import Login, login
 from backstay.observe import metrics, ports
 from backstay.reconcile import keys
-from backstay.reconcile.backup import BackupReconciler
+from backstay.reconcile.backup import RIGHTS_WAIT, BackupReconciler
 from backstay.reconcile.concurrency import Admitter
 from backstay.reconcile.copies import CopiesReconciler
 from backstay.reconcile.leftovers import LeftoverReconciler
@@ -45,15 +46,20 @@ from backstay.reconcile.retention import RetentionReconciler
 from backstay.reconcile.sweeps import SweepReconciler
 from backstay.settings import Settings
 from backstay.steps.agent_jobs import AgentImage, AgentJobs
+from backstay.steps.dumps import Dumping
 from backstay.steps.exec_streams import Streams
 from backstay.stores.copies.restore import CopyRestores
 from backstay.stores.copies.take import Copying
 from backstay.stores.copies.upkeep_jobs import UpkeepJobs
+from backstay.stores.planning import Planner
+from backstay.stores.registry import Registry, stores_of
 from backstay.stores.snapshots.restore import SnapshotRestores
 from backstay.targets.registry import targets_of
 from backstay.targets.turns import RestoreTurns
 
 log = logging.getLogger(__name__)
+
+Reconcile: TypeAlias = Callable[[Key], Awaitable[timedelta | None]]
 
 RESYNC_JITTER: Final = 0.1
 SWITCH_SECONDS: Final = 0.0005
@@ -130,44 +136,44 @@ class Operator:
             on_request=metrics.on_request,
             memory=elector.memory,
         ) as client:
-            events = EventPoster(client, self._clock, self._settings.identity)
-            streams = Streams(Exec(access, fence=elector.fence))
-            router = Router(self._settings, self._clock, client, events, streams)
-            queue = Queue(
-                router.reconcile,
-                self._clock,
-                workers=self._settings.workers,
-                longest=keys.LONGEST,
-                on_done=lambda key, seconds, outcome: metrics.on_reconciled(
-                    key.kind, seconds, outcome
-                ),
-            )
-            router.wire(queue.add)
-            everything = Everything(client, self._clock, queue.add)
-            resync = Resync(
-                self._clock, self._settings.resync_interval, RESYNC_JITTER, everything.look
-            )
+            await self._work_on(client, access, elector)
 
-            def host(on_end: Callable[[str], None]) -> Host:
-                identity = self._settings.identity
-                return Host(access, queue.add_threadsafe, client.is_echo, on_end, identity)
+    async def _work_on(self, client: Client, access: Login, elector: Elector) -> None:
+        """Run the queue, the resync and the watches, until one of them ends."""
+        events = EventPoster(client, self._clock, self._settings.identity)
+        streams = Streams(Exec(access, fence=elector.fence))
+        router = Router(self._settings, self._clock, client, events, streams)
+        queue = Queue(
+            router.reconcile,
+            self._clock,
+            workers=self._settings.workers,
+            longest=keys.LONGEST,
+            on_done=lambda key, seconds, outcome: metrics.on_reconciled(key.kind, seconds, outcome),
+        )
+        router.wire(queue.add)
+        everything = Everything(client, self._clock, queue.add, stores=router.stores)
+        resync = Resync(self._clock, self._settings.resync_interval, RESYNC_JITTER, everything.look)
 
-            self._watching = Watching(
-                Definitions(client), self._clock, host, on_back=resync.wake, on_end=_die
+        def host(on_end: Callable[[str], None]) -> Host:
+            identity = self._settings.identity
+            return Host(access, queue.add_threadsafe, client.echoes.has, on_end, identity)
+
+        self._watching = Watching(
+            Definitions(client), self._clock, host, on_back=resync.wake, on_end=_die
+        )
+        try:
+            await run_together(
+                queue.run(),
+                resync.run(),
+                self._watching.run(),
+                elector.run(lambda: _die("the Lease is lost")),
             )
-            try:
-                await run_together(
-                    queue.run(),
-                    resync.run(),
-                    self._watching.run(),
-                    elector.run(lambda: _die("the Lease is lost")),
-                )
-            finally:
-                await streams.close()
+        finally:
+            await streams.close()
 
 
 class Router:
-    """Hands each key to the reconciler of its kind."""
+    """Hands each key to the reconciler of its kind. `registry` makes the stores that there are."""
 
     def __init__(
         self,
@@ -176,27 +182,24 @@ class Router:
         client: Client,
         events: EventPoster,
         streams: Streams,
+        *,
+        registry: Registry = stores_of,
     ) -> None:
         self._add: Callable[[Key], None] | None = None
-        limits = Limits(settings.pool_global, settings.pool_node, settings.pool_driver)
+        self._context = client, events, clock, self._enqueue
+        self._refusals = Patience(clock, RIGHTS_WAIT)
+        self._dumping = Dumping(client, streams, self._refusals)
         image = AgentImage(settings.agent_image, settings.agent_pull_policy)
         jobs = AgentJobs(client, image)
-        copying = Copying(client, jobs, settings.rolling, settings.namespace, settings.ceilings)
+        copying = Copying(client, jobs, settings.rolling, settings.namespace)
+        self.stores = registry(client, clock, events, dumping=self._dumping, copying=copying)
+        self._planner = Planner(client, self.stores, settings.ceilings)
         turns = RestoreTurns(client, settings.namespace)
         self._reconcilers = {
-            keys.POLICY: PolicyReconciler(
-                client, events, clock, self._enqueue, copying=copying
-            ).reconcile,
-            keys.BACKUP: BackupReconciler(
-                client, streams, events, clock, self._enqueue, copying=copying
-            ).reconcile,
-            keys.ADMISSION.kind: Admitter(
-                client, events, clock, limits, self._enqueue, turns=turns
-            ).reconcile,
+            **self._of_runs(settings, streams, turns),
+            **self._of_points(UpkeepJobs(jobs, copying)),
             keys.RESTORE: RestoreReconciler(
-                client,
-                events,
-                clock,
+                *self._context[:3],
                 self._enqueue,
                 # In the order in which they are preferred.
                 stores={
@@ -208,18 +211,37 @@ class Router:
                 targets=targets_of(client, settings.rolling),
                 turns=turns,
             ).reconcile,
-            keys.RETENTION: RetentionReconciler(client, clock, self._enqueue, events).reconcile,
-            keys.COPIES: CopiesReconciler(
-                client,
-                events,
-                clock,
-                self._enqueue,
-                copying=copying,
-                jobs=UpkeepJobs(jobs, copying),
-            ).reconcile,
             keys.LEFTOVERS: LeftoverReconciler(client).reconcile,
+        }
+
+    def _of_runs(
+        self, settings: Settings, streams: Streams, turns: RestoreTurns
+    ) -> dict[str, Reconcile]:
+        limits = Limits(settings.pool_global, settings.pool_node, settings.pool_driver)
+        policies = PolicyReconciler(*self._context, planner=self._planner)
+        backups = BackupReconciler(
+            *self._context,
+            streams=streams,
+            dumping=self._dumping,
+            refusals=self._refusals,
+            planner=self._planner,
+        )
+        client, events, clock, enqueue = self._context
+        admitter = Admitter(client, events, clock, limits, enqueue, stores=self.stores, turns=turns)
+        return {
+            keys.POLICY: policies.reconcile,
+            keys.BACKUP: backups.reconcile,
+            keys.ADMISSION.kind: admitter.reconcile,
+        }
+
+    def _of_points(self, jobs: UpkeepJobs) -> dict[str, Reconcile]:
+        client, events, clock, enqueue = self._context
+        retention = RetentionReconciler(client, clock, enqueue, events, stores=self.stores)
+        return {
+            keys.RETENTION: retention.reconcile,
+            keys.COPIES: CopiesReconciler(*self._context, jobs=jobs).reconcile,
             keys.SWEEPS: SweepReconciler(client, clock).reconcile,
-            keys.REBUILD: RebuildReconciler(client, events, clock, self._enqueue).reconcile,
+            keys.REBUILD: RebuildReconciler(*self._context).reconcile,
         }
 
     def wire(self, add: Callable[[Key], None]) -> None:

@@ -162,9 +162,6 @@ BAD: Final = [
         "spec.from",
         "store chooses among the points of a Backup: set from.backup",
     ),
-    restore(
-        {"spec.from": {"backup": "b", "store": ""}}, "spec.from.store", "at least 1 chars long"
-    ),
     restore({"spec.claims": []}, "spec.claims", "should have at least 1 items"),
     restore({"spec.claims": [CLAIM, CLAIM]}, "spec.claims[1]", "Duplicate value"),
     restore(

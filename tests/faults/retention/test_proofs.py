@@ -16,6 +16,7 @@ from tests.faults.retention.test_rivals import first_write
 from tests.faults.retention.world import Made, World
 from tests.support import lives
 from tests.support.fault_proxy import Call, FaultProxy, Moment, Point
+from tests.support.passes import retention_reconciler
 from tests.support.waiting import within
 
 from backstay.domain import labels, objects
@@ -91,7 +92,7 @@ async def retention(stage: Stage, proxy: FaultProxy) -> AsyncIterator[RetentionR
     """Retention in this process, behind a proxy."""
     config = proxy.write_kubeconfig(stage.folder / "kubeconfig")
     async with Client(await login(config), CLOCK) as client:
-        yield RetentionReconciler(client, CLOCK, lambda _: None)
+        yield retention_reconciler(client, CLOCK)
 
 
 # ---- a sweep that was about to begin, and a person who thought better of it ---------------------

@@ -30,7 +30,7 @@ from tests.faults.rolling.kinds import (
 )
 
 from backstay.agent.fs.copy_file import copy_file
-from backstay.agent.fs.listing import stat_of
+from backstay.agent.fs.inode import stat_of
 from backstay.agent.fs.paths import DIRECTORY
 from backstay.agent.fs.throttle import Pace
 

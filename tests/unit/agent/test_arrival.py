@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from backstay.agent.fs.listing import Known, Listing, stat_of
+from backstay.agent.fs.inode import stat_of
+from backstay.agent.fs.listing import Known, Listing
 from backstay.agent.fs.paths import DIRECTORY
-from backstay.agent.target.arrival import Arrived, Wanted, arrive
+from backstay.agent.target.arrival import Arrived, arrive
+from backstay.agent.target.wanted import Wanted
 
 CONTENT = b"content"
 

@@ -14,7 +14,8 @@ import pytest
 from backstay.agent.destination.layout import flush
 from backstay.agent.fs.abilities import EVERYTHING
 from backstay.agent.fs.copy_file import copy_file, is_fresh, open_file
-from backstay.agent.fs.listing import Encoded, Listing, stat_of
+from backstay.agent.fs.inode import stat_of
+from backstay.agent.fs.listing import Encoded, Listing
 from backstay.agent.fs.paths import DIRECTORY, Descent
 from backstay.agent.fs.throttle import Pace
 from backstay.agent.tree.context import Plan, Spot, at_work

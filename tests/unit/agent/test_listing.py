@@ -14,17 +14,8 @@ from hypothesis import strategies as st
 from backstay.agent.destination.manifest import Changes, Damaged, Manifest, save
 from backstay.agent.fs import listing
 from backstay.agent.fs.attributes import Record
-from backstay.agent.fs.listing import (
-    FIRST_TIME,
-    LAST_TIME,
-    Encoded,
-    Listing,
-    Stat,
-    Totals,
-    extra_size,
-    stat_of,
-    totals_of,
-)
+from backstay.agent.fs.inode import FIRST_TIME, LAST_TIME, Stat, extra_size, stat_of
+from backstay.agent.fs.listing import Encoded, Listing, Totals, totals_of
 
 names = st.binary(min_size=1, max_size=20).map(
     lambda raw: raw.replace(b"\0", b"\xff").replace(b"/", b"\n")

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from backstay.agent.fs.listing import NO_HASH, Listing, stat_of
+from backstay.agent.fs.inode import NO_HASH, stat_of
+from backstay.agent.fs.listing import Listing
 from backstay.agent.target.need import Disk, need_of
 from backstay.domain.errors import UserError
 

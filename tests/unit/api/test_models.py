@@ -12,17 +12,13 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus
-from backstay.api.common import (
-    Condition,
-    Size,
-    format_time,
-    with_condition,
-)
-from backstay.api.policy import PolicySpec, Snapshot
+from backstay.api.common import Condition, Size, format_time, with_condition
+from backstay.api.policy import PolicySpec
 from backstay.api.restore import RestoreSpec
 from backstay.api.restore_status import RestorePhase
 from backstay.api.retention import Retention
 from backstay.api.shapes import Bytes
+from backstay.api.snapshot import Snapshot
 from backstay.durations import format_duration, parse_duration
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

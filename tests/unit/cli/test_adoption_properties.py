@@ -13,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.property.test_retention_properties import NOW
 from tests.property.test_retention_properties import ZONES as SOME_ZONES
+from tests.support.planned import Planned, planned
 from tests.unit.cli.running import FOREIGN, foreign
 from tests.unit.cli.test_preview_properties import FOREIGN_TIERS, SEARCH, WORLDS, theirs
 from tests.unit.domain.retention.series import apply
 
 from backstay.domain import labels, objects, preview
-from backstay.domain.adoption import takeover
+from backstay.domain.adoption import other_labels, takeover
 from backstay.domain.adoption.other_retention import to_hold
 from backstay.domain.calendar import period_of
 from backstay.domain.objects import Obj
@@ -50,8 +51,8 @@ def of_policy(snapshots: Sequence[Obj]) -> list[Obj]:
     return [s for s in snapshots if objects.labels(s).get(labels.POLICY) == "policy"]
 
 
-def passed(snapshots: Sequence[Obj], rules: Rules) -> upkeep.Plan:
-    return upkeep.plan(upkeep.Seen(NOW, rules, snapshots, {}, frozenset(), frozenset()))
+def passed(snapshots: Sequence[Obj], rules: Rules) -> Planned:
+    return planned(upkeep.Seen(NOW, rules, snapshots, {}, frozenset(), frozenset()))
 
 
 def here(data: bytes) -> tuple[list[Obj], Rules]:
@@ -77,8 +78,8 @@ def pass_does_what_was_said(snapshots: Sequence[Obj], rules: Rules) -> None:
         changes = dict(item.snapshot.labels) if item.snapshot else {}
         changes |= {labels.HOLD: "true"} if item.point.name in held else {}
         ours = {k: v for k, v in changes.items() if v is not None}
-        assert {takeover.renamed(k, FOREIGN): v for k, v in ours.items()} == line.set_labels
-        gone = {takeover.renamed(k, FOREIGN) for k, v in changes.items() if v is None}
+        assert {other_labels.renamed(k, FOREIGN): v for k, v in ours.items()} == line.set_labels
+        gone = {other_labels.renamed(k, FOREIGN) for k, v in changes.items() if v is None}
         assert gone == set(line.remove_labels)
         assert (item.sweep is not None and item.sweep.step == "DeleteSnapshot") == line.delete
         assert item.reasons == line.reasons
@@ -205,4 +206,4 @@ def test_both_forms_of_a_week_mean_the_same_at_any_time_of_any_year(
     at = taken.replace(tzinfo=UTC)
     year, week, _ = at.astimezone(zone).isocalendar()
     given_ = foreign("one", at.isoformat(), weekly=f"{year}-w{week:02d}" if old else f"w{week:02d}")
-    assert takeover.labels_from(given_, FOREIGN, zone)[labels.WEEKLY] == f"w{week:02d}"
+    assert other_labels.labels_from(given_, FOREIGN, zone)[labels.WEEKLY] == f"w{week:02d}"

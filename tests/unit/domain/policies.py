@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from backstay.api.common import changed
-from backstay.api.policy import PolicySpec, PolicyStatus
+from backstay.api.policy import PolicySpec
+from backstay.api.policy_status import PolicyStatus
 from backstay.api.schedule import Schedule
 from backstay.domain import policy
+from backstay.domain.schedule import policy_seen
 
 
 def at(day_hour: str) -> datetime:
@@ -34,7 +36,7 @@ def spec(
     return changed(wanted, schedule=schedule if cron else None)
 
 
-def seen(wanted: PolicySpec | None, **values: Any) -> policy.Seen:
+def seen(wanted: PolicySpec | None, **values: Any) -> policy_seen.Seen:
     defaults: dict[str, Any] = {
         "now": NOW,
         "namespace": "shop",
@@ -46,13 +48,13 @@ def seen(wanted: PolicySpec | None, **values: Any) -> policy.Seen:
         "spec": wanted,
         "problem": None,
     }
-    return policy.Seen(**defaults | values)
+    return policy_seen.Seen(**defaults | values)
 
 
 def ran(
     slot: datetime | None, *, finished: bool, started: datetime | None = None
-) -> policy.RunSeen:
-    return policy.RunSeen("r", slot, finished, started, complete=finished)
+) -> policy_seen.RunSeen:
+    return policy_seen.RunSeen("r", slot, finished, started, complete=finished)
 
 
 def ready(decision: policy.Decision) -> tuple[str, str, str]:

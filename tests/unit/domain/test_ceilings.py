@@ -20,15 +20,19 @@ from tests.support.builders import (
 )
 from tests.unit.domain import policies
 
-from backstay.api.backup import BackupPhase, DumpState, PointResult, PointStatus
+from backstay.api.backup import BackupPhase
+from backstay.api.dump_status import DumpState
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling, RollingDestination
-from backstay.api.store import StoreKind
+from backstay.api.store import ROLLING
 from backstay.domain import policy
 from backstay.domain.ceilings import beyond, limited, limited_plan
 from backstay.domain.jobs import JobSeen
 from backstay.domain.run import machine
-from backstay.domain.run.sights import CopySeen, DumpSight
-from backstay.domain.run.values import CancelCopy, CancelDump
+from backstay.domain.run.sights import DumpSight
+from backstay.domain.run.values import CancelDump
+from backstay.domain.stores.copies.actions import CancelCopy
+from backstay.domain.stores.copies.sights import CopySeen
 from backstay.settings import Ceilings
 
 MOST = Ceilings()
@@ -95,7 +99,7 @@ def test_a_copy_whose_job_does_not_end_in_time_is_ended() -> None:
     mine = plan().model_copy(update={"claims": (), "rolling": planned(rolling())})
     entry = PointStatus(
         source="n1:/srv",
-        store=StoreKind.ROLLING,
+        store=ROLLING,
         attempt=1,
         result=PointResult.PENDING,
         requested_at=NOW - timedelta(hours=25),

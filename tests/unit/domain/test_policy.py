@@ -9,10 +9,11 @@ import pytest
 from tests.unit.domain.policies import NOW, SLOT, YESTERDAY, at, ran, ready, seen, spec
 
 from backstay.api.common import changed
-from backstay.api.policy import SHOWN_MAX, PolicyStatus
-from backstay.api.store import StoreKind
+from backstay.api.policy_status import SHOWN_MAX, PolicyStatus
+from backstay.api.store import SNAPSHOT
 from backstay.domain import policy
 from backstay.domain.errors import UserError
+from backstay.domain.schedule import policy_seen
 from backstay.domain.schedule.early import Named
 
 ARTIFACT = Named(SLOT, "shop-20261122-0032")
@@ -215,10 +216,10 @@ def test_an_unchanged_world_changes_no_status() -> None:
 
 def test_series_are_counted_per_claim_and_forgotten_with_their_points() -> None:
     points = [
-        policy.GoodPoint("logs", StoreKind.SNAPSHOT, at("21T00:33"), "of-21"),
-        policy.GoodPoint("data", StoreKind.SNAPSHOT, at("20T00:33"), "of-20"),
-        policy.GoodPoint("data", StoreKind.SNAPSHOT, at("22T00:33"), "of-22"),
-        policy.GoodPoint("data", StoreKind.SNAPSHOT, at("21T00:33"), "of-21"),
+        policy_seen.GoodPoint("logs", SNAPSHOT, at("21T00:33"), "of-21"),
+        policy_seen.GoodPoint("data", SNAPSHOT, at("20T00:33"), "of-20"),
+        policy_seen.GoodPoint("data", SNAPSHOT, at("22T00:33"), "of-22"),
+        policy_seen.GoodPoint("data", SNAPSHOT, at("21T00:33"), "of-21"),
     ]
 
     full = policy.decide(seen(spec(), points=points)).status
@@ -235,7 +236,7 @@ def test_series_are_counted_per_claim_and_forgotten_with_their_points() -> None:
 def test_of_more_series_than_a_status_shows_those_with_the_newest_points_are_shown() -> None:
     begin = at("01T00:33")
     points = [
-        policy.GoodPoint(f"c-{n:03}", StoreKind.SNAPSHOT, begin + timedelta(minutes=n), f"of-{n}")
+        policy_seen.GoodPoint(f"c-{n:03}", SNAPSHOT, begin + timedelta(minutes=n), f"of-{n}")
         for n in range(300)
     ]
 
@@ -259,11 +260,10 @@ def test_only_a_complete_run_is_a_success(
     newest: list[tuple[str, bool]], expected: str | None
 ) -> None:
     points = [
-        policy.GoodPoint("data", StoreKind.SNAPSHOT, at(f"{d}T00:33"), f"of-{d}")
-        for d in ("21", "22")
+        policy_seen.GoodPoint("data", SNAPSHOT, at(f"{d}T00:33"), f"of-{d}") for d in ("21", "22")
     ]
     runs = [
-        policy.RunSeen(name, None, finished=True, started=None, complete=complete)
+        policy_seen.RunSeen(name, None, finished=True, started=None, complete=complete)
         for name, complete in newest
     ]
 

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from tests.unit.domain.policies import NOW, SLOT, YESTERDAY, at, ran, ready, seen, spec
 
-from backstay.api.policy import PolicySpec, PolicyStatus
+from backstay.api.policy import PolicySpec
+from backstay.api.policy_status import PolicyStatus
 from backstay.api.schedule import EarlyRuns, MissedSlots, MissReason
 from backstay.domain import naming, policy
 from backstay.domain.calendar import load_zone
+from backstay.domain.schedule import policy_seen
 from backstay.domain.schedule.early import EARLY, Named
 
 AHEAD = "the operator's clock is over 60 s ahead of the API server's"
@@ -110,7 +112,7 @@ def test_a_difference_of_the_two_clocks_is_no_clock_that_was_ahead() -> None:
 def test_after_a_clock_was_ahead_every_slot_runs_at_its_time(cron: str, ahead: int) -> None:
     # given an operator and an API server that were ahead together for an hour, then were set right
     begin = at("22T00:00")
-    status, runs = PolicyStatus(), list[policy.RunSeen]()
+    status, runs = PolicyStatus(), list[policy_seen.RunSeen]()
     started: list[datetime] = []
     before, set_at = timedelta(minutes=51), timedelta(minutes=130)
     for minutes in range(1, 24 * 60, 10):
@@ -134,7 +136,7 @@ def test_after_a_clock_was_ahead_every_slot_runs_at_its_time(cron: str, ahead: i
             names = naming.backup_names_again if decision.again else naming.backup_names
             name = names("shop", decision.slot, UTC)[0]
             assert name not in {r.name for r in runs}
-            runs.append(policy.RunSeen(name, decision.slot, True, now, complete=True))
+            runs.append(policy_seen.RunSeen(name, decision.slot, True, now, complete=True))
             if not wrong and elapsed > set_at:
                 started.append(decision.slot)
     # then from then on it runs as if nothing had been

@@ -9,7 +9,8 @@ import pytest
 from tests.unit.domain.policies import SLOT, YESTERDAY, at, ready, seen, spec
 
 from backstay.api.common import changed
-from backstay.api.policy import PolicySpec, PolicyStatus
+from backstay.api.policy import PolicySpec
+from backstay.api.policy_status import PolicyStatus
 from backstay.api.schedule import Blackout
 from backstay.domain import policy
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from tests.support.builders import NOW, snapshot
+from tests.support.planned import of_copies, of_snapshots, whole
 from tests.unit.domain.stores.copies import test_missing as copies
 from tests.unit.domain.stores.snapshots.test_upkeep import mirrored
 from tests.unit.domain.stores.snapshots.test_upkeep import seen as snapshots_seen
 from tests.unit.domain.stores.snapshots.test_upkeep_plan import finished, labelled
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointGone, PointStatus
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import Condition, changed
-from backstay.api.store import StoreKind
+from backstay.api.point import PointGone, PointStatus
+from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention import brakes
 from backstay.domain.retention.brakes import Brake
-from backstay.domain.stores.copies.upkeep import Seen as CopiesSeen
-from backstay.domain.stores.snapshots.upkeep import Seen as SnapshotsSeen
-from backstay.domain.upkeep import Plan, Seen, plan
+from backstay.domain.stores.copies.seen import Seen as CopiesSeen
+from backstay.domain.stores.snapshots.judging import Seen as SnapshotsSeen
+from backstay.domain.upkeep import Plan
 
 POLICY: Obj = {"metadata": {"name": "shop", "namespace": "team", "generation": 3}}
 POINT = labelled("kept", 22)
@@ -39,12 +41,27 @@ def both(*, snapshot_gone: PointGone | None = None, **rolling: Any) -> Run:
     return replace(of_snapshot, status=status)
 
 
-def world(run: Run, *there: Obj, **values: Any) -> Seen:
+@dataclass(frozen=True)
+class World:
+    """What the stores of a policy have seen, and what its conditions are."""
+
+    snapshots: SnapshotsSeen
+    copies: CopiesSeen | None
+    conditions: tuple[Condition, ...] = ()
+
+
+def plan(of: World) -> Plan:
+    runs = {r.uid: r for r in (*of.snapshots.finished, *(of.copies.finished if of.copies else ()))}
+    stores = [of_snapshots(of.snapshots), of_copies(of.copies)]
+    return whole(stores, of.snapshots.now, POLICY, list(runs.values()), of.conditions)
+
+
+def world(run: Run, *there: Obj, **values: Any) -> World:
     """What a pass over a policy of this run rests on, with these snapshots."""
     shared = {key: values.pop(key) for key in ("clock", "released") if key in values}
     bound = [mirrored(s) for s in there]
     mine = snapshots_seen(*there, contents=bound, policy=POLICY, finished=[run], **shared)
-    return Seen(mine, _copies(mine, run, **shared), POLICY, **values)
+    return World(mine, _copies(mine, run, **shared), **values)
 
 
 def _copies(mine: SnapshotsSeen, run: Run, **shared: Any) -> CopiesSeen:
@@ -56,8 +73,8 @@ def shown(of: Plan, run: Run) -> BackupStatus:
     return next((status for found, status in of.shown if found is run), run.status)
 
 
-def point(status: BackupStatus, store: StoreKind) -> PointStatus:
-    (found,) = [p for p in status.points if p.store is store]
+def point(status: BackupStatus, store: str) -> PointStatus:
+    (found,) = [p for p in status.points if p.store == store]
     return found
 
 
@@ -92,8 +109,8 @@ def test_what_a_store_that_was_not_looked_at_has_is_left_as_it_is() -> None:
     alone = plan(replace(world(run), copies=None))
 
     assert alone.removable == []
-    before = point(run.status, StoreKind.ROLLING)
-    assert point(shown(alone, run), StoreKind.ROLLING) is before
+    before = point(run.status, ROLLING)
+    assert point(shown(alone, run), ROLLING) is before
 
 
 def test_a_run_is_gone_only_when_no_store_has_a_point_of_it() -> None:
@@ -101,7 +118,7 @@ def test_a_run_is_gone_only_when_no_store_has_a_point_of_it() -> None:
 
     status = shown(plan(world(lost)), lost)
 
-    assert point(status, StoreKind.SNAPSHOT).gone is PointGone.MISSING
+    assert point(status, SNAPSHOT).gone is PointGone.MISSING
     assert status.phase is BackupPhase.COMPLETED
 
     lost = both(gone=True)
@@ -116,22 +133,22 @@ def test_our_clock_is_named_once_for_all_stores() -> None:
     assert (held.status, held.reason, held.message) == ("True", "ClockSkew", "our clock is off")
 
 
-@pytest.mark.parametrize("stores", [{StoreKind.SNAPSHOT}, {StoreKind.ROLLING}, set(StoreKind)])
-def test_what_several_stores_hold_back_is_named_together(stores: set[StoreKind]) -> None:
+@pytest.mark.parametrize("stores", [{SNAPSHOT}, {ROLLING}, {SNAPSHOT, ROLLING}])
+def test_what_several_stores_hold_back_is_named_together(stores: set[str]) -> None:
     """Each of ten points would go at once, in one store, in the other, or in both."""
-    days = range(1, 11) if StoreKind.SNAPSHOT in stores else range(22, 23)
+    days = range(1, 11) if SNAPSHOT in stores else range(22, 23)
     there = [snapshot(f"data-{day}", f"2026-11-{day:02}T00:32:00Z") for day in days]
     mine = snapshots_seen(*there, contents=[mirrored(s) for s in there], policy=POLICY)
     mine = replace(mine, rules=copies.seen_of([]).rules)
-    runs = [copies.run(day) for day in (range(1, 11) if StoreKind.ROLLING in stores else (22,))]
+    runs = [copies.run(day) for day in (range(1, 11) if ROLLING in stores else (22,))]
     theirs = replace(copies.seen_of(runs), now=NOW, policy=POLICY)
 
-    held = condition(plan(Seen(mine, theirs, POLICY)), brakes.CONDITION)
+    held = condition(plan(World(mine, theirs)), brakes.CONDITION)
 
     assert (held.status, held.reason) == ("True", "MassMark")
     named = {
-        StoreKind.SNAPSHOT: "claim data: 9 of 10",
-        StoreKind.ROLLING: f"claim {copies.SERIES.key}: 9 of 10",
+        SNAPSHOT: "claim data: 9 of 10",
+        ROLLING: f"claim {copies.SERIES.key}: 9 of 10",
     }
     assert {store for store, words in named.items() if words in held.message} == stores
 

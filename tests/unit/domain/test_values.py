@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from tests.support.builders import record, snapshot
 
 from backstay.api.policy import PolicySpec
-from backstay.api.store import StoreKind
+from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain import labels
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.merge_patch import merge_diff
+from backstay.domain.retention.from_spec import rules_of
 from backstay.domain.retention.points import Rules
 from backstay.domain.stores.snapshots.carriers import (
     identity,
     is_good,
     point_of,
     record_of,
-    rules_of,
 )
 from backstay.domain.times import parse_time
 
@@ -186,7 +186,7 @@ def test_rules_are_those_of_the_policy_in_its_zone() -> None:
     retention = {"daily": 7, "weekly": 4, "monthly": 12, "adhocDays": 9, "failed": 2}
     wanted = spec(schedule={"cron": "@daily", "timeZone": "Europe/Vienna"}, retention=retention)
 
-    rules = rules_of(wanted, StoreKind.SNAPSHOT)
+    rules = rules_of(wanted, SNAPSHOT)
 
     assert str(rules.zone) == "Europe/Vienna"
     assert (rules.daily, rules.weekly, rules.monthly) == (7, 4, 12)
@@ -197,7 +197,7 @@ def test_rules_are_those_of_the_policy_in_its_zone() -> None:
 def test_every_rule_of_the_policy_is_read() -> None:
     rules = rules_of(
         spec(retention={"last": 2, "within": "1d12h", "hourly": 24, "yearly": 5}),
-        StoreKind.SNAPSHOT,
+        SNAPSHOT,
     )
 
     assert (rules.last, rules.within) == (2, timedelta(hours=36))
@@ -205,15 +205,15 @@ def test_every_rule_of_the_policy_is_read() -> None:
 
 
 def test_a_policy_without_retention_keeps_everything() -> None:
-    assert rules_of(spec(), StoreKind.ROLLING) == Rules.keep_everything(ZoneInfo("UTC"))
-    assert str(rules_of(spec(), StoreKind.SNAPSHOT).zone) == "UTC"
+    assert rules_of(spec(), ROLLING) == Rules.keep_everything(ZoneInfo("UTC"))
+    assert str(rules_of(spec(), SNAPSHOT).zone) == "UTC"
 
 
 def test_an_unknown_zone_is_the_users_error() -> None:
     unknown = spec(schedule={"cron": "@daily", "timeZone": "Mars/Olympus"})
 
     with pytest.raises(UserError, match="Mars/Olympus"):
-        rules_of(unknown, StoreKind.SNAPSHOT)
+        rules_of(unknown, SNAPSHOT)
 
 
 def test_a_stores_own_retention_overrides_the_policys() -> None:
@@ -222,14 +222,14 @@ def test_a_stores_own_retention_overrides_the_policys() -> None:
         snapshot={"retention": {"hourly": 24}},
         rolling={"destination": {"claim": {"name": "nas"}}},
     )
-    assert both.stores == (StoreKind.SNAPSHOT, StoreKind.ROLLING)
+    assert both.stores == (SNAPSHOT, ROLLING)
     snapshots, copies = (rules_of(both, store) for store in both.stores)
     assert (snapshots.hourly, snapshots.daily) == (24, 0)
     assert (copies.hourly, copies.daily) == (0, 7)
 
 
 def test_a_policy_keeps_snapshots_unless_it_names_another_store() -> None:
-    assert spec().stores == (StoreKind.SNAPSHOT,)
-    assert spec(snapshot={}).stores == (StoreKind.SNAPSHOT,)
+    assert spec().stores == (SNAPSHOT,)
+    assert spec(snapshot={}).stores == (SNAPSHOT,)
     copies = spec(rolling={"destination": {"claim": {"name": "nas"}}})
-    assert (copies.stores, copies.snapshots) == ((StoreKind.ROLLING,), None)
+    assert (copies.stores, copies.snapshots) == ((ROLLING,), None)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 from tests.support.clock import InstantClock
+from tests.support.copying import stores
+from tests.support.passes import retention_reconciler
 from tests.unit.kube.conftest import Serve
 
 from backstay.domain.errors import Conflict, DataError, Fatal, Transient
@@ -19,7 +21,6 @@ from backstay.kube.client import BULK, Client
 from backstay.kube.resources import NAMESPACE
 from backstay.reconcile import keys
 from backstay.reconcile.resync import Everything
-from backstay.reconcile.retention import RetentionReconciler
 from backstay.steps.batch import Work
 
 SNAPSHOTS = "/apis/snapshot.storage.k8s.io/v1/volumesnapshots"
@@ -132,7 +133,7 @@ async def test_a_list_that_fails_half_way_enqueues_nothing(serve: Serve, kind: s
     found: list[Key] = []
     async with Client(await serve(answer), SystemClock()) as client:
         with pytest.raises(Transient, match="too old"):
-            await Everything(client, SystemClock(), found.append).look()
+            await Everything(client, SystemClock(), found.append, stores=stores(client)).look()
 
     assert found == []
 
@@ -163,9 +164,9 @@ async def test_what_cannot_be_read_changes_nothing_of_its_policy_and_others_go_o
     clock = InstantClock()
     found: list[Key] = []
     async with Client(await serve(answer), clock) as client:
-        await Everything(client, clock, found.append).look()
+        await Everything(client, clock, found.append, stores=stores(client)).look()
         with pytest.raises(DataError, match="Backup b cannot be read"):
-            await RetentionReconciler(client, clock, found.append).reconcile(
+            await retention_reconciler(client, clock, found.append).reconcile(
                 keys.retention("team", "shop")
             )
 

@@ -12,7 +12,8 @@ from aiohttp import WSMsgType, web
 from tests.unit.kube.conftest import Serve
 
 from backstay.domain.errors import BackstayError, Conflict, Fatal, NotFound, Transient, UserError
-from backstay.kube.exec import Exec, ExecResult
+from backstay.kube.exec import Exec
+from backstay.kube.exec_frames import ExecResult
 from backstay.kube.login import Login
 
 SOON = timedelta(seconds=5)

@@ -8,7 +8,8 @@ from typing import Final
 from backstay.api.backup import BACKUP_META, BackupSpec, BackupStatus
 from backstay.api.common import Model
 from backstay.api.meta import CrdMeta
-from backstay.api.policy import POLICY_META, PolicySpec, PolicyStatus
+from backstay.api.policy import POLICY_META, PolicySpec
+from backstay.api.policy_status import PolicyStatus
 from backstay.api.restore import RESTORE_META, RestoreSpec
 from backstay.api.restore_status import RestoreStatus
 

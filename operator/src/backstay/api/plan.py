@@ -9,13 +9,18 @@ from pydantic import Field
 from backstay.api.common import Duration, Model, Size
 from backstay.api.dumps import EngineChoice
 from backstay.api.hooks import ClaimName, PlannedHooks
-from backstay.api.policy import CLAIMS_MAX, DUMPS_MAX, Consistency
-from backstay.api.rolling import PlannedRolling
+from backstay.api.policy import DUMPS_MAX
+from backstay.api.rolling import SERIES_MAX, PlannedRolling
 from backstay.api.shapes import NAME_MAX
+from backstay.api.snapshot import Consistency
+from backstay.api.source import CLAIMS_MAX
+from backstay.api.store import StoreName
 from backstay.api.target import Target
 
 PoolName = Annotated[str, Field(max_length=NAME_MAX + 16)]
 POOLS_MAX: Final = 64
+POINTS_MAX: Final = 1024
+"""Of a run: sources by store."""
 
 
 class PlannedClaim(Model):
@@ -28,6 +33,28 @@ class PlannedClaim(Model):
         description="VolumeSnapshotClass to use; empty, no snapshot is taken of it.",
         max_length=NAME_MAX,
     )
+
+
+class PlannedPoint(Model):
+    """A point that the run makes: what one store keeps of one source."""
+
+    source: str = Field(
+        description="The source: a claim, CLAIM/PATH, or NODE:PATH.", max_length=SERIES_MAX
+    )
+    store: StoreName = Field(description="Where it is kept: Snapshot or Rolling.")
+    claim: str | None = Field(
+        default=None,
+        description="The claim that has the data; left out, a node has it.",
+        max_length=NAME_MAX,
+    )
+    keep_days: int | None = Field(
+        default=None, ge=1, description="Days that it is kept, as a point of an ad-hoc run."
+    )
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Return what a run has one point of: a source in a store."""
+        return self.source, self.store
 
 
 class PlannedDump(EngineChoice):
@@ -75,7 +102,9 @@ class RunPlan(Model):
     take_timeout: Duration = Field(description="Deadline until the snapshot is taken.")
     ready_timeout: Duration = Field(description="Deadline from then until it is ready.")
     retries: int = Field(ge=0, description="Further attempts after the first.")
-    keep_days: int | None = Field(
-        default=None, ge=1, description="Days that the snapshots of an ad-hoc run are kept."
-    )
     rolling: PlannedRolling | None = Field(default=None, description="Directories to copy.")
+    points: tuple[PlannedPoint, ...] = Field(
+        default=(),
+        description="The points to make, in that order: the run is Completed when all are good.",
+        max_length=POINTS_MAX,
+    )

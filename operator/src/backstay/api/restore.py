@@ -9,9 +9,9 @@ from pydantic import Field
 from backstay.api.acknowledgement import MEANINGS, Acknowledgement
 from backstay.api.common import Model, Size, Time
 from backstay.api.meta import Column, CrdMeta
-from backstay.api.restore_status import StoreName
 from backstay.api.rolling import SERIES_MAX
 from backstay.api.shapes import DirectoryPath, ObjectName, RelativePath
+from backstay.api.store import StoreName
 
 SeriesName = Annotated[str, Field(min_length=1, max_length=SERIES_MAX)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Final
 
 from pydantic import Field
 
@@ -11,8 +11,7 @@ from backstay.api.acknowledgement import MEANINGS
 from backstay.api.common import CONDITIONS_MAX, Condition, Model, Time
 from backstay.api.rolling import SERIES_MAX
 from backstay.api.shapes import NAME_MAX
-
-StoreName = Annotated[str, Field(min_length=1, max_length=63)]
+from backstay.api.store import StoreName
 
 
 class RestorePhase(StrEnum):

@@ -278,9 +278,6 @@ class PlannedRolling(Model):
 
     copies: tuple[PlannedCopy, ...] = Field(description="Directories to copy.", max_length=256)
     settings: Rolling = Field(description="How and where, as the policy had it.")
-    keep_days: int | None = Field(
-        default=None, ge=1, description="Days that the copies of an ad-hoc run are kept."
-    )
 
 
 LabelText = Annotated[str, Field(max_length=253)]

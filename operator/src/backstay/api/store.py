@@ -1,14 +1,14 @@
-"""The stores: where points are kept."""
+"""The stores: where points are kept, by the word that `status` has for each."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from typing import Annotated, Final, TypeAlias
 
+from pydantic import Field
 
-class StoreKind(StrEnum):
-    """A store, by the word that `status` has for it."""
-
-    SNAPSHOT = "Snapshot"
-    """CSI snapshots: spec.snapshot."""
-    ROLLING = "Rolling"
-    """Hard-link copies of directories: spec.rolling."""
+StoreName: TypeAlias = Annotated[str, Field(max_length=63)]
+"""Not an enum: a store is added by registering it (stores/registry.py)."""
+SNAPSHOT: Final = "Snapshot"
+"""CSI snapshots: spec.snapshot."""
+ROLLING: Final = "Rolling"
+"""Hard-link copies of directories: spec.rolling."""

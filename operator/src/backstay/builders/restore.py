@@ -73,7 +73,46 @@ def verify_pod(
     runs as the owner of the dump file, the one user that can read it without any capability,
     so that it is admitted where Pod Security is `restricted`. A block volume is only attached.
     """
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            # A pod holds no data: it may go with its request, also when we are not running.
+            "ownerReferences": [_reference(owner)],
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "securityContext": _as_owner(user, group),
+            "containers": [_verifier(image, pull_policy, dumps, block=block)],
+            "volumes": [{"name": "restored", "persistentVolumeClaim": {"claimName": claim}}],
+        },
+    }
+
+
+def _reference(owner: Obj) -> Obj:
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": objects.name(owner),
+        "uid": objects.uid(owner),
+    }
+
+
+def _as_owner(user: int | None, group: int | None) -> Obj:
     uid = NOBODY if user is None else user
+    return {
+        "runAsUser": uid,
+        "runAsGroup": NOBODY if group is None else group,
+        "runAsNonRoot": uid != 0,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def _verifier(
+    image: str, pull_policy: str, dumps: Sequence[Mapping[str, str | int]], *, block: bool
+) -> Obj:
     task = json.dumps({"mount": MOUNT, "dumps": list(dumps)})
     container: Obj = {
         "name": "verify",
@@ -95,31 +134,4 @@ def verify_pod(
         container["command"] = ["python3", "-c", "print('attached')"]
     else:
         container["volumeMounts"] = [{"name": "restored", "mountPath": MOUNT, "readOnly": True}]
-    return {
-        "metadata": {
-            "name": name,
-            "namespace": namespace,
-            # A pod holds no data: it may go with its request, also when we are not running.
-            "ownerReferences": [
-                {
-                    "apiVersion": owner["apiVersion"],
-                    "kind": owner["kind"],
-                    "name": objects.name(owner),
-                    "uid": objects.uid(owner),
-                }
-            ],
-        },
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "securityContext": {
-                "runAsUser": uid,
-                "runAsGroup": NOBODY if group is None else group,
-                "runAsNonRoot": uid != 0,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "containers": [container],
-            "volumes": [{"name": "restored", "persistentVolumeClaim": {"claimName": claim}}],
-        },
-    }
+    return container

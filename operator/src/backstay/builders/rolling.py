@@ -57,7 +57,7 @@ def agent_job(
     scheduler chooses one, as the claims allow. `deadline` runs from the Job's start and spans all
     its Pods.
     """
-    *before, last = [_container(s, image, pull_policy, mounts) for s in steps]
+    containers = [_container(s, image, pull_policy, mounts) for s in steps]
     metadata = {"labels": dict(labels), "annotations": dict(annotations)}
     return {
         "metadata": {"name": name, "namespace": namespace, **metadata},
@@ -67,40 +67,39 @@ def agent_job(
             "parallelism": 1,
             # A second Pod beside one that is still ending would find the destination locked.
             "podReplacementPolicy": "Failed",
-            "podFailurePolicy": {
-                "rules": [
-                    {
-                        "action": "FailJob",
-                        "onExitCodes": {"operator": "In", "values": list(NO_RETRY)},
-                    },
-                    {
-                        "action": "Ignore",
-                        "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
-                    },
-                ]
-            },
+            "podFailurePolicy": {"rules": _failure_rules()},
             "activeDeadlineSeconds": int(deadline.total_seconds()),
             "ttlSecondsAfterFinished": int(KEPT.total_seconds()),
-            "template": {
-                "metadata": metadata,
-                "spec": {
-                    "restartPolicy": "Never",
-                    # The agent may be killed at any moment without harm.
-                    "terminationGracePeriodSeconds": 5,
-                    "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
-                    **_pinned(node),
-                    "securityContext": {
-                        "runAsUser": 0,
-                        "runAsGroup": 0,
-                        "seccompProfile": {"type": "RuntimeDefault"},
-                    },
-                    **({"initContainers": before} if before else {}),
-                    "containers": [{**last, "name": CONTAINER}],
-                    "volumes": [*map(_volume, mounts), {"name": "tmp", "emptyDir": {}}],
-                },
-            },
+            "template": {"metadata": metadata, "spec": _pod(node, containers, mounts)},
         },
+    }
+
+
+def _failure_rules() -> list[Obj]:
+    return [
+        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": list(NO_RETRY)}},
+        # An eviction, as by a drain of the node, is no failure of the agent.
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+    ]
+
+
+def _pod(node: str | None, containers: Sequence[Obj], mounts: Sequence[Mount]) -> Obj:
+    *before, last = containers
+    return {
+        "restartPolicy": "Never",
+        # The agent may be killed at any moment without harm.
+        "terminationGracePeriodSeconds": 5,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        **_pinned(node),
+        "securityContext": {
+            "runAsUser": 0,
+            "runAsGroup": 0,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        **({"initContainers": before} if before else {}),
+        "containers": [{**last, "name": CONTAINER}],
+        "volumes": [*map(_volume, mounts), {"name": "tmp", "emptyDir": {}}],
     }
 
 

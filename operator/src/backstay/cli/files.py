@@ -20,12 +20,12 @@ from pydantic import BaseModel, ValidationError
 from backstay.api.policy import POLICY_META, PolicySpec
 from backstay.api.retention import Retention
 from backstay.api.schedule import Schedule
-from backstay.api.store import StoreKind
+from backstay.api.store import SNAPSHOT
 from backstay.domain import objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj, dig
+from backstay.domain.retention.from_spec import rules_of
 from backstay.domain.retention.points import Rules
-from backstay.domain.stores.snapshots.carriers import rules_of
 
 POLICY: Final = "--policy"
 SNAPSHOTS: Final = "--snapshots"
@@ -66,7 +66,7 @@ def read_policy(path: str) -> PolicyFile:
         raise _bad(POLICY, path, "metadata.name is missing")
     spec = _spec(policy, path)
     try:
-        rules = rules_of(spec, StoreKind.SNAPSHOT)
+        rules = rules_of(spec, SNAPSHOT)
     except UserError as error:
         raise _bad(POLICY, path, error.message) from error
     notes = dig(policy, "metadata", "annotations", default={})

@@ -21,9 +21,11 @@ from backstay.domain.objects import Obj, dig
 from backstay.domain.retention import replaced
 from backstay.domain.retention.brakes import released_plans
 from backstay.domain.retention.shrinkage import accepted_sizes
+from backstay.domain.stores.copies.seen import seen_of as copies_seen
 from backstay.domain.stores.snapshots import orphans as lost
+from backstay.domain.stores.snapshots.judging import Seen
 from backstay.domain.stores.snapshots.orphans import Orphan
-from backstay.domain.stores.snapshots.upkeep import Seen
+from backstay.domain.stores.snapshots.seen import seen_of
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.contexts import default_namespace
@@ -100,7 +102,7 @@ async def _by_file(
     # What is applied need not be valid to judge by the file; what a person let pass stays so.
     notes = {**objects.annotations(world.policies.pop(place, {})), **file.notes}
     seen = replace(
-        passes.snapshots_seen(world, place, SystemClock().now()),
+        seen_of(passes.seen(world, place, SystemClock().now())),
         rules=file.rules,
         released=released_plans(notes.get(labels.RELEASE_RETENTION)),
         accepted=accepted_sizes(notes.get(labels.ACCEPT_SIZE)),
@@ -119,8 +121,9 @@ async def _frozen(client: Client, namespace: str, name: str, moment: Moment) -> 
 
 def _shown_world(world: World, place: Place, moment: Moment) -> Shown:
     """Snapshots and rolling copies of one policy."""
-    shown = _shown(place[1], passes.snapshots_seen(world, place, SystemClock().now()), moment)
-    copies = preview.of_copies(passes.copies_seen(world, place, shown.now))
+    seen = passes.seen(world, place, SystemClock().now())
+    shown = _shown(place[1], seen_of(seen), moment)
+    copies = preview.of_copies(copies_seen(replace(seen, now=shown.now)))
     return replace(shown, lines=[*shown.lines, *copies], copies=len(copies))
 
 

@@ -94,11 +94,15 @@ def retention(
         shown = online.retention(
             Target(kubeconfig, context, namespace), policy, file, moment, prefix
         )
+    _show(shown, output)
+
+
+def _show(shown: Sequence[Shown], output: str) -> None:
     if output == "json":
         print_json([_as_json(line) for one in shown for line in one.lines])
-    else:
-        for one in shown:
-            _print(one)
+        return
+    for one in shown:
+        _print(one)
 
 
 def _foreign(prefix: str | None) -> str | None:

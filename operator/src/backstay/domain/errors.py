@@ -27,9 +27,11 @@ class BackstayError(Exception):
 
     `within`: the next try comes no later than this, however long the queue would wait. Whoever
     has a deadline sets it, so that the deadline is looked at when it is over.
+    `store`: which store it happened in, where that is known: only its points fail with it.
     """
 
     within: timedelta | None = None
+    store: str = ""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

@@ -10,93 +10,36 @@ clocks differ, and slots that have run before their time run again (see early).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final
 
 from backstay.api.common import changed, with_condition
-from backstay.api.policy import SHOWN_MAX, PolicySpec, PolicyStatus, SeriesStatus
+from backstay.api.policy_status import SHOWN_MAX, PolicyStatus, SeriesStatus
 from backstay.api.schedule import MissedSlots
-from backstay.api.store import StoreKind
-from backstay.domain.ceilings import beyond
-from backstay.domain.clock_skew import CLOCK_SKEW
 from backstay.domain.errors import UserError
 from backstay.domain.schedule import early
-from backstay.domain.schedule.cron import Schedule, same_slots
-from backstay.domain.schedule.density import density_warning
-from backstay.domain.schedule.due import Due, Known, continues, dropped, due, with_missed
-from backstay.domain.schedule.early import Named
-from backstay.domain.schedule.slots import Timing, jitter_warning
-from backstay.domain.stores.snapshots.carriers import rules_of
-from backstay.settings import Ceilings
+from backstay.domain.schedule.due import Due, continues, due, with_missed
+from backstay.domain.schedule.policy_seen import (
+    Seen,
+    beginning,
+    known_of,
+    named_slots,
+    recorded_slots,
+)
+from backstay.domain.schedule.readiness import nothing_can_start, ready_message, ready_reason
+from backstay.domain.schedule.slots import Timing
+from backstay.domain.schedule.standing import note_changes
 
 OVERLAP_POLL: Final = timedelta(minutes=1)
 """The end of a run wakes its policy; this is for an end that nobody saw."""
 CLOCK_POLL: Final = timedelta(minutes=1)
 """Nothing wakes us when a clock is set right."""
-LIMITED: Final = "Limited"
-"""The policy is Ready, but its runs are kept within the administrator's ceilings."""
 PROBLEM_POLLS: Final = timedelta(seconds=5), timedelta(minutes=1)
 """The shortest and the longest time between two looks at a policy that cannot run as things are in
 the cluster: nothing wakes us when a claim, a Role or a Secret is made."""
 LONGEST_WAIT: Final = timedelta(hours=1)
 """A clock that is set while we wait must not cost more than this."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunSeen:
-    """A Backup of the policy."""
-
-    name: str
-    slot: datetime | None
-    finished: bool
-    started: datetime | None
-    complete: bool
-    """Whether every claim and directory of it got its good point."""
-
-
-@dataclass(frozen=True, slots=True)
-class GoodPoint:
-    """A good point of the policy."""
-
-    source: str
-    store: StoreKind
-    taken: datetime
-    run: str
-    """Name of its Backup, whether or not that is still there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """All that a decision on one policy rests on."""
-
-    now: datetime
-    """By the clock that slots go by: the API server's where ours is known to differ."""
-    created: datetime
-    generation: int
-    status: PolicyStatus
-    spec: PolicySpec | None
-    problem: UserError | None
-    """Why the policy cannot be run as it stands."""
-    runs: Sequence[RunSeen] = ()
-    slots: Sequence[Named] = ()
-    """Slots of the schedule that the records on artifacts name."""
-    points: Sequence[GoodPoint] = ()
-    missing: int = 0
-    """Good points that records show and that are not there."""
-    namespace: str = ""
-    name: str = ""
-    edited: datetime | None = None
-    """No edit of the spec is younger, by the API server's word; None if it says nothing."""
-    resumed: datetime | None = None
-    """When suspend alone was last written, by the API server's word; None if it says nothing."""
-    ceilings: Ceilings = field(default_factory=Ceilings)
-    """What the administrator lets runs take at most."""
-    clock: str = ""
-    """In words, how our clock is off the API server's; "" if it is not."""
-    stepped: tuple[datetime, datetime] | None = None
-    """From when to when our clock was last set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +65,21 @@ def decide(seen: Seen) -> Decision:
     timing, problem = _timing(seen)
     lost: tuple[MissedSlots, ...] = ()
     if seen.spec is not None:
-        status, lost = _begin(seen, _set_right(seen, status, timing), timing)
+        status, lost = note_changes(seen, _set_right(seen, status, timing), timing)
     wanted = None
     if timing is not None and not status.suspended:
         wanted = _due(seen, status, timing)
         if wanted.next_run is None:
-            problem = problem or _never(timing)
+            problem = problem or nothing_can_start(timing)
     problem = seen.problem or problem
-    ready = _valid(seen, status, timing, wanted)
+    ready = ready_message(seen, status, timing, wanted)
     status = changed(
         status,
         conditions=with_condition(
             status.conditions,
             type="Ready",
             ok=problem is None,
-            reason=problem.reason if problem else _reason(seen, wanted),
+            reason=problem.reason if problem else ready_reason(seen, wanted),
             message=problem.message if problem else ready,
             generation=seen.generation,
             now=seen.now,
@@ -163,81 +106,18 @@ def _soon(status: PolicyStatus, now: datetime, after: timedelta | None) -> timed
 
 def _set_right(seen: Seen, status: PolicyStatus, timing: Timing | None) -> PolicyStatus:
     """The status without what a clock that was ahead has left in it."""
-    if early.is_ahead(_beginning(seen, status), seen.now):
+    if early.is_ahead(beginning(seen, status), seen.now):
         # It was created, resumed or edited by now, whatever that clock said.
         status = changed(status, resumed_at=seen.now.replace(microsecond=0))
     if timing is None:
         return status
     return early.noted(
         status,
-        _named(seen),
-        _recorded(seen, status, timing.schedule),
-        begin=_beginning(seen, status),
+        named_slots(seen),
+        recorded_slots(seen, status, timing.schedule),
+        begin=beginning(seen, status),
         now=seen.now,
     )
-
-
-def _warns(seen: Seen, wanted: Due | None) -> bool:
-    """Whether Ready speaks of our clock: not where no slot starts anyway."""
-    return wanted is not None and bool(seen.clock)
-
-
-def _named(seen: Seen) -> list[Named]:
-    return [*seen.slots, *(Named(r.slot, r.name) for r in seen.runs if r.slot)]
-
-
-def _recorded(seen: Seen, status: PolicyStatus, schedule: Schedule) -> frozenset[datetime]:
-    """The slots that have run at their time."""
-    return early.counting(
-        status.early, _named(seen), now=seen.now, policy=seen.name, zone=schedule.zone
-    )
-
-
-def _beginning(seen: Seen, status: PolicyStatus) -> datetime:
-    """What was noted once is never before the creation, but for one by a clock that was ahead."""
-    return status.resumed_at or seen.created
-
-
-def _begin(
-    seen: Seen, status: PolicyStatus, timing: Timing | None
-) -> tuple[PolicyStatus, tuple[MissedSlots, ...]]:
-    """The status with what was seen of suspend and schedule, and since when they stand; and what
-    had not started by then, and never will.
-
-    Also where there is no schedule to be read: one may be mended while suspended.
-    """
-    suspended = seen.spec is not None and seen.spec.suspend
-    meaning = timing.schedule.meaning if timing else None
-    before = _beginning(seen, status)
-    # Not now: what was due between the edit and this look, while nobody ran, is caught up.
-    edited = max(min(seen.edited or seen.now, seen.now), before)
-    since = status.resumed_at
-    ends = suspended and not status.suspended
-    if (status.suspended and not suspended) or _is_other(seen, status, timing):
-        since, ends = edited, True
-    elif not suspended and seen.resumed is not None and before < seen.resumed <= seen.now:
-        # It was suspended and resumed while nobody looked: what passed meanwhile is not caught up.
-        since, edited, ends = seen.resumed, seen.resumed, True
-    lost: tuple[MissedSlots, ...] = ()
-    if ends and not status.suspended and (old := Schedule.of_meaning(status.schedule or "")):
-        known = _known(seen, status, old)
-        lost = dropped(old, known, edited=edited, timing=timing)
-    status = changed(status, suspended=suspended, schedule=meaning, resumed_at=since)
-    if lost:
-        status = changed(
-            status,
-            missed=with_missed(status.missed, lost, status.last_slot),
-            last_slot=lost[-1].last,
-        )
-    return status, lost
-
-
-def _is_other(seen: Seen, status: PolicyStatus, timing: Timing | None) -> bool:
-    """Whether the schedule names other slots than the one that was seen last."""
-    if status.schedule == (timing.schedule.meaning if timing else None):
-        return False
-    old = Schedule.of_meaning(status.schedule or "")
-    return old is None or timing is None or not same_slots(old, timing.schedule, seen.now)
 
 
 def _carry_out(
@@ -286,29 +166,8 @@ def _timing(seen: Seen) -> tuple[Timing | None, UserError | None]:
 
 def _due(seen: Seen, status: PolicyStatus, timing: Timing) -> Due:
     unfinished = [r.slot for r in seen.runs if r.slot and not r.finished]
-    known = _known(seen, status, timing.schedule)
+    known = known_of(seen, status, timing.schedule)
     return due(timing, known, now=seen.now, busy=min(unfinished, default=None))
-
-
-def _known(seen: Seen, status: PolicyStatus, schedule: Schedule) -> Known:
-    set_at = [seen.stepped] if seen.stepped else []
-    if status.early is not None:
-        set_at.append((datetime.min.replace(tzinfo=UTC), status.early.seen))
-    return Known(
-        begin=_beginning(seen, status),
-        last_slot=status.last_slot,
-        recorded=_recorded(seen, status, schedule),
-        set_at=set_at,
-    )
-
-
-def _never(timing: Timing) -> UserError:
-    return UserError(
-        "NothingCanStart",
-        f"spec.schedule.blackouts: no slot of {timing.schedule.cron!r} in sight can start, as "
-        "windows outlast its startingDeadline each time; shorten a window, or set a longer "
-        "startingDeadline",
-    )
 
 
 def _local(moment: datetime, timing: Timing) -> str:
@@ -317,55 +176,10 @@ def _local(moment: datetime, timing: Timing) -> str:
     return local.strftime("%Y-%m-%d %H:%M:%S" if local.second else "%Y-%m-%d %H:%M")
 
 
-def _reason(seen: Seen, wanted: Due | None) -> str:
-    """Why a policy is Ready, in one word: an Event reports a change."""
-    if _warns(seen, wanted):
-        return CLOCK_SKEW
-    return LIMITED if seen.spec is not None and beyond(seen.spec, seen.ceilings) else "Valid"
-
-
-def _valid(seen: Seen, status: PolicyStatus, timing: Timing | None, wanted: Due | None) -> str:
-    """What Ready says of a policy that can run, with what its next slot waits for and with warnings
-    where there are any.
-    """
-    spec = seen.spec
-    if spec is None:
-        return "the policy is valid"
-    said = "the policy is valid and suspended" if spec.suspend else "the policy is valid"
-    warnings = [beyond(spec, seen.ceilings)]
-    if timing is not None and spec.schedule is not None:
-        warnings += [
-            *_density_warnings(timing, spec),
-            jitter_warning(timing.schedule, spec.schedule.jitter),
-            early.warning(status.early, _named(seen), seen.now),
-            _clock_warning(seen),
-        ]
-    if wanted is not None and wanted.waits:
-        busy = sorted(r.name for r in seen.runs if r.slot and not r.finished)
-        said += f"; a slot that is due waits for the end of Backup {', '.join(busy[:3])}"
-    reported = "; and ".join(w for w in warnings if w)
-    return f"{said}, but {reported}" if reported else said
-
-
-def _density_warnings(timing: Timing, spec: PolicySpec) -> list[str]:
-    """What is to be said of each store's rules; once where they are the same."""
-    found = {density_warning(timing.schedule, rules_of(spec, store)): None for store in spec.stores}
-    return [warning for warning in found if warning is not None]
-
-
-def _clock_warning(seen: Seen) -> str | None:
-    if not seen.clock or (seen.spec is not None and seen.spec.suspend):
-        return None
-    return (
-        f"{seen.clock}: slots start by the API server's time, and nothing is marked or swept until "
-        "they agree; check the time of the nodes"
-    )
-
-
 def _describe(seen: Seen) -> PolicyStatus:
     """What exists, derived again from the artifacts and records each time."""
-    newest: dict[tuple[str, StoreKind], datetime] = {}
-    count: Counter[tuple[str, StoreKind]] = Counter()
+    newest: dict[tuple[str, str], datetime] = {}
+    count: Counter[tuple[str, str]] = Counter()
     for point in seen.points:
         key = point.source, point.store
         count[key] += 1

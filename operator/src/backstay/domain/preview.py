@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from backstay.domain import labels, objects
-from backstay.domain.adoption import takeover
+from backstay.domain.adoption import other_labels
 from backstay.domain.adoption.other_retention import to_hold
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
@@ -25,7 +25,8 @@ from backstay.domain.retention.expiry import tiers_of
 from backstay.domain.retention.points import Rules, Verdict
 from backstay.domain.retention.shrinkage import accepted_sizes
 from backstay.domain.stores.copies import upkeep
-from backstay.domain.stores.snapshots.upkeep import Seen, judged
+from backstay.domain.stores.copies.seen import Seen as CopiesSeen
+from backstay.domain.stores.snapshots.judging import Seen, judged
 from backstay.domain.times import parse_time
 
 
@@ -54,7 +55,7 @@ def of_pass(seen: Seen) -> list[Preview]:
     return _previews(seen, _of_verdict)
 
 
-def of_copies(seen: upkeep.Seen) -> list[Preview]:
+def of_copies(seen: CopiesSeen) -> list[Preview]:
     """Given what a pass over rolling copies rests on, return what it would do, line by copy."""
     return [
         Preview(
@@ -111,28 +112,22 @@ def of_adopted(snapshots: Sequence[Obj], rules: Rules, now: datetime, prefix: st
     """
     snapshots = [_with_uid(snapshot) for snapshot in snapshots]
     held = to_hold(snapshots, prefix, rules, now)
-    carried = {objects.uid(s): takeover.labels_from(s, prefix, rules.zone) for s in snapshots}
+    carried = {objects.uid(s): other_labels.labels_from(s, prefix, rules.zone) for s in snapshots}
     already = {uid for uid, values in carried.items() if labels.HOLD in values}
 
     def of_verdict(snapshot: Obj, verdict: Verdict) -> Preview:
-        line = _of_labels(snapshot, verdict)
-        hold = {labels.HOLD: "true"} if objects.uid(snapshot) in held - already else {}
-        changed = {**line.set_labels, **hold}
-        return replace(
-            line,
-            set_labels={takeover.renamed(k, prefix): v for k, v in changed.items()},
-            remove_labels=tuple(takeover.renamed(k, prefix) for k in line.remove_labels),
-        )
+        hold = objects.uid(snapshot) in held - already
+        return _in_other_labels(_of_labels(snapshot, verdict), prefix, hold=hold)
 
     lines: list[Preview | None] = []
     taken_over = []
     for snapshot in snapshots:
-        if (missing := takeover.missing_label(snapshot, prefix)) is not None:
+        if (missing := other_labels.missing_label(snapshot, prefix)) is not None:
             reason = f"no label {missing}: not touched"
-            lines.append(_untouched(snapshot, reason, takeover.claim_of(snapshot, prefix)))
+            lines.append(_untouched(snapshot, reason, other_labels.claim_of(snapshot, prefix)))
         else:
             lines.append(None)
-            taken_over.append(takeover.as_adopted(snapshot, prefix, rules.zone, held))
+            taken_over.append(other_labels.as_adopted(snapshot, prefix, rules.zone, held))
     seen = Seen(
         now=now,
         rules=rules,
@@ -144,6 +139,15 @@ def of_adopted(snapshots: Sequence[Obj], rules: Rules, now: datetime, prefix: st
     )
     judged_lines = iter(_previews(seen, of_verdict))
     return [line if line is not None else next(judged_lines) for line in lines]
+
+
+def _in_other_labels(line: Preview, prefix: str, *, hold: bool) -> Preview:
+    changed = {**line.set_labels, **({labels.HOLD: "true"} if hold else {})}
+    return replace(
+        line,
+        set_labels={other_labels.renamed(k, prefix): v for k, v in changed.items()},
+        remove_labels=tuple(other_labels.renamed(k, prefix) for k in line.remove_labels),
+    )
 
 
 def _previews(seen: Seen, of_verdict: Callable[[Obj, Verdict], Preview]) -> list[Preview]:

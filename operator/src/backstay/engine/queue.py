@@ -10,9 +10,8 @@ Invariants:
 - A key whose time has come does not wait behind all that a resync added at once, nor the other
   way round: workers take from both in turn.
 - A namespace has at most half of the workers, rounded up, at its keys; in their order.
-- A key that fails waits longer each time, whatever other keys do; success forgets its failures. It
-  waits no longer than its kind may, nor than its error says (`within`): that is a deadline, and a
-  deadline is looked at when it is over, not when the next retry happens to come.
+- A key that fails waits longer each time (see retries.py), whatever other keys do; success forgets
+  its failures.
 - `Fatal` ends `run()`; nothing else does but cancellation and `stop()`.
 
 All methods but `add_threadsafe` belong to the loop that the queue was made in.
@@ -27,29 +26,14 @@ import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
-from enum import StrEnum
 from typing import NamedTuple
 
 from backstay.domain.clock import Clock
-from backstay.domain.errors import (
-    BackstayError,
-    Conflict,
-    DataError,
-    Fatal,
-    NotFound,
-    NotServed,
-    Transient,
-    UserError,
-)
-from backstay.engine.backoff import SPREAD, Backoff
+from backstay.domain.errors import Fatal, NotServed
 from backstay.engine.group import run_together
+from backstay.engine.retries import Outcome, judge
 
 log = logging.getLogger(__name__)
-
-LONGEST = timedelta(minutes=5)
-RETRY = Backoff(first=timedelta(seconds=1), cap=LONGEST)
-CONFLICT_RETRY = Backoff(first=timedelta(milliseconds=100), cap=LONGEST)
-"""Who lost a race has only to read again, so the first tries come quickly."""
 
 
 class Key(NamedTuple):
@@ -62,18 +46,6 @@ class Key(NamedTuple):
     def __str__(self) -> str:
         place = f"{self.namespace}/" if self.namespace else ""
         return f"{self.kind} {place}{self.name}"
-
-
-class Outcome(StrEnum):
-    """How one run of a key ended."""
-
-    DONE = "done"
-    REQUEUED = "requeued"
-    CONFLICT = "conflict"
-    TRANSIENT = "transient"
-    USER_ERROR = "user_error"
-    DATA_ERROR = "data_error"
-    ERROR = "error"
 
 
 Reconcile = Callable[[Key], Awaitable[timedelta | None]]
@@ -258,8 +230,7 @@ class Queue:
     def _failed(self, key: Key, error: BaseException) -> Outcome:
         """Log the error, plan the retry, and name the outcome."""
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        outcome, delay = self._judge(error, failures)
-        delay = self._in_time(key, error, delay)
+        outcome, delay = judge(error, failures, self._longest.get(key.kind), self._clock)
         self.add_after(key, delay)
         text = "%s: %s; try %d failed, next in %.1f s"
         about = (key, error, failures, delay.total_seconds())
@@ -271,39 +242,6 @@ class Queue:
         else:
             log.warning(text, *about)
         return outcome
-
-    def _in_time(self, key: Key, error: BaseException, delay: timedelta) -> timedelta:
-        """The delay, limited to what the kind and the error allow. A server that asks for a pause
-        is at its limits, and gets it.
-        """
-        if isinstance(error, Transient) and error.retry_after is not None:
-            return delay
-        within = error.within if isinstance(error, BackstayError) else None
-        limits = (self._longest.get(key.kind), within)
-        return min((delay, *(limit for limit in limits if limit is not None)))
-
-    def _judge(self, error: BaseException, failures: int) -> tuple[Outcome, timedelta]:
-        match error:
-            case Transient(retry_after=timedelta() as asked):
-                seconds = asked.total_seconds()
-                later = max(seconds, self._clock.jitter(seconds, SPREAD))
-                return Outcome.TRANSIENT, timedelta(seconds=later)
-            case Transient():
-                return Outcome.TRANSIENT, RETRY.delay(failures, self._clock)
-            case Conflict():
-                return Outcome.CONFLICT, CONFLICT_RETRY.delay(failures, self._clock)
-            case NotFound():
-                # It went between our read and our write: a race that was lost as well.
-                return Outcome.CONFLICT, RETRY.delay(failures, self._clock)
-            case UserError():
-                # Reconcilers make conditions of their users' errors. One that comes through is
-                # the server's no to our own write, say of an admission policy or a quota that
-                # somebody may lift without any event for us.
-                return Outcome.USER_ERROR, RETRY.delay(failures, self._clock)
-            case DataError():
-                return Outcome.DATA_ERROR, RETRY.cap
-            case _:
-                return Outcome.ERROR, RETRY.delay(failures, self._clock)
 
     async def _release_on_time(self) -> None:
         """Move delayed keys to the ready ones when their time has come."""

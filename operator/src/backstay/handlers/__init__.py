@@ -46,17 +46,7 @@ def registry(access: Login, enqueue: Enqueue, is_echo: IsEcho) -> kopf.OperatorR
     registry of all handlers.
     """
     found = kopf.OperatorRegistry()
-
-    @kopf.on.login(registry=found)
-    async def log_in(**_: Any) -> kopf.AiohttpSession:
-        # Kopf's own logins need DNS in a pod; ours is the one that all other requests use. When
-        # the token has expired kopf gets 401 and comes here again.
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=access.tls),
-            headers=await access.headers(),
-            proxy=access.proxy,
-        )
-        return kopf.AiohttpSession(server=access.host, aiohttp_session=session)
+    _add_login(found, access)
 
     @kopf.on.event(GROUP, VERSION, "backuppolicies", registry=found)
     def policy_event(
@@ -87,6 +77,19 @@ def registry(access: Login, enqueue: Enqueue, is_echo: IsEcho) -> kopf.OperatorR
             enqueue(keys.backup(namespace or "", backup))
 
     return found
+
+
+def _add_login(found: kopf.OperatorRegistry, access: Login) -> None:
+    @kopf.on.login(registry=found)
+    async def log_in(**_: Any) -> kopf.AiohttpSession:
+        # Kopf's own logins need DNS in a pod; ours is the one that all other requests use. When
+        # the token has expired kopf gets 401 and comes here again.
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=access.tls),
+            headers=await access.headers(),
+            proxy=access.proxy,
+        )
+        return kopf.AiohttpSession(server=access.host, aiohttp_session=session)
 
 
 def is_news(body: Mapping[str, Any], is_echo: IsEcho) -> bool:

@@ -17,41 +17,33 @@ they do not know.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self, TypeAlias
-from urllib.parse import urlencode
-
-import aiohttp
+from typing import Self, TypeAlias
 
 from backstay.domain import objects
 from backstay.domain.clock import Clock
 from backstay.domain.clock_skew import clock_brake, clock_off
-from backstay.domain.errors import DataError, NotFound
+from backstay.domain.errors import NotFound
 from backstay.domain.objects import Obj
 from backstay.domain.retention.brakes import Brake
 from backstay.kube.clock_memory import ClockMemory
-from backstay.kube.errors import TRANSPORT_ERRORS, Busy, from_response, from_transport
+from backstay.kube.connection import Connection, OnRequest, Request
+from backstay.kube.echoes import Echoes
+from backstay.kube.errors import Busy
 from backstay.kube.login import Login
 from backstay.kube.resources import POD, Resource
 from backstay.kube.shared import Shared
 
 Objs: TypeAlias = list[Obj]
 Fence = Callable[[], None]
-OnRequest = Callable[[str, str, int, float], None]
-"""Called after each request: verb, plural, HTTP status (0: no answer), seconds."""
 
 BULK = 32
 """Requests of bulk work in flight at a time, of all passes together: what one process asks of the
 API server at most, and fewer than there are connections, so that other work never waits for it."""
 PAGE = 250
 """Objects of one answer of a LIST: parsing it must not hold the loop up for long."""
-ECHOES = 10_000
-"""Writes that are remembered until the watch shows them."""
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 READ_TRIES = 4
 LONGEST_LOG = 16 * 1024 * 1024
@@ -63,27 +55,12 @@ def unfenced() -> None:
     """Allow every write: for commands and tests, which hold no lease."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One request; `what` says in messages what was tried."""
-
-    method: str
-    verb: str
-    resource: Resource
-    path: str
-    what: str
-    query: Mapping[str, str | int] | None = None
-    body: Obj | None = None
-    content_type: str = "application/json"
-    accept: str = "application/json"
-
-
 class Client:
     """Get, list, create, patch and delete on one API server.
 
     Given a login, a clock, the fence that every write asks (raises Fatal), the timeout of one
-    request, and optionally `on_request` for metrics and what the Lease remembers of our clock. To
-    be made inside the running loop, and to be closed (`async with`).
+    request, and optionally `on_request` and what the Lease remembers of our clock. To be made
+    inside the running loop, and to be closed (`async with`).
     """
 
     def __init__(
@@ -96,21 +73,15 @@ class Client:
         on_request: OnRequest | None = None,
         memory: ClockMemory | None = None,
     ) -> None:
-        self._login = login
         self._memory = memory
         self._clock = clock
         self._fence = fence
-        self._on_request = on_request
-        self._pool = login.pool()
+        self._connection = Connection(login, clock, timeout=timeout, on_request=on_request)
         self.bulk = asyncio.Semaphore(BULK)
         """To be held around each request of bulk work."""
         self.shared = Shared(clock)
-        self._written: dict[tuple[str, str], None] = {}
-        seconds = timeout.total_seconds()
-        self._timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(10.0, seconds))
-        self._date_text = ""
-        self._server_date: datetime | None = None
-        self._skew: timedelta | None = None
+        self.echoes = Echoes()
+        """Our writes, of which a watch shows nothing new."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -125,33 +96,27 @@ class Client:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._pool.close()
-
-    def is_echo(self, obj: Mapping[str, Any]) -> bool:
-        """Given an object as a watch shows it, return whether that is what we wrote ourselves:
-        then nobody else has changed it since what that write was made from. From any thread.
-        """
-        return (objects.uid(obj), objects.version(obj)) in self._written
+        await self._connection.close()
 
     @property
     def server_date(self) -> datetime | None:
         """Return the API server's clock as of its last answer (whole seconds, UTC)."""
-        return self._server_date
+        return self._connection.server_date
 
     @property
     def skew(self) -> timedelta | None:
         """Return how far our clock was ahead of the API server's at its last answer."""
-        return self._skew
+        return self._connection.skew
 
     def clock_brake(self) -> Brake | None:
         """Return why our clock is not to be believed, so that nothing may be marked or deleted by
         it; None if nothing speaks against it.
         """
-        return clock_brake(self._skew) or (self._memory.brake() if self._memory else None)
+        return clock_brake(self.skew) or (self._memory.brake() if self._memory else None)
 
     def clock_skipped(self) -> tuple[datetime, datetime] | None:
         """Return the time (after, until] that our clock, and the API server's with it, skipped."""
-        if self._memory is None or clock_off(self._skew):
+        if self._memory is None or clock_off(self.skew):
             return None
         return self._memory.skipped()
 
@@ -159,7 +124,7 @@ class Client:
         """Given an address, return the object. Raise NotFound if there is none."""
         what = f"get {resource.describe(namespace, name)}"
         path = resource.path(namespace, name)
-        return await self._read(_Request("GET", "get", resource, path, what))
+        return await self._read(Request("GET", "get", resource, path, what))
 
     async def find(self, resource: Resource, name: str, namespace: str | None = None) -> Obj | None:
         """Given an address, return the object, or None if there is none."""
@@ -176,7 +141,7 @@ class Client:
         path = resource.path(namespace, name)
         try:
             return await self._read(
-                _Request("GET", "get", resource, path, what, accept=METADATA_ONLY)
+                Request("GET", "get", resource, path, what, accept=METADATA_ONLY)
             )
         except NotFound:
             return None
@@ -204,7 +169,7 @@ class Client:
             query["fieldSelector"] = fields
         path = resource.path(namespace)
         while True:
-            page = await self._read(_Request("GET", "list", resource, path, what, dict(query)))
+            page = await self._read(Request("GET", "list", resource, path, what, dict(query)))
             items: Objs = page.get("items") or []
             for item in items:
                 item.setdefault("apiVersion", resource.api_version)
@@ -240,7 +205,7 @@ class Client:
             raise ValueError(f"{what}: metadata.namespace is missing")
         body = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
         path = resource.path(namespace)
-        return await self._write(_Request("POST", "create", resource, path, what, body=body))
+        return await self._write(Request("POST", "create", resource, path, what, body=body))
 
     async def patch(
         self,
@@ -263,7 +228,7 @@ class Client:
         path = resource.path(namespace, name, subresource)
         merge = "application/merge-patch+json"
         return await self._write(
-            _Request("PATCH", "patch", resource, path, what, body=body, content_type=merge)
+            Request("PATCH", "patch", resource, path, what, body=body, content_type=merge)
         )
 
     async def delete(
@@ -291,7 +256,7 @@ class Client:
             options["propagationPolicy"] = propagation
         path = resource.path(namespace, name)
         try:
-            await self._write(_Request("DELETE", "delete", resource, path, what, body=options))
+            await self._write(Request("DELETE", "delete", resource, path, what, body=options))
         except NotFound:
             return False
         return True
@@ -304,13 +269,13 @@ class Client:
         what = f"log of {POD.describe(namespace, name)}"
         query: dict[str, str | int] = {"container": container, "limitBytes": LONGEST_LOG}
         path = POD.path(namespace, name, "log")
-        body = await self._answer(_Request("GET", "get", POD, path, what, query))
+        body = await self._connection.answer(Request("GET", "get", POD, path, what, query))
         return body.decode(errors="replace")
 
-    async def _read(self, request: _Request) -> Obj:
+    async def _read(self, request: Request) -> Obj:
         for attempt in range(1, READ_TRIES):
             try:
-                return await self._send(request)
+                return await self._connection.send(request)
             except Busy as error:
                 pause = self._clock.jitter(0.2 * 2.0**attempt, 0.5)
                 if error.retry_after is not None:
@@ -318,65 +283,11 @@ class Client:
                 if pause > LONGEST_PAUSE:
                     raise
                 await self._clock.sleep(pause)
-        return await self._send(request)
+        return await self._connection.send(request)
 
-    async def _write(self, request: _Request) -> Obj:
+    async def _write(self, request: Request) -> Obj:
         self._fence()
-        answer = await self._send(request)
+        answer = await self._connection.send(request)
         if request.verb != "delete":
-            self._written[objects.uid(answer), objects.version(answer)] = None
-            if len(self._written) > ECHOES:
-                del self._written[next(iter(self._written))]
+            self.echoes.add(answer)
         return answer
-
-    async def _send(self, request: _Request) -> Obj:
-        """Send once; return the JSON object of a success, raise what the answer means."""
-        body = await self._answer(request)
-        try:
-            answer = json.loads(body)
-        except ValueError as error:
-            raise DataError(f"{request.what}: the answer is not JSON: {body[:100]!r}") from error
-        if not isinstance(answer, dict):
-            raise DataError(f"{request.what}: the answer is no object: {body[:100]!r}")
-        return answer
-
-    async def _answer(self, request: _Request) -> bytes:
-        """Send once; return the body of a success, raise what any other answer means."""
-        started = self._clock.monotonic()
-        status = 0
-        try:
-            status, headers, body = await self._exchange(request)
-        except TRANSPORT_ERRORS as error:
-            raise from_transport(error, request.what) from error
-        finally:
-            if self._on_request is not None:
-                seconds = self._clock.monotonic() - started
-                self._on_request(request.verb, request.resource.plural, status, seconds)
-        if not 200 <= status <= 299:
-            raise from_response(status, body, headers, request.what)
-        return body
-
-    async def _exchange(self, request: _Request) -> tuple[int, Mapping[str, str], bytes]:
-        query = f"?{urlencode(request.query)}" if request.query else ""
-        headers = await self._login.headers()
-        headers |= {"Accept": request.accept, "Content-Type": request.content_type}
-        response: Any = await self._pool.request(
-            request.method,
-            f"{self._login.host}{request.path}{query}",
-            headers=headers,
-            body=request.body,
-            _request_timeout=self._timeout,
-        )
-        self._note_date(response.headers)
-        return response.status, response.headers, await response.read()
-
-    def _note_date(self, headers: Mapping[str, str]) -> None:
-        text = headers.get("Date", "")
-        if text != self._date_text:  # It has whole seconds, and a pass many answers in each.
-            try:
-                self._server_date = parsedate_to_datetime(text).astimezone(UTC)
-            except ValueError:
-                return  # a proxy may drop it: then the last one stands
-            self._date_text = text
-        if self._server_date is not None:
-            self._skew = self._clock.now() - self._server_date

@@ -12,19 +12,21 @@ import logging
 from datetime import tzinfo
 
 from backstay.api.common import changed, with_condition
-from backstay.api.policy import ClaimSource, PolicySpec
-from backstay.api.store import StoreKind
+from backstay.api.policy import PolicySpec
+from backstay.api.source import ClaimSource
+from backstay.api.store import SNAPSHOT
 from backstay.builders.snapshot import metadata_patch
 from backstay.domain import labels, naming, objects
-from backstay.domain.adoption import other_pruner, takeover
+from backstay.domain.adoption import other_labels, other_pruner, takeover
 from backstay.domain.adoption.other_retention import to_hold
 from backstay.domain.clock import Clock
 from backstay.domain.errors import BackstayError, Conflict, DataError, Fatal, Transient, UserError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records import rebuild
-from backstay.domain.records.record import ClaimRecord, Record, build_record
+from backstay.domain.records.annotation import build_record
+from backstay.domain.records.record import ClaimRecord, Record
+from backstay.domain.retention.from_spec import rules_of
 from backstay.domain.sources.claims import selector_text
-from backstay.domain.stores.snapshots.carriers import rules_of
 from backstay.domain.stores.snapshots.moments import created
 from backstay.kube.client import Client
 from backstay.kube.resources import (
@@ -82,13 +84,13 @@ class Adopter:
 
     async def _gather(self, policy: Obj, spec: PolicySpec, prefix: str) -> takeover.Seen:
         namespace = objects.namespace(policy)
-        wanted = ",".join(takeover.renamed(k, prefix) for k in (labels.RETAIN, labels.PVC))
+        wanted = ",".join(other_labels.renamed(k, prefix) for k in (labels.RETAIN, labels.PVC))
         snapshots = await self._client.list(VOLUME_SNAPSHOT, namespace, labels=wanted)
         claims = await self._claims(namespace, spec)
-        fresh = {takeover.claim_of(s, prefix) for s in snapshots if not takeover.is_ours(s)}
+        fresh = {other_labels.claim_of(s, prefix) for s in snapshots if not takeover.is_ours(s)}
         # In a thread, as the pass plans: it is pure, and may take long for many years.
         held = await asyncio.to_thread(
-            to_hold, snapshots, prefix, rules_of(spec, StoreKind.SNAPSHOT), self._clock.now()
+            to_hold, snapshots, prefix, rules_of(spec, SNAPSHOT), self._clock.now()
         )
         return takeover.Seen(
             policy=objects.name(policy),
@@ -236,7 +238,7 @@ class _Writer:
         """The claim as it is now; of one that is gone, or was recreated since, what its snapshot
         says.
         """
-        name = takeover.claim_of(snapshot, self._seen.prefix)
+        name = other_labels.claim_of(snapshot, self._seen.prefix)
         if name not in self._claims:
             self._claims[name] = await self._client.find(
                 PERSISTENT_VOLUME_CLAIM, name, self._namespace

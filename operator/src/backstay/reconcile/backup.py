@@ -9,7 +9,7 @@ until the deadline of what it waits for (domain/run/deadlines.py).
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -35,20 +35,15 @@ from backstay.domain.run.status import short
 from backstay.domain.run.values import (
     AT_ONCE,
     Action,
-    CancelCopy,
     CancelDump,
-    CreateSnapshot,
     Decision,
     FreeRecord,
     KeepRecord,
-    LabelContent,
-    MarkFailed,
-    MarkGood,
     ReleaseHook,
     Seen,
-    StartCopy,
     StartDump,
     StartHook,
+    StoreAction,
 )
 from backstay.dumps.hooks import HookTask
 from backstay.engine.patience import Patience
@@ -64,19 +59,14 @@ from backstay.steps.dumps import Dumping
 from backstay.steps.exec_streams import Streams
 from backstay.steps.hooks import Hooking
 from backstay.steps.status import report_trouble, write_status
-from backstay.stores.copies.take import Copying
-from backstay.stores.snapshots.objects import Pair, label_content
-from backstay.stores.snapshots.take import PointWriter
+from backstay.stores.base import errors_of
+from backstay.stores.planning import Planner
 
 log = logging.getLogger(__name__)
 
 RIGHTS_WAIT: Final = timedelta(seconds=20)
 """How long a run holds what it holds while a rule refuses it: `kubectl apply -f FOLDER` may create
 its Role some moments later. The next attempt, or run, finds what is set right after that.
-"""
-SPARED: Final = (MarkFailed, CancelCopy, CancelDump)
-"""What a run that is given up can end without: labels are mended by the retention pass, and Jobs
-and dumps have deadlines of their own.
 """
 
 
@@ -86,28 +76,30 @@ class BackupReconciler:
     def __init__(
         self,
         client: Client,
-        streams: Streams,
         events: EventPoster,
         clock: Clock,
         enqueue: Callable[[Key], None],
         *,
-        copying: Copying,
+        streams: Streams,
+        dumping: Dumping,
+        refusals: Patience,
+        planner: Planner,
     ) -> None:
         self._client = client
         self._clock = clock
-        self._refusals = Patience(clock, RIGHTS_WAIT)
-        self._dumping = Dumping(client, streams, self._refusals)
+        self._refusals = refusals
+        self._dumping = dumping
         self._hooking = Hooking(streams)
-        self._copying = copying
-        self._looker = Looker(client, self._dumping, self._hooking, copying, clock)
+        self._planner = planner
+        self._stores = {store.plan.name: store for store in planner.stores}
+        self._looker = Looker(client, self._dumping, self._hooking, planner, clock)
         self._events = events
         self._enqueue = enqueue
-        self._points = PointWriter(client)
 
     def _parsed(self, obj: Obj) -> Run:
         """A Backup as read, its plan within what the administrator allows today."""
         subject = parse(obj)
-        return replace(subject, status=limited(subject.status, self._copying.ceilings))
+        return replace(subject, status=limited(subject.status, self._planner.ceilings))
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given a Backup's key, take its next step; return when to look again."""
@@ -129,20 +121,19 @@ class BackupReconciler:
 
     async def _step(self, key: Key, subject: Run) -> tuple[Obj, timedelta | None]:
         """Take one step; return the Backup with its new status, and when to take the next."""
-        seen = sighted(subject, self._clock.now())
-        pairs: Mapping[str, Pair] = {}
+        seen = sighted(subject, self._clock.now(), self._planner.stores)
         try:
-            seen, pairs = await self._looker.gather(subject)
-            step = await self._carry_out(key, subject, seen, pairs, machine.decide(seen))
+            seen = await self._looker.gather(subject)
+            step = await self._carry_out(key, subject, seen, machine.decide(seen))
         except Fatal:
             raise
         except Exception as error:  # noqa: BLE001 - no defect may hold permits beyond a deadline
-            return await self._held_up(key, subject, seen, pairs, error)
+            return await self._held_up(key, subject, seen, error)
         self._refusals.forget(subject.uid)
         return step
 
     async def _held_up(
-        self, key: Key, subject: Run, seen: Seen, pairs: Mapping[str, Pair], error: Exception
+        self, key: Key, subject: Run, seen: Seen, error: Exception
     ) -> tuple[Obj, timedelta | None]:
         """A step failed: show why, and raise the error on for the queue to try again; or end what
         has waited for long enough.
@@ -152,17 +143,19 @@ class BackupReconciler:
         rule = isinstance(error, Refused | UserError)
         refused = rule and self._refusals.is_over(subject.uid)
         busy = isinstance(error, Busy)
-        if deadlines.gives_up(status, now, refused=refused, busy=busy, deleting=deleting):
+        stores = seen.stores
+        if deadlines.gives_up(status, stores, now, refused=refused, busy=busy, deleting=deleting):
             log.warning("%s: given up: %s%s", key, kind, error)
             self._refusals.forget(subject.uid)
-            given_up = machine.fail(seen, f"{kind}{error}")
-            return await self._carry_out(key, subject, seen, pairs, given_up, anyway=True)
+            store = error.store if isinstance(error, BackstayError) else ""
+            given_up = machine.fail(seen, f"{kind}{error}", store)
+            return await self._carry_out(key, subject, seen, given_up, anyway=True)
         if not isinstance(error, Conflict):  # a lost race is normal
             reported = changed(status, message=short(f"{kind}{error}"))
             await report_trouble(self._client, BACKUP, subject.obj, reported)
         if isinstance(error, BackstayError):
             patience = self._refusals.left(subject.uid) if rule else None
-            error.within = deadlines.in_time(status, patience, now, deleting=deleting)
+            error.within = deadlines.in_time(status, stores, patience, now, deleting=deleting)
         raise error
 
     async def _carry_out(
@@ -170,20 +163,19 @@ class BackupReconciler:
         key: Key,
         subject: Run,
         seen: Seen,
-        pairs: Mapping[str, Pair],
         decision: Decision,
         *,
         anyway: bool = False,
     ) -> tuple[Obj, timedelta | None]:
         """Do what was decided, and write it down; `anyway`: also where what can be spared fails."""
-        await self._act_all(key, subject, seen, pairs, decision, anyway=anyway)
+        await self._act_all(key, subject, seen, decision, anyway=anyway)
         try:
             written = await write_status(self._client, BACKUP, subject.obj, decision.status)
         except (UserError, DataError) as error:
             # The same look makes the same status, and the run would hold its slots for ever.
             log.warning("%s: %s", key, error.message)
             decision = machine.fail(seen, f"its status was refused: {error.message}")
-            await self._act_all(key, subject, seen, pairs, decision)
+            await self._act_all(key, subject, seen, decision)
             written = await write_status(self._client, BACKUP, subject.obj, decision.status)
         status = decision.status
         await report(self._events, subject, status)
@@ -191,12 +183,16 @@ class BackupReconciler:
             self._enqueue(keys.ADMISSION)
         if status.phase.final:
             self._dumping.forget(subject.uid)
-            self._looker.forget(subject.uid)
+            for store in self._planner.stores:
+                store.forget(subject.uid)
             self._enqueue(keys.policy(key.namespace, subject.spec.policy))
             self._enqueue(keys.retention(key.namespace, subject.spec.policy))
-            if status.plan is not None and status.plan.rolling is not None:
+            made = {p.store for p in status.points} & self._stores.keys()
+            if any(self._stores[name].keeper is None for name in made):
                 self._enqueue(keys.copies(key.namespace, subject.spec.policy))
-        after = deadlines.in_time(status, decision.after, seen.now, deleting=seen.deleting)
+        after = deadlines.in_time(
+            status, seen.stores, decision.after, seen.now, deleting=seen.deleting
+        )
         return written, after
 
     async def _act_all(
@@ -204,24 +200,21 @@ class BackupReconciler:
         key: Key,
         subject: Run,
         seen: Seen,
-        pairs: Mapping[str, Pair],
         decision: Decision,
         *,
         anyway: bool = False,
     ) -> None:
         for action in decision.actions:
             try:
-                await self._act(key, subject, seen, pairs, action)
+                await self._act(key, subject, seen, action)
             except Fatal:
                 raise
             except Exception:
-                if not anyway or not isinstance(action, SPARED):
+                if not anyway or not _is_spared(action):
                     raise
                 log.exception("%s ends without %s", key, action)
 
-    async def _act(
-        self, key: Key, subject: Run, seen: Seen, pairs: Mapping[str, Pair], action: Action
-    ) -> None:
+    async def _act(self, key: Key, subject: Run, seen: Seen, action: Action) -> None:
         namespace = subject.namespace
         match action:
             case StartDump(dump, place, attempt):
@@ -241,18 +234,10 @@ class BackupReconciler:
                 await self._set_finalizer(subject, kept=True)
             case FreeRecord():
                 await self._set_finalizer(subject, kept=False)
-            case CreateSnapshot():
-                await self._points.create(subject.obj, subject.spec, subject.status, action)
-            case LabelContent(claim):
-                await label_content(self._client, pairs[claim], labels.Result.PENDING)
-            case MarkGood(claim):
-                await self._points.mark_good(subject.spec, subject.status, pairs[claim], seen.now)
-            case MarkFailed(snapshot):
-                await self._points.mark_failed(namespace, snapshot, subject.uid)
-            case StartCopy(series):
-                await self._copying.start(subject.obj, subject.spec, subject.status, series)
-            case CancelCopy(series):
-                await self._copying.cancel(subject.obj, subject.spec, subject.status, series)
+            case StoreAction():
+                store = self._stores[action.store]
+                with errors_of(store):
+                    await store.act(subject, seen, action)
 
     def _act_on_hook(self, key: Key, subject: Run, action: StartHook | ReleaseHook) -> None:
         def wake() -> None:
@@ -280,3 +265,10 @@ class BackupReconciler:
             }
         }
         await self._client.patch(BACKUP, subject.name, subject.namespace, patch)
+
+
+def _is_spared(action: Action) -> bool:
+    """Whether a run that is given up can end without it: labels are mended by the retention pass,
+    and Jobs and dumps have deadlines of their own.
+    """
+    return isinstance(action, CancelDump) or (isinstance(action, StoreAction) and action.spared)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -38,6 +38,7 @@ from backstay.reconcile import keys
 from backstay.reconcile.runs import is_leaving, parse, report, sighted
 from backstay.steps.batch import Work
 from backstay.steps.status import write_status
+from backstay.stores.base import Store
 from backstay.targets.turns import RestoreTurns
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Admitter:
         limits: Limits,
         enqueue: Callable[[Key], None],
         *,
+        stores: Sequence[Store],
         turns: RestoreTurns,
     ) -> None:
         self._client = client
@@ -76,6 +78,7 @@ class Admitter:
         self._clock = clock
         self._limits = limits
         self._enqueue = enqueue
+        self._stores = stores
         self._turns = turns
         self._not_before = 0.0
         self._served: Mapping[str, int] = {}
@@ -145,7 +148,7 @@ class Admitter:
 
     async def _carry_out(self, key: Key, subject: Run, waits_for: str) -> BackupStatus:
         """Start the run or have it wait, and end it where that is refused; return its status."""
-        seen = with_seen(sighted(subject, self._clock.now()), waits_for=waits_for)
+        seen = with_seen(sighted(subject, self._clock.now(), self._stores), waits_for=waits_for)
         try:
             status = machine.decide(seen).status
             await write_status(self._client, BACKUP, subject.obj, status)

@@ -15,7 +15,8 @@ from functools import partial
 from typing import Final
 
 from backstay.api.common import changed
-from backstay.api.policy import SHOWN_MAX, PolicySpec
+from backstay.api.policy import PolicySpec
+from backstay.api.policy_status import SHOWN_MAX
 from backstay.api.rolling import CopiesStatus
 from backstay.domain import objects
 from backstay.domain.clock import Clock
@@ -24,9 +25,10 @@ from backstay.domain.objects import Obj
 from backstay.domain.records import rebuild
 from backstay.domain.stores.copies import job_outcomes, upkeep
 from backstay.domain.stores.copies import series as rolling_series
+from backstay.domain.stores.copies.chores import Answer, Chore, Verb
 from backstay.domain.stores.copies.job_outcomes import Answered
 from backstay.domain.stores.copies.points import RollingPoint
-from backstay.domain.stores.copies.upkeep import Answer, Chore, Seen, Verb
+from backstay.domain.stores.copies.seen import Seen, seen_of
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
@@ -38,7 +40,7 @@ from backstay.reconcile.runs import parse_policy_spec
 from backstay.steps.batch import Work
 from backstay.steps.conditions import policy_status
 from backstay.steps.status import write_status
-from backstay.stores.copies.take import Copying
+from backstay.stores.copies.planning import directories
 from backstay.stores.copies.upkeep_jobs import UpkeepJobs
 
 log = logging.getLogger(__name__)
@@ -72,14 +74,12 @@ class CopiesReconciler:
         clock: Clock,
         enqueue: Callable[[Key], None],
         *,
-        copying: Copying,
         jobs: UpkeepJobs,
     ) -> None:
         self._client = client
         self._events = events
         self._clock = clock
         self._enqueue = enqueue
-        self._copying = copying
         self._jobs = jobs
 
     async def reconcile(self, key: Key) -> timedelta | None:
@@ -126,21 +126,21 @@ class CopiesReconciler:
         world = await read(self._client, (namespace, name))
         policy = world.policies.get((namespace, name))
         spec = parse_policy_spec(policy) if policy is not None else None
-        planned = await self._planned(namespace, name, spec)
+        planned = await self._planned(namespace, spec)
         brake = self._client.clock_brake()
-        return passes.copies_seen(world, (namespace, name), self._clock.now(), planned, brake)
+        return seen_of(passes.seen(world, (namespace, name), self._clock.now(), brake), planned)
 
     async def _planned(
-        self, namespace: str, name: str, spec: PolicySpec | None
+        self, namespace: str, spec: PolicySpec | None
     ) -> list[rolling_series.Planned]:
         """The directories that the policy names now; none while it cannot run as it stands."""
         if spec is None or spec.rolling is None:
             return []
         try:
-            plan = await self._copying.make_plan(namespace, name, spec)
+            copies = await directories(self._client, namespace, spec)
         except UserError:
             return []  # The policy's own look reports it.
-        return [(copy, spec.rolling) for copy in plan.rolling.copies] if plan.rolling else []
+        return [(copy, spec.rolling) for copy in copies]
 
     async def _do(self, seen: Seen, chore: Chore, came: _Outcome) -> bool:
         """Run a chore a step further and note what comes of it; return whether to look again soon.

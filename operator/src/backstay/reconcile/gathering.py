@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,14 +18,11 @@ from backstay.api.restore_status import FINAL_RESTORE_PHASES
 from backstay.domain import labels, naming, upkeep
 from backstay.domain.clock import Clock
 from backstay.domain.objects import Obj, dig
-from backstay.domain.stores.snapshots.upkeep import Seen
-from backstay.domain.stores.snapshots.users import named_by_claims
 from backstay.engine.group import run_together
 from backstay.kube.client import Client
 from backstay.kube.resources import (
     BACKUP,
     BACKUP_POLICY,
-    PERSISTENT_VOLUME_CLAIM,
     RESTORE_REQUEST,
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CONTENT,
@@ -71,14 +67,6 @@ async def read(client: Client, place: Place) -> World:
     world.add_backups(await client.list(BACKUP, namespace, fields=f"spec.policy={name}"))
     world.add_requests(await client.list(RESTORE_REQUEST, namespace, fields=UNFINISHED))
     return world
-
-
-async def with_claims(client: Client, seen: Seen, namespace: str) -> Seen:
-    """Given what a pass rests on that would sweep, return it with the claims that still wait for
-    one of its snapshots: they name it in their spec only.
-    """
-    claims = await client.list(PERSISTENT_VOLUME_CLAIM, namespace)
-    return replace(seen, named={**named_by_claims(claims), **seen.named})
 
 
 async def gather_all(client: Client) -> World:

@@ -6,17 +6,13 @@ plan of the run decides how long to wait.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Final
+from collections.abc import Sequence
 
-from backstay.api.backup import BackupPhase, BackupSpec, DumpState, PointStatus, Trigger
+from backstay.api.backup import BackupPhase, BackupSpec, Trigger
 from backstay.api.common import changed
 from backstay.api.plan import PlannedDump, RunPlan
 from backstay.api.policy import PolicySpec
-from backstay.api.store import StoreKind
 from backstay.api.target import Preference
-from backstay.domain import objects
 from backstay.domain.calendar import load_zone
 from backstay.domain.clock import Clock
 from backstay.domain.errors import Transient, UserError
@@ -29,55 +25,41 @@ from backstay.domain.run.sights import (
     DumpSight,
     HookSeen,
     HookSight,
-    PointSeen,
 )
-from backstay.domain.run.status import current_dump, dump_entry, dumps_on
+from backstay.domain.run.status import current_dump, dump_entry, pending
 from backstay.domain.run.values import Seen, with_seen
 from backstay.domain.sources.mounts import Mount
 from backstay.dumps.hooks import HookTask
 from backstay.dumps.layout import Layout
 from backstay.kube.client import Client
-from backstay.kube.resources import BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM
+from backstay.kube.resources import BACKUP_POLICY
 from backstay.reconcile.runs import is_leaving, parse_policy_spec, sighted
 from backstay.steps import containers
-from backstay.steps.consistency import Probe, torn
+from backstay.steps.consistency import Probe
 from backstay.steps.dumps import Dumping
 from backstay.steps.hooks import Hooking
-from backstay.stores.copies.take import Copying
-from backstay.stores.planning import make_plan
-from backstay.stores.snapshots import objects as snapshots
-from backstay.stores.snapshots.objects import Pair
-
-JUST_NOW: Final = timedelta(seconds=10)
+from backstay.stores.base import errors_of
+from backstay.stores.planning import Planner
 
 
 class Looker:
     """Looks at the cluster for one Backup at a time."""
 
     def __init__(
-        self, client: Client, dumping: Dumping, hooking: Hooking, copying: Copying, clock: Clock
+        self, client: Client, dumping: Dumping, hooking: Hooking, planner: Planner, clock: Clock
     ) -> None:
         self._client = client
         self._dumping = dumping
         self._hooking = hooking
-        self._copying = copying
+        self._planner = planner
         self._clock = clock
-        self._asked: set[tuple[str, int, str]] = set()
-        """By uid, attempt and claim: the snapshots that this process asked for."""
 
-    async def gather(self, subject: Run) -> tuple[Seen, Mapping[str, Pair]]:
-        """Given a Backup as read, return all that its next decision rests on, and by claim the
-        snapshots and contents as read.
+    async def gather(self, subject: Run) -> Seen:
+        """Given a Backup as read, return all that its next decision rests on.
+
+        Raise what the reads raise; an error of a store has its name.
         """
-        pairs: dict[str, Pair] = {}
-        return await self._see(subject, pairs), pairs
-
-    def forget(self, uid: str) -> None:
-        """Given the uid of a run that is over, forget it."""
-        self._asked = {known for known in self._asked if known[0] != uid}
-
-    async def _see(self, subject: Run, pairs: dict[str, Pair]) -> Seen:
-        seen = sighted(subject, self._clock.now())
+        seen = sighted(subject, self._clock.now(), self._planner.stores)
         match subject.status.phase:
             case BackupPhase.PENDING if not is_leaving(subject):
                 return await self._see_policy(subject, seen)
@@ -87,12 +69,19 @@ class Looker:
                 turn = hooks.turn(subject.status, deleting=is_leaving(subject))
                 if turn is not None:
                     return with_seen(seen, hook=await self._see_hook(subject, turn))
-                return await self._see_points(subject, seen, pairs, recheck=True)
+                return await self._see_points(subject, seen)
             case BackupPhase.UPLOADING | BackupPhase.COPYING:
-                seen = await self._see_points(subject, seen, pairs, recheck=False)
-                copy = await self._copying.look(subject.obj, subject.spec, subject.status)
-                return with_seen(seen, copy=copy)
+                return await self._see_points(subject, seen)
         return seen
+
+    async def _see_points(self, subject: Run, seen: Seen) -> Seen:
+        """Have each store look at the points of it that are not decided yet."""
+        sights: dict[str, object] = {}
+        for store in self._planner.stores:
+            if pending(subject.status, store.plan.name):
+                with errors_of(store):
+                    sights[store.plan.name] = await store.look(subject, seen.now)
+        return with_seen(seen, sights=sights)
 
     async def _see_policy(self, subject: Run, seen: Seen) -> Seen:
         """Make the plan from the policy; what is wrong with it ends the run."""
@@ -109,13 +98,8 @@ class Looker:
             if spec.schedule:
                 load_zone(spec.schedule.time_zone)
             address = subject.namespace, name
-            plan = await make_plan(
-                self._client,
-                self._copying,
-                address,
-                spec,
-                ask=self._ask(subject),
-                probe=self._probe(subject.namespace),
+            plan = await self._planner.make_plan(
+                address, spec, ask=self._ask(subject), probe=self._probe(subject.namespace)
             )
         except UserError as error:
             return with_seen(seen, problem=error)
@@ -190,89 +174,14 @@ class Looker:
         task = HookTask(subject.uid, status.attempt, turn.stage, turn.hook)
         return await self._hooking.look(subject.namespace, task, place)
 
-    async def _see_points(
-        self, subject: Run, seen: Seen, pairs: dict[str, Pair], *, recheck: bool
-    ) -> Seen:
-        """Look at this attempt's snapshots and, once one is taken, at its dumps again."""
-        points: dict[str, PointSeen] = {}
-        rechecks: dict[str, DumpSeen] = {}
-        for entry in subject.status.points:
-            if entry.store is not StoreKind.SNAPSHOT or not entry.pending or not entry.ref:
-                continue
-            if recheck and self._is_first(subject, entry, seen.now):
-                points[entry.source] = PointSeen()
-                continue
-            pair = pairs[entry.source] = await snapshots.read_pair(
-                self._client, subject.namespace, entry.ref
-            )
-            point = snapshots.seen(pair, run=subject.uid)
-            if not point.exists and await self._claim_gone(subject, entry.source):
-                point = PointSeen(claim_gone=True)
-            points[entry.source] = point
-            if recheck and point.taken and entry.taken_at is None:
-                rechecks |= await self._recheck(subject, entry.source)
-        plan, why = subject.status.plan, ""
-        if recheck and plan is not None and any(p.taken for p in points.values()):
-            why = await torn(self._client, subject.namespace, plan)
-        return with_seen(seen, points=points, rechecks=rechecks, torn=why)
-
-    def _is_first(self, subject: Run, entry: PointStatus, now: datetime) -> bool:
-        """Whether a snapshot was written down just now, so there can be none but by a process
-        that died since: to ask for it finds that as well, and is to be done anyway.
-        """
-        asked, plan = (subject.uid, entry.attempt, entry.source), subject.status.plan
-        if plan is None or plan.hooks or asked in self._asked:
-            return False
-        self._asked.add(asked)
-        return now - (entry.requested_at or now) < min(JUST_NOW, plan.take_timeout)
-
-    async def _claim_gone(self, subject: Run, name: str) -> bool:
-        """Whether the claim of the plan is not there any more, or is another of that name."""
-        plan = subject.status.plan
-        claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, name, subject.namespace)
-        planned = {c.name: c.uid for c in plan.claims} if plan else {}
-        return claim is None or objects.uid(claim) != planned.get(name)
-
-    async def _recheck(self, subject: Run, claim: str) -> dict[str, DumpSeen]:
-        """Read the results of a claim's dumps once more, where they ran or in whatever pod has
-        the claim now. A pod with another claim, such as a replica's, says nothing about them.
-        """
-        status = subject.status
-        plan = status.plan
-        found: dict[str, DumpSeen] = {}
-        for entry in dumps_on(status, claim):
-            dump = next(d for d in plan.dumps if d.name == entry.name) if plan else None
-            if dump is None or plan is None or entry.state is not DumpState.DONE:
-                continue
-            try:
-                place = await containers.find_place(
-                    self._client,
-                    subject.namespace,
-                    dump,
-                    [entry.claim],
-                    prefer=entry.pod_uid,
-                )
-            except (UserError, Transient) as error:
-                found[dump.name] = DumpSeen(DumpSight.UNREACHABLE, message=error.message)
-                continue
-            found[dump.name] = await self._dumping.look(
-                subject.namespace, subject.uid, dump, place, status.attempt
-            )
-        return found
-
 
 def with_retention(plan: RunPlan, policy: PolicySpec, spec: BackupSpec) -> RunPlan:
-    """Given a plan, return it with how long its points are kept."""
+    """Given a plan, return it with how long each of its points is kept."""
     if spec.trigger is not Trigger.AD_HOC:
         return plan
 
-    def days(store: StoreKind) -> int | None:
+    def days(store: str) -> int | None:
         kept = policy.retention_of(store)
         return spec.keep_days or (kept.adhoc_days if kept else None)
 
-    rolling = plan.rolling
-    return changed(
-        plan,
-        keep_days=days(StoreKind.SNAPSHOT),
-        rolling=changed(rolling, keep_days=days(StoreKind.ROLLING)) if rolling else None,
-    )
+    return changed(plan, points=tuple(changed(p, keep_days=days(p.store)) for p in plan.points))

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
-from backstay.api.backup import BackupPhase, PointGone, PointResult, Trigger
+from backstay.api.backup import Trigger
 from backstay.api.common import changed, format_time, with_condition
-from backstay.api.policy import PolicySpec, PolicyStatus
+from backstay.api.policy import PolicySpec
+from backstay.api.policy_status import PolicyStatus
 from backstay.api.schedule import MissedSlots, MissReason
-from backstay.api.store import StoreKind
 from backstay.domain import labels, naming, objects, policy
 from backstay.domain.calendar import load_zone
 from backstay.domain.clock import Clock
@@ -27,26 +27,18 @@ from backstay.domain.errors import (
 )
 from backstay.domain.objects import Obj, dig
 from backstay.domain.run.machine import FORBIDDEN
-from backstay.domain.schedule.early import Named
-from backstay.domain.stores.snapshots.carriers import (
-    identity,
-    is_adopted,
-    is_good,
-    point_of,
-    record_of,
-)
+from backstay.domain.schedule.policy_seen import Seen
 from backstay.domain.times import parse_time
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP, BACKUP_POLICY
 from backstay.observe import metrics
-from backstay.reconcile import keys
-from backstay.reconcile.runs import parse, parse_policy_spec
+from backstay.reconcile import keys, policy_gather
+from backstay.reconcile.runs import parse_policy_spec
 from backstay.steps.conditions import policy_status
 from backstay.steps.status import report_trouble, write_status
-from backstay.stores.copies.take import Copying
-from backstay.stores.planning import make_plan
+from backstay.stores.planning import Planner
 from backstay.stores.snapshots.series import policy_snapshots
 
 WHY: Final[Mapping[MissReason, str]] = MappingProxyType(
@@ -63,8 +55,6 @@ WHY: Final[Mapping[MissReason, str]] = MappingProxyType(
 
 WANTED: Final = frozenset({MissReason.BLACKOUT, MissReason.COALESCED, MissReason.EDITED})
 """Reasons that somebody chose, or that cost nothing: no warning."""
-_NOT_THERE: Final = frozenset({PointGone.MISSING, PointGone.ACCEPTED})
-"""Points of which a snapshot may be there, but none that can be restored from."""
 
 RECHECK: Final = timedelta(minutes=4)
 """How long what Ready says of claims and classes may stand: shorter than the time between two
@@ -84,10 +74,10 @@ class PolicyReconciler:
         clock: Clock,
         enqueue: Callable[[Key], None],
         *,
-        copying: Copying,
+        planner: Planner,
     ) -> None:
         self._client = client
-        self._copying = copying
+        self._planner = planner
         self._events = events
         self._clock = clock
         self._enqueue = enqueue
@@ -141,7 +131,7 @@ class PolicyReconciler:
         await report_trouble(self._client, BACKUP_POLICY, obj, new)
         await self._report(obj, old, new)
 
-    async def _decide(self, key: Key, obj: Obj) -> tuple[policy.Seen, policy.Decision]:
+    async def _decide(self, key: Key, obj: Obj) -> tuple[Seen, policy.Decision]:
         """Decide on what is cheap to see, and look for claims and classes where Ready needs it."""
         seen = await self._gather(obj)
         decision = policy.decide(seen)
@@ -149,7 +139,7 @@ class PolicyReconciler:
             return seen, decision
         try:
             address = key.namespace, key.name
-            await make_plan(self._client, self._copying, address, seen.spec)
+            await self._planner.make_plan(address, seen.spec)
         except UserError as error:
             self._checked.pop(key, None)
             seen = replace(seen, problem=error)
@@ -157,7 +147,7 @@ class PolicyReconciler:
         self._checked[key] = self._clock.monotonic()
         return seen, decision
 
-    def _stands(self, key: Key, seen: policy.Seen, decision: policy.Decision) -> bool:
+    def _stands(self, key: Key, seen: Seen, decision: policy.Decision) -> bool:
         """Whether Ready=True needs no look at claims and classes: it was said of this spec, and
         either lately, or a run starts now, which looks for them itself.
         """
@@ -167,7 +157,7 @@ class PolicyReconciler:
         age = self._clock.monotonic() - self._checked.get(key, float("-inf"))
         return decision.slot is not None or age < RECHECK.total_seconds()
 
-    async def _gather(self, obj: Obj) -> policy.Seen:
+    async def _gather(self, obj: Obj) -> Seen:
         namespace, name = objects.namespace(obj), objects.name(obj)
         spec, problem = None, None
         try:
@@ -176,14 +166,12 @@ class PolicyReconciler:
             problem = error
         backups = await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
         snapshots = await policy_snapshots(self._client, namespace, name)
-        reported = [p for b in backups for p in dig(b, "status", "points", default=())]
-        gone = {p.get("ref") for p in reported if p.get("gone") in _NOT_THERE}
-        return policy.Seen(
+        return Seen(
             namespace=namespace,
             name=name,
-            edited=_edited(obj),
-            resumed=_resumed(obj),
-            ceilings=self._copying.ceilings,
+            edited=policy_gather.edited(obj),
+            resumed=policy_gather.resumed(obj),
+            ceilings=self._planner.ceilings,
             clock=clock_off(self._client.skew),
             stepped=self._client.clock_skipped(),
             now=slots_now(self._clock.now(), self._client.skew),
@@ -192,17 +180,10 @@ class PolicyReconciler:
             status=policy_status(obj),
             spec=spec,
             problem=problem,
-            runs=[_run_seen(backup) for backup in backups],
-            slots=_slots(snapshots),
-            points=[
-                policy.GoodPoint(
-                    p.claim, StoreKind.SNAPSHOT, p.taken, identity(snapshot, labels.BACKUP)
-                )
-                for snapshot, p in zip(snapshots, map(point_of, snapshots), strict=True)
-                if is_good(p) and p.name not in gone
-            ]
-            + [point for backup in backups for point in _copies(backup)],
-            missing=sum(1 for point in reported if _is_missing(point)),
+            runs=[policy_gather.run_seen(backup) for backup in backups],
+            slots=policy_gather.slots(snapshots),
+            points=policy_gather.good_points(backups, snapshots),
+            missing=policy_gather.missing(backups),
         )
 
     async def _create_run(self, obj: Obj, spec: PolicySpec, slot: datetime, *, again: bool) -> None:
@@ -229,7 +210,10 @@ class PolicyReconciler:
                 await self._client.create(BACKUP, body)
             except AlreadyExists:
                 found = await self._client.get(BACKUP, candidate, namespace)
-                if _run_seen(found).slot != slot or dig(found, "spec", "policy") != name:
+                if (
+                    policy_gather.run_seen(found).slot != slot
+                    or dig(found, "spec", "policy") != name
+                ):
                     continue  # Another slot with the same local time: take the other name.
             self._enqueue(keys.backup(namespace, candidate))
             return
@@ -276,64 +260,3 @@ class PolicyReconciler:
                 type="Normal" if now.status == "True" and now.reason == "Valid" else "Warning",
                 attempt=format_time(now.last_transition_time),
             )
-
-
-def _run_seen(obj: Obj) -> policy.RunSeen:
-    subject = parse(obj)
-    return policy.RunSeen(
-        name=objects.name(obj),
-        slot=subject.spec.scheduled_for,
-        finished=subject.status.phase.final or subject.spec.trigger is Trigger.IMPORTED,
-        started=subject.status.started_at,
-        complete=subject.status.phase is BackupPhase.COMPLETED,
-    )
-
-
-def _edited(obj: Obj) -> datetime | None:
-    """When the policy's spec was last written, by the API server's word: an annotation that we
-    take off ourselves is no edit.
-    """
-    entries = dig(obj, "metadata", "managedFields", default=[])
-    times = [e["time"] for e in entries if e.get("time") and "f:spec" in e.get("fieldsV1", {})]
-    return max(map(parse_time, times), default=None)
-
-
-def _resumed(obj: Obj) -> datetime | None:
-    """When suspend was last written by somebody who wrote nothing else of the spec, by the API
-    server's word: as the time moves only with the value, it was another one before.
-    """
-    alone = [
-        entry["time"]
-        for entry in dig(obj, "metadata", "managedFields", default=[])
-        if entry.get("time")
-        and entry.get("operation") == "Update"
-        and not entry.get("subresource")
-        and set(dig(entry, "fieldsV1", "f:spec", default={})) == {"f:suspend"}
-    ]
-    return max(map(parse_time, alone), default=None)
-
-
-def _copies(obj: Obj) -> list[policy.GoodPoint]:
-    """The rolling copies that a Backup shows as good and there. What a restore kept of what was
-    there before it is no backup.
-    """
-    return [
-        policy.GoodPoint(p.source, p.store, p.taken_at, objects.name(obj))
-        for p in parse(obj).status.points
-        if p.result is PointResult.GOOD and p.taken_at and p.rolling
-        if not (p.rolling.gone or p.rolling.missing)
-        if labels.RESTORE_REQUEST not in p.rolling.annotations
-    ]
-
-
-def _is_missing(point: Obj) -> bool:
-    """Whether a point as a Backup shows it is missing, be it a snapshot or a rolling copy."""
-    return point.get("gone") == PointGone.MISSING or bool(dig(point, "rolling", "missing"))
-
-
-def _slots(snapshots: Sequence[Obj]) -> list[Named]:
-    """Slots of the schedule that the artifacts name; an ad-hoc run or another tool fills none."""
-    ours = [s for s in snapshots if not is_adopted(s)]
-    scheduled = [s for s in ours if point_of(s).run_type is labels.RunType.CRONJOB]
-    records = [(record_of(s), identity(s, labels.BACKUP)) for s in scheduled]
-    return [Named(record.slot, run) for record, run in records if record]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from backstay.api.backup import BackupStatus, PointStatus
+from backstay.api.backup import BackupStatus
+from backstay.api.point import PointStatus
 from backstay.api.restore_status import RestoreItem, RestoreTarget
 from backstay.domain.clock import Clock
 from backstay.domain.restore.acknowledgement import Acknowledged

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from backstay.api.backup import FINAL_PHASES
 from backstay.domain import objects, upkeep
@@ -26,6 +26,7 @@ from backstay.reconcile import keys, passes
 from backstay.reconcile.gathering import gather_all
 from backstay.reconcile.orphans import count_orphans
 from backstay.reconcile.world import Place, World
+from backstay.stores.base import Store
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +34,18 @@ log = logging.getLogger(__name__)
 class Everything:
     """Enqueues every key that needs work, and counts the orphans on the way."""
 
-    def __init__(self, client: Client, clock: Clock, enqueue: Callable[[Key], None]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        clock: Clock,
+        enqueue: Callable[[Key], None],
+        *,
+        stores: Sequence[Store],
+    ) -> None:
         self._client = client
         self._clock = clock
         self._enqueue = enqueue
+        self._plans = [store.plan for store in stores]
         self._idle: dict[Place, int] = {}
         """What each policy without work rested on, as a hash."""
 
@@ -92,7 +101,7 @@ class Everything:
         rests_on = hash((world.versions(place), brake, now.date(), now.hour))
         if self._idle.pop(place, None) != rests_on:
             try:
-                if not upkeep.plan(passes.seen(world, place, now, brake)).idle:
+                if not upkeep.plan(passes.seen(world, place, now, brake), self._plans).idle:
                     return True
             except UserError:
                 return False  # The policy's own look reports it.

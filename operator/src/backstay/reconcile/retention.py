@@ -17,35 +17,33 @@ from functools import partial
 from typing import Final
 
 from backstay.api.common import Condition
-from backstay.api.store import StoreKind
-from backstay.builders.snapshot import metadata_patch
-from backstay.domain import objects, upkeep
+from backstay.api.store import SNAPSHOT
+from backstay.domain import upkeep
 from backstay.domain.adoption import takeover
 from backstay.domain.clock import Clock
 from backstay.domain.errors import Transient, UserError
 from backstay.domain.objects import Obj
+from backstay.domain.records import lifecycle
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention import brakes
-from backstay.domain.stores.snapshots import vanished
-from backstay.domain.stores.snapshots.content import Patch
-from backstay.domain.stores.snapshots.upkeep import POLL, Item
+from backstay.domain.retention.findings import Item
+from backstay.domain.retention.from_spec import rules_of
+from backstay.domain.upkeep import POLL, Plan, Seen
 from backstay.engine.patience import Patience
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
-from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT, Resource
+from backstay.kube.resources import PERSISTENT_VOLUME_CLAIM
 from backstay.reconcile import keys
 from backstay.reconcile.adoption import Adopter
-from backstay.reconcile.gathering import gather, with_claims
+from backstay.reconcile.gathering import gather
 from backstay.steps.batch import Work
 from backstay.steps.conditions import report_held
 from backstay.steps.record_updates import remove, show
-from backstay.stores.snapshots.deletion import carry_on
+from backstay.stores.base import Keeper, Store
 
 log = logging.getLogger(__name__)
 
-_SHOWN: Final = 3
-"""Names in a message: it has to stay readable."""
 REPORTED_AFTER: Final = timedelta(minutes=5)
 """What fails for longer in each pass does not pass by itself."""
 
@@ -58,56 +56,32 @@ class RetentionReconciler:
         client: Client,
         clock: Clock,
         enqueue: Callable[[Key], None],
-        events: EventPoster | None = None,
+        events: EventPoster,
+        *,
+        stores: Sequence[Store],
     ) -> None:
         self._client = client
         self._clock = clock
         self._enqueue = enqueue
-        self._events = events or EventPoster(client, clock)
+        self._events = events
+        self._plans = [store.plan for store in stores]
+        self._keepers = {s.plan.name: s.keeper for s in stores if s.keeper is not None}
         self._clock_was_off = False
         self._adopter = Adopter(client, clock)
         self._failing = Patience(clock, REPORTED_AFTER)
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given a policy's retention key, take the next step for each of its artifacts."""
-        place = key.namespace, key.name
         try:
-            seen = await gather(self._client, self._clock, place)
-            rules = seen.snapshots.rules
-            if seen.policy is not None and rules and takeover.is_asked(seen.policy):
-                # First and whole: a series that is adopted in part would be judged in part.
-                await self._adopter.adopt(seen.policy, rules.zone)
-                seen = await gather(self._client, self._clock, place)
+            seen, plan = await self._decide(key)
         except UserError as error:
             log.warning("%s: nothing is changed: %s", key, error.message)
             return None
-        self._note_clock(seen.snapshots.clock)
-        # It is pure, and may take long for a series of many years: in a thread the loop goes on.
-        plan = await asyncio.to_thread(upkeep.plan, seen)
-        if any(item.due for item in plan.items):
-            claimed = await with_claims(self._client, seen.snapshots, key.namespace)
-            seen = replace(seen, snapshots=claimed)
-            plan = await asyncio.to_thread(upkeep.plan, seen)
         work = Work(self._client)
         if seen.policy is not None and plan.conditions is not None:
             # First: a series that is held is reported even where an item fails.
             await work.do((key.name, partial(self._report, seen.policy, plan.conditions)))
-        acting = [item for item in plan.items if item.acts]
-        await self._report_reset(seen.policy, acting)
-        await self._do(work, [item for item in acting if item.patches])
-        # A sweep is announced before it deletes: what goes without that word was taken by others.
-        stored = await show(self._client, work, plan.shown)
-        unannounced = {
-            name
-            for run, status in plan.shown
-            if run.uid not in stored
-            for name in vanished.announced(status)
-        }
-        await self._do(
-            work,
-            [i for i in acting if not i.patches and i.point.name not in unannounced],
-        )
-        await remove(self._client, work, plan.removable, stored, self._may_go)
+        acting = await self._carry_out(seen.policy, plan, work)
         if acting or plan.moved:
             self._enqueue(keys.policy(key.namespace, key.name))
         if work.follows:
@@ -115,27 +89,55 @@ class RetentionReconciler:
         await self._raise_failures(key, seen.policy, work)
         return POLL if work.follows else plan.wait
 
-    async def _do(self, work: Work, items: Sequence[Item]) -> None:
-        await work.do(*((i.point.name, partial(self._carry_out, i)) for i in items))
+    async def _decide(self, key: Key) -> tuple[Seen, Plan]:
+        """Read what the pass rests on, and plan it. Raise UserError if the policy is not valid."""
+        place = key.namespace, key.name
+        seen = await gather(self._client, self._clock, place)
+        if seen.policy is not None and seen.spec and takeover.is_asked(seen.policy):
+            # First and whole: a series that is adopted in part would be judged in part.
+            zone = rules_of(seen.spec, SNAPSHOT).zone
+            await self._adopter.adopt(seen.policy, zone)
+            seen = await gather(self._client, self._clock, place)
+        self._note_clock(seen.clock)
+        # It is pure, and may take long for a series of many years: in a thread the loop goes on.
+        plan = await asyncio.to_thread(upkeep.plan, seen, self._plans)
+        if plan.due:
+            # A claim that still waits for a snapshot names it in its spec only.
+            claims = await self._client.list(PERSISTENT_VOLUME_CLAIM, key.namespace)
+            seen = replace(seen, claims=claims)
+            plan = await asyncio.to_thread(upkeep.plan, seen, self._plans)
+        return seen, plan
 
-    async def _report_reset(self, policy: Obj | None, items: Sequence[Item]) -> None:
-        """Report good points whose content somebody made Delete: they are made Retain again."""
-        contents = [i.content.obj for i in items if i.content is not None and i.resets]
-        exposed = sorted(map(objects.name, contents))
-        if not exposed:
-            return
-        more = f" and {len(exposed) - _SHOWN} more" if len(exposed) > _SHOWN else ""
-        message = (
-            f"VolumeSnapshotContent {', '.join(exposed[:_SHOWN])}{more} of good points had "
-            "deletionPolicy Delete, which is made Retain again: look for what sets it, such as "
-            "another pruner"
+    async def _carry_out(self, policy: Obj | None, plan: Plan, work: Work) -> bool:
+        """Have the stores carry out their items, and show it; return whether there were any."""
+        acting = [
+            (keeper, item)
+            for name, keeper in self._keepers.items()
+            for item in plan.items.get(name, ())
+            if item.acts
+        ]
+        for name, keeper in self._keepers.items():
+            await keeper.report(policy, plan.items.get(name, ()))
+        # What a point carries before what removes it: whoever finds it must see that it goes.
+        await self._do(work, [(keeper, item) for keeper, item in acting if item.patches])
+        # A sweep is announced before it deletes: what goes without that word was taken by others.
+        stored = await show(self._client, work, plan.shown)
+        unannounced = {
+            name
+            for run, status in plan.shown
+            if run.uid not in stored
+            for name in lifecycle.announced(status)
+        }
+        await self._do(
+            work,
+            [(k, i) for k, i in acting if not i.patches and i.name not in unannounced],
         )
-        log.warning("%s", message)
-        if policy is not None:
-            versions = sorted(map(objects.version, contents))
-            await self._events.post(
-                policy, "DeletionPolicyReset", message, type="Warning", attempt=f"{versions}"
-            )
+        # Last: a record that is to be shown and to go is deleted as what it became.
+        await remove(self._client, work, plan.removable, stored, self._may_go)
+        return bool(acting)
+
+    async def _do(self, work: Work, items: Sequence[tuple[Keeper, Item]]) -> None:
+        await work.do(*((item.name, partial(keeper.carry_out, item)) for keeper, item in items))
 
     async def _raise_failures(self, key: Key, policy: Obj | None, work: Work) -> None:
         """Raise what failed; post an Event on the policy once a day where that goes on."""
@@ -164,39 +166,9 @@ class RetentionReconciler:
         await report_held(self._client, self._events, policy, conditions)
         return False
 
-    async def _carry_out(self, item: Item) -> bool:
-        """Write one item; return whether a sweep goes on."""
-        if item.snapshot is not None:
-            await self._patch(VOLUME_SNAPSHOT, item.snapshot)
-        if item.content is not None:
-            await self._patch(VOLUME_SNAPSHOT_CONTENT, item.content)
-        if item.snapshot is not None or item.content is not None:
-            log.info("%s: %s", item.point.name, "; ".join(item.reasons) or "mirrored")
-        elif item.sweep is not None:
-            await carry_on(self._client, self._clock, item.sweep, item.point)
-        return item.due
-
-    async def _patch(self, resource: Resource, patch: Patch) -> None:
-        await self._client.patch(
-            resource,
-            objects.name(patch.obj),
-            objects.namespace(patch.obj) or None,
-            metadata_patch(
-                patch.obj, labels=patch.labels, annotations=patch.annotations, spec=patch.spec
-            ),
-        )
-
     async def _may_go(self, run: Run) -> bool:
-        """Ask for each artifact that a record names by its name: a label taken off by hand must
-        not look like a loss.
-        """
-        for point in run.status.points:
-            if (
-                point.store is StoreKind.SNAPSHOT
-                and point.ref
-                and await self._client.find(VOLUME_SNAPSHOT, point.ref, run.namespace)
-            ):
-                return False
-            if point.content and await self._client.find(VOLUME_SNAPSHOT_CONTENT, point.content):
+        """Ask each store by name for what a record names: what a look has missed is no loss."""
+        for keeper in self._keepers.values():
+            if not await keeper.is_gone(run):
                 return False
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from backstay.domain.run.values import Seen
 from backstay.domain.subject import parse_subject
 from backstay.kube.events import EventPoster
 from backstay.observe import metrics
+from backstay.stores.base import Store
 
 
 def parse(obj: Obj) -> Run:
@@ -34,8 +36,8 @@ def is_kept(subject: Run) -> bool:
     return labels.HELD_BY_HOOKS in finalizers
 
 
-def sighted(subject: Run, now: datetime) -> Seen:
-    """Given a Backup and now, return the sighting that everything else found is added to."""
+def sighted(subject: Run, now: datetime, stores: Sequence[Store]) -> Seen:
+    """Given a Backup, now and the stores, return the sighting that all else is added to."""
     return Seen(
         name=subject.name,
         uid=subject.uid,
@@ -45,6 +47,7 @@ def sighted(subject: Run, now: datetime) -> Seen:
         status=subject.status,
         kept=is_kept(subject),
         deleting=is_leaving(subject),
+        stores=[store.plan for store in stores],
     )
 
 

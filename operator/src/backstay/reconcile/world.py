@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from backstay.api.backup import FINAL_PHASES, PointResult
-from backstay.api.store import StoreKind
+from backstay.api.backup import FINAL_PHASES
+from backstay.api.point import PointResult
+from backstay.api.store import SNAPSHOT
 from backstay.domain import labels, objects
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
@@ -103,7 +104,7 @@ class World:
             for backup in self.backups.get(place, ())
             if dig(backup, "status", "phase") in FINAL_PHASES
             for point in dig(backup, "status", "points", default=())
-            if point.get("store") == StoreKind.SNAPSHOT
+            if point.get("store") == SNAPSHOT
             and point.get("result") == PointResult.GOOD
             and not point.get("gone")
         }

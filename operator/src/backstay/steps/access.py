@@ -40,13 +40,15 @@ class Right:
         return "/".join(filter(None, (self.resource.plural, self.subresource)))
 
 
-async def require(client: Client, namespace: str, plan: RunPlan, *, jobs_in: str) -> None:
-    """Given a plan of a policy in a namespace, and where Jobs of rolling copies would be made, see
-    that the operator may do what it needs and that the Secrets it names are there.
+async def require(
+    client: Client, namespace: str, plan: RunPlan, of_stores: Iterable[Right]
+) -> None:
+    """Given a plan of a policy in a namespace and the rights that its stores need for it, see that
+    the operator may do what it needs and that the Secrets it names are there.
 
     Raise UserError, naming the Role that is missing or the Secret.
     """
-    for right in _needed(namespace, plan, jobs_in):
+    for right in (*of_stores, *_needed(namespace, plan)):
         if not await _may(client, right):
             where = f"in namespace {right.namespace}" if right.namespace else "in the cluster"
             raise UserError(
@@ -55,6 +57,7 @@ async def require(client: Client, namespace: str, plan: RunPlan, *, jobs_in: str
                 f"and the binding of this version again, or bind a {_role(right)} to the "
                 "operator's service account",
             )
+    # Read, and not asked for by a review: only that shows whether the Secret and its key are there.
     for dump in plan.dumps:
         await password_of(client, namespace, dump)
 
@@ -83,17 +86,11 @@ async def password_of(client: Client, namespace: str, dump: PlannedDump) -> str 
     value = objects.dig(secret, "data", wanted.key)
     if value is None:
         raise UserError(NO_SECRET_KEY, f"{field}: {what} has no key {wanted.key}")
+    # A password may have any bytes: they reach the script as they are (dumps/base.py).
     return base64.b64decode(value).decode("utf-8", "surrogateescape")
 
 
-def _needed(namespace: str, plan: RunPlan, jobs_in: str) -> Iterable[Right]:
-    if plan.rolling is not None:
-        yield Right("create", resources.JOB, jobs_in)
-        yield Right("get", resources.POD, jobs_in, "log")
-    if any(claim.class_name for claim in plan.claims):
-        yield Right("create", resources.VOLUME_SNAPSHOT, namespace)
-        yield Right("patch", resources.VOLUME_SNAPSHOT, namespace)
-        yield Right("patch", resources.VOLUME_SNAPSHOT_CONTENT)
+def _needed(namespace: str, plan: RunPlan) -> Iterable[Right]:
     if plan.dumps or plan.hooks:
         # A WebSocket opens with GET, which newer API servers count as create as well.
         yield Right("get", resources.POD, namespace, "exec")
@@ -104,6 +101,8 @@ async def _may(client: Client, right: Right) -> bool:
     async def ask() -> bool:
         return await _ask(client, right)
 
+    # A yes that is minutes old will do. A no is asked for again before it refuses: the Role may
+    # have been made a moment after the policy.
     for keep in (RIGHTS, timedelta(0)):
         if await client.shared.read(right, ask, keep=keep):
             return True

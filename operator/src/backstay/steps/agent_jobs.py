@@ -71,6 +71,7 @@ class AgentJobs:
         selector = f"batch.kubernetes.io/controller-uid={objects.uid(job)}"
         pods = await self._client.list(POD, namespace, labels=selector)
         seen = job_seen(job, pods, ours=objects.annotations(job).get(labels.RUN) == token)
+        # Once it has started, its Pod says how it stands. Before, it may only be young.
         if not seen.ours or seen.started or not self._is_old(job):
             return seen
         message = seen.message
@@ -97,6 +98,7 @@ class AgentJobs:
             mounts=work.mounts,
             deadline=work.deadline,
             labels=work.labels,
+            # The token last: nothing else in the annotations may say whose Job it is.
             annotations={**work.annotations, labels.RUN: work.token},
             tries=work.tries,
         )
@@ -110,10 +112,12 @@ class AgentJobs:
 
         Raise Transient if the node that has the log cannot be asked.
         """
+        # The termination message first: it stays on the Pod when its node cannot be reached.
         found = parse_result(seen.said)
         if found is not None and not found.truncated:
             return found
         lines = await self._log(namespace, seen)
+        # What was shortened to fit into the message is better than nothing.
         return (parse_result(lines[-1]) if lines else None) or found
 
     async def points(self, namespace: str, seen: JobSeen) -> list[RollingPoint] | None:
@@ -123,12 +127,15 @@ class AgentJobs:
         """
         *lines, last = await self._log(namespace, seen) or [""]
         result = parse_result(last)
+        # A list without its result is not whole: what it does not name would look as if it were
+        # gone.
         return parse_points(lines) if result is not None and result.ok else None
 
     async def delete(self, namespace: str, name: str) -> None:
         """Given a Job's address, delete it with its Pods, if it is there."""
         job = await self._client.find(JOB, name, namespace)
         if job is not None:
+            # Said, because without it the API server leaves the Pods of a Job behind.
             await self._client.delete(
                 JOB, name, namespace, uid=objects.uid(job), propagation="Background"
             )

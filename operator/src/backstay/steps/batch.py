@@ -26,6 +26,8 @@ async def each(client: Client, calls: Iterable[Callable[[], Awaitable[None]]]) -
     """
 
     async def in_slot(call: Callable[[], Awaitable[None]]) -> None:
+        # The slots are those of the client, for all passes together: however much there is to do,
+        # a dump or a restore finds a connection that is free.
         async with client.bulk:
             await call()
 
@@ -59,10 +61,11 @@ class Work:
         self, done: list[str], what: str, work: Callable[[], Awaitable[bool]]
     ) -> None:
         try:
+            # The work first: after a True on the left, `or` would not do it.
             self.follows = await work() or self.follows
             done.append(what)
         except Fatal:
-            raise
+            raise  # a kind of BackstayError, and no failure of the item: the Lease may be lost
         except Conflict as error:
             # Somebody edited it meanwhile, which is a supported way to act: read again soon.
             log.info("%s changed meanwhile: %s", what, error.message)

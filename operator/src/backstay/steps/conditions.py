@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from backstay.api.common import Condition, changed, format_time
-from backstay.api.policy import PolicyStatus
+from backstay.api.policy_status import PolicyStatus
 from backstay.domain import objects
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj
@@ -43,6 +43,7 @@ async def report_held(
         # Named after what it replaces: a process that dies before it has written the condition is
         # followed by one that reports the same, which is then known as reported.
         since = f"{old.reason} {format_time(old.last_transition_time)}" if old is not None else ""
+        # Before the condition: the other way round, a death in between would lose the report.
         await events.post(
             obj,
             f"{now.type}" if now.status == "True" else f"{now.type}Over",

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Final, TypeAlias
 
 from backstay.api.plan import PlannedDump, RunPlan
-from backstay.api.policy import Consistency
+from backstay.api.snapshot import Consistency
 from backstay.domain import objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj
@@ -51,6 +51,8 @@ async def claims_together(
     """
     if len(claims) < 2 and probe is None:
         return ()
+    # A run of several claims may be refused on the strength of this list, so it is read again. One
+    # claim belongs together with nothing: then a list of seconds ago will do.
     pods = await client.shared.read(
         ("pods", namespace),
         lambda: client.list(resources.POD, namespace),
@@ -74,6 +76,7 @@ async def torn(client: Client, namespace: str, plan: RunPlan) -> str:
     claims = [c.name for c in plan.claims]
     if plan.consistency is Consistency.PER_CLAIM or len(claims) < 2:
         return ""
+    # Never a shared list: it is asked for what has been started since the plan.
     found = together.writers(await client.list(resources.POD, namespace))
     pods: dict[str, Sequence[Obj]] = {}
     for dump in plan.dumps:
@@ -98,9 +101,11 @@ async def _look(
     probe: Probe,
 ) -> None:
     """Refuse a container whose database has a part of its data on the claims of the run only."""
+    # What does not run cannot be looked into.
     if not sourcing.container_id(pod, writer.container):
         return
     mounts = sourcing.mounts_of(pod, writer.container)
+    # Whatever it keeps is in the run then: that takes no exec to know.
     if all(m.claim in claims for m in mounts if sourcing.may_hold_data(pod, m)):
         return
     layout = await probe(writer.pod, writer.container, mounts)

@@ -44,6 +44,8 @@ async def target_pods(client: Client, namespace: str, target: Target, *, field: 
     workload = await client.find(WORKLOADS[target.kind], target.name, namespace)
     if workload is None:
         raise UserError("TargetNotFound", f"{field}: there is no {target.kind} {target.name}")
+    # Scaled to zero is a person's word, so it is refused. No running pod may pass in a moment: what
+    # that means is up to the caller.
     if sourcing.replicas_of(workload) == 0:
         raise UserError(
             "TargetScaledToZero",
@@ -76,6 +78,7 @@ def places_of(
             if known is not None:
                 sourcing.require_claim_of_run(place, known, dump=dump.name, file=dump.file)
         except UserError as error:
+            # Pods of one target may differ while it is rolled out: one that fits is enough.
             refusal = refusal or error
             continue
         found.append((pod, place))
@@ -101,6 +104,8 @@ def choose_place(
 
     def rank(found: tuple[Obj, DumpPlace]) -> tuple[bool, int]:
         pod, place = found
+        # Where it was started comes before its role: a primary that moves while the dump runs must
+        # not have a second one started beside it.
         return place.pod_uid != prefer, _rank(
             (roles or {}).get(place.pod_uid) or role_of(pod), wanted
         )
@@ -126,8 +131,10 @@ async def choose_by_asking(
     found = places_of(pods, dump, claims)
     roles: dict[str, Preference | None] = {}
     settled = any(place.pod_uid == prefer for _, place in found)
+    # Each answer is an exec into a pod: only where it decides something.
     if ask and not settled and len(found) > 1 and not any(role_of(pod) for pod, _ in found):
         roles = {place.pod_uid: await ask(dump, place) for _, place in found}
+    # None: that the file lies on one of the claims was looked at above.
     return choose_place([pod for pod, _ in found], dump, None, prefer=prefer, roles=roles)
 
 
@@ -193,6 +200,7 @@ def choose_hook_place(
 
     def rank(pod: Obj) -> tuple[bool, bool, int]:
         misses = not known & sourcing.claims_of(pod)
+        # Claims before roles: a hook holds over the snapshot of what its own pod writes to.
         return objects.uid(pod) != prefer, misses, _rank(role_of(pod), hook.target.prefer)
 
     pod = min(pods, key=rank)

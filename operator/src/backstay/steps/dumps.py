@@ -71,6 +71,7 @@ class Dumping:
             task = _task(run, dump, attempt)
             command = ENGINES[dump.engine].start(task, dump.engine_spec, password)
         except UserError as error:
+            # No stream will end and wake anybody: who looks next finds why.
             self._refused[key] = error.message
             wake()
             return
@@ -87,6 +88,7 @@ class Dumping:
     ) -> DumpSeen:
         """Given a dump and where it runs, return what its files say. Never raises for the dump."""
         key = DumpKey(run, dump.name, attempt)
+        # It was never started, so no file in the container says anything of this attempt.
         if key in self._refused:
             return DumpSeen(DumpSight.FAILED, place, message=self._refused[key])
         task = replace(_task(run, dump, attempt), mounts=tuple(m.path for m in place.mounts))
@@ -95,47 +97,34 @@ class Dumping:
             found = parse_result(await self._streams.ask(_where(namespace, place), command))
         except UserError as error:
             return DumpSeen(DumpSight.FAILED, place, message=error.message)
+        # Before Transient, of which it is a kind.
         except Refused as error:
-            # Nobody can ask for its result: it is not waited for until maxDuration.
-            sight = DumpSight.UNREACHABLE
-            if self._refusals.is_over(key):
-                self._refusals.forget(key)
-                sight = DumpSight.FAILED
-            return DumpSeen(sight, place, self._streams.lives(key), message=error.message)
+            return self._while_refused(key, place, error)
         except (Transient, NotFound, Conflict, DataError) as error:
             lives = self._streams.lives(key)
             return DumpSeen(DumpSight.UNREACHABLE, place, lives, message=error.message)
         self._refusals.forget(key)
         trouble = self._streams.trouble(key)
+        # What is written down counts before what was printed: it says the same after a restart.
         if found.state in (State.NONE, State.INTERRUPTED):
             try:
                 found = self._refusal(key) or found
             except DataError as error:
                 trouble = error.message
+        # With each look, the one after the snapshot included: a directory may have become a link.
         try:
             path = _real_path(dump, place, found)
         except UserError as error:
             return DumpSeen(DumpSight.FAILED, place, message=error.message)
-        return DumpSeen(
-            sight=DumpSight(found.state),
-            place=place,
-            task_lives=self._streams.lives(key),
-            bytes=found.bytes,
-            sha256=found.sha256,
-            seconds=found.seconds,
-            versions=found.versions or {},
-            format=found.format,
-            compression=found.compression,
-            position=found.position,
-            server=found.server,
-            notes=found.notes,
-            path=path,
-            data=found.data,
-            points=found.mounts,
-            uid=found.uid,
-            gid=found.gid,
-            message=_said(found) or trouble,
-        )
+        return _seen(found, place, path, lives=self._streams.lives(key), trouble=trouble)
+
+    def _while_refused(self, key: DumpKey, place: DumpPlace, error: Refused) -> DumpSeen:
+        # Nobody can ask for its result: it is not waited for until maxDuration.
+        sight = DumpSight.UNREACHABLE
+        if self._refusals.is_over(key):
+            self._refusals.forget(key)
+            sight = DumpSight.FAILED
+        return DumpSeen(sight, place, self._streams.lives(key), message=error.message)
 
     def _refusal(self, key: DumpKey) -> DumpState | None:
         """A failure that the script could only say, not write: its volume is full or read-only."""
@@ -151,6 +140,7 @@ class Dumping:
         try:
             await self._streams.ask(_where(namespace, place), command)
         except (Transient, NotFound, Conflict, UserError) as error:
+            # The script ends by itself after maxDuration.
             log.info("dump %s of run %s could not be cancelled: %s", dump.name, run, error.message)
 
     async def role(self, namespace: str, dump: PlannedDump, place: DumpPlace) -> Preference | None:
@@ -163,6 +153,7 @@ class Dumping:
         try:
             return roles.parse_role(await self._streams.ask(_where(namespace, place), command))
         except (Transient, NotFound, Conflict, UserError) as error:
+            # A role is preferred, not demanded: the dump runs in any pod rather than in none.
             log.info("role of the database in pod %s: %s", place.pod, error.message)
             return None
 
@@ -211,3 +202,28 @@ def _said(found: DumpState) -> str:
         case State.SUPERSEDED:
             return f"run {found.run} has written the file since"
     return found.message or ""
+
+
+def _seen(
+    found: DumpState, place: DumpPlace, path: str | None, *, lives: bool, trouble: str
+) -> DumpSeen:
+    return DumpSeen(
+        sight=DumpSight(found.state),
+        place=place,
+        task_lives=lives,
+        bytes=found.bytes,
+        sha256=found.sha256,
+        seconds=found.seconds,
+        versions=found.versions or {},
+        format=found.format,
+        compression=found.compression,
+        position=found.position,
+        server=found.server,
+        notes=found.notes,
+        path=path,
+        data=found.data,
+        points=found.mounts,
+        uid=found.uid,
+        gid=found.gid,
+        message=_said(found) or trouble,
+    )

@@ -16,7 +16,8 @@ from typing import Final
 
 from backstay.domain.errors import BackstayError, Transient
 from backstay.dumps.base import Command
-from backstay.kube.exec import Exec, ExecResult
+from backstay.kube.exec import Exec
+from backstay.kube.exec_frames import ExecResult
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +66,13 @@ class Streams:
         """
         if key in self._tasks:
             return
+        # What the last stream said is of another start.
         self._ends.pop(key, None)
         task = asyncio.create_task(self._follow(key, where, command, limit + SLACK), name=str(key))
         self._tasks[key] = task
 
         def ended(_: asyncio.Task[None]) -> None:
+            # In this order: who is woken asks first whether the stream is open.
             self._tasks.pop(key, None)
             wake()
 
@@ -109,6 +112,7 @@ class Streams:
         try:
             result = await self._run(where, command, deadline)
         except BackstayError as error:
+            # No verdict: the work runs on in its container, and the next look reads what it writes.
             self._ends[key] = error.message
             log.info("stream ended: %s: %s", key, error.message)
             return
@@ -131,4 +135,5 @@ class Streams:
 
 def _last_words(result: ExecResult) -> str:
     words = " ".join((result.stderr or result.stdout).decode("utf-8", "replace").split())
+    # The end of it: tools say last what went wrong.
     return words[-500:] or f"the script exited with {result.exit_code}"

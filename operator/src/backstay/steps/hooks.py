@@ -45,6 +45,7 @@ class Hooking:
             _key(task, release=False),
             _where(namespace, place),
             hooks.start(task, max_freeze),
+            # The stream stays open while the hook holds: its script waits there for the release.
             limit=task.hook.timeout + max_freeze + task.hook.undo_timeout,
             wake=wake,
         )
@@ -64,10 +65,13 @@ class Hooking:
     async def look(self, namespace: str, task: HookTask, place: HookPlace) -> HookSeen:
         """Given a hook and where it runs, return how it stands. Never raises for the hook."""
         keys = _key(task, release=False), _key(task, release=True)
+        # Before the script is asked: of a stream that ends in between, the answer has the result.
+        # The other way round, such a hook would look as if it had never been started.
         lives = any(map(self._streams.lives, keys))
         where = _where(namespace, place)
         try:
             found = hooks.parse_answer(await self._streams.ask(where, hooks.result(task)))
+            # What is written down counts before what was printed: it says the same after a restart.
             if found.state is hooks.State.NONE:
                 found = self._refusal(task) or found
         except UserError as error:

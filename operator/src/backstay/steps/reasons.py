@@ -27,6 +27,7 @@ async def warning_about(client: Client, obj: Obj) -> str:
     uid, namespace = objects.uid(obj), objects.namespace(obj)
 
     async def read() -> str:
+        # By uid: an object of that name that was there before has Events of its own.
         fields = f"involvedObject.uid={uid},type=Warning"
         return warning_of(await client.list(EVENT, namespace, fields=fields))
 

@@ -36,8 +36,10 @@ async def import_record(client: Client, wanted: Import) -> str:
     try:
         found = await client.create(BACKUP, wanted.body)
     except AlreadyExists:
+        # Of a try that died before us, unless its points say otherwise.
         found = await client.get(BACKUP, wanted.name, namespace)
         _check(found, wanted)
+    # It has its status already, and a pass may have written more there since: that stays.
     if BackupPhase(dig(found, "status", "phase", default=BackupPhase.PENDING)).final:
         return objects.uid(found)
     await write_status(client, BACKUP, found, wanted.status)

@@ -50,7 +50,10 @@ async def remove(
     """
 
     async def delete(run: Run) -> bool:
+        # Just before it is deleted: it reads what the plan could not know.
         if await may_go(run):
+            # As what showing made of it: with the version that was read, we would lose to our own
+            # write.
             version = objects.version(stored.get(run.uid, run.obj))
             await client.delete(
                 BACKUP, run.name, run.namespace, uid=run.uid, resource_version=version

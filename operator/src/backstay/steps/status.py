@@ -23,6 +23,7 @@ async def write_status(client: Client, resource: Resource, obj: Obj, status: Mod
     Raise Conflict if the object changed since it was read: the caller reads and decides again.
     """
     patch = merge_diff(objects.dig(obj, "status", default={}), status.dump())
+    # Writes are what is dear (design note 0003): one that changes nothing is not even asked for.
     if not patch:
         return obj
     return await client.patch(
@@ -48,6 +49,7 @@ async def reporting(
     except (Conflict, Fatal):
         raise
     except BackstayError as error:
+        # Shown before it is raised: the next try may be minutes away, and a person looks now.
         await report_trouble(client, resource, obj, show(error.message))
         raise
 

@@ -1,44 +1,197 @@
-"""Make the plan of a run, of whatever kind, and find out whether the operator may carry it out."""
+"""Make the plan of a run, and find out whether the operator may carry it out."""
 
 from __future__ import annotations
 
-from backstay.api.plan import RunPlan
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from backstay.api.dumps import Dump
+from backstay.api.hooks import Stage
+from backstay.api.plan import POINTS_MAX, POOLS_MAX, PlannedClaim, PlannedDump, RunPlan
 from backstay.api.policy import PolicySpec
+from backstay.api.snapshot import Snapshot
+from backstay.api.source import CLAIMS_MAX, ClaimSource
+from backstay.domain import objects
 from backstay.domain.ceilings import limited_plan
 from backstay.domain.errors import Refused, UserError
-from backstay.domain.run.machine import FORBIDDEN
+from backstay.domain.objects import Obj
+from backstay.domain.run import concurrency
+from backstay.domain.run.machine import FORBIDDEN, TARGET_NOT_RUNNING
+from backstay.domain.run.planned_hooks import planned_hooks
 from backstay.kube.client import Client
-from backstay.steps import access
+from backstay.settings import Ceilings
+from backstay.steps import access, containers
 from backstay.steps.consistency import Probe
 from backstay.steps.containers import Ask
-from backstay.stores.copies.take import Copying
-from backstay.stores.snapshots import resolve
+from backstay.stores.base import Draft, Store
+from backstay.stores.claims import find_claim, find_claims
 
 
-async def make_plan(
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Makes the plans of runs, with the points of these stores and within the ceilings."""
+
+    client: Client
+    stores: Sequence[Store]
+    ceilings: Ceilings
+
+    async def make_plan(
+        self,
+        address: tuple[str, str],
+        spec: PolicySpec,
+        *,
+        ask: Ask | None = None,
+        probe: Probe | None = None,
+    ) -> RunPlan:
+        """Given a policy's address and spec, and ways to ask databases for their role and
+        containers for what they keep where, return the plan of a run started now.
+
+        Raise UserError, naming the field and the remedy, if the policy cannot be run as it stands,
+        or if the operator lacks a right that it takes.
+        """
+        namespace = address[0]
+        try:
+            draft = await draw_up(self.client, address, spec, ask=ask, probe=probe)
+            for store in self.stores:
+                draft = replace(draft, plan=await store.extend(draft))
+            plan = draft.plan
+            if len(plan.points) > POINTS_MAX:
+                raise UserError(
+                    "TooManyPoints",
+                    f"spec.source: {len(plan.points)} points are more than one run can make "
+                    f"({POINTS_MAX}); split the policy",
+                )
+            rights = [r for store in self.stores for r in store.rights(namespace, plan)]
+            await access.require(self.client, namespace, plan, rights)
+        except Refused as error:
+            raise UserError(FORBIDDEN, f"the operator may not look: {error.message}") from error
+        return limited_plan(plan, self.ceilings)
+
+
+async def draw_up(
     client: Client,
-    copying: Copying,
     address: tuple[str, str],
     spec: PolicySpec,
     *,
     ask: Ask | None = None,
     probe: Probe | None = None,
-) -> RunPlan:
-    """Given a policy's address and spec, and ways to ask databases for their role and containers
-    for what they keep where, return the plan of a run started now.
+) -> Draft:
+    """Given a policy, return the plan of a run of it without any points, which stores add.
 
-    Raise UserError, naming the field and the remedy, if the policy cannot be run as it stands, or
-    if the operator lacks a right that it takes.
+    Raise UserError, naming the field and the remedy, if the policy cannot be run as it stands.
     """
     namespace, policy = address
-    jobs_in = copying.home if spec.source.host_path is not None else namespace
-    try:
-        plan = None
-        if spec.snapshots is not None:
-            plan = await resolve.make_plan(client, namespace, spec, ask=ask, probe=probe)
-        if spec.rolling is not None or plan is None:
-            plan = await copying.make_plan(namespace, policy, spec, plan)
-        await access.require(client, namespace, plan, jobs_in=jobs_in)
-    except Refused as error:
-        raise UserError(FORBIDDEN, f"the operator may not look: {error.message}") from error
-    return limited_plan(plan, copying.ceilings)
+    dumps = tuple(_planned_dump(d) for d in spec.dumps)
+    pods = {
+        d.name: await containers.target_pods(
+            client, namespace, d.target, field=containers.dump_field(d.name)
+        )
+        for d in dumps
+    }
+    wanted, of_dumps = spec.source.claims or ClaimSource(), dict[str, str]()
+    if wanted.of_dumps:
+        of_dumps = {d.name: await _claim_of(d, pods[d.name], ask) for d in dumps}
+    claims = await _claims(client, namespace, wanted, of_dumps)
+    nodes = await _nodes(dumps, pods, claims, ask)
+    pools = {concurrency.GLOBAL, *map(concurrency.node_pool, nodes)}
+    plan = _without_points(spec, claims, dumps, pools)
+    held = await _check_hooks(client, namespace, plan)
+    return Draft(namespace, policy, spec, plan, claims, pods, held, probe)
+
+
+def _without_points(
+    spec: PolicySpec,
+    claims: Mapping[str, Obj],
+    dumps: tuple[PlannedDump, ...],
+    pools: Collection[str],
+) -> RunPlan:
+    snapshots = spec.snapshots or Snapshot()
+    return RunPlan(
+        zone=spec.schedule.time_zone if spec.schedule else "UTC",
+        claims=tuple(
+            PlannedClaim(name=name, uid=objects.uid(claim)) for name, claim in claims.items()
+        ),
+        dumps=dumps,
+        hooks=planned_hooks(spec.hooks) if spec.hooks else None,
+        pools=tuple(sorted(pools)[:POOLS_MAX]),
+        take_timeout=snapshots.take_timeout,
+        ready_timeout=snapshots.ready_timeout,
+        retries=spec.retries,
+        consistency=snapshots.consistency,
+    )
+
+
+async def _nodes(
+    dumps: Sequence[PlannedDump],
+    pods: Mapping[str, Sequence[Obj]],
+    claims: Mapping[str, Obj],
+    ask: Ask | None,
+) -> set[str]:
+    """The nodes that the dumps would run on now. Raise UserError if one could never run."""
+    nodes = set()
+    for dump in dumps:
+        # A target without a running pod may just restart.
+        if found := pods[dump.name]:
+            place = await containers.choose_by_asking(found, dump, claims, ask=ask)
+            nodes.add(_node(found, place.pod_uid))
+    return nodes
+
+
+async def _claims(
+    client: Client, namespace: str, wanted: ClaimSource, of_dumps: Mapping[str, str]
+) -> dict[str, Obj]:
+    """The claims of the source in order of name, with those that dumps (by name) are written to."""
+    claims = await find_claims(client, namespace, wanted)
+    for dump, name in of_dumps.items():
+        claims[name] = claims.get(name) or await find_claim(
+            client, namespace, name, f"spec.dumps[{dump}].file"
+        )
+    if len(claims) > CLAIMS_MAX:
+        raise UserError(
+            "TooManyClaims",
+            f"spec.source.claims: {len(claims)} claims are more than one run can hold "
+            f"({CLAIMS_MAX}); split the policy",
+        )
+    return dict(sorted(claims.items()))
+
+
+def _planned_dump(dump: Dump) -> PlannedDump:
+    return PlannedDump(**{name: getattr(dump, name) for name in PlannedDump.model_fields})
+
+
+async def _claim_of(dump: PlannedDump, pods: Iterable[Obj], ask: Ask | None) -> str:
+    """The claim that the dump's file lies on, in the pod that is taken now."""
+    running = list(pods)
+    if not running:
+        raise UserError(
+            TARGET_NOT_RUNNING,
+            f"{containers.dump_field(dump.name)}: {dump.target.kind} {dump.target.name} has no "
+            "running pod, so source.claims.ofDumps cannot find its claim; start it, or name the "
+            "claim",
+        )
+    return (await containers.choose_by_asking(running, dump, None, ask=ask)).claim
+
+
+def _node(pods: Iterable[Obj], uid: str) -> str:
+    pod = next(p for p in pods if objects.uid(p) == uid)
+    return str(objects.dig(pod, "spec", "nodeName", default=""))
+
+
+async def _check_hooks(client: Client, namespace: str, plan: RunPlan) -> list[tuple[str, ...]]:
+    """Refuse hooks that could never run; a target without a running pod may just restart. Return
+    of each that freezes the claims of the run that its pod has now.
+    """
+    held: list[tuple[str, ...]] = []
+    if plan.hooks is None:
+        return held
+    claims = [c.name for c in plan.claims]
+    for stage, hooks in ((Stage.BEFORE, plan.hooks.before), (Stage.AFTER, plan.hooks.after)):
+        for hook in hooks:
+            field = containers.hook_field(stage, hook.name)
+            pods = await containers.target_pods(client, namespace, hook.target, field=field)
+            if not pods:
+                continue
+            place = containers.choose_hook_place(pods, hook, claims, field=field)
+            if hook.freezes:
+                held.append(place.claims)
+    return held

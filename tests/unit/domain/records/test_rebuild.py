@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.builders import RUN_UID, SHA, SLOT, content, record, seen, snapshot, spec
 
-from backstay.api.backup import BackupPhase, BackupStatus, DumpState, Trigger
+from backstay.api.backup import BackupPhase, BackupStatus, Trigger
 from backstay.api.common import format_time
+from backstay.api.dump_status import DumpState
 from backstay.domain.objects import Obj
 from backstay.domain.records import rebuild
 from backstay.domain.records.rebuild import Artifact, Import, imports, is_asked, status_of

@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 
-from backstay.api.backup import PointGone, PointResult, PointStatus
+from backstay.api.point import PointGone, PointResult, PointStatus
 from backstay.api.restore import DirectoryRestore, NewClaim
 from backstay.api.restore_status import RestoreTarget
-from backstay.api.store import StoreKind
+from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain.errors import UserError
 from backstay.domain.restore.choice import choose_store
 from backstay.domain.restore.wishes import Wish
 
-SNAPSHOT, ROLLING = StoreKind.SNAPSHOT, StoreKind.ROLLING
 FILLS = {
     "Snapshot": {RestoreTarget.NEW_CLAIM},
     "Rolling": {RestoreTarget.NEW_CLAIM, RestoreTarget.DIRECTORY},
@@ -25,7 +24,7 @@ GOOD, FAILED, PENDING = PointResult.GOOD, PointResult.FAILED, PointResult.PENDIN
 
 
 def point(
-    store: StoreKind, result: PointResult = GOOD, source: str = "data", **values: Any
+    store: str, result: PointResult = GOOD, source: str = "data", **values: Any
 ) -> PointStatus:
     return PointStatus(source=source, store=store, attempt=1, result=result, **values)
 

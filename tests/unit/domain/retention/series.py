@@ -6,7 +6,8 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from backstay.domain import labels
-from backstay.domain.retention.judge import Point, Rules, Verdict, judge
+from backstay.domain.retention.judge import judge
+from backstay.domain.retention.points import Point, Rules, Verdict
 
 RETAIN_BY_CALENDAR = {labels.RETAIN: "daily_weekly_monthly", labels.RESULT: "good"}
 

@@ -16,7 +16,8 @@ from tests.unit.domain.retention.series import (
 )
 
 from backstay.domain import labels
-from backstay.domain.retention.judge import Rules, judge, tiers_for_new
+from backstay.domain.retention.judge import judge, tiers_for_new
+from backstay.domain.retention.points import Rules
 
 
 def test_failed_points_fill_nothing_and_all_but_the_newest_are_marked() -> None:

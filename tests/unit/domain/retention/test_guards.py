@@ -9,11 +9,12 @@ from tests.unit.domain.retention.series import NOW, RULES, judged, point
 
 from backstay.api.common import format_time
 from backstay.domain.objects import Obj
-from backstay.domain.retention.judge import FAILED_GUARDED, judge
+from backstay.domain.retention.judge import judge
 from backstay.domain.retention.points import Point
 from backstay.domain.retention.reasons import Reason
+from backstay.domain.retention.series import FAILED_GUARDED
 from backstay.domain.stores.snapshots import upkeep
-from backstay.domain.stores.snapshots.upkeep import Seen
+from backstay.domain.stores.snapshots.judging import Seen
 from backstay.domain.stores.snapshots.users import named_by_claims, named_by_requests
 
 HOUR = timedelta(hours=1)

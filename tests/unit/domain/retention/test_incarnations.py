@@ -17,7 +17,7 @@ from backstay.domain.retention.points import Point, Rules
 from backstay.domain.retention.replaced import accepted, replaced, report, split
 from backstay.domain.stores.snapshots import upkeep
 from backstay.domain.stores.snapshots.carriers import point_of
-from backstay.domain.stores.snapshots.upkeep import Seen, Stopped
+from backstay.domain.stores.snapshots.judging import Seen, Stopped
 
 A, B = Origin(("uid-a", "pv-a")), Origin(("uid-b", "pv-b"))
 DAY = timedelta(days=1)

@@ -20,7 +20,8 @@ from tests.unit.domain.retention.series import (
 )
 
 from backstay.domain import labels
-from backstay.domain.retention.judge import Rules, judge
+from backstay.domain.retention.judge import judge
+from backstay.domain.retention.points import Rules
 
 
 def test_keepers_of_the_newest_periods_have_the_label_and_no_other_point_has() -> None:

@@ -20,20 +20,16 @@ from tests.support.builders import (
     status,
 )
 
-from backstay.api.backup import BackupPhase, DumpState, PointResult, PointStatus, Trigger
+from backstay.api.backup import BackupPhase, Trigger
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpState
+from backstay.api.point import PointResult, PointStatus
 from backstay.domain import naming
 from backstay.domain.calendar import load_zone
 from backstay.domain.run import machine
-from backstay.domain.run.sights import PointSeen
-from backstay.domain.run.values import (
-    AT_ONCE,
-    LONGEST_POLL,
-    POLL,
-    CreateSnapshot,
-    Decision,
-    MarkFailed,
-)
+from backstay.domain.run.values import AT_ONCE, LONGEST_POLL, POLL, Decision
+from backstay.domain.stores.snapshots.actions import CreateSnapshot, MarkFailed
+from backstay.domain.stores.snapshots.sights import PointSeen
 from backstay.domain.stores.snapshots.take import snapshot_name
 
 TAKING = status(BackupPhase.SNAPSHOTTING)

@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.support.builders import NOW, minutes, plan, seen, status
+from tests.support.builders import NOW, minutes, plan, seen, status, with_points
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointResult, PointStatus
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.plan import RunPlan
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.rolling import (
     CopyStatus,
     PlannedCopy,
@@ -17,12 +18,13 @@ from backstay.api.rolling import (
     Rolling,
     RollingDestination,
 )
-from backstay.api.store import StoreKind
+from backstay.api.store import ROLLING
 from backstay.domain.jobs import JobSeen
 from backstay.domain.run.concurrency import claimed
 from backstay.domain.run.machine import decide, fail
-from backstay.domain.run.sights import CopySeen
-from backstay.domain.run.values import CancelCopy, Seen, StartCopy
+from backstay.domain.run.values import Seen
+from backstay.domain.stores.copies.actions import CancelCopy, StartCopy
+from backstay.domain.stores.copies.sights import CopySeen
 
 UPLOADS, MAIL = "worker-1:/srv/uploads", "worker-1:/srv/mail"
 RUNNING = JobSeen(name="copy", exists=True, started=True)
@@ -32,7 +34,8 @@ def rolling_plan(*paths: str, **values: Any) -> RunPlan:
     copies = tuple(PlannedCopy(node="worker-1", path=p) for p in paths or ("/srv/uploads",))
     settings = Rolling(destination=RollingDestination(host_path="/backup"))
     rolling = PlannedRolling(copies=copies, settings=settings)
-    return plan().model_copy(update={"claims": (), "rolling": rolling, **values})
+    made = plan().model_copy(update={"claims": (), "rolling": rolling, **values})
+    return with_points(made)
 
 
 def copying(*entries: PointStatus, of: RunPlan | None = None) -> BackupStatus:
@@ -42,7 +45,7 @@ def copying(*entries: PointStatus, of: RunPlan | None = None) -> BackupStatus:
 def entry(series: str = UPLOADS, **values: Any) -> PointStatus:
     defaults: dict[str, Any] = {
         "source": series,
-        "store": StoreKind.ROLLING,
+        "store": ROLLING,
         "attempt": 1,
         "result": PointResult.PENDING,
         "requested_at": NOW - minutes(1),

@@ -8,6 +8,7 @@ import pytest
 from tests.support.builders import (
     NOW,
     NOWHERE,
+    STORES,
     dump_status,
     hook_look,
     hook_status,
@@ -24,30 +25,31 @@ from tests.support.builders import (
 from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.hooks import HookState
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling, RollingDestination
-from backstay.api.store import StoreKind
+from backstay.api.store import ROLLING
 from backstay.domain.jobs import JobSeen
 from backstay.domain.run import machine
 from backstay.domain.run.deadlines import GRACE, TICK, deadlines, gives_up, in_time
 from backstay.domain.run.dumps import DEADLINE_SLACK, TARGET_WAIT
 from backstay.domain.run.hooks import SLACK
-from backstay.domain.run.sights import CopySeen, HookSight
+from backstay.domain.run.sights import HookSight
+from backstay.domain.stores.copies.sights import CopySeen
 from backstay.domain.stores.copies.take import JOB_SLACK
 
 SECOND = timedelta(seconds=1)
 DUMP = planned_dump(max_duration=20 * SECOND)
 HOOK = planned_hook()
-ROLLING = Rolling(destination=RollingDestination(host_path="/backup"))
+SETTINGS = Rolling(destination=RollingDestination(host_path="/backup"))
 COPYING = status(
     BackupPhase.COPYING,
     plan=plan().model_copy(
         update={
             "claims": (),
             "rolling": PlannedRolling(
-                copies=(PlannedCopy(node="n", path="/srv"),), settings=ROLLING
+                copies=(PlannedCopy(node="n", path="/srv"),), settings=SETTINGS
             ),
         }
     ),
-    points=(point_status("n:/srv", store=StoreKind.ROLLING),),
+    points=(point_status("n:/srv", store=ROLLING),),
 )
 ASKED = NOW - minutes(2)
 BEGAN = NOW - minutes(4)
@@ -94,8 +96,8 @@ NO_TIMES = status(BackupPhase.DUMPING, plan=plan(dumps=(DUMP,)))
         (
             COPYING,
             [
-                ASKED + ROLLING.start_timeout,
-                ASKED + ROLLING.start_timeout + ROLLING.max_duration + JOB_SLACK,
+                ASKED + SETTINGS.start_timeout,
+                ASKED + SETTINGS.start_timeout + SETTINGS.max_duration + JOB_SLACK,
             ],
         ),
     ],
@@ -103,18 +105,18 @@ NO_TIMES = status(BackupPhase.DUMPING, plan=plan(dumps=(DUMP,)))
 def test_each_wait_of_a_run_has_the_deadline_that_its_plan_keeps(
     of: BackupStatus, expected: list[datetime]
 ) -> None:
-    assert list(deadlines(of)) == expected
+    assert list(deadlines(of, STORES)) == expected
 
 
 def test_a_look_comes_no_later_than_the_next_deadline() -> None:
-    (deadline,) = deadlines(TAKING)
+    (deadline,) = deadlines(TAKING, STORES)
     before = deadline - 3 * SECOND
 
-    assert in_time(TAKING, 30 * SECOND, before) == 3 * SECOND + TICK
-    assert in_time(TAKING, None, before) == 3 * SECOND + TICK
-    assert in_time(TAKING, SECOND, before) == SECOND
-    assert in_time(TAKING, 30 * SECOND, deadline + SECOND) == 30 * SECOND
-    assert in_time(status(BackupPhase.QUEUED), None, NOW) is None
+    assert in_time(TAKING, STORES, 30 * SECOND, before) == 3 * SECOND + TICK
+    assert in_time(TAKING, STORES, None, before) == 3 * SECOND + TICK
+    assert in_time(TAKING, STORES, SECOND, before) == SECOND
+    assert in_time(TAKING, STORES, 30 * SECOND, deadline + SECOND) == 30 * SECOND
+    assert in_time(status(BackupPhase.QUEUED), STORES, None, NOW) is None
 
 
 @pytest.mark.parametrize("of", [dumping(), TAKING, FROZEN, COPYING])
@@ -122,27 +124,27 @@ def test_a_look_comes_no_later_than_the_next_deadline() -> None:
 def test_what_holds_permits_is_given_up_after_its_deadline_whatever_fails(
     of: BackupStatus, busy: bool
 ) -> None:
-    over = max(deadlines(of)) + GRACE
+    over = max(deadlines(of, STORES)) + GRACE
 
-    assert not gives_up(of, over, refused=False, busy=busy)
-    assert gives_up(of, over + SECOND, refused=False, busy=busy)
+    assert not gives_up(of, STORES, over, refused=False, busy=busy)
+    assert gives_up(of, STORES, over + SECOND, refused=False, busy=busy)
 
 
 @pytest.mark.parametrize("of", [dumping(), TAKING, COPYING])
 def test_what_holds_permits_is_given_up_when_a_rule_refuses_it(of: BackupStatus) -> None:
-    assert gives_up(of, NOW, refused=True, busy=False)
+    assert gives_up(of, STORES, NOW, refused=True, busy=False)
 
 
 @pytest.mark.parametrize("of", [status(), status(BackupPhase.QUEUED), UPLOADING])
 def test_what_holds_nothing_waits_for_what_refuses_it(of: BackupStatus) -> None:
-    assert not gives_up(of, NOW, refused=True, busy=False)
+    assert not gives_up(of, STORES, NOW, refused=True, busy=False)
 
 
 def test_a_snapshot_that_is_made_is_not_given_up_because_the_server_is_at_fault() -> None:
-    late = max(deadlines(UPLOADING)) + 2 * GRACE
+    late = max(deadlines(UPLOADING, STORES)) + 2 * GRACE
 
-    assert not gives_up(UPLOADING, late, refused=False, busy=True)
-    assert gives_up(UPLOADING, late, refused=False, busy=False)
+    assert not gives_up(UPLOADING, STORES, late, refused=False, busy=True)
+    assert gives_up(UPLOADING, STORES, late, refused=False, busy=False)
 
 
 def test_a_run_that_may_not_keep_its_record_ends_before_any_hook_is_started() -> None:
@@ -157,7 +159,7 @@ def test_a_run_that_may_not_keep_its_record_ends_before_any_hook_is_started() ->
 
 
 def test_a_copy_whose_job_nobody_ends_is_given_up_and_its_permits_with_it() -> None:
-    late = max(deadlines(COPYING)) + SECOND
+    late = max(deadlines(COPYING, STORES)) + SECOND
     runs_on = CopySeen(JobSeen(name="copy", exists=True, started=True))
 
     step = machine.decide(seen(COPYING, now=late, copy=runs_on))

@@ -23,19 +23,18 @@ from tests.support.builders import (
     status,
 )
 
-from backstay.api.backup import (
+from backstay.api.backup import BackupPhase, BackupStatus
+from backstay.api.common import changed
+from backstay.api.dump_status import (
     NOTE_MAX,
     NOTES_MAX,
     POSITION_MAX,
     SERVER_MAX,
     VERSION_MAX,
-    BackupPhase,
-    BackupStatus,
     DumpState,
     DumpStatus,
-    PointResult,
 )
-from backstay.api.common import changed
+from backstay.api.point import PointResult
 from backstay.domain.run import machine
 from backstay.domain.run.dumps import DEADLINE_SLACK, PROGRESS, TARGET_WAIT
 from backstay.domain.run.sights import DumpSeen, DumpSight

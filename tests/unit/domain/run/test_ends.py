@@ -20,12 +20,14 @@ from tests.support.builders import (
     status,
 )
 
-from backstay.api.backup import BackupPhase, DumpState, PointResult
+from backstay.api.backup import BackupPhase
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpState
+from backstay.api.point import PointResult
 from backstay.domain.run import machine
-from backstay.domain.run.sights import PointSeen
 from backstay.domain.run.status import format_size
-from backstay.domain.run.values import MarkFailed, MarkGood
+from backstay.domain.stores.snapshots.actions import MarkFailed, MarkGood
+from backstay.domain.stores.snapshots.sights import PointSeen
 
 TWO = status(
     BackupPhase.UPLOADING,

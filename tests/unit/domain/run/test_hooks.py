@@ -25,9 +25,10 @@ from tests.support.builders import (
     status,
 )
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointResult
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import changed
 from backstay.api.hooks import HookState, HookStatus, OnError, PlannedHook, Stage
+from backstay.api.point import PointResult
 from backstay.domain.run import machine
 from backstay.domain.run.dumps import TARGET_WAIT
 from backstay.domain.run.hooks import HOOK_POLL, NOWHERE, SLACK
@@ -38,10 +39,10 @@ from backstay.domain.run.values import (
     Decision,
     FreeRecord,
     KeepRecord,
-    MarkFailed,
     ReleaseHook,
     StartHook,
 )
+from backstay.domain.stores.snapshots.actions import MarkFailed
 
 HOOK = planned_hook()
 LAST = planned_hook("last", holds=False)

@@ -23,11 +23,14 @@ from tests.support.builders import (
     status,
 )
 
-from backstay.api.backup import BackupPhase, BackupStatus, DumpState
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpState
 from backstay.domain.run import machine
-from backstay.domain.run.sights import DumpSight, PointSeen
-from backstay.domain.run.values import AT_ONCE, Action, Decision, LabelContent, MarkGood
+from backstay.domain.run.sights import DumpSight
+from backstay.domain.run.values import AT_ONCE, Action, Decision
+from backstay.domain.stores.snapshots.actions import LabelContent, MarkGood
+from backstay.domain.stores.snapshots.sights import PointSeen
 
 BARE_TAKEN = replace(TAKEN_POINT, bare=True)
 BARE_READY = replace(READY_POINT, bare=True)
@@ -84,7 +87,9 @@ def test_with_a_dump_the_look_that_follows_the_snapshot_at_once_labels_or_judges
     assert decided(taken.status, data=BARE_TAKEN).actions == (LabelContent("data"),)
     assert decided(taken.status, data=BARE_READY).actions == (MarkGood("data"),)
     # and a dump that cannot be read again keeps no content from being labelled
-    unread = replace(world, rechecks={"shop": look(DumpSight.UNREACHABLE)})
+    unread = seen(
+        dumped, points={"data": BARE_TAKEN}, rechecks={"shop": look(DumpSight.UNREACHABLE)}
+    )
     assert labelled(machine.decide(unread).actions) == ["data"]
 
 

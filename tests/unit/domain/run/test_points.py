@@ -29,23 +29,19 @@ from tests.support.builders import (
     status,
 )
 
-from backstay.api.backup import BackupPhase, BackupStatus, DumpState, PointResult, PointStatus
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpState
 from backstay.api.hooks import HookState, HookStatus
 from backstay.api.plan import ClaimGroup
+from backstay.api.point import PointResult, PointStatus
 from backstay.domain.errors import DataError
 from backstay.domain.run import machine
-from backstay.domain.run.sights import DumpSeen, DumpSight, PointSeen
+from backstay.domain.run.sights import DumpSeen, DumpSight
 from backstay.domain.run.status import claims_to_snapshot, dumps_on
-from backstay.domain.run.values import (
-    AT_ONCE,
-    LONGEST_POLL,
-    POLL,
-    Decision,
-    MarkFailed,
-    MarkGood,
-    pause,
-)
+from backstay.domain.run.values import AT_ONCE, LONGEST_POLL, POLL, Decision, pause
+from backstay.domain.stores.snapshots.actions import MarkFailed, MarkGood
+from backstay.domain.stores.snapshots.sights import PointSeen
 
 TAKING = status(BackupPhase.SNAPSHOTTING)
 ASKED = changed(TAKING, points=(point_status(),))

@@ -16,8 +16,10 @@ from tests.support.builders import (
     status,
 )
 
-from backstay.api.backup import BackupPhase, DumpState, PointResult, Trigger
+from backstay.api.backup import BackupPhase, Trigger
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpState
+from backstay.api.point import PointResult
 from backstay.domain.errors import UserError
 from backstay.domain.run import machine
 from backstay.domain.run.values import AT_ONCE, POLL, Decision

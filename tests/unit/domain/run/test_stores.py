@@ -16,11 +16,14 @@ from tests.support.builders import (
     point_status,
     seen,
     status,
+    with_points,
 )
 
-from backstay.api.backup import BackupPhase, DumpState, PointResult, PointStatus
+from backstay.api.backup import BackupPhase
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpState
 from backstay.api.plan import RunPlan
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.rolling import (
     CopyStatus,
     PlannedCopy,
@@ -29,12 +32,15 @@ from backstay.api.rolling import (
     RollingClaim,
     RollingDestination,
 )
-from backstay.api.store import StoreKind
+from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain.jobs import JobSeen
 from backstay.domain.run.machine import decide, fail
-from backstay.domain.run.sights import CopySeen, PointSeen
 from backstay.domain.run.status import points_left
-from backstay.domain.run.values import CreateSnapshot, Decision, MarkGood, StartCopy
+from backstay.domain.run.values import Decision
+from backstay.domain.stores.copies.actions import StartCopy
+from backstay.domain.stores.copies.sights import CopySeen
+from backstay.domain.stores.snapshots.actions import CreateSnapshot, MarkGood
+from backstay.domain.stores.snapshots.sights import PointSeen
 
 POOLS = ("driver/fast", "global")
 
@@ -42,12 +48,12 @@ POOLS = ("driver/fast", "global")
 def both(**values: Any) -> RunPlan:
     settings = Rolling(destination=RollingDestination(claim=RollingClaim(name="nas")))
     rolling = PlannedRolling(copies=(PlannedCopy(claim="data"),), settings=settings)
-    return changed(plan(**values), rolling=rolling, pools=POOLS)
+    return with_points(changed(plan(**values), pools=POOLS), rolling)
 
 
 def copy(result: PointResult = PointResult.PENDING, **values: Any) -> PointStatus:
     given: dict[str, Any] = {"requested_at": NOW - minutes(1), "ref": None} | values
-    return point_status(result=result, store=StoreKind.ROLLING, **given)
+    return point_status(result=result, store=ROLLING, **given)
 
 
 def good_copy() -> PointStatus:
@@ -62,7 +68,7 @@ MADE = CopySeen(JobSeen(exists=True), result=good_copy())
 BROKEN = CopySeen(problem="the disk is full")
 
 
-def results(decision: Decision) -> dict[StoreKind, str]:
+def results(decision: Decision) -> dict[str, str]:
     return {p.store: p.result.value for p in decision.status.points}
 
 
@@ -73,8 +79,8 @@ def test_the_copy_begins_when_the_snapshot_is_taken_and_gives_back_the_drivers_p
 
     assert (step.status.phase, step.status.pools) == (BackupPhase.COPYING, ("global",))
     assert [p.key for p in step.status.points] == [
-        ("data", StoreKind.SNAPSHOT),
-        ("data", StoreKind.ROLLING),
+        ("data", SNAPSHOT),
+        ("data", ROLLING),
     ]
     assert all(p.pending for p in step.status.points)
 
@@ -82,13 +88,13 @@ def test_the_copy_begins_when_the_snapshot_is_taken_and_gives_back_the_drivers_p
 def test_neither_store_waits_for_the_other() -> None:
     step = decide(seen(BOTH_WAIT, points={"data": READY_POINT}, copy=CopySeen()))
 
-    assert results(step) == {StoreKind.SNAPSHOT: "good", StoreKind.ROLLING: "pending"}
+    assert results(step) == {SNAPSHOT: "good", ROLLING: "pending"}
     assert step.actions == (MarkGood("data"), StartCopy("data"))
     assert step.status.phase is BackupPhase.COPYING
 
     step = decide(seen(BOTH_WAIT, points={"data": TAKEN_POINT}, copy=MADE))
 
-    assert results(step) == {StoreKind.SNAPSHOT: "pending", StoreKind.ROLLING: "good"}
+    assert results(step) == {SNAPSHOT: "pending", ROLLING: "good"}
     # It holds nothing that others wait for while the driver uploads.
     assert (step.status.phase, step.status.pools) == (BackupPhase.UPLOADING, ())
 
@@ -105,12 +111,12 @@ def test_a_run_is_completed_when_every_store_has_its_point() -> None:
 @pytest.mark.parametrize(
     ("point", "looks", "good"),
     [
-        (READY_POINT, BROKEN, StoreKind.SNAPSHOT),
-        (PointSeen(exists=True, ours=False), MADE, StoreKind.ROLLING),
+        (READY_POINT, BROKEN, SNAPSHOT),
+        (PointSeen(exists=True, ours=False), MADE, ROLLING),
     ],
 )
 def test_a_store_that_fails_leaves_the_point_of_the_other_good_and_is_named(
-    point: PointSeen, looks: CopySeen, good: StoreKind
+    point: PointSeen, looks: CopySeen, good: str
 ) -> None:
     last = changed(BOTH_WAIT, plan=both(retries=0))
 
@@ -118,22 +124,22 @@ def test_a_store_that_fails_leaves_the_point_of_the_other_good_and_is_named(
 
     assert step.status.phase is BackupPhase.PARTIALLY_FAILED
     assert {s for s, r in results(step).items() if r == "good"} == {good}
-    named = "copy data: " if good is StoreKind.SNAPSHOT else "claim data: "
+    named = "copy data: " if good == SNAPSHOT else "claim data: "
     assert (step.status.message or "").startswith(named)
 
 
 def test_the_next_attempt_makes_only_what_is_missing() -> None:
     failed = decide(seen(BOTH_WAIT, points={"data": READY_POINT}, copy=BROKEN)).status
     assert failed.phase is BackupPhase.QUEUED
-    assert points_left(failed) == (("data", StoreKind.ROLLING),)
+    assert points_left(failed) == (("data", ROLLING),)
 
     again = decide(seen(changed(failed, retry_at=None)))
 
     assert again.status.phase is BackupPhase.COPYING
     assert not any(isinstance(a, CreateSnapshot) for a in again.actions)
     assert [(p.store, p.attempt) for p in again.status.points] == [
-        (StoreKind.SNAPSHOT, 1),
-        (StoreKind.ROLLING, 2),
+        (SNAPSHOT, 1),
+        (ROLLING, 2),
     ]
     done = decide(
         seen(changed(again.status, points=(again.status.points[0], copy(attempt=2))), copy=MADE)
@@ -161,7 +167,7 @@ def test_a_look_that_fails_for_good_fails_the_copy_and_leaves_the_snapshot_to_be
     """Nothing was seen: not the copy, and not the snapshot either."""
     step = fail(seen(BOTH_WAIT), "jobs.batch is forbidden")
 
-    assert results(step) == {StoreKind.SNAPSHOT: "pending", StoreKind.ROLLING: "failed"}
+    assert results(step) == {SNAPSHOT: "pending", ROLLING: "failed"}
     assert step.status.phase is BackupPhase.UPLOADING
     done = decide(seen(changed(step.status, plan=both(retries=0)), points={"data": READY_POINT}))
     assert done.status.phase is BackupPhase.PARTIALLY_FAILED

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from backstay.api.policy import LabelExpression, LabelSelector, SelectorOperator
+from backstay.api.source import LabelExpression, LabelSelector, SelectorOperator
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj
 from backstay.domain.run.sights import DumpPlace

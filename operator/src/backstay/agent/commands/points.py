@@ -28,14 +28,8 @@ from backstay.agent.destination.rot import read_rot
 from backstay.agent.results import Report, answer, point_json
 from backstay.agent.tasks import Fields, Where
 from backstay.domain.errors import DataError
-from backstay.domain.stores.copies.points import (
-    STAMP,
-    RollingPoint,
-    Series,
-    newest_good,
-    newest_whole,
-    why_kept,
-)
+from backstay.domain.stores.copies.kept import newest_good, newest_whole, why_kept
+from backstay.domain.stores.copies.points import STAMP, RollingPoint, Series
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,7 @@ def _init(task: Where, report: Report) -> None:
     if top.is_dir() and not (top / MARKER).exists() and not is_read_only(task):
         # Once, and before anything is written there to stay: it is init before every Job, also of
         # a disk that is read-only by now.
-        from backstay.agent.fs.abilities import examine
+        from backstay.agent.fs.probe import examine
 
         lacking = examine(top).lacking()
     found = initialise(task, str(uuid.uuid4()))

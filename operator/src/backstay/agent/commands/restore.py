@@ -7,42 +7,33 @@ was restored is compared with the manifest before it is reported as there. What 
 acknowledged is passed over, and reported.
 """
 
-# ruff: noqa: N818 - an error is named after what it is about, as in domain/errors.py
-
 from __future__ import annotations
 
-import errno
 import os
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+from backstay.agent.commands.restore_content import fill, fill_onto, wanted_of
 from backstay.agent.commands.restore_task import RestoreTask
 from backstay.agent.commands.safety_copy import keep_what_is_there
 from backstay.agent.destination.layout import locked
 from backstay.agent.destination.rot import insist_on_no_rot
 from backstay.agent.destination.succession import continue_copies
-from backstay.agent.fs import attributes
-from backstay.agent.fs.abilities import EVERYTHING, probe
-from backstay.agent.fs.metadata import set_metadata
-from backstay.agent.fs.paths import DIRECTORY, VANISHED, Descent
-from backstay.agent.fs.rsync import pattern_of, push
-from backstay.agent.fs.sqlite import SIBLINGS, is_database
+from backstay.agent.fs.paths import DIRECTORY
+from backstay.agent.fs.rsync import pattern_of
 from backstay.agent.fs.syscalls import allow_open_files
 from backstay.agent.results import answer, examples
-from backstay.agent.target.arrival import Arrived, Wanted, arrive, compare
+from backstay.agent.target.above import Above
+from backstay.agent.target.arrival import Arrived, compare
 from backstay.agent.target.chosen import Chosen, choose, find_tree, sort_out_mounts
 from backstay.agent.target.directory import (
-    FIELD,
-    Above,
     clear,
     insist_on_room_for_name,
-    make_whole,
     mounts_inside,
     new_directory,
     opened,
@@ -50,16 +41,11 @@ from backstay.agent.target.directory import (
 )
 from backstay.agent.target.need import Need, need_of
 from backstay.domain import labels
-from backstay.domain.errors import BackstayError, DataError, Transient, UserError
+from backstay.domain.errors import BackstayError, Transient, UserError
 from backstay.domain.restore.acknowledgement import Word
 from backstay.domain.stores.copies.points import RollingPoint
 
-_PROBE: Final = ".backstay-probe"
 _LOST_FOUND: Final = b"lost+found"
-
-
-class Different(DataError):
-    """What was restored is not what was recorded."""
 
 
 def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:
@@ -99,7 +85,7 @@ def _is_there(task: RestoreTask, target: int, chosen: Chosen) -> bool:
     """
     if not chosen.verifiable:
         return False
-    wanted = _wanted(chosen, chosen.above)
+    wanted = wanted_of(chosen, chosen.above)
     try:
         # First without reading a byte: it is somebody else's directory most of the time.
         return all(
@@ -108,11 +94,6 @@ def _is_there(task: RestoreTask, target: int, chosen: Chosen) -> bool:
         )
     except OSError:
         return False
-
-
-def _wanted(chosen: Chosen, made: Collection[bytes]) -> Wanted:
-    above = {path: chosen.above[path] for path in made}
-    return Wanted(chosen.directories, {**above, **chosen.tops, **chosen.files})
 
 
 @contextmanager
@@ -180,7 +161,7 @@ def _restore_aside(
             clear(target.fd, target.missing[-1])  # what is left of an earlier try takes room
         _insist_on_room(task, point, target.fd, chosen, onto=False)
         with new_directory(target) as fd:
-            arrived = _fill(task, point, fd, chosen, chosen.above, onto=False)
+            arrived = fill(task, point, fd, chosen, chosen.above, onto=False)
     return _restored(task, chosen, arrived, more)
 
 
@@ -194,7 +175,7 @@ def _restore_into_volume(task: RestoreTask, point: RollingPoint, chosen: Chosen)
         spared = {_LOST_FOUND} - chosen.directories.keys() if is_own else ()
         chosen = replace(chosen, spared=tuple(spared))
         _insist_on_room(task, point, target.fd, chosen, onto=False)
-        arrived = _fill(task, point, target.fd, chosen, (), onto=False)
+        arrived = fill(task, point, target.fd, chosen, (), onto=False)
     return _restored(task, replace(chosen, spared=()), arrived, "")
 
 
@@ -246,7 +227,7 @@ def _restore_onto(
     with _reading(task):
         find_tree(task.folder, task.stamp)
         try:
-            arrived = _fill_onto(task, point, target, chosen)
+            arrived = fill_onto(task, point, target, chosen)
         except Transient:
             raise
         except (BackstayError, OSError) as error:
@@ -285,111 +266,3 @@ def _way_back(task: RestoreTask, safety: dict[str, Any] | None) -> str:
     backup = task.safety.labels.get(labels.BACKUP, "")
     named = f" (spec.from.backup: {backup})" if backup else ""
     return f"{state}, or restore what was there before, point {safety['point']['stamp']}{named}"
-
-
-def _fill_onto(task: RestoreTask, point: RollingPoint, target: int, chosen: Chosen) -> Arrived:
-    """Fill a target that is there: above the chosen paths only what is missing is made."""
-    above = Above.of(target, chosen.paths)
-    source = os.open(task.folder.data(point.tree), DIRECTORY)
-    try:
-        for path in above.missing:
-            _make_as_in_point(source, target, path, chosen)
-    finally:
-        os.close(source)
-    try:
-        arrived = _fill(task, point, target, chosen, above.missing, onto=True)
-    finally:
-        above.put_back(target)
-    new = Descent(target)
-    for path in reversed(above.missing):
-        mtime = chosen.above[path].stat.mtime
-        os.utime(new(path), ns=(mtime, mtime))
-    new.close()
-    return arrived
-
-
-def _make_as_in_point(source: int, target: int, path: bytes, chosen: Chosen) -> None:
-    parent, _, name = path.rpartition(b"/")
-    old, new = Descent(source), Descent(target)
-    with make_whole(new(parent), name) as fd:
-        set_metadata(fd, chosen.above[path].stat, attributes.read(old(path)), fresh=False)
-    old.close()
-    new.close()
-
-
-def _fill(
-    task: RestoreTask,
-    point: RollingPoint,
-    target: int,
-    chosen: Chosen,
-    made: Collection[bytes],
-    *,
-    onto: bool,
-) -> Arrived:
-    """Bring the content and then the rest; `made`: directories above the chosen paths that are
-    made for them.
-    """
-    # What is restored in place came from there.
-    able = EVERYTHING if onto else probe(Path(f"/proc/self/fd/{target}"), _PROBE, FIELD)
-    source = os.open(task.folder.data(point.tree), DIRECTORY)
-    try:
-        if onto:
-            _drop_logs(source, target, chosen)
-        said = push(
-            source,
-            target,
-            chosen.paths,
-            onto=onto,
-            bandwidth=task.limits.bandwidth,
-            spared=chosen.spared,
-            removes_first=chosen.removes_first,
-            everything=not chosen.verifiable,
-            able=able,
-        )
-        if not chosen.verifiable:
-            if said:
-                task.said.pass_over(Word.UNVERIFIED, Different(f"rsync says: {said}"))
-            return Arrived()
-        wanted = _wanted(chosen, made)
-        arrived = arrive(target, source, wanted, task.limits.processes, able)
-    finally:
-        os.close(source)
-    left = {path + b": not in the manifest" for path in _spared_and_above(chosen)}
-    if found := [line for line in arrived.failures if line not in left]:
-        shown = ", ".join(examples(found)["examples"])
-        why = f"{len(found)} entries are not as recorded after the restore: {shown}"
-        why += f"; rsync says: {said}" if said else ""
-        task.said.pass_over(Word.UNVERIFIED, Different(why))
-    return arrived
-
-
-def _drop_logs(source: int, target: int, chosen: Chosen) -> None:
-    """Remove the logs of databases that are about to be restored one by one: SQLite would replay
-    what is there over what was restored. Below a chosen directory, rsync removes them.
-
-    A log that the point has is an empty one (others are in the database's copy), so it is no reason
-    to leave the target's.
-    """
-    old, new = Descent(source), Descent(target)
-    for path in chosen.files:
-        parent, _, name = path.rpartition(b"/")
-        if not is_database(name, old(parent)):
-            continue
-        for suffix in SIBLINGS:
-            if path + suffix in chosen.files:
-                continue
-            try:
-                os.unlink(name + suffix, dir_fd=new(parent))
-            except OSError as error:
-                # No such file or directory, or a directory: SQLite takes that for no log.
-                if error.errno not in {*VANISHED, errno.EISDIR}:
-                    raise
-    old.close()
-    new.close()
-
-
-def _spared_and_above(chosen: Chosen) -> Iterator[bytes]:
-    for path in chosen.spared:
-        while path:
-            yield path
-            path = os.path.dirname(path)  # noqa: PLW2901 - upwards

@@ -21,7 +21,7 @@ from backstay.agent.fs import attributes
 from backstay.agent.fs.abilities import EVERYTHING, Abilities
 from backstay.agent.fs.attributes import Record
 from backstay.agent.fs.failures import as_source_error, from_source
-from backstay.agent.fs.listing import Stat, stat_of
+from backstay.agent.fs.inode import Stat, stat_of
 from backstay.agent.fs.metadata import set_metadata
 from backstay.agent.fs.syscalls import clean_pages, fsync, reflink, write_small_extents
 from backstay.agent.fs.throttle import Pace

@@ -2,9 +2,7 @@
 
 Invariants: names are bytes, sorted; the digest is over what a walk can see without reading a file
 (names, mode, owner, links, size, both times, inode), so equal digests mean an unchanged directory.
-A directory's own entry stands in its parent; the root's stands in itself under the name `.`. Times
-are kept as nanoseconds since FIRST_TIME, which holds all of ext4 and XFS; what is outside of that
-(btrfs has more) is the nearest inside, and its record says so.
+A directory's own entry stands in its parent; the root's stands in itself under the name `.`.
 """
 
 from __future__ import annotations
@@ -21,67 +19,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from backstay.agent.fs.attributes import Record
+from backstay.agent.fs.inode import STAT, Stat, extra_size, pack, unpack
 from backstay.domain.errors import DataError
 
-STAT: Final = struct.Struct("<IIIIQQQQ")
-FIRST_TIME: Final = -(2**31) * 10**9
-"""1901-12-13, the first time of ext4 and XFS, in nanoseconds since 1970."""
-LAST_TIME: Final = FIRST_TIME + 2**64 - 1
-"""2486-07-02, within the last second of XFS."""
 DIGEST_SIZE: Final = 16
 ROOT: Final = b"."
-NO_HASH: Final = bytes(32)
 _NO_RECORD: Final[Record] = {}
 _COUNT: Final = struct.Struct("<I")
 _KEPT: Final = 1 << 16  # entries in listings that are kept decoded, which take 30 MB
-
-
-class Stat(NamedTuple):
-    """An inode as the source had it. Times in nanoseconds."""
-
-    mode: int
-    uid: int
-    gid: int
-    links: int
-    size: int
-    mtime: int
-    ctime: int
-    inode: int
-
-    @property
-    def is_directory(self) -> bool:
-        return stat.S_ISDIR(self.mode)
-
-    @property
-    def is_regular(self) -> bool:
-        return stat.S_ISREG(self.mode)
-
-    def same_but_moved(self, other: Stat) -> bool:
-        """Whether only ctime, inode and links differ, as after a move to another disk."""
-        return self[:3] == other[:3] and self[4:6] == other[4:6]
-
-
-def stat_of(found: os.stat_result) -> Stat:
-    """Given what the kernel says of an inode, return it as a manifest keeps it."""
-    mode, inode, _, links, uid, gid, size = found[:7]
-    mtime, ctime = found.st_mtime_ns, found.st_ctime_ns
-    if not (FIRST_TIME <= mtime <= LAST_TIME and FIRST_TIME <= ctime <= LAST_TIME):
-        mtime, ctime = (min(max(moment, FIRST_TIME), LAST_TIME) for moment in (mtime, ctime))
-    return Stat(mode, uid, gid, links, size, mtime, ctime, inode)
-
-
-def pack(one: Stat) -> bytes:
-    """Given an entry's inode, return it as a manifest keeps it."""
-    mode, uid, gid, links, size, mtime, ctime, inode = one
-    return STAT.pack(mode, uid, gid, links, size, mtime - FIRST_TIME, ctime - FIRST_TIME, inode)
-
-
-def unpack(columns: bytes) -> list[Stat]:
-    """Given packed inodes, return them."""
-    return [
-        Stat(mode, uid, gid, links, size, mtime + FIRST_TIME, ctime + FIRST_TIME, inode)
-        for mode, uid, gid, links, size, mtime, ctime, inode in STAT.iter_unpack(columns)
-    ]
 
 
 def row_of(name: bytes, one: Stat) -> bytes:
@@ -272,15 +217,6 @@ def _decode(block: bytes) -> Listing:
         for key in ("notes", "records")
     )
     return Listing(names, stats, extras, notes, records)
-
-
-def extra_size(one: Stat) -> int:
-    """Given an entry that is no symlink, return how many bytes its extra has."""
-    if one.is_regular:
-        return len(NO_HASH)
-    if stat.S_ISCHR(one.mode) or stat.S_ISBLK(one.mode):
-        return 8
-    return 0
 
 
 @dataclass(frozen=True, slots=True)

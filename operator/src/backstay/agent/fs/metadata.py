@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, ParamSpec
 
 from backstay.agent.fs import attributes
 from backstay.agent.fs.abilities import EVERYTHING, Abilities
 from backstay.agent.fs.attributes import Record, Values
-from backstay.agent.fs.listing import Stat
+from backstay.agent.fs.inode import Stat
 
 P = ParamSpec("P")
 _NOTHING: Final[Record] = {}
@@ -44,25 +44,28 @@ def set_metadata(
         able.owners and _takes(os.chown, target, *owner, follow_symlinks=follow)
     ):
         lacking.append(attributes.OWNER)
-    refused = (
-        attributes.give(target, values, fresh=fresh, kept=able.attributes)
-        if (values or not fresh)
-        else ()
-    )
+    refused: Collection[str] = ()
+    if values or not fresh:
+        refused = attributes.give(target, values, fresh=fresh, kept=able.attributes)
     link = stat.S_ISLNK(wanted.mode)
     mode = stat.S_IMODE(wanted.mode)
-    if link:
-        pass
-    elif not able.modes:
+    if not link and not able.modes:
         lacking += [attributes.MODE] if there.st_mode != wanted.mode else []
-    elif (values or mode != made) and not _takes(_chmod, target, mode):
+    elif not link and (values or mode != made) and not _takes(_chmod, target, mode):
         lacking.append(attributes.MODE)
     taken = _takes(os.utime, target, ns=(wanted.mtime, wanted.mtime), follow_symlinks=follow)
     if not taken or not able.keeps_time(wanted.mtime, link=link):
         lacking.append(attributes.TIME)
     if not values and not lacking:
         return _NOTHING
-    if not link:
+    return _record(wanted, values, refused, lacking)
+
+
+def _record(
+    wanted: Stat, values: Values, refused: Collection[str], lacking: Iterable[str]
+) -> Record:
+    if not stat.S_ISLNK(wanted.mode):
+        mode = stat.S_IMODE(wanted.mode)
         refused = {*refused, *attributes.contradicted(values, mode)}
     record = attributes.recorded(values, refused, whole=stat.S_ISDIR(wanted.mode))
     return {**record, **dict.fromkeys(lacking, attributes.LACKS)}

@@ -21,6 +21,8 @@ from backstay.domain.errors import UserError
 DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 VANISHED: Final = {errno.ENOENT, errno.ELOOP, errno.ENOTDIR}
 """What opening says of something that is not there any more, or is something else."""
+NOT_THERE: Final = {*VANISHED, errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG}
+"""What a file system says of a name that is not there, or that it cannot have."""
 MOUNTS: Final = Path("/proc/self/mountinfo")
 
 

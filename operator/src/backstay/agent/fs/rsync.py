@@ -67,17 +67,28 @@ def push(
     Return what rsync says of entries that it could not make, "" if there are none. Raise DataError
     if it fails.
     """
-    options: list[str | bytes] = ["--recursive", "--delete-before" if removes_first else "--delete"]
+    options: list[str | bytes] = [*(_EVERYTHING if everything else _CONTENT), "--recursive"]
+    options += ["--delete-before" if removes_first else "--delete"]
     options += ["--links"] if able.symlinks else []
     options += ["--hard-links"] if able.hard_links else []
     options += ["--checksum", "--no-implied-dirs"] if onto else []
     options += [b"--exclude=" + pattern_of(path) for path in spared]
     options += [f"--bwlimit={max(1, bandwidth // 1024)}"] if bandwidth else []
     options += _FROM if names else []
+    done = _run(source, target, names, options)
+    said = done.stderr.decode(errors="replace").strip()
+    if done.returncode not in {0, _VANISHED_STATUS, _PARTIAL_STATUS}:
+        raise DataError(f"rsync ended with status {done.returncode}: {said[-500:]}")
+    return said[:_SAID] if done.returncode == _PARTIAL_STATUS else ""
+
+
+def _run(
+    source: int, target: int, names: Sequence[bytes], options: Sequence[str | bytes]
+) -> subprocess.CompletedProcess[bytes]:
     with _module(target) as module:
         ends = (f"/proc/self/fd/{source}/", "rsync://localhost/module/")
-        done = subprocess.run(
-            ["rsync", *(_EVERYTHING if everything else _CONTENT), *options, *ends],
+        return subprocess.run(
+            ["rsync", *options, *ends],
             # A name that begins with `#` or `;` would be a comment.
             input=b"".join(b"./" + name + b"\0" for name in names),
             # Makes it talk to a program instead of to a host (rsync(1)).
@@ -90,10 +101,6 @@ def push(
             check=False,
             preexec_fn=die_with_parent,
         )
-    said = done.stderr.decode(errors="replace").strip()
-    if done.returncode not in {0, _VANISHED_STATUS, _PARTIAL_STATUS}:
-        raise DataError(f"rsync ended with status {done.returncode}: {said[-500:]}")
-    return said[:_SAID] if done.returncode == _PARTIAL_STATUS else ""
 
 
 def pattern_of(path: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""What a restore does after rsync: special files, owners, attributes, modes and times.
+"""What a restore does after rsync: owners, attributes, modes and times, and the comparison.
 
 Invariants: the manifest says what an entry is, not the copy, whose file system may not keep all of
 it; a tenant may write to the target meanwhile, so each entry is changed by a descriptor, or by a
@@ -9,14 +9,11 @@ whatever else differs is a failure.
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
 import stat
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from backstay.agent.fs import attributes
@@ -26,17 +23,16 @@ from backstay.agent.fs.failures import reason_of
 from backstay.agent.fs.listing import ROOT, Known, Listing
 from backstay.agent.fs.metadata import set_metadata
 from backstay.agent.fs.parallel import batches, spread
-from backstay.agent.fs.paths import DIRECTORY, VANISHED, Descent, open_beneath, printable
+from backstay.agent.fs.paths import DIRECTORY, NOT_THERE, Descent, printable
 from backstay.agent.results import examples
+from backstay.agent.target.special_files import make_special_files
+from backstay.agent.target.wanted import Wanted
 from backstay.agent.tree.check import Fault, faults, faults_below
-from backstay.agent.tree.place_entry import DEVICE, link
 from backstay.domain.errors import DataError
 
 _BATCH: Final = 512
 _SET_ID: Final = stat.S_ISUID | stat.S_ISGID
 _OPENED: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NOT_THERE: Final = {*VANISHED, errno.EILSEQ, errno.EINVAL, errno.ENAMETOOLONG}
-"""What a file system says of a name that is not there, or that it cannot have."""
 SPECIAL: Final = "special"
 """The kind of fault of a pipe, socket, device or symlink that the target cannot have."""
 LINKS: Final = "links"
@@ -49,23 +45,6 @@ _WORDS: Final = {
     SPECIAL: "what is no file",
     LINKS: "hard links",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a target is to have."""
-
-    directories: Mapping[bytes, Listing]
-    """Whole ones."""
-    single: Mapping[bytes, Known] = field(default_factory=dict)
-    """Entries by themselves, among them the chosen directories' own, by path."""
-
-    def as_source(self) -> Wanted:
-        """Return it with what the source had, whatever the copies lack."""
-        return Wanted(
-            {path: _as_source(one) for path, one in self.directories.items()},
-            {path: _bare(known) for path, known in self.single.items()},
-        )
 
 
 @dataclass(slots=True)
@@ -101,7 +80,7 @@ def arrive(
     to have, make the rest, and return how it is then.
     """
     wanted = wanted.as_source()
-    refused = _make_specials(target, wanted, able)
+    refused = make_special_files(target, wanted, able)
     listings = {**_by_directory(wanted.single), **wanted.directories}
     units = batches([(path, len(one.names) + 4) for path, one in listings.items()], _BATCH)
     # Directories last: what is put into one moves its time.
@@ -129,29 +108,10 @@ def arrive(
 def _linked(wanted: Wanted) -> list[bytes]:
     """The names that share an inode with another one."""
     found: dict[int, list[bytes]] = defaultdict(list)
-    for path, known in _entries(wanted):
+    for path, known in wanted.entries():
         if known.stat.links > 1 and not known.stat.is_directory:
             found[known.stat.inode].append(path)
     return sorted(path for paths in found.values() if len(paths) > 1 for path in paths)
-
-
-def _as_source(listing: Listing) -> Listing:
-    notes = {name: note for name, note in listing.notes.items() if "absent" not in note}
-    records = {name: _whole(record) for name, record in listing.records.items()}
-    return replace(listing, notes=notes, records=records)
-
-
-def _bare(known: Known) -> Known:
-    note = {} if "absent" in known.note else known.note
-    return known._replace(note=note, record=_whole(known.record))
-
-
-def _whole(record: attributes.Record) -> attributes.Record:
-    return {
-        name: "=" + word[1:] if word[0] == attributes.LACKS else word
-        for name, word in record.items()
-        if name not in attributes.INODE
-    }
 
 
 def _by_directory(single: Mapping[bytes, Known]) -> dict[bytes, Listing]:
@@ -171,90 +131,6 @@ def _by_directory(single: Mapping[bytes, Known]) -> dict[bytes, Listing]:
     }
 
 
-def _make_specials(target: int, wanted: Wanted, able: Abilities) -> set[bytes]:
-    """Make what rsync does not; return the paths of those that the target cannot have."""
-    descent = Descent(target)
-    refused = set()
-    made: dict[int, bytes] = {}
-    kinds = {stat.S_IFREG, stat.S_IFDIR, *([stat.S_IFLNK] if able.symlinks else [])}
-    for path, known in _entries(wanted):
-        if stat.S_IFMT(known.stat.mode) in kinds:
-            continue
-        parent, _, name = path.rpartition(b"/")
-        first = made.get(known.stat.inode) if known.stat.links > 1 else None
-        try:
-            directory = descent(parent)
-            if not _is_there(directory, name, known, target, first):
-                _clear(directory, name)
-                _make_special(directory, name, known, target, first)
-        except OSError as error:
-            # EIO is what exFAT in user space says of them.
-            if error.errno not in {*_NOT_THERE, *attributes.REFUSED, errno.EIO}:
-                raise DataError(f"{error.strerror}: {printable(path)}") from error
-            # It may have made a file of that name all the same.
-            with suppress(OSError):
-                _clear(descent(parent), name)
-            refused.add(path)
-            continue
-        made.setdefault(known.stat.inode, path)
-    descent.close()
-    return refused
-
-
-def _entries(wanted: Wanted) -> Iterator[tuple[bytes, Known]]:
-    for path, listing in wanted.directories.items():
-        prefix = path + b"/" if path else b""
-        for at, name in enumerate(listing.names):
-            yield prefix + name, listing.known(at)
-    yield from wanted.single.items()
-
-
-def _is_there(directory: int, name: bytes, known: Known, target: int, first: bytes | None) -> bool:
-    try:
-        now = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    if first is not None:
-        with _parent(target, first) as (above, other):
-            return os.path.samestat(now, os.stat(other, dir_fd=above, follow_symlinks=False))
-    same = stat.S_IFMT(now.st_mode) == stat.S_IFMT(known.stat.mode)
-    return same and (not known.extra or DEVICE.pack(now.st_rdev) == known.extra)
-
-
-@contextmanager
-def _parent(root: int, path: bytes) -> Iterator[tuple[int, bytes]]:
-    """A path's directory, opened through no link, and its name there."""
-    parent, _, name = path.rpartition(b"/")
-    fd = open_beneath(root, parent)
-    try:
-        yield fd, name
-    finally:
-        os.close(fd)
-
-
-def _clear(directory: int, name: bytes) -> None:
-    try:
-        os.unlink(name, dir_fd=directory)
-    except FileNotFoundError:
-        pass
-    except IsADirectoryError:
-        shutil.rmtree(name, dir_fd=directory)
-
-
-def _make_special(
-    directory: int, name: bytes, known: Known, target: int, first: bytes | None
-) -> None:
-    if first is not None:
-        with _parent(target, first) as (above, other):
-            link(other, above, name, directory)
-        return
-    if stat.S_ISLNK(known.stat.mode):
-        os.symlink(known.extra, name, dir_fd=directory)
-        return
-    device = DEVICE.unpack(known.extra)[0] if known.extra else 0
-    os.mknod(name, stat.S_IFMT(known.stat.mode) | 0o600, device, dir_fd=directory)
-
-
 def _set_some_metadata(
     target: int, copy: int, listings: Mapping[bytes, Listing], *, directories: bool
 ) -> None:
@@ -267,7 +143,7 @@ def _set_some_metadata(
             try:
                 _set_one_metadata(new(path), name, known, old, path)
             except OSError as error:
-                if error.errno not in _NOT_THERE:
+                if error.errno not in NOT_THERE:
                     shown = printable(os.path.join(path, name))
                     raise DataError(f"{error.strerror}: {shown}") from error
                 # It is not there, or something else by now: the comparison says so.

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from backstay.agent.destination.layout import Folder
 from backstay.agent.destination.manifest import Manifest
 from backstay.agent.destination.points import read_points, staged_point
-from backstay.agent.fs.listing import NO_HASH, ROOT, Known, Listing
+from backstay.agent.fs.inode import NO_HASH
+from backstay.agent.fs.listing import ROOT, Known, Listing
 from backstay.agent.fs.paths import DIRECTORY, printable
 from backstay.agent.fs.sqlite import SIBLINGS
-from backstay.agent.target.directory import is_below, parents_of
+from backstay.agent.target.above import is_below, parents_of
 from backstay.agent.tree.scan import Walk, scan
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.restore.acknowledgement import Acknowledged, Word

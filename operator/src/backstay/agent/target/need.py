@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from backstay.agent.fs.copy_file import BIG
-from backstay.agent.fs.listing import ROOT, Known, Listing, Stat
+from backstay.agent.fs.inode import Stat
+from backstay.agent.fs.listing import ROOT, Known, Listing
 from backstay.agent.fs.paths import DIRECTORY, Descent, printable
 from backstay.domain.errors import UserError
 

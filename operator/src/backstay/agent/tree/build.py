@@ -10,72 +10,26 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Set
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from backstay.agent.fs.attributes import needs_copy
 from backstay.agent.fs.copy_file import BIG
 from backstay.agent.fs.failures import at as at_entry
 from backstay.agent.fs.failures import worded
-from backstay.agent.fs.listing import Listing, Stat
+from backstay.agent.fs.inode import Stat
 from backstay.agent.fs.metadata import inherit_nothing
 from backstay.agent.fs.parallel import batches, spread
 from backstay.agent.fs.paths import DIRECTORY, VANISHED, Descent
+from backstay.agent.tree.built import Built, Entries, Part, assembled
 from backstay.agent.tree.context import Plan, Spot, at_work
 from backstay.agent.tree.hard_links import place_linked
-from backstay.agent.tree.place_entry import (
-    NOTHING,
-    UNFIT,
-    UNLINKABLE,
-    How,
-    Placed,
-    link,
-    place,
-    unfit,
-)
+from backstay.agent.tree.place_entry import place
+from backstay.agent.tree.placed import NOTHING, UNFIT, UNLINKABLE, How, link, unfit
 from backstay.agent.tree.reuse import Intact, clear_changed, intact, reuse
 
 _BATCH = 256  # entries that a process takes at a time
-
-
-@dataclass(slots=True)
-class Built:
-    """What was built."""
-
-    listings: dict[bytes, Listing] = field(default_factory=dict)
-    """Of directories that differ from the last manifest, complete."""
-    how: How = NOTHING
-    vanished: list[bytes] = field(default_factory=list)
-    moved: list[bytes] = field(default_factory=list)
-    databases: list[bytes] = field(default_factory=list)
-    unreadable: list[bytes] = field(default_factory=list)
-    as_files: list[bytes] = field(default_factory=list)
-    """Live databases that were copied as the files that are there."""
-    intact: dict[bytes, Intact] = field(default_factory=dict)
-    """What a pruned tree had as it must be."""
-
-
 Item = tuple[bytes, int, int]
 """A directory and a range of its entries."""
-
-
-class Part(NamedTuple):
-    """The outcome of a range of a directory's entries: columns, because there are many."""
-
-    path: bytes
-    start: int
-    extras: list[bytes | None]
-    """Of those that are in the tree as the walk saw them; None: see `odd`, or placed later."""
-    odd: dict[int, Placed | None]
-    """By place in the listing, those that are otherwise; None: it vanished."""
-
-
-@dataclass(slots=True)
-class _Entries:
-    """The outcome of a directory's entries, by place in its listing."""
-
-    extras: list[bytes | None]
-    odd: dict[int, Placed | None] = field(default_factory=dict)
 
 
 def build(plan: Plan) -> Built:
@@ -88,11 +42,11 @@ def build(plan: Plan) -> Built:
     elif plan.spare:
         clear_changed(plan)
     built = Built(vanished=list(plan.scan.vanished))
-    found = {path: _Entries([None] * len(one.names)) for path, one in plan.scan.changed.items()}
+    found = {path: Entries([None] * len(one.names)) for path, one in plan.scan.changed.items()}
 
-    def entries(path: bytes) -> _Entries:
+    def entries(path: bytes) -> Entries:
         if path not in found:
-            found[path] = _Entries(list(plan.now(path).extras))
+            found[path] = Entries(list(plan.now(path).extras))
         return found[path]
 
     linked = {entry.directory for entry in plan.scan.linked}
@@ -116,7 +70,7 @@ def build(plan: Plan) -> Built:
         ):
             entries(path).odd[at] = one
     for path, those in found.items():
-        built.listings[path] = _assembled(path, plan.now(path), those, built)
+        built.listings[path] = assembled(path, plan.now(path), those, built)
     return built
 
 
@@ -275,41 +229,3 @@ def _linked_at_once(spot: Spot, at: int) -> bool:
         at_entry(spot.path, name)
         raise
     return True
-
-
-def _assembled(path: bytes, now: Listing, found: _Entries, built: Built) -> Listing:
-    """Return the listing of a directory as it came to be, and note what happened in it."""
-    extras = [extra for extra in found.extras if extra is not None]
-    if len(extras) == len(now.names) and not found.odd:
-        return Listing(now.names, now.stats, extras, now.notes, dict(now.records))
-    result = Listing([], [])
-    for at, (name, one, extra) in enumerate(zip(now.names, now.stats, found.extras, strict=True)):
-        full = path + b"/" + name if path else name
-        placed = found.odd.get(at)
-        if placed is not None:
-            _note(full, placed, built)
-            result.notes |= {name: placed.note} if placed.note else {}
-            result.records |= {name: placed.record} if placed.record else {}
-            result.stats.append(placed.stat)
-            result.extras.append(placed.extra)
-        elif at in found.odd or (extra is None and not one.is_directory):
-            built.vanished.append(full)
-            continue
-        else:
-            result.stats.append(one)
-            result.extras.append(b"" if extra is None else extra)
-            result.notes |= {name: now.notes[name]} if name in now.notes else {}
-            result.records |= {name: now.records[name]} if name in now.records else {}
-        result.names.append(name)
-    return result
-
-
-def _note(path: bytes, placed: Placed, built: Built) -> None:
-    if placed.moved:
-        built.moved.append(path)
-    if placed.note.get("unreadable"):
-        built.unreadable.append(path)
-    if placed.note.get("database"):
-        built.databases.append(path)
-    if placed.note.get("asFiles"):
-        built.as_files.append(path)

@@ -29,7 +29,7 @@ from backstay.agent.fs.paths import DIRECTORY, Descent
 from backstay.agent.fs.syscalls import fsync
 from backstay.agent.results import answer, examples
 from backstay.agent.tasks import Fields, Limits, Where
-from backstay.agent.tree.place_entry import DEVICE
+from backstay.agent.tree.placed import DEVICE
 from backstay.domain.errors import UserError
 from backstay.domain.stores.copies.points import RollingPoint, Series, lacks_in_words
 

@@ -8,26 +8,29 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from backstay.agent.destination.layout import PARTIAL, Folder, flush
 from backstay.agent.destination.manifest import Changes, save
 from backstay.agent.destination.points import stage_point, to_trash
 from backstay.agent.destination.trash import reclaim
-from backstay.agent.fs.abilities import Abilities, insist, probe
+from backstay.agent.fs.abilities import Abilities, insist
 from backstay.agent.fs.attributes import count_lacks
 from backstay.agent.fs.failures import at
 from backstay.agent.fs.listing import Encoded, Totals, totals_of
 from backstay.agent.fs.metadata import inherit_nothing
 from backstay.agent.fs.paths import DIRECTORY
+from backstay.agent.fs.probe import probe
 from backstay.agent.fs.syscalls import SUBVOLUME_INODE, fsync, make_snapshot, make_subvolume, syncfs
 from backstay.agent.fs.throttle import Pace
 from backstay.agent.results import answer, examples
 from backstay.agent.tasks import CopyTask
-from backstay.agent.tree.build import Built, build
+from backstay.agent.tree.build import build
+from backstay.agent.tree.built import Built
 from backstay.agent.tree.context import Plan
 from backstay.agent.tree.difference import Base, Difference
 from backstay.agent.tree.directory_metadata import ChangedDirectory, set_directory_metadata
@@ -54,20 +57,9 @@ def make_tree(
     # Only here, because an unchanged source needs nothing of it. No run has that name.
     able = probe(folder.trees, f"{PARTIAL}.probe")
     insist(able)
-    partial = folder.trees / f"{PARTIAL}{task.run}"
-    if partial.exists():
-        to_trash(folder, partial)
-        reclaim(folder, task.limits.processes)
-    spare = take_spare(folder, base, partial) if base is not None else frozenset()
-    if not spare:
-        partial.mkdir(mode=0o700)
-    top = os.open(partial, DIRECTORY)
-    old = os.open(folder.data(base.run), DIRECTORY) if base is not None else None
-    new = -1
-    try:
-        new, onto = _begin_data(top, old, there=bool(spare))
-        plan = _plan(task, (source, new, old), onto, spare, difference)
-        plan = replace(plan, able=able, renewed=_is_renewed(base, able))
+    partial, spare = _begin(task, folder, base)
+    with _opened(folder, partial, base, there=bool(spare)) as opened:
+        plan = _plan(task, source, opened, spare, difference, able=able)
         with reserved(task, plan) as plan:
             built = build(plan)
         directories = set_directory_metadata(plan, built)
@@ -82,16 +74,53 @@ def make_tree(
         stage_point(partial, point)
         if not able.syncs:
             _flush_by_name(partial)
-        syncfs(top)
-    finally:
-        for fd in (top, old, new):
-            if fd is not None and fd >= 0:
-                os.close(fd)
+        syncfs(opened.top)
     at(b"trees", os.fsencode(task.run))
     partial.rename(folder.trees / task.run)
     flush(folder.trees)
     engines = engines_in(difference.scan.changed)
     return point, _result(point, totals, built, _renewed(base, built), engines)
+
+
+def _begin(task: CopyTask, folder: Folder, base: Base | None) -> tuple[Path, frozenset[bytes]]:
+    """Make the folder of the new tree, in place of one that a killed run left; return it, and the
+    directories that it has from a pruned tree.
+    """
+    partial = folder.trees / f"{PARTIAL}{task.run}"
+    if partial.exists():
+        to_trash(folder, partial)
+        reclaim(folder, task.limits.processes)
+    spare = take_spare(folder, base, partial) if base is not None else frozenset()
+    if not spare:
+        partial.mkdir(mode=0o700)
+    return partial, spare
+
+
+class _Opened(NamedTuple):
+    """The directories of trees at work."""
+
+    top: int
+    """Of the new one: what has its data and its manifest."""
+    new: int
+    old: int | None
+    onto: bool
+    """`new` is a snapshot of `old`."""
+
+
+@contextmanager
+def _opened(folder: Folder, partial: Path, base: Base | None, *, there: bool) -> Iterator[_Opened]:
+    with ExitStack() as stack:
+
+        def opened(path: Path) -> int:
+            fd = os.open(path, DIRECTORY)
+            stack.callback(os.close, fd)
+            return fd
+
+        top = opened(partial)
+        old = opened(folder.data(base.run)) if base is not None else None
+        new, onto = _begin_data(top, old, there=there)
+        stack.callback(os.close, new)
+        yield _Opened(top, new, old, onto)
 
 
 def _flush_by_name(partial: Path) -> None:
@@ -125,16 +154,17 @@ def _begin_data(top: int, old: int | None, *, there: bool) -> tuple[int, bool]:
 
 def _plan(
     task: CopyTask,
-    directories: tuple[int, int, int | None],
-    onto: bool,
+    source: int,
+    opened: _Opened,
     spare: frozenset[bytes],
     difference: Difference,
+    *,
+    able: Abilities,
 ) -> Plan:
-    source, new, old = directories
     base = difference.base
     before = Encoded({})
     unchanged: dict[bytes, int] = {}
-    if base is not None and onto:
+    if base is not None and opened.onto:
         parents = {os.path.dirname(path) for path in difference.scan.changed}
         linked = {entry.directory for entry in difference.scan.linked}
         before = Encoded(base.manifest.blocks(difference.before.keys() | parents | linked))
@@ -144,9 +174,9 @@ def _plan(
         unchanged = {path: before.count(path) for path in before if path not in gone}
     return Plan(
         source=source,
-        new=new,
-        old=old,
-        onto=onto,
+        new=opened.new,
+        old=opened.old,
+        onto=opened.onto,
         scan=difference.scan,
         before=before,
         unchanged=unchanged,
@@ -155,13 +185,11 @@ def _plan(
         rotten=base.rotten if base is not None else {},
         lenient=task.allow_unreadable,
         pace=Pace(task.limits.bandwidth),
-        processes=_processes(task, new),
+        processes=_processes(task, opened.new),
+        able=able,
+        renewed=base is not None and base.manifest.lacking != able.lacking(),
         as_files=task.databases_as_files,
     )
-
-
-def _is_renewed(base: Base | None, able: Abilities) -> bool:
-    return base is not None and base.manifest.lacking != able.lacking()
 
 
 def _processes(task: CopyTask, new: int) -> int:

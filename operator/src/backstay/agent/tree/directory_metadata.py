@@ -26,12 +26,13 @@ from backstay.agent.fs.attributes import (
 )
 from backstay.agent.fs.failures import at as at_entry
 from backstay.agent.fs.failures import from_source
-from backstay.agent.fs.listing import ROOT, Listing, Stat, is_left_out, stat_of
+from backstay.agent.fs.inode import Stat, stat_of
+from backstay.agent.fs.listing import ROOT, Listing, is_left_out
 from backstay.agent.fs.metadata import set_metadata
 from backstay.agent.fs.parallel import spread
 from backstay.agent.fs.paths import DIRECTORY, VANISHED, Descent, printable
 from backstay.agent.fs.syscalls import fsync
-from backstay.agent.tree.build import Built
+from backstay.agent.tree.built import Built
 from backstay.agent.tree.context import Plan
 
 _DIRECTORIES = 64  # that a process takes at a time

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from backstay.agent.destination.locks import moment
 from backstay.agent.fs.copy_file import BIG
-from backstay.agent.fs.listing import Stat
+from backstay.agent.fs.inode import Stat
 from backstay.agent.fs.paths import Descent
 from backstay.agent.tasks import CopyTask
 from backstay.agent.tree.context import Plan

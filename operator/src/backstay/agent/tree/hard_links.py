@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from backstay.agent.fs.failures import at as at_entry
-from backstay.agent.fs.listing import Stat, stat_of
+from backstay.agent.fs.inode import Stat, stat_of
 from backstay.agent.fs.metadata import inherit_nothing
 from backstay.agent.fs.paths import VANISHED, Descent, open_beneath
 from backstay.agent.tree.context import Plan, Spot, at_work
-from backstay.agent.tree.place_entry import UNLINKABLE, How, Placed, discard, is_live, link, place
+from backstay.agent.tree.live_databases import is_live
+from backstay.agent.tree.place_entry import place
+from backstay.agent.tree.placed import UNLINKABLE, How, Placed, discard, link
 from backstay.agent.tree.scan import Linked
 
 

@@ -16,15 +16,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from backstay.agent.fs.failures import reason_of, source_words
-from backstay.agent.fs.listing import (
-    FIRST_TIME,
-    ROOT,
-    STAT,
-    Listing,
-    digest_of,
-    row_of,
-    stat_of,
-)
+from backstay.agent.fs.inode import FIRST_TIME, STAT, stat_of
+from backstay.agent.fs.listing import ROOT, Listing, digest_of, row_of
 from backstay.agent.fs.parallel import spread
 from backstay.agent.fs.paths import DIRECTORY, VANISHED, open_beneath, printable
 from backstay.agent.fs.syscalls import allow_open_files
@@ -165,7 +158,7 @@ def _directory(  # noqa: PLR0912, PLR0915 - it is called for each entry, and cal
 ) -> list[bytes]:
     """Read one directory, report it if it differs, and return the names of those in it.
 
-    An unchanged source costs what this costs for each entry, so it calls little.
+    Long because an unchanged source costs what this costs for each entry, so it calls little.
     """
     rows: list[bytes] = []
     logs: dict[bytes, bytes] = {}

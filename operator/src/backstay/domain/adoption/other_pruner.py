@@ -24,7 +24,7 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Final
 
 from backstay.domain import labels, objects
-from backstay.domain.adoption.takeover import renamed
+from backstay.domain.adoption.other_labels import renamed
 from backstay.domain.calendar import parse_date
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig

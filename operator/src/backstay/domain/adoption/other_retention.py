@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Final
 
 from backstay.domain import labels
-from backstay.domain.adoption.takeover import as_adopted, is_complete
+from backstay.domain.adoption.other_labels import as_adopted, is_complete
 from backstay.domain.calendar import TIER_LABELS, Tier
 from backstay.domain.objects import Obj
 from backstay.domain.retention.judge import judge

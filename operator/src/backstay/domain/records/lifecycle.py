@@ -12,16 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeAlias
 
-from backstay.api.backup import (
-    BackupPhase,
-    BackupSpec,
-    BackupStatus,
-    PointGone,
-    PointResult,
-    PointStatus,
-)
+from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus
 from backstay.api.common import changed
-from backstay.api.store import StoreKind
+from backstay.api.point import PointGone, PointResult, PointStatus
 from backstay.domain.retention.expiry import tiers_of
 from backstay.domain.retention.findings import Findings
 from backstay.domain.retention.points import Point, Rules
@@ -50,7 +43,7 @@ class RecordSeen:
 
 def settled(
     finished: Sequence[Run],
-    found: Mapping[StoreKind, Findings],
+    found: Mapping[str, Findings],
     rules: Collection[Rules | None],
     now: datetime,
 ) -> tuple[list[tuple[Run, BackupStatus]], list[Run]]:
@@ -70,6 +63,18 @@ def settled(
     return statuses, removable(finished, alive, rules, now, unsettled)
 
 
+def moves(before: BackupStatus, after: BackupStatus) -> bool:
+    """Given a status before and after, return whether a good point is gone now, or back."""
+    return before is not after and [p.gone for p in before.points] != [p.gone for p in after.points]
+
+
+def announced(status: BackupStatus) -> set[str]:
+    """Given a Backup's status, return the points whose removal it announces, by their names in
+    their stores.
+    """
+    return {p.ref or "" for p in status.points if p.gone is PointGone.SWEPT}
+
+
 def _with_entries(status: BackupStatus, noted: Sequence[PointStatus]) -> BackupStatus:
     """The status with these points in the place of those that name the same artifacts."""
     new = {entry.artifact: entry for entry in noted}
@@ -78,7 +83,7 @@ def _with_entries(status: BackupStatus, noted: Sequence[PointStatus]) -> BackupS
     return changed(status, points=tuple(new.get(p.artifact, p) for p in status.points))
 
 
-def _is_elsewhere(entry: PointStatus, looked: Collection[StoreKind]) -> bool:
+def _is_elsewhere(entry: PointStatus, looked: Collection[str]) -> bool:
     gone = entry.gone is not None or (entry.rolling is not None and entry.rolling.gone)
     return entry.store not in looked and entry.result is PointResult.GOOD and not gone
 
@@ -86,7 +91,7 @@ def _is_elsewhere(entry: PointStatus, looked: Collection[StoreKind]) -> bool:
 def _shown(
     before: BackupStatus,
     points: Mapping[str, tuple[Point, str]],
-    looked: Collection[StoreKind],
+    looked: Collection[str],
 ) -> BackupStatus:
     """The status of a finished Backup that says which of its points exist, and for how long."""
     entries = tuple(_entry(e, points) if e.store in looked else e for e in before.points)

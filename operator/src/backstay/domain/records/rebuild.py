@@ -15,23 +15,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from backstay.api.backup import (
-    BackupPhase,
-    BackupStatus,
-    DumpState,
-    DumpStatus,
-    PointResult,
-    PointStatus,
-    SnapshotStatus,
-    Trigger,
-)
+from backstay.api.backup import BackupPhase, BackupStatus, Trigger
 from backstay.api.common import changed, format_time
-from backstay.api.store import StoreKind
+from backstay.api.dump_status import DumpState, DumpStatus
+from backstay.api.point import PointResult, PointStatus, SnapshotStatus
+from backstay.api.store import SNAPSHOT
 from backstay.domain import labels, naming, objects
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.record import DumpRecord, Record
 from backstay.domain.run.dumps import bounded
-from backstay.domain.run.machine import size_of
+from backstay.domain.run.ends import size_of
 from backstay.domain.stores.snapshots.carriers import identity, is_adopted, record_of
 from backstay.domain.stores.snapshots.moments import moment_of
 
@@ -165,7 +158,7 @@ def _point(artifact: Artifact) -> PointStatus:
     content = bound or objects.name(artifact.content or {})
     return PointStatus(
         source=identity(carrier, labels.PVC),
-        store=StoreKind.SNAPSHOT,
+        store=SNAPSHOT,
         attempt=max(record.attempt, 1) if record else 1,
         ref=_name(artifact),
         snapshot=SnapshotStatus(content=content) if content else None,

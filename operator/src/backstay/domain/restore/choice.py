@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from backstay.api.backup import PointResult, PointStatus
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.restore_status import RestoreTarget
 from backstay.domain.errors import UserError
 from backstay.domain.restore.wishes import Wish
@@ -33,7 +33,7 @@ def choose_store(
     for some in (hopeful, {p.store for p in of_wish}, {p.store for p in points}):
         if (found := next((store for store in able if store in some), None)) is not None:
             return found
-    others = {str(p.store) for p in points}
+    others = {p.store for p in points}
     if not able or others:
         raise UserError(
             "NoStoreFits",

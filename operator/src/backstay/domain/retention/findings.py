@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Final, Protocol
 
-from backstay.api.backup import PointStatus
 from backstay.api.common import Condition
+from backstay.api.point import PointStatus
 from backstay.domain import objects
 from backstay.domain.objects import Obj, dig
 from backstay.domain.retention.brakes import Brake, with_brake
-from backstay.domain.retention.points import Point
+from backstay.domain.retention.points import Point, Rules
 
 MESSAGE_MAX: Final = 4096
 """Characters of a condition's message, as the CRD has it."""
@@ -43,6 +43,43 @@ class Findings:
     """By uid of a run: the points of it that are to be shown otherwise."""
     unsettled: frozenset[str] = frozenset()
     """uids of the runs with a point that is not gone as it should be."""
+
+
+class Item(Protocol):
+    """What one point needs."""
+
+    @property
+    def name(self) -> str:
+        """The point's."""
+        ...
+
+    @property
+    def patches(self) -> bool:
+        """Whether what the point carries is to be changed."""
+        ...
+
+    @property
+    def acts(self) -> bool:
+        """Whether anything is to be done: it is changed, or removed."""
+        ...
+
+    @property
+    def due(self) -> bool:
+        """Whether its removal follows, or goes on: another pass has to come soon."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look at one store of a policy has come to."""
+
+    findings: Findings
+    rules: Rules | None
+    """How long its points are kept; None: the policy is gone."""
+    items: Sequence[Item] = ()
+    """What the pass is to do. What is done by Jobs is not among it."""
+    wait: timedelta | None = None
+    """When to look again at what is on its way out."""
 
 
 def conditions_of(

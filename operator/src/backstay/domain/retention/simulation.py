@@ -17,8 +17,9 @@ from typing import Final
 
 from backstay.domain import labels
 from backstay.domain.labels import Result, Retain, RunType
-from backstay.domain.retention.judge import GRACE, judge, tiers_for_new
+from backstay.domain.retention.judge import judge, tiers_for_new
 from backstay.domain.retention.points import Point, Rules
+from backstay.domain.retention.series import GRACE
 
 AGES: Final = tuple(
     (name, timedelta(days=days))

@@ -11,16 +11,17 @@ Invariants:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.domain.run.concurrency import HOLDING
 from backstay.domain.run.dumps import DEADLINE_SLACK, TARGET_WAIT
-from backstay.domain.run.hooks import frozen_until, hook_deadline, longest_hook, turn
+from backstay.domain.run.hook_deadlines import hook_deadline, longest_hook
+from backstay.domain.run.hooks import turn
 from backstay.domain.run.status import current_dump, dump_entry, plan_of
-from backstay.domain.stores.copies.take import copy_deadlines
-from backstay.domain.stores.snapshots.take import known_taken, pending
+from backstay.domain.run.values import RunStore
 
 TICK: Final = timedelta(milliseconds=100)
 """After a deadline: at the very moment it is not over yet."""
@@ -28,8 +29,10 @@ GRACE: Final = timedelta(minutes=2)
 """Beyond a deadline, for a step that fails: it may be the one that would report success."""
 
 
-def deadlines(status: BackupStatus, *, deleting: bool = False) -> tuple[datetime, ...]:
-    """Given a status, return when what it waits for now is given up, in any order.
+def deadlines(
+    status: BackupStatus, stores: Sequence[RunStore], *, deleting: bool = False
+) -> tuple[datetime, ...]:
+    """Given a status and the stores, return when what it waits for now is given up, in any order.
 
     Raise DataError if the status contradicts itself.
     """
@@ -37,35 +40,44 @@ def deadlines(status: BackupStatus, *, deleting: bool = False) -> tuple[datetime
         case BackupPhase.DUMPING:
             return _of_dump(status)
         case BackupPhase.SNAPSHOTTING:
-            return _of_snapshots(status, deleting=deleting)
+            return _of_instant(status, stores, deleting=deleting)
         case BackupPhase.UPLOADING | BackupPhase.COPYING:
-            timeout = plan_of(status).ready_timeout
-            moments = map(known_taken, pending(status))
-            return (*(c + timeout for c in moments if c is not None), *copy_deadlines(status))
+            return tuple(d for store in stores for d in store.deadlines(status))
     return ()
 
 
 def in_time(
-    status: BackupStatus, after: timedelta | None, now: datetime, *, deleting: bool = False
+    status: BackupStatus,
+    stores: Sequence[RunStore],
+    after: timedelta | None,
+    now: datetime,
+    *,
+    deleting: bool = False,
 ) -> timedelta | None:
-    """Given a status, when it would be looked at again, and now, return when it is to be: no later
-    than its next deadline.
+    """Given a status, the stores, when it would be looked at again, and now, return when it is to
+    be: no later than its next deadline.
     """
-    coming = [d - now + TICK for d in deadlines(status, deleting=deleting) if d >= now]
+    coming = [d - now + TICK for d in deadlines(status, stores, deleting=deleting) if d >= now]
     return min(coming if after is None else [after, *coming], default=None)
 
 
 def gives_up(
-    status: BackupStatus, now: datetime, *, refused: bool, busy: bool, deleting: bool = False
+    status: BackupStatus,
+    stores: Sequence[RunStore],
+    now: datetime,
+    *,
+    refused: bool,
+    busy: bool,
+    deleting: bool = False,
 ) -> bool:
-    """Given a run whose step failed, now, whether a rule has refused it for longer than anybody
-    needs to apply one, and whether the server or the line is at fault, return whether what it
-    waits for has failed with it.
+    """Given a run whose step failed, the stores, now, whether a rule has refused it for longer than
+    anybody needs to apply one, and whether the server or the line is at fault, return whether
+    what it waits for has failed with it.
     """
     holds = status.phase in HOLDING
     if holds and refused:
         return True
-    over = max(deadlines(status, deleting=deleting), default=None)
+    over = max(deadlines(status, stores, deleting=deleting), default=None)
     late = over is not None and now > over + GRACE
     return late and (holds or not busy)
 
@@ -79,17 +91,15 @@ def _of_dump(status: BackupStatus) -> tuple[datetime, ...]:
     return (entry.started_at + wait,)
 
 
-def _of_snapshots(status: BackupStatus, *, deleting: bool) -> tuple[datetime, ...]:
+def _of_instant(
+    status: BackupStatus, stores: Sequence[RunStore], *, deleting: bool
+) -> tuple[datetime, ...]:
     found = turn(status, deleting=deleting)
     if found is not None:
         over = hook_deadline(found)
         return _of_attempt(status) if over is None else (over,)
-    timeout, thaw = plan_of(status).take_timeout, frozen_until(status)
-    untaken = (p for p in pending(status) if p.taken_at is None)
-    asked = [p.requested_at + timeout for p in untaken if p.requested_at is not None]
-    if thaw is not None:
-        asked = [min(one, thaw) for one in asked]
-    return tuple(asked) or _of_attempt(status)
+    asked = tuple(d for store in stores if store.instant for d in store.deadlines(status))
+    return asked or _of_attempt(status)
 
 
 def _of_attempt(status: BackupStatus) -> tuple[datetime, ...]:

@@ -13,19 +13,19 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import (
+from backstay.api.backup import BackupStatus
+from backstay.api.common import changed
+from backstay.api.dump_status import (
     NOTE_MAX,
     NOTES_MAX,
     POSITION_MAX,
     SERVER_MAX,
     VERSION_MAX,
-    BackupStatus,
     DumpState,
     DumpStatus,
 )
-from backstay.api.common import changed
 from backstay.api.plan import PlannedDump
-from backstay.api.policy import Consistency
+from backstay.api.snapshot import Consistency
 from backstay.domain.run.sights import DumpPlace, DumpSeen, DumpSight
 from backstay.domain.run.status import (
     current_dump,
@@ -35,15 +35,7 @@ from backstay.domain.run.status import (
     short,
     with_dump,
 )
-from backstay.domain.run.values import (
-    AT_ONCE,
-    POLL,
-    Action,
-    CancelDump,
-    Decision,
-    Seen,
-    StartDump,
-)
+from backstay.domain.run.values import AT_ONCE, POLL, Action, CancelDump, Decision, Seen, StartDump
 from backstay.domain.sources.server_data import ASKED, data_trouble
 
 TARGET_WAIT: Final = timedelta(minutes=2)

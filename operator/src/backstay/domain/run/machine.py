@@ -4,16 +4,16 @@
                  ^                                     |          PartiallyFailed
                  +------------- retry -----------------+          Failed
 
-Snapshotting is the hooks before, the snapshots, and the hooks after. A run that makes rolling
-copies is Copying until they are made, whatever else it waits for. Invariants:
+Snapshotting is the hooks before, the points of instant stores (snapshots), and the hooks after.
+Those of the others (rolling copies) are begun then: the run is Copying until they are decided,
+whatever else it waits for. What a store does for its points is its own (`values.RunStore`; the
+stores that there are come with what was seen). Invariants:
 
 - `decide` is total and pure. Every action is idempotent and has a deterministic name, so a
   process that dies after any of them is followed by one that decides the same again.
 - What is started is written down one round before: a dump with its pod and container id, a
   snapshot with its name, so that deadlines run whatever happens. A verdict is written onto the
   artifact before the status that speaks of it.
-- A point becomes good only by `MarkGood`, and only when its snapshot is ready, every dump on its
-  claim is done, that dump was read again unchanged after the snapshot, and no hook on it failed.
 - Each store goes on by itself: what fails in one leaves the points of the others good. The run is
   Completed only when every store has a good point of each of its sources.
 - What a run holds, pools included, it holds from its admission until its last hook after the
@@ -24,7 +24,7 @@ copies is Copying until they are made, whatever else it waits for. Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -33,46 +33,36 @@ from backstay.api.backup import (
     BackupPhase,
     BackupSpec,
     BackupStatus,
-    PointResult,
-    PointStatus,
     Trigger,
 )
 from backstay.api.common import changed
-from backstay.api.store import StoreKind
 from backstay.domain.errors import UserError
 from backstay.domain.run import dumps as run_dumps
 from backstay.domain.run import hooks as run_hooks
-from backstay.domain.run.concurrency import is_driver_pool
-from backstay.domain.run.sights import CopySeen, DumpSeen, DumpSight, HookSeen, HookSight
+from backstay.domain.run.ends import ended
+from backstay.domain.run.points import (
+    begin_points,
+    finish_points,
+    instant_stores,
+    snapshotting,
+    wait_or_end,
+)
+from backstay.domain.run.sights import DumpSeen, DumpSight, HookSeen, HookSight
 from backstay.domain.run.status import (
-    claim_of,
-    claims_to_snapshot,
     current_dump,
-    failures,
-    format_size,
-    ignored,
-    lacks_entries,
-    named,
-    noted,
+    pending,
     plan_of,
-    points_left,
     retry_left,
-    retry_wait,
     short,
-    spread_of,
 )
 from backstay.domain.run.values import (
     AT_ONCE,
     POLL,
-    Action,
     Decision,
     FreeRecord,
-    LabelContent,
-    MarkFailed,
+    RunStore,
     Seen,
 )
-from backstay.domain.stores.copies import take as run_rolling
-from backstay.domain.stores.snapshots import take
 
 POLICY_NOT_FOUND: Final = "PolicyNotFound"
 TARGET_NOT_RUNNING: Final = "TargetNotRunning"
@@ -104,9 +94,10 @@ def decide(seen: Seen) -> Decision:
     return step(seen) if step else Decision(seen.status)
 
 
-def fail(seen: Seen, why: str) -> Decision:
-    """Given what was seen of a Backup, and why what `decide` makes of that can never be carried
-    out, return what to do instead: what was looked at counts as failed for that reason.
+def fail(seen: Seen, why: str, store: str = "") -> Decision:
+    """Given what was seen of a Backup, why what `decide` makes of that can never be carried out,
+    and which store failed ("": it was none, or all), return what to do instead: what was looked
+    at counts as failed for that reason.
 
     Raise DataError if the status contradicts itself.
     """
@@ -114,20 +105,33 @@ def fail(seen: Seen, why: str) -> Decision:
     if phase is BackupPhase.PENDING:
         return decide(replace(seen, plan=None, problem=UserError("CannotGoOn", why)))
     if phase is BackupPhase.QUEUED:
-        return Decision(_ended(seen, seen.status, short(why)))
+        return Decision(ended(seen, seen.status, short(why)))
     if phase is BackupPhase.DUMPING:
         return decide(replace(seen, dump=DumpSeen(DumpSight.FAILED, message=why)))
-    if phase is BackupPhase.COPYING:
-        # Of snapshots that are waited for as well nothing was seen, maybe: they are looked at again
-        # by themselves, as nothing but a copy keeps the run in this phase.
-        return _next(run_rolling.follow(replace(seen, copy=CopySeen(problem=why))), seen)
+    if phase in (BackupPhase.UPLOADING, BackupPhase.COPYING):
+        given_up = seen.status
+        for one in _failing(seen, store):
+            given_up = one.give_up(given_up, why)
+        return wait_or_end(Decision(given_up, after=AT_ONCE), seen)
     if seen.hook is not None and not seen.kept and not _any_hook_started(seen.status):
         # Without the finalizer no hook is ever started, nor is any snapshot taken without its
         # hooks.
-        return Decision(_ended(seen, seen.status, short(why)))
+        return Decision(ended(seen, seen.status, short(why)))
     if seen.hook is not None:
         return decide(replace(seen, hook=HookSeen(HookSight.FAILED, message=why)))
-    return decide(replace(seen, status=take.without_pending(seen.status, why)))
+    status = seen.status
+    for one in instant_stores(seen):
+        status = one.give_up(status, why)
+    return decide(replace(seen, status=status))
+
+
+def _failing(seen: Seen, store: str) -> list[RunStore]:
+    """The stores whose points fail with a step of a run that waits for points."""
+    waiting = [one for one in seen.stores if pending(seen.status, one.name)]
+    named = [one for one in waiting if one.name == store]
+    # Of what instant stores wait for nothing was seen, maybe: that is looked at again by itself,
+    # as nothing but the others keeps a run in the phase Copying.
+    return named or [one for one in waiting if not one.instant] or waiting
 
 
 def _any_hook_started(status: BackupStatus) -> bool:
@@ -182,62 +186,13 @@ def _admit(seen: Seen) -> Decision:
     )
     if current_dump(begun):
         return Decision(changed(begun, phase=BackupPhase.DUMPING), after=AT_ONCE)
-    return _begin_points(seen, begun)
+    return begin_points(seen, begun)
 
 
 def _dump(seen: Seen) -> Decision:
     if step := run_dumps.follow(seen):
         return step
-    return _begin_points(seen, seen.status)
-
-
-def _begin_points(seen: Seen, status: BackupStatus) -> Decision:
-    """The dumps are over: snapshots first, as they are of the moment that the hooks hold."""
-    if claims_to_snapshot(status):
-        return Decision(_begin_snapshots(seen, status), after=AT_ONCE)
-    copying = run_rolling.begin(status)
-    if _pending(copying):
-        return Decision(changed(copying, phase=BackupPhase.COPYING, message=None), after=AT_ONCE)
-    return _end_attempt(seen, status)
-
-
-def _begin_snapshots(seen: Seen, status: BackupStatus) -> BackupStatus:
-    """Snapshots are written down at once, or when the hooks before them are over."""
-    taking = changed(status, phase=BackupPhase.SNAPSHOTTING, message=None)
-    hooks = plan_of(status).hooks
-    return taking if hooks and hooks.before else take.begin(seen, taking)
-
-
-def _snapshotting(seen: Seen) -> Decision:
-    step = run_hooks.before(seen)
-    if step is not None:
-        return step
-    status, actions = seen.status, tuple[Action, ...]()
-    if run_hooks.taking(status):
-        if not any(p.attempt == status.attempt for p in status.points):
-            return Decision(take.begin(seen, status), after=AT_ONCE)
-        step = take.until_taken(seen)
-        if run_hooks.taking(step.status):
-            frozen = run_hooks.frozen_until(status) is not None
-            return replace(step, after=run_hooks.HOOK_POLL) if frozen else step
-        status, actions = step.status, step.actions
-        if seen.kept or run_hooks.turn(status, deleting=False):
-            return Decision(status, actions, AT_ONCE)
-    return run_hooks.after(seen) or _leave_snapshots(seen, status, actions)
-
-
-def _leave_snapshots(seen: Seen, status: BackupStatus, actions: Sequence[Action]) -> Decision:
-    judged = run_rolling.begin(take.with_groups_judged(take.with_hooks_judged(status)))
-    # The look that follows at once labels the contents, or writes their verdict, which does.
-    actions = [a for a in actions if not isinstance(a, LabelContent)]
-    if not _pending(judged):
-        return _end_attempt(seen, judged, actions)
-    waiting = _waiting(judged)
-    if plan_of(status).dumps or plan_of(status).hooks or waiting.phase is BackupPhase.COPYING:
-        return Decision(waiting, (*actions,), AT_ONCE)
-    # Nothing that was read after the snapshot must be written down before the verdict.
-    step = _finish_points(replace(seen, status=waiting))
-    return replace(step, actions=(*actions, *step.actions))
+    return begin_points(seen, seen.status)
 
 
 def _release_hooks(seen: Seen) -> Decision:
@@ -247,106 +202,11 @@ def _release_hooks(seen: Seen) -> Decision:
     return Decision(seen.status, (FreeRecord(),) if seen.kept else ())
 
 
-def _waiting(status: BackupStatus) -> BackupStatus:
-    """The phase of a run that has points to wait for, and the permits that it still needs."""
-    if run_rolling.current(status) is not None:
-        pools = tuple(p for p in status.pools if not is_driver_pool(p))
-        return changed(status, phase=BackupPhase.COPYING, pools=pools)
-    return changed(status, phase=BackupPhase.UPLOADING, pools=())
-
-
-def _finish_points(seen: Seen) -> Decision:
-    """Every store takes its points a step further."""
-    status, actions, after = seen.status, tuple[Action, ...](), list[timedelta]()
-    for pending, advance in (
-        (take.pending, take.finish),
-        (run_rolling.pending, run_rolling.follow),
-    ):
-        if pending(status):
-            step = advance(replace(seen, status=status))
-            status, actions = step.status, (*actions, *step.actions)
-            after += [step.after] if step.after is not None else []
-    return _next(Decision(status, actions, min(after, default=None)), seen)
-
-
-def _next(step: Decision, seen: Seen) -> Decision:
-    """Wait for the points that are not decided yet, or end the attempt."""
-    if _pending(step.status):
-        return replace(step, status=_waiting(step.status))
-    return _end_attempt(seen, step.status, step.actions)
-
-
-def _pending(status: BackupStatus) -> list[PointStatus]:
-    return [p for p in status.points if p.pending]
-
-
-def _end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = ()) -> Decision:
-    """The attempt has nothing left to do: complete, retry or fail the run."""
-    plan = plan_of(status)
-    marks = tuple(
-        MarkFailed(p.ref)
-        for p in status.points
-        if p.attempt == status.attempt
-        and p.result is PointResult.FAILED
-        and p.store is StoreKind.SNAPSHOT
-        and p.ref
-    )
-    actions = (*actions, *marks)
-    left = points_left(status)
-    why = short("; ".join(failures(status))) or None
-    if left and status.attempt <= plan.retries:
-        wait = retry_wait(status)
-        again = changed(
-            status,
-            phase=BackupPhase.QUEUED,
-            retry_at=seen.now + wait,
-            pools=(),
-            message=short(f"attempt {status.attempt} failed: {why}"),
-        )
-        return Decision(again, actions, wait)
-    if left:
-        return Decision(_ended(seen, status, why), actions)
-    lacking = [f"{named(p)}: {p.message}" for p in status.points if lacks_entries(p)]
-    note = short("; ".join([*lacking, *ignored(status), *noted(status)])) or None
-    ended = _ended(seen, status, note)
-    return Decision(ended if lacking else changed(ended, phase=BackupPhase.COMPLETED), actions)
-
-
-def _ended(seen: Seen, status: BackupStatus, why: str | None) -> BackupStatus:
-    """The status of a run that ends here, with less than it should have made."""
-    good = [p for p in status.points if p.result is PointResult.GOOD]
-    return changed(
-        status,
-        phase=BackupPhase.PARTIALLY_FAILED if good else BackupPhase.FAILED,
-        message=why,
-        retry_at=None,
-        pools=(),
-        completed_at=seen.now,
-        taken=min((p.taken_at for p in good if p.taken_at), default=None),
-        size=size_of(status, good),
-        spread=spread_of(status),
-    )
-
-
-def size_of(status: BackupStatus, good: Sequence[PointStatus]) -> str | None:
-    """Given a status and its good points, return their size for printing: that of their dumps,
-    which say more than volumes do, else the restore size.
-    """
-    plan = status.plan
-    kept = {claim_of(plan, *p.key) if plan else p.source for p in good}
-    dumps = [d.bytes for d in status.dumps if d.claim in kept and d.bytes is not None]
-    stores = {p.store for p in good}
-    points = [[p.bytes for p in good if p.store is s and p.bytes is not None] for s in stores]
-    # Several stores keep the same data: it is shown once, as the largest of them has it.
-    total = sum(dumps) if dumps else max(map(sum, points), default=0)
-    return format_size(total) if dumps or any(points) else None
-
-
 _STEPS: Final[Mapping[BackupPhase, Callable[[Seen], Decision]]] = {
     BackupPhase.PENDING: _freeze,
     BackupPhase.QUEUED: _admit,
     BackupPhase.DUMPING: _dump,
-    BackupPhase.SNAPSHOTTING: _snapshotting,
-    BackupPhase.UPLOADING: _finish_points,
-    BackupPhase.COPYING: _finish_points,
+    BackupPhase.SNAPSHOTTING: snapshotting,
+    BackupPhase.UPLOADING: finish_points,
+    BackupPhase.COPYING: finish_points,
 }

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 
-from backstay.api.backup import PointResult, PointStatus
-from backstay.domain.jobs import JobSeen
 from backstay.domain.sources.mounts import Mount
 from backstay.domain.sources.server_data import DataDirectory
 
@@ -104,54 +101,3 @@ class HookSeen:
     """This process has an exec stream of it open, of its start or of its release."""
     seconds: int | None = None
     message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PointSeen:
-    """One look at the snapshot of a point and its content. The default: there is none."""
-
-    exists: bool = False
-    claim_gone: bool = False
-    """There is no snapshot, and the claim of the plan was deleted or recreated."""
-    ours: bool = True
-    """False: the name is taken by a snapshot that this attempt did not make."""
-    result: PointResult | None = None
-    taken: bool = False
-    """The driver gave a handle and a creation time."""
-    taken_at: datetime | None = None
-    ready: bool = False
-    content: str = ""
-    bare: bool = False
-    """Its content has a disk snapshot, and does not carry yet what finds that, or is not Retain."""
-    restore_size: int | None = None
-    error: str = ""
-    """What the driver says is wrong."""
-    silence: str = ""
-    """Who has to say something next, in words that are true after silence.QUIET."""
-
-    def lost(self) -> str:
-        """Return why this point can never become good, "" if it still can."""
-        if not self.exists:
-            return "there is no VolumeSnapshot of it: that or the claim was deleted or recreated"
-        if not self.ours:
-            return "the name of its VolumeSnapshot is taken by one that this run did not make"
-        if self.result is PointResult.FAILED:
-            return "its VolumeSnapshot is labelled failed"
-        return ""
-
-
-@dataclass(frozen=True, slots=True)
-class CopySeen:
-    """One look at the copy that is next or under way."""
-
-    job: JobSeen = field(default_factory=JobSeen)
-    waits: bool = False
-    """Its node is not ready or not known yet: no Job is made for now."""
-    problem: str = ""
-    """Why it can never be made as it is planned."""
-    result: PointStatus | None = None
-    """What its Job says that it published."""
-    lost: bool = False
-    """Its Job is done, but nobody can read any more what it said: asking again costs nothing."""
-    message: str = ""
-    """What it waits for, or why it failed."""

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
-from backstay.api.backup import BackupStatus, DumpState, DumpStatus, PointResult, PointStatus
+from backstay.api.backup import BackupStatus
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpState, DumpStatus
 from backstay.api.hooks import HookState, HookStatus, Stage
 from backstay.api.plan import PlannedDump, RunPlan
-from backstay.api.store import StoreKind
+from backstay.api.point import PointResult, PointStatus
+from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain.errors import DataError
 from backstay.domain.times import left
 
@@ -25,6 +27,8 @@ MESSAGE_MAX: Final = 1024
 LARGEST: Final = 2**63 - 1
 
 
+_WORDS: Final = {SNAPSHOT: "claim", ROLLING: "copy"}
+"""What people call a point of a store, where that is not the store's name."""
 RETRY_BASE: Final = timedelta(seconds=30)
 
 
@@ -59,9 +63,15 @@ def dump_entry(status: BackupStatus, name: str) -> DumpStatus | None:
     return next((d for d in status.dumps if d.name == name), None)
 
 
-def point_entry(status: BackupStatus, claim: str) -> PointStatus | None:
-    """Given a status, return the entry of a claim's point, if there is one."""
-    return next((p for p in status.points if p.source == claim), None)
+def with_waits(status: BackupStatus) -> BackupStatus:
+    """Given a status, return it with what its undecided points wait for as its message."""
+    waits = [f"{named(p)}: {p.message}" for p in status.points if p.pending and p.message]
+    return changed(status, message=short("; ".join(waits)) or None)
+
+
+def pending(status: BackupStatus, store: str) -> list[PointStatus]:
+    """Given a status and a store, return the points in it that are not decided yet."""
+    return [p for p in status.points if p.store == store and p.pending]
 
 
 def dumps_on(status: BackupStatus, claim: str) -> tuple[DumpStatus, ...]:
@@ -76,33 +86,23 @@ def plan_of(status: BackupStatus) -> RunPlan:
     return status.plan
 
 
-def points_left(status: BackupStatus) -> tuple[tuple[str, StoreKind], ...]:
+def points_left(status: BackupStatus) -> tuple[tuple[str, str], ...]:
     """Given a status, return what its plan wants and has no good point yet: sources by store."""
     good = {p.key for p in status.points if p.result is PointResult.GOOD}
-    return tuple(key for key in points_of(plan_of(status)) if key not in good)
+    return tuple(point.key for point in plan_of(status).points if point.key not in good)
 
 
-def points_of(plan: RunPlan) -> tuple[tuple[str, StoreKind], ...]:
-    """Given a plan, return what it makes points of: sources by store, in the order of making."""
-    snapshots = ((c.name, StoreKind.SNAPSHOT) for c in plan.claims if c.class_name)
-    copies = plan.rolling.copies if plan.rolling else ()
-    return (*snapshots, *((c.series, StoreKind.ROLLING) for c in copies))
-
-
-def sources_left(status: BackupStatus, store: StoreKind) -> tuple[str, ...]:
+def sources_left(status: BackupStatus, store: str) -> tuple[str, ...]:
     """Given a status and a store, return the sources without a good point in it."""
-    return tuple(source for source, kind in points_left(status) if kind is store)
+    return tuple(source for source, kind in points_left(status) if kind == store)
 
 
-def claim_of(plan: RunPlan, source: str, store: StoreKind) -> str | None:
+def claim_of(plan: RunPlan, source: str, store: str) -> str | None:
     """Given a plan and one of its points, return the claim that has the data; None: a node has."""
-    if store is StoreKind.SNAPSHOT:
-        return source
-    copies = plan.rolling.copies if plan.rolling else ()
-    return next((c.claim for c in copies if c.series == source), None)
+    return next((p.claim for p in plan.points if p.key == (source, store)), None)
 
 
-def sources_able(status: BackupStatus, store: StoreKind) -> tuple[str, ...]:
+def sources_able(status: BackupStatus, store: str) -> tuple[str, ...]:
     """Given a status and a store, return the sources without a good point in it whose dumps and
     hooks of this attempt have passed, as far as they got.
     """
@@ -125,7 +125,7 @@ def claims_to_snapshot(status: BackupStatus) -> tuple[str, ...]:
     """Given a status, return the claims whose snapshots can be taken: of claims that belong
     together all or none, so that none is taken beside one that is good already.
     """
-    left = sources_able(status, StoreKind.SNAPSHOT)
+    left = sources_able(status, SNAPSHOT)
     able = set(left)
     alone = {c for g in plan_of(status).together if not able.issuperset(g.claims) for c in g.claims}
     return tuple(claim for claim in left if claim not in alone)
@@ -138,7 +138,7 @@ def spread_of(status: BackupStatus) -> int | None:
     moments = [
         max(p.taken_at, p.requested_at or p.taken_at)
         for p in status.points
-        if p.store is StoreKind.SNAPSHOT and p.attempt == status.attempt and p.taken_at is not None
+        if p.store == SNAPSHOT and p.attempt == status.attempt and p.taken_at is not None
     ]
     return math.ceil((max(moments) - min(moments)).total_seconds()) if len(moments) > 1 else None
 
@@ -157,7 +157,7 @@ def hooks_on(status: BackupStatus, claim: str) -> tuple[HookStatus, ...]:
 
 def named(entry: PointStatus) -> str:
     """Given a point, return what people call it in a message."""
-    return f"{'claim' if entry.store is StoreKind.SNAPSHOT else 'copy'} {entry.source}"
+    return f"{_WORDS.get(entry.store, entry.store.lower())} {entry.source}"
 
 
 def lacks_entries(entry: PointStatus) -> bool:

@@ -6,16 +6,16 @@ actions are carried out in order, before the status is written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import ClassVar, Final, Protocol
 
-from backstay.api.backup import BackupSpec, BackupStatus, DumpStatus
+from backstay.api.backup import BackupSpec, BackupStatus
 from backstay.api.hooks import PlannedHook, Stage
 from backstay.api.plan import PlannedDump, RunPlan
 from backstay.domain.errors import UserError
-from backstay.domain.run.sights import CopySeen, DumpPlace, DumpSeen, HookPlace, HookSeen, PointSeen
+from backstay.domain.run.sights import DumpPlace, DumpSeen, HookPlace, HookSeen
 
 POLL: Final = timedelta(seconds=3)
 """Between two looks at something that nothing wakes us for."""
@@ -71,66 +71,17 @@ class FreeRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class CreateSnapshot:
-    """Ask the driver for a snapshot of this claim, or find that this was done."""
+class StoreAction:
+    """What a store does for a point; each store has its own kinds, and carries them out."""
 
-    claim: str
-    name: str
-    requested_at: datetime
-    dumps: tuple[DumpStatus, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LabelContent:
-    """Make the content carry what its snapshot says, and Retain: it is found whatever happens."""
-
-    claim: str
+    store: ClassVar[str]
+    spared: ClassVar[bool] = False
+    """Whether a run that is given up can end without it."""
+    repeated: ClassVar[bool] = False
+    """Whether every look asks for it until it is done: one that follows at once may do it."""
 
 
-@dataclass(frozen=True, slots=True)
-class MarkGood:
-    """Make the content Retain, then write result=good and the tiers onto it and the snapshot."""
-
-    claim: str
-
-
-@dataclass(frozen=True, slots=True)
-class MarkFailed:
-    """Write result=failed onto the snapshot if it is there and still pending, and label its content
-    if that has a disk snapshot.
-    """
-
-    snapshot: str
-
-
-@dataclass(frozen=True, slots=True)
-class StartCopy:
-    """Make the Job that copies this series, or find that this was done."""
-
-    series: str
-
-
-@dataclass(frozen=True, slots=True)
-class CancelCopy:
-    """Delete the Job of this series."""
-
-    series: str
-
-
-Action = (
-    StartDump
-    | CancelDump
-    | StartHook
-    | ReleaseHook
-    | KeepRecord
-    | FreeRecord
-    | CreateSnapshot
-    | LabelContent
-    | MarkGood
-    | MarkFailed
-    | StartCopy
-    | CancelCopy
-)
+Action = StartDump | CancelDump | StartHook | ReleaseHook | KeepRecord | FreeRecord | StoreAction
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +108,10 @@ class Seen:
     """The dump that is under way."""
     hook: HookSeen | None = None
     """The hook whose turn it is."""
-    points: Mapping[str, PointSeen] = field(default_factory=dict)
-    """By claim: the snapshot of the current attempt."""
-    torn: str = ""
-    """Why claims that have snapshots taken belong together, unknown to the plan."""
-    rechecks: Mapping[str, DumpSeen] = field(default_factory=dict)
-    """By dump name: what its file says after the snapshot."""
-    copy: CopySeen | None = None
-    """The rolling copy that is under way."""
+    sights: Mapping[str, object] = field(default_factory=dict)
+    """By store: what it has seen of the points that it makes, a value of its own."""
+    stores: Sequence[RunStore] = ()
+    """Those that there are, in the order in which a run makes their points."""
 
 
 def pause(waited: timedelta) -> timedelta:
@@ -186,3 +133,47 @@ class Decision:
     status: BackupStatus
     actions: tuple[Action, ...] = ()
     after: timedelta | None = None
+
+
+class RunStore(Protocol):
+    """What a run asks of a store. Its points are PlannedPoints of the plan, and points of the
+    status from when they are begun; all functions are pure, and called again after a kill.
+    """
+
+    @property
+    def name(self) -> str:
+        """Its word in points[].store."""
+        ...
+
+    @property
+    def instant(self) -> bool:
+        """Whether its points are taken while the hooks hold. Those of others are begun when that
+        is over, and may be made of an instant one.
+        """
+        ...
+
+    def begin(self, seen: Seen, status: BackupStatus, /) -> BackupStatus:
+        """Write down the points of this attempt that can be made, as pending."""
+        ...
+
+    def judge(self, status: BackupStatus) -> BackupStatus:
+        """Fail the pending points that cannot become good any more, the hooks being over."""
+        ...
+
+    def follow(self, seen: Seen) -> Decision:
+        """Take each pending point a step further. In the phase Snapshotting an instant store is
+        asked until all of its points are taken (`taken_at`) or failed.
+        """
+        ...
+
+    def give_up(self, status: BackupStatus, why: str) -> BackupStatus:
+        """Fail what was being looked at, as the look or its outcome fails for good."""
+        ...
+
+    def deadlines(self, status: BackupStatus) -> tuple[datetime, ...]:
+        """Return when what is waited for now is given up."""
+        ...
+
+    def clean_up(self, status: BackupStatus, /) -> tuple[Action, ...]:
+        """Return what to do for the failed points of an attempt that ends."""
+        ...

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
 from backstay.api.common import changed, format_time
-from backstay.api.policy import PolicyStatus
+from backstay.api.policy_status import PolicyStatus
 from backstay.api.schedule import EarlyRuns
 from backstay.domain import naming
 from backstay.domain.clock_skew import CLOCK_SLACK

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from backstay.api.policy import LabelSelector
+from backstay.api.source import LabelSelector
 from backstay.domain import objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj, dig, name, uid

@@ -54,19 +54,7 @@ def data_trouble(
                 f"{REMEDY}"
             )
         return ""
-    homes: dict[str, str] = {}
-    elsewhere: list[str] = []
-    for directory in data or ():
-        try:
-            mount = mount_of(directory.at, mounts, points, f"{directory.name} ({directory.path})")
-            homes.setdefault(mount.claim, directory.name)
-            if mount.claim not in claims:
-                elsewhere.append(
-                    f"{directory.name} ({directory.path}) lies on claim {mount.claim}, which this "
-                    "policy does not snapshot"
-                )
-        except UserError as error:
-            elsewhere.append(error.message)
+    homes, elsewhere = _homes_of(data or (), mounts, points, claims)
     held = [c for c in homes if c in claims]
     if not held:
         return ""
@@ -83,6 +71,31 @@ def data_trouble(
             f"moment: {REMEDY}"
         )
     return ""
+
+
+def _homes_of(
+    data: Sequence[DataDirectory],
+    mounts: Sequence[Mount],
+    points: Sequence[str],
+    claims: Collection[str],
+) -> tuple[dict[str, str], list[str]]:
+    """The claims that data lies on, each with what lies there; and in words what of it is on none
+    of the run's.
+    """
+    homes: dict[str, str] = {}
+    elsewhere: list[str] = []
+    for directory in data:
+        try:
+            mount = mount_of(directory.at, mounts, points, f"{directory.name} ({directory.path})")
+            homes.setdefault(mount.claim, directory.name)
+            if mount.claim not in claims:
+                elsewhere.append(
+                    f"{directory.name} ({directory.path}) lies on claim {mount.claim}, which this "
+                    "policy does not snapshot"
+                )
+        except UserError as error:
+            elsewhere.append(error.message)
+    return homes, elsewhere
 
 
 def _one(claims: Collection[str], together: Sequence[Collection[str]]) -> bool:

@@ -1,42 +1,27 @@
-"""Which claims a run copies: all of them, and the destination, exist and hold files."""
+"""See that the claims that are copied, and the destination, exist and hold files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-from backstay.api.plan import PlannedClaim
-from backstay.api.policy import CLAIMS_MAX, ClaimSource
 from backstay.api.rolling import Rolling
 from backstay.domain import objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj, dig
 from backstay.kube.client import Client
 from backstay.kube.resources import PERSISTENT_VOLUME_CLAIM
-from backstay.stores.snapshots import resolve
 
 
-async def claims_to_copy(
-    client: Client,
-    namespace: str,
-    wanted: ClaimSource,
-    rolling: Rolling,
-    names: Sequence[str] | None,
-) -> tuple[PlannedClaim, ...]:
-    """Given a policy's source and how it keeps copies, and the claims that the run takes snapshots
-    of (None: it takes none), return the claims to copy.
+async def check_claims(
+    client: Client, namespace: str, claims: Mapping[str, Obj], rolling: Rolling
+) -> None:
+    """Given the claims of a run, by name, and how the policy keeps copies, refuse what cannot be
+    copied.
 
-    Raise UserError, naming the field and the remedy, if one is missing or cannot be copied.
+    Raise UserError, naming the field and the remedy.
     """
-    if names is None:
-        claims = await resolve.find_claims(client, namespace, wanted)
-    else:
-        field = "spec.source.claims"
-        claims = {n: await resolve.find_claim(client, namespace, n, field) for n in names}
-    if len(claims) > CLAIMS_MAX:
-        raise UserError("TooManyClaims", "spec.source.claims: split the policy")
-    sources = [claims[name] for name in sorted(claims)]
     destination = await _destination(client, namespace, rolling)
-    for claim in (*sources, *destination):
+    for claim in (*claims.values(), *destination):
         if dig(claim, "spec", "volumeMode") == "Block":
             raise UserError(
                 "ClaimNotFiles",
@@ -50,9 +35,6 @@ async def claims_to_copy(
                 f"spec.rolling.destination.claim: {name} is also a source; copies on the claim "
                 "itself are lost with it, choose another claim",
             )
-    return tuple(
-        PlannedClaim(name=objects.name(c), uid=objects.uid(c), class_name="") for c in sources
-    )
 
 
 async def _destination(client: Client, namespace: str, rolling: Rolling) -> list[Obj]:

@@ -15,6 +15,7 @@ from backstay.api.policy import PolicySpec
 from backstay.api.restore import RestoreFrom
 from backstay.api.restore_status import RestoreTarget
 from backstay.api.rolling import CopiesStatus
+from backstay.api.store import ROLLING
 from backstay.domain import labels, objects
 from backstay.domain.clock import Clock
 from backstay.domain.errors import UserError
@@ -22,10 +23,10 @@ from backstay.domain.objects import Obj, dig
 from backstay.domain.restore.acknowledgement import Acknowledged
 from backstay.domain.restore.sights import Found, Rest, StoreSeen, TargetSeen, Volume
 from backstay.domain.restore.wishes import Part, Request, Wish
+from backstay.domain.stores.copies.chores import Verb
 from backstay.domain.stores.copies.locations import Opened
 from backstay.domain.stores.copies.points import Series
 from backstay.domain.stores.copies.series import copying
-from backstay.domain.stores.copies.upkeep import Verb
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP, BACKUP_POLICY, PERSISTENT_VOLUME_CLAIM
 from backstay.steps.agent_jobs import AgentJobs
@@ -41,7 +42,7 @@ class CopyRestores:
     namespace and name.
     """
 
-    name: Final = "Rolling"
+    name: Final = ROLLING
     fills: Final = frozenset(
         {RestoreTarget.NEW_CLAIM, RestoreTarget.DIRECTORY, RestoreTarget.IN_PLACE}
     )

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from backstay.api.backup import BackupSpec, BackupStatus, Trigger
-from backstay.api.common import changed, format_time
-from backstay.api.plan import PlannedClaim, RunPlan
-from backstay.api.policy import ClaimSource, PolicySpec, Snapshot
-from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling
-from backstay.api.store import StoreKind
+from backstay.api.common import format_time
+from backstay.api.policy import PolicySpec
+from backstay.api.rolling import PlannedCopy, Rolling
+from backstay.api.store import ROLLING
 from backstay.domain import labels, naming, objects
 from backstay.domain.errors import DataError, Transient, UserError
 from backstay.domain.jobs import JobSeen
 from backstay.domain.objects import Obj, dig
+from backstay.domain.records.annotation import VERSION
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.records.record import VERSION
+from backstay.domain.retention.from_spec import rules_of
 from backstay.domain.retention.points import Rules
-from backstay.domain.run import concurrency
-from backstay.domain.run.sights import CopySeen
 from backstay.domain.run.status import plan_of
 from backstay.domain.stores.copies import agent_tasks
 from backstay.domain.stores.copies.agent_tasks import CopyWish
@@ -36,8 +34,8 @@ from backstay.domain.stores.copies.locations import (
 from backstay.domain.stores.copies.points import Series
 from backstay.domain.stores.copies.results import made_point
 from backstay.domain.stores.copies.series import kept_of
+from backstay.domain.stores.copies.sights import CopySeen
 from backstay.domain.stores.copies.take import current
-from backstay.domain.stores.snapshots.carriers import rules_of
 from backstay.domain.subject import parse_subject
 from backstay.domain.times import parse_time
 from backstay.kube.client import Client
@@ -49,15 +47,12 @@ from backstay.kube.resources import (
     PERSISTENT_VOLUME_CLAIM,
     POD,
 )
-from backstay.settings import Ceilings, RollingRoots
+from backstay.settings import RollingRoots
 from backstay.steps.agent_jobs import OURS, AgentJobs, Work
-from backstay.stores.copies.claims import claims_to_copy
-
-DEFAULT_CEILINGS: Final = Ceilings()
 
 
 class Copying:
-    """Makes the copies of runs. `home` is the operator's namespace, `ceilings` bound every plan."""
+    """Makes the copies of runs. `home` is the operator's namespace."""
 
     def __init__(
         self,
@@ -65,54 +60,11 @@ class Copying:
         jobs: AgentJobs,
         roots: RollingRoots,
         home: str,
-        ceilings: Ceilings = DEFAULT_CEILINGS,
     ) -> None:
         self._client = client
         self._jobs = jobs
-        self._roots = roots
+        self.roots = roots
         self.home = home
-        self.ceilings = ceilings
-
-    async def make_plan(
-        self, namespace: str, policy: str, spec: PolicySpec, beside: RunPlan | None = None
-    ) -> RunPlan:
-        """Given a policy of rolling copies, and the plan of its snapshots if it has any, return
-        the plan of a run started now.
-
-        Raise UserError, naming the field and the remedy, if the policy cannot be run as it stands.
-        """
-        rolling = spec.rolling
-        if rolling is None:
-            raise ValueError("the policy keeps no rolling copies")
-        source = spec.source.host_path
-        claims: tuple[PlannedClaim, ...] = ()
-        if source is not None:
-            copies = tuple(PlannedCopy(node=source.node, path=p) for p in source.directories)
-        else:
-            wanted = spec.source.claims or ClaimSource()
-            names = [c.name for c in beside.claims] if beside else None
-            claims = await claims_to_copy(self._client, namespace, wanted, rolling, names)
-            copies = tuple(PlannedCopy(claim=c.name, path=wanted.sub_path or "") for c in claims)
-        for copy in copies:
-            site = self.site(copy, rolling, namespace, policy)
-            source_of(site.series, self._roots)
-        pools = [concurrency.GLOBAL]
-        if source is not None:
-            await self._check_node(source.node)
-            pools.append(concurrency.node_pool(source.node))
-        planned = PlannedRolling(copies=copies, settings=rolling)
-        if beside is not None:
-            return changed(beside, rolling=planned)
-        unused = Snapshot()
-        return RunPlan(
-            zone=spec.schedule.time_zone if spec.schedule else "UTC",
-            claims=claims,
-            pools=tuple(sorted(pools)),
-            take_timeout=unused.take_timeout,
-            ready_timeout=unused.ready_timeout,
-            retries=spec.retries,
-            rolling=planned,
-        )
 
     def site(self, copy: PlannedCopy, rolling: Rolling, namespace: str, policy: str) -> Site:
         """Given a directory of a plan and its policy, return where its copies are kept, as the
@@ -124,7 +76,7 @@ class Copying:
             namespace=namespace,
             policy=policy,
             home=self.home,
-            roots=self._roots,
+            roots=self.roots,
         )
 
     async def ready_node(self, site: Site) -> str | None:
@@ -150,7 +102,7 @@ class Copying:
             return None
         try:
             site = self._site_of_run(backup, spec, status, entry.source)
-            source_of(site.series, self._roots)
+            source_of(site.series, self.roots)
         except UserError as error:
             return CopySeen(problem=error.message)
         name, token = _job_name(backup, status, entry.source), objects.uid(backup)
@@ -175,7 +127,7 @@ class Copying:
         """Given a run and the series that is next, make the Job of its copy."""
         rolling = _rolling(status)
         site = self._site_of_run(backup, spec, status, series)
-        source = source_of(site.series, self._roots)
+        source = source_of(site.series, self.roots)
         wish = await self._wish(backup, spec, status, site.series)
         before = []
         if site.makes_marker and await self._is_first(site, rolling):
@@ -249,7 +201,8 @@ class Copying:
             labels.TYPE: (labels.RunType.ADHOC if adhoc else labels.RunType.CRONJOB).value,
             labels.RETAIN: labels.Retain.DAILY_WEEKLY_MONTHLY.value,
         }
-        days = plan.rolling.keep_days if plan.rolling else None
+        entry = current(status)
+        days = next((p.keep_days for p in plan.points if entry and p.key == entry.key), None)
         if days is not None:
             carried[labels.RETAIN] = labels.Retain.DAYS.value
             carried[labels.RETAIN_DAYS] = str(days)
@@ -303,11 +256,12 @@ class Copying:
             if obj is None:
                 return None
             spec = PolicySpec.model_validate(obj.get("spec") or {})
-            return rules_of(spec, StoreKind.ROLLING)
+            return rules_of(spec, ROLLING)
         except (UserError, ValueError):
             return None
 
-    async def _check_node(self, name: str) -> None:
+    async def check_node(self, name: str) -> None:
+        """Given the node of a policy's source, raise UserError if it is missing."""
         trouble, for_good = await self.trouble(name)
         if for_good:
             raise UserError("NodeNotFound", f"spec.source.hostPath.node: {trouble}")

@@ -15,9 +15,9 @@ from backstay.domain import naming
 from backstay.domain.errors import Transient
 from backstay.domain.stores.copies import agent_tasks
 from backstay.domain.stores.copies.agent_tasks import Step
+from backstay.domain.stores.copies.chores import NO_MARKER, Answer, Chore, Verb
 from backstay.domain.stores.copies.locations import Site
 from backstay.domain.stores.copies.points import RollingPoint
-from backstay.domain.stores.copies.upkeep import NO_MARKER, Answer, Chore, Verb
 from backstay.steps.agent_jobs import AgentJobs, Work
 from backstay.stores.copies.take import Copying, job_labels
 

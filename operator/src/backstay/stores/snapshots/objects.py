@@ -8,29 +8,20 @@ patch together with the tiers, and only after its content was read back as Retai
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from backstay.api.backup import PointResult
+from backstay.api.point import PointResult
 from backstay.builders.snapshot import metadata_patch
 from backstay.domain import labels, objects
 from backstay.domain.calendar import TIER_LABELS
 from backstay.domain.errors import AlreadyExists, Conflict, Transient
 from backstay.domain.objects import Obj, dig
-from backstay.domain.run.sights import PointSeen
 from backstay.domain.silence import error_of, silence_of
 from backstay.domain.stores.snapshots.content import MIRRORED_NOTES
+from backstay.domain.stores.snapshots.sights import Pair, PointSeen
 from backstay.domain.times import parse_time
 from backstay.kube.client import Client
 from backstay.kube.quantities import parse_quantity
 from backstay.kube.resources import VOLUME_SNAPSHOT, VOLUME_SNAPSHOT_CONTENT
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A snapshot and its content, as read; either may be missing."""
-
-    snapshot: Obj | None
-    content: Obj | None
 
 
 async def read_pair(client: Client, namespace: str, name: str) -> Pair:
@@ -133,15 +124,16 @@ async def mark_good(
     snapshot, content = pair.snapshot, pair.content
     if snapshot is None or content is None:
         raise Conflict("the snapshot or its content went away")
-    # With the tiers, so that the pass after the run finds nothing to mirror.
-    mirrored = {**mirror_labels(snapshot), **tiers, labels.RESULT: labels.Result.GOOD.value}
+    good = {**tiers, labels.RESULT: labels.Result.GOOD.value}
+    # The content first: a snapshot that says good has one that is Retain. With the tiers, so that
+    # the pass after the run finds nothing to mirror.
     kept = await client.patch(
         VOLUME_SNAPSHOT_CONTENT,
         objects.name(content),
         None,
         metadata_patch(
             content,
-            labels=mirrored,
+            labels=mirror_labels(snapshot) | good,
             annotations={**mirror_annotations(snapshot), **verdict},
             spec={"deletionPolicy": "Retain"},
         ),
@@ -153,11 +145,7 @@ async def mark_good(
         VOLUME_SNAPSHOT,
         objects.name(snapshot),
         objects.namespace(snapshot),
-        metadata_patch(
-            snapshot,
-            labels={**tiers, labels.RESULT: labels.Result.GOOD.value},
-            annotations=verdict,
-        ),
+        metadata_patch(snapshot, labels=good, annotations=verdict),
     )
 
 

@@ -12,6 +12,7 @@ from backstay.api.acknowledgement import Acknowledgement
 from backstay.api.backup import BackupStatus
 from backstay.api.restore import NewClaim, RestoreFrom
 from backstay.api.restore_status import RestoreTarget
+from backstay.api.store import SNAPSHOT
 from backstay.builders.restore import from_snapshot, verify_pod
 from backstay.domain import naming, objects
 from backstay.domain.clock import Clock
@@ -42,7 +43,7 @@ from backstay.stores.snapshots.restore_source import Source, read_source
 class SnapshotRestores:
     """The restore side of snapshots."""
 
-    name: Final = "Snapshot"
+    name: Final = SNAPSHOT
     fills: Final = frozenset({RestoreTarget.NEW_CLAIM})
 
     def __init__(self, client: Client, clock: Clock, image: AgentImage) -> None:

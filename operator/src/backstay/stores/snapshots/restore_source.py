@@ -9,13 +9,15 @@ from backstay.api.restore import NewClaim
 from backstay.domain import labels, objects
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.objects import Obj, dig
-from backstay.domain.records.record import Record, parse_record
+from backstay.domain.records.annotation import parse_record
+from backstay.domain.records.record import Record
 from backstay.domain.restore.acknowledgement import Acknowledged, Word
 from backstay.domain.stores.snapshots.restore import BY_NAME
+from backstay.domain.stores.snapshots.sights import Pair
 from backstay.kube import resources
 from backstay.kube.client import Client
 from backstay.kube.quantities import parse_quantity
-from backstay.stores.snapshots.objects import Pair, read_pair
+from backstay.stores.snapshots.objects import read_pair
 
 
 @dataclass(frozen=True, slots=True)

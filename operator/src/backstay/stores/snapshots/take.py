@@ -7,29 +7,33 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
-from backstay.api.backup import BackupSpec, BackupStatus, DumpStatus, Trigger
+from backstay.api.backup import BackupSpec, BackupStatus, Trigger
 from backstay.api.common import format_time
+from backstay.api.dump_status import DumpStatus
+from backstay.api.plan import RunPlan
 from backstay.api.policy import PolicySpec
-from backstay.api.store import StoreKind
+from backstay.api.store import SNAPSHOT
 from backstay.builders.snapshot import volume_snapshot
 from backstay.domain import labels, naming, objects
 from backstay.domain.calendar import load_zone
 from backstay.domain.clock_skew import slots_now
 from backstay.domain.errors import Conflict, DataError, UserError
 from backstay.domain.objects import Obj, dig, with_annotations
-from backstay.domain.records.record import ClaimRecord, DumpRecord, Record, build_record
+from backstay.domain.records.annotation import build_record
+from backstay.domain.records.record import ClaimRecord, DumpRecord, Record
+from backstay.domain.retention.from_spec import rules_of
 from backstay.domain.retention.judge import tiers_for_new
 from backstay.domain.retention.points import Rules
 from backstay.domain.retention.replaced import accepted_ids, split
 from backstay.domain.run.status import spread_of
-from backstay.domain.run.values import CreateSnapshot
-from backstay.domain.stores.snapshots.carriers import point_of, record_of, rules_of
+from backstay.domain.stores.snapshots.actions import CreateSnapshot
+from backstay.domain.stores.snapshots.carriers import point_of, record_of
 from backstay.domain.stores.snapshots.moments import created
+from backstay.domain.stores.snapshots.sights import Pair
 from backstay.domain.times import parse_time
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP_POLICY, NAMESPACE, PERSISTENT_VOLUME_CLAIM
 from backstay.stores.snapshots import objects as snapshots
-from backstay.stores.snapshots.objects import Pair
 from backstay.stores.snapshots.series import policy_snapshots
 
 
@@ -68,13 +72,8 @@ class PointWriter:
             dumps=tuple(_recorded_dump(d) for d in wanted.dumps),
         )
         values, notes = _identity(spec, objects.name(backup), wanted.claim)
-        values[labels.RESULT] = labels.Result.PENDING.value
-        values[labels.RETAIN] = labels.Retain.DAILY_WEEKLY_MONTHLY.value
-        if plan.keep_days is not None:
-            values[labels.RETAIN] = labels.Retain.DAYS.value
-            values[labels.RETAIN_DAYS] = str(plan.keep_days)
-        notes[labels.RUN] = objects.uid(backup)
-        notes[labels.RECORD] = build_record(record)
+        values |= _born(plan, wanted.claim)
+        notes |= {labels.RUN: objects.uid(backup), labels.RECORD: build_record(record)}
         await snapshots.create(
             self._client,
             volume_snapshot(
@@ -164,7 +163,7 @@ def _rules(policy: Obj | None, status: BackupStatus) -> Rules:
     if policy is None:
         return Rules.keep_everything(zone)
     try:
-        return rules_of(PolicySpec.model_validate(policy.get("spec") or {}), StoreKind.SNAPSHOT)
+        return rules_of(PolicySpec.model_validate(policy.get("spec") or {}), SNAPSHOT)
     except (UserError, ValidationError):
         return Rules.keep_everything(zone)
 
@@ -185,6 +184,18 @@ def _identity(spec: BackupSpec, backup: str, claim: str) -> tuple[dict[str, str]
     adhoc = spec.trigger is Trigger.AD_HOC
     values[labels.TYPE] = (labels.RunType.ADHOC if adhoc else labels.RunType.CRONJOB).value
     return values, notes
+
+
+def _born(plan: RunPlan, claim: str) -> dict[str, str]:
+    """Labels of a snapshot that is not taken yet: a verdict and tiers come later."""
+    values = {
+        labels.RESULT: labels.Result.PENDING.value,
+        labels.RETAIN: labels.Retain.DAILY_WEEKLY_MONTHLY.value,
+    }
+    days = next(p.keep_days for p in plan.points if p.key == (claim, SNAPSHOT))
+    if days is not None:
+        values |= {labels.RETAIN: labels.Retain.DAYS.value, labels.RETAIN_DAYS: str(days)}
+    return values
 
 
 def recorded_claim(claim: Obj) -> ClaimRecord:

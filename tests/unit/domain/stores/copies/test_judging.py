@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from backstay.api.rolling import CopyStatus
 from backstay.domain import labels
 from backstay.domain.retention.brakes import freeze
-from backstay.domain.retention.judge import GRACE
 from backstay.domain.retention.points import Point, Rules, Verdict
+from backstay.domain.retention.series import GRACE
 from backstay.domain.stores.copies.judging import (
     Copy,
     clock_trouble,

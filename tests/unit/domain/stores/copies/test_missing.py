@@ -8,6 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from tests.support.planned import planned_copies
 
 from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus, Trigger
 from backstay.api.common import changed
@@ -18,10 +19,11 @@ from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention import brakes, missing
 from backstay.domain.retention.points import Rules
 from backstay.domain.stores.copies import job_outcomes, series, upkeep
+from backstay.domain.stores.copies.chores import Verb
 from backstay.domain.stores.copies.points import RollingPoint, Series
 from backstay.domain.stores.copies.results import mirrored
+from backstay.domain.stores.copies.seen import Seen
 from backstay.domain.stores.copies.series import Kept
-from backstay.domain.stores.copies.upkeep import Seen, Verb
 from backstay.domain.subject import Subject
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -122,9 +124,9 @@ def test_nothing_is_decided_on_a_series_that_misses_points_but_a_request_holds_w
         },
     )
 
-    plan = upkeep.plan(asked)
+    plan = planned_copies(asked)
 
-    (chore,) = plan.chores
+    (chore,) = upkeep.look(asked).chores
     assert chore.verb is Verb.RELABEL
     (change,) = chore.changes
     assert (change.stamp, dict(change.labels)) == (point(9).stamp, {})
@@ -134,21 +136,21 @@ def test_nothing_is_decided_on_a_series_that_misses_points_but_a_request_holds_w
 
 def test_what_is_released_is_gone_and_another_plan_releases_nothing() -> None:
     runs = [run(day, missing=True) for day in range(1, 5)]
-    plan = upkeep.plan(seen_of(runs))
+    plan = planned_copies(seen_of(runs))
     reported = next(c for c in plan.conditions or () if c.type == "CopiesMissing")
     assert (reported.status, reported.reason) == ("True", "NotFound")
     assert "4 of 4" in reported.message
     release = reported.message.split(f"{labels.RELEASE_RETENTION}=")[1].split()[0]
 
-    other = upkeep.plan(seen_of(runs, released=frozenset({"0123456789"})))
+    other = planned_copies(seen_of(runs, released=frozenset({"0123456789"})))
     assert other.removable == []
-    done = upkeep.plan(seen_of(runs, released=frozenset({release}), conditions=plan.conditions))
+    done = planned_copies(seen_of(runs, released=frozenset({release}), conditions=plan.conditions))
 
     assert [status.points[0].rolling.gone for _, status in done.shown if status.points[0].rolling]
     assert [r.name for r in done.removable] == [r.name for r in runs]
     over = next(c for c in done.conditions or () if c.type == "CopiesMissing")
     assert over.status == "False"
-    again = upkeep.plan(seen_of([*runs, run(9, missing=True)], released={release}))
+    again = planned_copies(seen_of([*runs, run(9, missing=True)], released={release}))
     assert again.removable == []
 
 
@@ -159,7 +161,7 @@ def test_what_retention_may_mark_is_no_word_on_what_is_missing() -> None:
     _, held = upkeep.judged(seen_of(runs), kept)
     assert held is not None
     lost = [run(day, missing=day < 8) for day in range(1, 9)]
-    assert upkeep.plan(seen_of(lost, released=frozenset({held.plan}))).removable == []
+    assert planned_copies(seen_of(lost, released=frozenset({held.plan}))).removable == []
 
 
 def test_the_messages_name_the_remedy() -> None:

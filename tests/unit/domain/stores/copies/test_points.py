@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 
 from backstay.domain.errors import DataError
 from backstay.domain.labels import IN_USE, MARKED_AT, PREFIX, RESTORE_REQUEST, RUN
-from backstay.domain.stores.copies.points import (
-    RollingPoint,
-    Series,
-    newest_good,
-    point_of,
-    point_uid,
-    why_kept,
-)
+from backstay.domain.stores.copies.kept import newest_good, why_kept
+from backstay.domain.stores.copies.points import RollingPoint, Series, point_of, point_uid
 from backstay.domain.stores.copies.results import judged_point, mirrored
 
 SERIES = Series("shop", "uploads", "hostPath", "worker-1", "/srv/uploads")

@@ -6,9 +6,10 @@ from datetime import timedelta
 
 from tests.support.builders import NOW, minutes, plan, spec, status
 
-from backstay.api.backup import BackupPhase, PointResult, PointStatus
+from backstay.api.backup import BackupPhase
 from backstay.api.common import changed
-from backstay.api.policy import SHOWN_MAX, PolicyStatus
+from backstay.api.point import PointResult, PointStatus
+from backstay.api.policy_status import SHOWN_MAX, PolicyStatus
 from backstay.api.rolling import (
     CopiesStatus,
     CopyStatus,
@@ -17,14 +18,15 @@ from backstay.api.rolling import (
     Rolling,
     RollingDestination,
 )
-from backstay.api.store import StoreKind
+from backstay.api.store import ROLLING
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.stores.copies import upkeep
+from backstay.domain.stores.copies.chores import Verb
+from backstay.domain.stores.copies.seen import Seen
 from backstay.domain.stores.copies.series import Kept, kept_of, looks_of
-from backstay.domain.stores.copies.upkeep import Seen, Verb
 from backstay.domain.subject import Subject
 
-ROLLING = Rolling(destination=RollingDestination(host_path="/backup"))
+SETTINGS = Rolling(destination=RollingDestination(host_path="/backup"))
 
 
 def copy(claim: str) -> PlannedCopy:
@@ -33,10 +35,10 @@ def copy(claim: str) -> PlannedCopy:
 
 def run(claim: str, number: int, *, good: bool = True) -> Run:
     """A run that copied one claim, so many minutes ago."""
-    planned = PlannedRolling(copies=(copy(claim),), settings=ROLLING)
+    planned = PlannedRolling(copies=(copy(claim),), settings=SETTINGS)
     entry = PointStatus(
         source=copy(claim).series,
-        store=StoreKind.ROLLING,
+        store=ROLLING,
         attempt=1,
         result=PointResult.FAILED,
     )
@@ -56,7 +58,7 @@ def run(claim: str, number: int, *, good: bool = True) -> Run:
 
 
 def kept(runs: list[Run], *claims: str) -> list[Kept]:
-    return kept_of("team", "shop", runs, [(copy(claim), ROLLING) for claim in claims])
+    return kept_of("team", "shop", runs, [(copy(claim), SETTINGS) for claim in claims])
 
 
 def names(found: list[Kept]) -> list[str]:
@@ -83,7 +85,7 @@ def test_series_without_room_in_the_status_are_left_alone() -> None:
     found = kept(runs, f"c-{SHOWN_MAX + 1:03}")
     seen = Seen(now=NOW, rules=None, kept=found, policy={"metadata": {"name": "shop"}})
 
-    chores = upkeep.plan(seen).chores
+    chores = upkeep.look(seen).chores
 
     listed = [c.kept.series.holder for c in chores if c.verb is Verb.LIST]
     assert len(listed) == SHOWN_MAX
@@ -97,7 +99,7 @@ def test_series_without_room_in_the_status_are_left_alone() -> None:
         policy={"metadata": {"name": "shop"}},
         looks={look.source: look for look in looks},
     )
-    assert not [c for c in upkeep.plan(later).chores if c.verb is Verb.LIST]
+    assert not [c for c in upkeep.look(later).chores if c.verb is Verb.LIST]
 
 
 def test_a_list_dated_by_a_clock_that_was_ahead_is_due_and_a_rebuild_is_not_ignored() -> None:
@@ -113,6 +115,6 @@ def test_a_list_dated_by_a_clock_that_was_ahead_is_due_and_a_rebuild_is_not_igno
         rebuilt_at=NOW,
     )
 
-    (chore,) = upkeep.plan(seen).chores
+    (chore,) = upkeep.look(seen).chores
 
     assert (chore.verb, chore.imports) == (Verb.LIST, True)

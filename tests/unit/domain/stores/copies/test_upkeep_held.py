@@ -13,7 +13,7 @@ from backstay.api.rolling import CopiesStatus
 from backstay.domain import labels
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.stores.copies import upkeep
-from backstay.domain.stores.copies.upkeep import Verb
+from backstay.domain.stores.copies.chores import Verb
 
 LATER = NOW + timedelta(days=400)
 LOOK = CopiesStatus(source=COPY.series, listed_at=NOW, scrubbed_at=NOW)
@@ -29,17 +29,17 @@ def old(day: int, **copy: object) -> Run:
 
 def test_a_look_of_the_future_is_none_and_the_series_is_listed_again() -> None:
     ahead = {COPY.series: changed(LOOK, listed_at=LATER)}
-    (chore,) = upkeep.plan(seen_of([run(1)], looks=ahead)).chores
+    (chore,) = upkeep.look(seen_of([run(1)], looks=ahead)).chores
     assert (chore.verb, chore.imports) == (Verb.LIST, True)
 
     ahead = {COPY.series: changed(LOOK, scrubbed_at=LATER)}
-    (chore,) = upkeep.plan(seen_of([run(1)], looks=ahead)).chores
+    (chore,) = upkeep.look(seen_of([run(1)], looks=ahead)).chores
     assert chore.verb is Verb.SCRUB
 
 
 def test_a_rebuild_of_the_future_is_not_listed_for_ever() -> None:
     seen = seen_of([run(1)], looks={COPY.series: LOOK}, rebuilt_at=LATER)
-    assert upkeep.plan(seen).chores == []
+    assert upkeep.look(seen).chores == []
 
 
 def test_copies_that_are_set_apart_make_no_room_for_more_marks() -> None:
@@ -58,7 +58,7 @@ def test_a_request_that_has_not_begun_keeps_the_copies_of_its_backup() -> None:
     dated = old(1, labels=DATED | {labels.DELETE_AFTER: "2026-01-01"})
     runs = [dated, old(2)]
     seen = seen_of(runs, looks={COPY.series: LOOK})
-    (chore,) = upkeep.plan(seen).chores
+    (chore,) = upkeep.look(seen).chores
     assert chore.verb is Verb.PRUNE
 
-    assert upkeep.plan(replace(seen, named=frozenset({dated.name}))).chores == []
+    assert upkeep.look(replace(seen, named=frozenset({dated.name}))).chores == []

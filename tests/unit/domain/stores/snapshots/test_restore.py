@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from backstay.api.backup import BackupPhase, PointResult, PointStatus
-from backstay.api.store import StoreKind
+from backstay.api.backup import BackupPhase
+from backstay.api.point import PointResult, PointStatus
+from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain.errors import UserError
 from backstay.domain.stores.snapshots.restore import find_snapshot
 
@@ -13,7 +14,7 @@ DONE, QUEUED, FAILED = BackupPhase.COMPLETED, BackupPhase.QUEUED, BackupPhase.FA
 
 
 def point(
-    source: str, result: PointResult = PointResult.GOOD, store: StoreKind = StoreKind.SNAPSHOT
+    source: str, result: PointResult = PointResult.GOOD, store: str = SNAPSHOT
 ) -> PointStatus:
     return PointStatus(source=source, store=store, ref=f"{source}-1", attempt=1, result=result)
 
@@ -31,7 +32,7 @@ def test_the_good_snapshot_of_the_claim_is_found() -> None:
     [
         (QUEUED, [point("data")], "BackupNotFinished", "create the request again when it is"),
         (FAILED, [point("data", PointResult.FAILED)], "BackupFailed", "no good point: why"),
-        (DONE, [point("data", store=StoreKind.ROLLING)], "BackupFailed", "no good point"),
+        (DONE, [point("data", store=ROLLING)], "BackupFailed", "no good point"),
         (DONE, [point("logs")], "ClaimNotInBackup", "no good point of claim data, only of logs"),
     ],
 )

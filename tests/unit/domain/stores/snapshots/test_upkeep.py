@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support.builders import NOW, content, record, snapshot
+from tests.support.planned import planned
 
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj
@@ -17,7 +18,7 @@ from backstay.domain.retention.points import Rules
 from backstay.domain.stores.snapshots import upkeep
 from backstay.domain.stores.snapshots.content import MIRRORED_NOTES, Patch
 from backstay.domain.stores.snapshots.deletion import Step
-from backstay.domain.stores.snapshots.upkeep import Seen
+from backstay.domain.stores.snapshots.judging import Seen
 
 RULES = Rules(zone=UTC, daily=2, failed=1)
 PREFIX = labels.PREFIX
@@ -41,8 +42,8 @@ def seen(
     )
 
 
-def planned(world: Seen) -> dict[str, upkeep.Item]:
-    return {item.point.name: item for item in upkeep.plan(world).items}
+def by_name(world: Seen) -> dict[str, upkeep.Item]:
+    return {item.point.name: item for item in planned(world).items}
 
 
 def mirrored(of: Obj, *, policy: str = "Retain", **notes: str) -> Obj:
@@ -70,7 +71,7 @@ def apply(patch: Patch | None, to: Obj) -> Obj:
 def after(world: Seen) -> Seen:
     """The world once every patch of a pass was written; sweeps are not taken."""
     snapshots, contents = list(world.snapshots), dict(world.contents)
-    for index, item in enumerate(upkeep.plan(world).items):
+    for index, item in enumerate(planned(world).items):
         assert item.point.name == objects.name(snapshots[index])
         snapshots[index] = apply(item.snapshot, snapshots[index])
         if item.content is not None:
@@ -82,7 +83,7 @@ def after(world: Seen) -> Seen:
 def writes(world: Seen) -> list[str]:
     return [
         item.point.name
-        for item in upkeep.plan(world).items
+        for item in planned(world).items
         if item.snapshot or item.content or (item.sweep and item.sweep.step is not Step.NOTHING)
     ]
 
@@ -90,7 +91,7 @@ def writes(world: Seen) -> list[str]:
 def test_a_new_good_point_is_labelled_and_mirrored_onto_its_content() -> None:
     point = snapshot("a", TODAY, notes={"record": record(), "policy": "a long name"})
 
-    item = planned(seen(point))["a"]
+    item = by_name(seen(point))["a"]
 
     assert item.snapshot is not None
     assert item.snapshot.labels == {PREFIX + "daily": "2026-11-22"}
@@ -117,7 +118,7 @@ def test_a_point_with_a_date_is_retain_before_a_sweep_comes_to_it(result: str) -
     """In the write that mirrors the date: the sweep takes none for it."""
     point = snapshot("a", OLD, result=result, extra={"delete-after": "2026-11-30"})
 
-    item = planned(seen(point, snapshot("new", TODAY)))["a"]
+    item = by_name(seen(point, snapshot("new", TODAY)))["a"]
 
     assert item.content is not None
     assert item.content.labels[labels.DELETE_AFTER] == "2026-11-30"
@@ -128,7 +129,7 @@ def test_a_point_with_a_date_is_retain_before_a_sweep_comes_to_it(result: str) -
 def test_only_good_points_are_made_retain(result: str | None) -> None:
     point = snapshot("a", TODAY, result=result)
 
-    item = planned(seen(point, running=frozenset({"run-a"})))["a"]
+    item = by_name(seen(point, running=frozenset({"run-a"})))["a"]
 
     assert item.content is not None
     assert item.content.spec == {}
@@ -139,7 +140,7 @@ def test_what_is_gone_from_the_snapshot_goes_from_its_content_and_foreign_words_
     known = mirrored(point, **{"marked-at": "2026-11-21T00:00:00+00:00"})
     known["metadata"]["labels"] |= {PREFIX + "hold": "true", "team": "red"}
 
-    item = planned(seen(point, contents=[known]))["a"]
+    item = by_name(seen(point, contents=[known]))["a"]
 
     assert item.content is not None
     assert item.content.labels == {PREFIX + "hold": None}
@@ -157,7 +158,7 @@ def test_a_content_of_another_snapshot_is_left_alone() -> None:
 def test_a_pending_point_whose_run_is_gone_becomes_failed() -> None:
     point = snapshot("a", TODAY, result="pending")
 
-    item = planned(seen(point))["a"]
+    item = by_name(seen(point))["a"]
 
     assert item.snapshot is not None
     assert item.snapshot.labels == {labels.RESULT: "failed"}
@@ -167,7 +168,7 @@ def test_a_pending_point_whose_run_is_gone_becomes_failed() -> None:
 def test_a_pending_point_whose_run_goes_on_is_not_touched() -> None:
     point = snapshot("a", TODAY, result="pending")
 
-    assert planned(seen(point, running=frozenset({"run-a"})))["a"].snapshot is None
+    assert by_name(seen(point, running=frozenset({"run-a"})))["a"].snapshot is None
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_a_pending_point_whose_run_goes_on_is_not_touched() -> None:
 def test_users_that_are_gone_are_removed(users: str, left: str | None) -> None:
     point = snapshot("a", TODAY, extra={"daily": "2026-11-22"}, notes={"in-use": users})
 
-    item = planned(seen(point, requests=frozenset({"here"})))["a"]
+    item = by_name(seen(point, requests=frozenset({"here"})))["a"]
 
     changes = item.snapshot.annotations if item.snapshot else {}
     assert changes == ({} if left == users else {labels.IN_USE: left})
@@ -190,9 +191,9 @@ def test_a_point_in_use_is_not_swept_until_its_request_is_gone() -> None:
     world = seen(old, new, contents=[mirrored(old), mirrored(new)])
 
     assert writes(replace(world, requests=frozenset({"here"}))) == []
-    released = planned(world)["old"]
+    released = by_name(world)["old"]
     assert (released.snapshot is not None, released.sweep) == (True, None)
-    swept = planned(after(world))["old"].sweep
+    swept = by_name(after(world))["old"].sweep
     assert swept is not None
     assert swept.step is Step.DELETE_SNAPSHOT
 
@@ -202,7 +203,7 @@ def test_a_sweep_waits_for_the_mirror() -> None:
     old = snapshot("old", OLD, extra=OVERDUE)
     world = seen(old, snapshot("new", TODAY))
 
-    first, second = planned(world)["old"], planned(after(world))["old"]
+    first, second = by_name(world)["old"], by_name(after(world))["old"]
 
     assert first.content is not None
     assert first.sweep is None
@@ -214,7 +215,7 @@ def test_a_sweep_waits_for_the_mirror() -> None:
 def test_a_due_snapshot_without_content_is_deleted_with_preconditions() -> None:
     old, new = snapshot("old", OLD, extra=OVERDUE), snapshot("new", TODAY)
 
-    sweep = planned(seen(old, new, contents=[content(new)]))["old"].sweep
+    sweep = by_name(seen(old, new, contents=[content(new)]))["old"].sweep
 
     assert sweep is not None
     assert (sweep.step, sweep.uid, sweep.resource_version) == (
@@ -237,7 +238,7 @@ def test_a_due_snapshot_that_goes_without_a_proof_gets_it() -> None:
     old = snapshot("old", OLD, extra=OVERDUE, deletionTimestamp=TODAY)
     new = snapshot("new", TODAY, extra={"daily": "2026-11-22"})
 
-    sweep = planned(seen(old, new, contents=[mirrored(old), mirrored(new)]))["old"].sweep
+    sweep = by_name(seen(old, new, contents=[mirrored(old), mirrored(new)]))["old"].sweep
 
     assert sweep is not None
     assert (sweep.step, sweep.proof) == (Step.WRITE_PROOF, "uid-old.2026-11-20")
@@ -252,8 +253,8 @@ def test_a_marked_snapshot_that_a_hand_deletes_while_a_rule_keeps_it_again_is_no
     contents = [mirrored(old, swept="uid-old.2026-11-20"), mirrored(newer), mirrored(new)]
     world = seen(old, newer, new, contents=contents)
 
-    assert planned(world)["old"].due
-    raised = planned(replace(world, rules=replace(RULES, daily=3)))["old"]
+    assert by_name(world)["old"].due
+    raised = by_name(replace(world, rules=replace(RULES, daily=3)))["old"]
 
     assert not raised.due
     assert raised.content is not None
@@ -268,7 +269,7 @@ def test_a_content_that_goes_by_the_sweep_of_a_snapshot_seen_before_is_left_alon
     going["metadata"]["deletionTimestamp"] = TODAY
     del going["metadata"]["labels"][labels.DELETE_AFTER]
 
-    item = planned(seen(old, new, contents=[going, mirrored(new)]))["old"]
+    item = by_name(seen(old, new, contents=[going, mirrored(new)]))["old"]
 
     assert (item.snapshot, item.content) == (None, None)
     assert item.sweep is not None
@@ -289,7 +290,7 @@ def test_what_a_sweep_wrote_goes_in_the_first_write_after_a_person_held_the_poin
     if not known:
         del proven["metadata"]["labels"][labels.HOLD]
 
-    item = planned(seen(old, new, contents=[proven, mirrored(new)]))["old"]
+    item = by_name(seen(old, new, contents=[proven, mirrored(new)]))["old"]
 
     assert item.content is not None
     held = {} if known else {labels.HOLD: "true"}
@@ -302,7 +303,7 @@ def test_what_a_sweep_wrote_goes_in_the_first_write_after_a_person_held_the_poin
 def test_a_point_that_no_rule_keeps_is_marked_on_both() -> None:
     points = [snapshot(n, f"2026-11-{n}T00:32:00Z") for n in ("20", "21", "22")]
 
-    item = planned(seen(*points))["20"]
+    item = by_name(seen(*points))["20"]
 
     assert item.snapshot is not None
     assert item.snapshot.labels == {labels.DELETE_AFTER: "2026-11-22"}
@@ -319,7 +320,7 @@ def test_each_claim_is_a_series_of_its_own() -> None:
         snapshot("c", TODAY, extra={"pvc": "short-1"}, notes={"pvc": "a long name"}),
     ]
 
-    items = planned(seen(*points))
+    items = by_name(seen(*points))
 
     assert {n: i.point.claim for n, i in items.items()} == {
         "a": "data",
@@ -338,7 +339,7 @@ def test_a_frozen_series_is_mirrored_and_follows_only_dates_that_are_not_ours() 
     newest = snapshot("newest", TODAY)
     world = seen(by_hand, by_mark, newest, rules=None)
 
-    steps = {n: i.sweep.step for n, i in planned(after(world)).items() if i.sweep}
+    steps = {n: i.sweep.step for n, i in by_name(after(world)).items() if i.sweep}
 
     assert steps == {"by-hand": Step.DELETE_SNAPSHOT}
 
@@ -374,15 +375,13 @@ def test_each_pass_changes_only_what_the_last_one_left_over_time() -> None:
     """Day after day: what is marked is swept after its grace, and the rest stays as it is."""
     points = [snapshot(str(day), f"2026-11-{day}T00:32:00Z") for day in range(16, 23)]
     first = seen(*points)
-    world = after(
-        replace(first, released=frozenset(h.plan for h in upkeep.plan(first).stopped.held))
-    )
+    world = after(replace(first, released=frozenset(h.plan for h in planned(first).stopped.held)))
     later = replace(world, now=NOW + timedelta(days=2))
 
-    swept = {n for n, i in planned(later).items() if i.sweep and i.sweep.step is not Step.NOTHING}
+    swept = {n for n, i in by_name(later).items() if i.sweep and i.sweep.step is not Step.NOTHING}
 
     assert swept == {"16", "17", "18", "19", "20"}
-    assert not any(i.snapshot or i.content for i in upkeep.plan(later).items)
+    assert not any(i.snapshot or i.content for i in planned(later).items)
 
 
 def test_a_series_that_is_held_gets_its_tiers_but_no_mark_and_others_go_on() -> None:
@@ -395,7 +394,7 @@ def test_a_series_that_is_held_gets_its_tiers_but_no_mark_and_others_go_on() -> 
         ),
     )
 
-    plan = upkeep.plan(world)
+    plan = planned(world)
 
     (held,) = plan.stopped.held
     assert (held.claim, held.marks, held.size) == ("data", 5, 7)
@@ -410,10 +409,10 @@ def test_a_series_that_is_held_gets_its_tiers_but_no_mark_and_others_go_on() -> 
         "b-21",
         "b-22",
     }
-    again = upkeep.plan(after(world))
+    again = planned(after(world))
     assert again.stopped.held == plan.stopped.held
     assert writes(after(world)) == []
-    assert upkeep.plan(replace(world, released=frozenset({held.plan}))).stopped.held == []
+    assert planned(replace(world, released=frozenset({held.plan}))).stopped.held == []
 
 
 def test_while_our_clock_is_off_nothing_is_marked_or_swept_and_tiers_go_on() -> None:
@@ -426,7 +425,7 @@ def test_while_our_clock_is_off_nothing_is_marked_or_swept_and_tiers_go_on() -> 
     world = seen(*points, contents=[proven, *(mirrored(p) for p in points[1:])])
     off = replace(world, clock=Brake("ClockSkew", "the clock is off"))
 
-    before, stopped = planned(world), planned(off)
+    before, stopped = by_name(world), by_name(off)
 
     assert before["overdue"].sweep is not None
     assert labels.DELETE_AFTER in before["unkept"].point.labels
@@ -436,4 +435,4 @@ def test_while_our_clock_is_off_nothing_is_marked_or_swept_and_tiers_go_on() -> 
     assert stopped["unkept"].reasons == ("kept by no rule, but not marked: the clock is off",)
     assert stopped["22"].snapshot is not None
     assert stopped["22"].snapshot.labels == {PREFIX + "daily": "2026-11-22"}
-    assert upkeep.plan(off).stopped.held == []
+    assert planned(off).stopped.held == []

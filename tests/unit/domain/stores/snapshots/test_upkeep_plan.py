@@ -8,9 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 from tests.support.builders import NOW, content, point_status, record, snapshot, spec
+from tests.support.planned import planned
 from tests.unit.domain.stores.snapshots.test_upkeep import OLD, OVERDUE, TODAY, mirrored, seen
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointGone, PointResult
+from backstay.api.backup import BackupPhase, BackupStatus
+from backstay.api.point import PointGone, PointResult
 from backstay.domain import labels
 from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run
@@ -75,7 +77,7 @@ def test_a_world_that_needs_nothing_has_an_idle_plan() -> None:
     points = labelled("b", 22), labelled("a", 21)
     runs = [finished(points[0]), finished(points[1], until="daily until 11-23", name="a")]
 
-    plan = upkeep.plan(settled(*points, policy=POLICY, finished=runs))
+    plan = planned(settled(*points, policy=POLICY, finished=runs))
 
     assert plan.idle
     assert (plan.conditions, plan.shown, plan.removable, plan.wait) == (None, [], [], None)
@@ -94,14 +96,14 @@ def test_each_thing_to_do_keeps_a_plan_from_being_idle() -> None:
         "removal": replace(world, finished=[*world.finished, gone]),
     }
 
-    assert not [name for name, changed_ in worlds.items() if upkeep.plan(changed_).idle]
+    assert not [name for name, changed_ in worlds.items() if planned(changed_).idle]
 
 
 def test_a_record_shows_what_its_points_carry_and_that_one_is_gone() -> None:
     point = labelled("b", 22)
     run = finished(point, snapshot("gone", OLD), until="never")
 
-    ((_, status),) = upkeep.plan(settled(point, finished=[run])).shown
+    ((_, status),) = planned(settled(point, finished=[run])).shown
 
     assert [(p.tiers, p.until) for p in status.points] == [
         (("daily",), "daily until 11-24"),
@@ -115,14 +117,14 @@ def test_a_swept_record_stays_as_long_as_a_content_that_it_names() -> None:
     swept = finished(snapshot("gone", OLD), name="gone", gone=PointGone.SWEPT)
     world = seen(contents=[going], finished=[swept])
 
-    assert upkeep.plan(world).removable == []
-    assert [r.name for r in upkeep.plan(replace(world, contents={})).removable] == ["gone"]
+    assert planned(world).removable == []
+    assert [r.name for r in planned(replace(world, contents={})).removable] == ["gone"]
 
 
 def test_what_is_on_its_way_out_is_waited_for_ever_more_patiently() -> None:
     fresh = snapshot("a", TODAY, deletionTimestamp="2026-11-22T00:59:59Z")
     stuck = snapshot("a", TODAY, deletionTimestamp="2026-11-22T00:00:00Z")
-    ages = [upkeep.plan(settled(s)).wait for s in (fresh, stuck)]
+    ages = [planned(settled(s)).wait for s in (fresh, stuck)]
 
     assert ages == [timedelta(seconds=2), timedelta(minutes=5)]
 
@@ -131,10 +133,10 @@ def test_a_content_that_a_sweep_left_is_waited_for_and_an_orphan_is_not() -> Non
     gone = snapshot("gone", OLD, extra=OVERDUE)
     swept, intended = mirrored(gone, swept="uid-gone.2026-11-20"), mirrored(gone, sweep="uid-gone")
 
-    assert upkeep.plan(seen(contents=[swept])).wait == upkeep.POLL
-    assert upkeep.plan(seen(contents=[intended])).wait is None
+    assert planned(seen(contents=[swept])).wait == upkeep.POLL
+    assert planned(seen(contents=[intended])).wait is None
     off = seen(contents=[swept], clock=Brake("ClockSkew", "why"))
-    assert upkeep.plan(off).wait is None
+    assert planned(off).wait is None
 
 
 def test_a_shrunken_dump_freezes_its_series_and_no_other_until_it_is_accepted() -> None:
@@ -148,7 +150,7 @@ def test_a_shrunken_dump_freezes_its_series_and_no_other_until_it_is_accepted() 
     ]
     world = settled(overdue, unkept, fine, shrank, *other, policy=POLICY)
 
-    plan = upkeep.plan(world)
+    plan = planned(world)
 
     items = {i.point.name: i for i in plan.items}
     assert [n for n, i in items.items() if i.due] == ["other-overdue"]
@@ -158,9 +160,7 @@ def test_a_shrunken_dump_freezes_its_series_and_no_other_until_it_is_accepted() 
     assert kinds(plan.conditions) == {"Shrunk": ("True", "DumpShrunk")}
     (reported,) = plan.conditions
     value = reported.message.partition(f"{labels.ACCEPT_SIZE}=")[2].split()[0]
-    released = upkeep.plan(
-        replace(world, accepted=accepted_sizes(value), conditions=plan.conditions)
-    )
+    released = planned(replace(world, accepted=accepted_sizes(value), conditions=plan.conditions))
     assert {i.point.name for i in released.items if i.due} == {"overdue", "other-overdue"}
     assert released.conditions is not None
     assert kinds(released.conditions) == {"Shrunk": ("False", shrinkage.NOT_SHRUNK.reason)}
@@ -174,7 +174,7 @@ def test_a_proof_is_taken_back_when_its_series_freezes() -> None:
     proven = mirrored(overdue, swept="uid-overdue.2026-11-20")
     world = seen(overdue, shrank, contents=[proven, mirrored(shrank)])
 
-    item = next(i for i in upkeep.plan(world).items if i.point.name == "overdue")
+    item = next(i for i in planned(world).items if i.point.name == "overdue")
 
     assert item.content is not None
     assert item.content.labels == {labels.SWEPT: None}
@@ -184,10 +184,10 @@ def test_conditions_of_others_stay_and_a_reported_one_is_not_reported_again() ->
     points = [snapshot(str(day), f"2026-11-{day}T00:32:00Z") for day in range(10, 23)]
     world = seen(*points, policy=POLICY)
 
-    first = upkeep.plan(world).conditions
+    first = planned(world).conditions
 
     assert first is not None
     assert kinds(first) == {"RetentionHeld": ("True", "MassMark")}
     assert first[0].observed_generation == 3
     again = replace(world, conditions=first, now=NOW + timedelta(minutes=1))
-    assert upkeep.plan(again).conditions is None
+    assert planned(again).conditions is None

@@ -8,24 +8,19 @@ from typing import Any
 
 import pytest
 from tests.support.builders import NOW, content, plan, point_status, snapshot, spec
+from tests.support.planned import planned
 from tests.unit.domain.stores.snapshots.test_upkeep import OLD, OVERDUE, mirrored, seen
 from tests.unit.domain.stores.snapshots.test_upkeep_plan import POLICY, finished, labelled, settled
 
-from backstay.api.backup import (
-    BackupPhase,
-    BackupStatus,
-    PointGone,
-    PointResult,
-    PointStatus,
-    Trigger,
-)
+from backstay.api.backup import BackupPhase, BackupStatus, Trigger
 from backstay.api.common import Condition, changed
+from backstay.api.point import PointGone, PointResult, PointStatus
 from backstay.domain import labels
 from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention.missing import POINTS_MISSING
 from backstay.domain.stores.snapshots import upkeep
-from backstay.domain.stores.snapshots.upkeep import Seen
+from backstay.domain.stores.snapshots.judging import Seen
 
 KEPT = labelled("kept", 22)
 LOST = labelled("lost", 21)
@@ -35,7 +30,7 @@ LATER = NOW + timedelta(minutes=5)
 def shown(world: Seen) -> dict[str, BackupStatus]:
     """The status of every record once the pass has written what it wants, by name."""
     after = {run.name: run.status for run in world.finished}
-    return after | {run.name: status for run, status in upkeep.plan(world).shown}
+    return after | {run.name: status for run, status in planned(world).shown}
 
 
 def entry(world: Seen, name: str = "lost") -> PointStatus:
@@ -44,7 +39,7 @@ def entry(world: Seen, name: str = "lost") -> PointStatus:
 
 def written(world: Seen) -> Seen:
     """The world once the statuses and conditions of a pass are written."""
-    done, found = upkeep.plan(world), shown(world)
+    done, found = planned(world), shown(world)
     runs = [replace(run, status=found[run.name]) for run in world.finished]
     return replace(world, finished=runs, conditions=done.conditions or world.conditions)
 
@@ -82,7 +77,7 @@ def lost(**values: Any) -> Run:
 def test_a_point_that_went_without_a_sweep_is_missing_and_its_record_stays_as_gone() -> None:
     world = world_with(lost())
 
-    plan_ = upkeep.plan(world)
+    plan_ = planned(world)
 
     status = shown(world)["lost"]
     assert (status.phase, status.until, status.tiers) == (BackupPhase.GONE, "gone", None)
@@ -99,7 +94,7 @@ def test_a_point_that_went_without_a_sweep_is_missing_and_its_record_stays_as_go
 
 def test_what_is_missing_is_reported_once_the_records_say_it_and_then_the_pass_is_idle() -> None:
     world = world_with(lost())
-    assert upkeep.plan(world).conditions is None
+    assert planned(world).conditions is None
 
     first = written(world)
     second = written(first)
@@ -110,7 +105,7 @@ def test_what_is_missing_is_reported_once_the_records_say_it_and_then_the_pass_i
     assert condition.message.startswith("claim data: 1 good point is missing, first lost: its Vol")
     assert f"kubectl annotate backuppolicy shop {labels.RELEASE_RETENTION}=" in condition.message
     assert condition.message.endswith("--overwrite -n team")
-    assert upkeep.plan(replace(second, now=LATER)).idle
+    assert planned(replace(second, now=LATER)).idle
 
 
 def test_a_person_who_accepts_the_loss_ends_it_and_the_record_goes() -> None:
@@ -120,9 +115,9 @@ def test_a_person_who_accepts_the_loss_ends_it_and_the_record_goes() -> None:
 
     assert entry(accepting).gone is PointGone.ACCEPTED
     assert entry(accepting).gone_at == NOW
-    assert upkeep.plan(accepting).removable == []
+    assert planned(accepting).removable == []
     done = written(accepting)
-    assert [r.name for r in upkeep.plan(done).removable] == ["lost"]
+    assert [r.name for r in planned(done).removable] == ["lost"]
     condition = reported(written(done))
     assert condition is not None
     assert (condition.status, condition.reason) == ("False", "NoneMissing")
@@ -132,7 +127,7 @@ def test_another_hash_accepts_nothing() -> None:
     world = replace(written(world_with(lost())), released=frozenset({"0123456789"}))
 
     assert entry(world).gone is PointGone.MISSING
-    assert upkeep.plan(world).removable == []
+    assert planned(world).removable == []
 
 
 def test_what_was_accepted_in_part_when_the_process_died_keeps_its_hash() -> None:
@@ -152,8 +147,8 @@ def test_what_was_accepted_in_part_when_the_process_died_keeps_its_hash() -> Non
 
     again = replace(half, released=plans)
     assert entry(again, "two").gone is PointGone.ACCEPTED
-    assert upkeep.plan(again).removable == []
-    assert {r.name for r in upkeep.plan(written(again)).removable} == {"one", "two"}
+    assert planned(again).removable == []
+    assert {r.name for r in planned(written(again)).removable} == {"one", "two"}
 
 
 def test_a_point_that_comes_back_and_is_lost_again_is_reported_again() -> None:
@@ -211,9 +206,7 @@ def test_a_sweep_is_announced_before_it_deletes_and_never_reported() -> None:
     ):
         assert entry(later).gone is PointGone.SWEPT
         assert reported(written(written(later))) is None
-    assert [r.name for r in upkeep.plan(replace(gone, contents=contents_of())).removable] == [
-        "lost"
-    ]
+    assert [r.name for r in planned(replace(gone, contents=contents_of())).removable] == ["lost"]
 
 
 def test_an_announcement_is_taken_back_when_the_point_is_not_due_any_more() -> None:
@@ -247,7 +240,7 @@ def test_no_sweep_begins_while_the_run_that_made_the_point_goes_on() -> None:
     old = snapshot("old", OLD, extra=OVERDUE)
     world = settled(KEPT, old, running=frozenset({"run-old"}))
 
-    item = next(i for i in upkeep.plan(world).items if i.point.name == "old")
+    item = next(i for i in planned(world).items if i.point.name == "old")
 
     assert (item.sweep, item.due) == (None, False)
 
@@ -293,7 +286,7 @@ def test_a_point_that_cannot_be_restored_from_is_missing_whatever_is_left_of_it(
     assert entry(world).gone is PointGone.MISSING
     assert why in (entry(world).message or "")
     # and it stays the same as long as nothing changes
-    assert upkeep.plan(replace(written(written(world)), now=LATER)).shown == []
+    assert planned(replace(written(written(world)), now=LATER)).shown == []
 
 
 def test_a_snapshot_that_lost_our_label_is_no_loss() -> None:
@@ -301,7 +294,7 @@ def test_a_snapshot_that_lost_our_label_is_no_loss() -> None:
     world = world_with(lost(), contents=[mirrored(LOST)], unlabelled=[bare])
 
     assert (entry(world).gone, entry(world).until) == (None, "kept")
-    assert not upkeep.plan(written(world)).moved
+    assert not planned(written(world)).moved
 
 
 def test_a_content_under_another_name_and_a_handle_not_known_yet_are_noted() -> None:
@@ -324,7 +317,7 @@ def test_a_record_recreated_too_late_for_a_sweep_is_not_reported_and_goes() -> N
     world = world_with(made)
 
     assert entry(world).gone is PointGone.SWEPT
-    assert [r.name for r in upkeep.plan(world).removable] == ["lost"]
+    assert [r.name for r in planned(world).removable] == ["lost"]
     # but of an orphan it is, and so is one that a pass has seen
     orphan = world_with(made, contents=[mirrored(LOST)])
     assert entry(orphan).gone is PointGone.MISSING
@@ -357,8 +350,8 @@ def test_without_its_policy_nothing_is_reported_but_the_record_says_it() -> None
     world = replace(world_with(lost()), policy=None, rules=None)
 
     assert entry(world).gone is PointGone.MISSING
-    assert upkeep.plan(written(world)).conditions is None
-    assert upkeep.plan(written(world)).removable == []
+    assert planned(written(world)).conditions is None
+    assert planned(written(world)).removable == []
 
 
 def test_a_growing_loss_gets_another_hash_and_the_first_word_does_not_count_for_it() -> None:
@@ -383,7 +376,7 @@ def test_a_good_content_that_somebody_made_delete_is_made_retain_again_and_repor
     exposed = content(KEPT, policy="Delete", **notes)
     exposed["metadata"]["labels"] = known
 
-    (item,) = upkeep.plan(seen(KEPT, contents=[exposed])).items
+    (item,) = planned(seen(KEPT, contents=[exposed])).items
 
     assert item.content is not None
     assert item.content.spec == {"deletionPolicy": "Retain"}

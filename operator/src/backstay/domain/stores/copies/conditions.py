@@ -18,7 +18,7 @@ from backstay.domain.stores.copies import incarnations
 from backstay.domain.stores.copies.incarnations import Replaced
 
 ROT: Final = "Rot"
-KINDS: Final = frozenset(
+CONDITIONS: Final = frozenset(
     {
         brakes.CONDITION,
         ROT,

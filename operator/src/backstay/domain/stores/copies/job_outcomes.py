@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointStatus, Trigger
+from backstay.api.backup import BackupPhase, BackupStatus, Trigger
 from backstay.api.common import changed, format_time
-from backstay.api.plan import RunPlan
+from backstay.api.plan import PlannedPoint, RunPlan
+from backstay.api.point import PointStatus
 from backstay.api.rolling import CopiesStatus, CopyStatus, PlannedRolling
+from backstay.api.store import ROLLING
 from backstay.domain import labels, naming
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj
@@ -24,10 +26,10 @@ from backstay.domain.retention.missing import looks_lost
 from backstay.domain.run.status import format_size, short, with_point
 from backstay.domain.stores.copies.agent_result import AgentResult, Outcome
 from backstay.domain.stores.copies.agent_tasks import Change
+from backstay.domain.stores.copies.chores import Answer, Chore, Verb
 from backstay.domain.stores.copies.points import RollingPoint
 from backstay.domain.stores.copies.results import as_gone, as_missing, mirrored
 from backstay.domain.stores.copies.series import Kept, Shown
-from backstay.domain.stores.copies.upkeep import Answer, Chore, Verb
 from backstay.domain.times import parse_time
 
 _DONE: Final = "done"
@@ -207,6 +209,7 @@ def _status(kept: Kept, point: RollingPoint) -> BackupStatus:
             ready_timeout=kept.rolling.max_duration,
             retries=0,
             rolling=PlannedRolling(copies=(kept.copy,), settings=kept.rolling),
+            points=(PlannedPoint(source=kept.copy.series, store=ROLLING, claim=kept.copy.claim),),
         ),
         points=(entry,),
     )

@@ -21,9 +21,10 @@ from backstay.api.rolling import CopyStatus
 from backstay.domain import labels
 from backstay.domain.labels import Result
 from backstay.domain.retention.brakes import freeze
-from backstay.domain.retention.judge import GRACE, judge
+from backstay.domain.retention.judge import judge
 from backstay.domain.retention.points import Point, Rules, Verdict
 from backstay.domain.retention.reasons import Reason
+from backstay.domain.retention.series import GRACE
 from backstay.domain.stores.copies.dates import SLACK
 from backstay.domain.stores.copies.incarnations import (
     ANY,

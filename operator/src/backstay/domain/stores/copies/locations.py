@@ -89,19 +89,9 @@ def site_of(
 
     Raise UserError, naming field and remedy, if the namespace may not keep them there.
     """
-    wanted = rolling.destination
     if copy.node is None:
-        series = Series(namespace, policy, "claim", copy.claim or "", copy.path)
-        if wanted.claim is None:
-            raise UserError(
-                "DestinationNotAllowed",
-                f"{_DESTINATION_FIELD}: copies of claims are kept in a claim of the same "
-                "namespace: set claim",
-            )
-        mount = Mount(
-            "destination", DESTINATION, claim=wanted.claim.name, sub_path=wanted.claim.sub_path
-        )
-        return Site(series, namespace, None, mount, makes_marker=True)
+        return _site_of_claim(copy, rolling, namespace, policy)
+    wanted = rolling.destination
     series = Series(namespace, policy, "hostPath", copy.node, copy.path)
     if wanted.claim is not None:
         found = destination_claim(
@@ -118,6 +108,19 @@ def site_of(
     )
     mount = Mount("destination", DESTINATION, host_path=found.path)
     return Site(series, home, copy.node, mount, found.id)
+
+
+def _site_of_claim(copy: PlannedCopy, rolling: Rolling, namespace: str, policy: str) -> Site:
+    wanted = rolling.destination.claim
+    series = Series(namespace, policy, "claim", copy.claim or "", copy.path)
+    if wanted is None:
+        raise UserError(
+            "DestinationNotAllowed",
+            f"{_DESTINATION_FIELD}: copies of claims are kept in a claim of the same "
+            "namespace: set claim",
+        )
+    mount = Mount("destination", DESTINATION, claim=wanted.name, sub_path=wanted.sub_path)
+    return Site(series, namespace, None, mount, makes_marker=True)
 
 
 def source_of(series: Series, roots: RollingRoots) -> Opened:

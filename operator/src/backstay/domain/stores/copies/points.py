@@ -9,7 +9,7 @@ was made later is said by their number, not by a clock.
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -19,6 +19,14 @@ from backstay.domain.errors import DataError
 from backstay.domain.naming import shorten
 from backstay.domain.retention.points import Point
 from backstay.domain.stores.copies.dates import believed
+from backstay.domain.stores.copies.point_fields import (
+    LACKS,
+    lacks_of,
+    number_of,
+    source_of,
+    text_of,
+    texts_of,
+)
 from backstay.domain.stores.copies.unreadable import Unread
 from backstay.domain.times import parse_time
 
@@ -26,20 +34,10 @@ KINDS: Final = ("hostPath", "claim")
 STAMP_FORMAT: Final = "%Y-%m-%dT%H%M%SZ"
 STAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z", re.ASCII)
 RUN: Final = re.compile(r"[A-Za-z0-9][-A-Za-z0-9_.]{0,199}", re.ASCII)
-LACKS: Final = {
-    "owner": "the owner",
-    "mode": "the mode",
-    "time": "the time",
-    "attributes": "attributes",
-}
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
 _HOLDER_LIMIT: Final = 200
 _UID_MAX: Final = 64
-_SOURCE_MAX: Final = 8
-_WORD_MAX: Final = 200
 _CLOCK_MAX: Final = 512
-_TEXTS_MAX: Final = {"labels": (64, 253), "annotations": (32, 1024)}
-"""How many there may be, and how long each: what is over that, no Backup could show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ class Series:
         """Given a JSON object, return the series. Raise DataError naming the field."""
         if not isinstance(raw, dict):
             raise DataError("series: expected an object")
-        found = cls(*(_text(raw, key, "series") for key in cls.__slots__))
+        found = cls(*(text_of(raw, key, "series") for key in cls.__slots__))
         for key in ("namespace", "policy", "holder"):
             if not _NAME.fullmatch(getattr(found, key)):
                 raise DataError(f"series.{key}: {getattr(found, key)!r} is no Kubernetes name")
@@ -154,7 +152,7 @@ class RollingPoint:
         """
         if not isinstance(raw, dict):
             raise DataError("the point is no object")
-        stamp, run, tree = (_text(raw, key, "point") for key in ("stamp", "run", "tree"))
+        stamp, run, tree = (text_of(raw, key, "point") for key in ("stamp", "run", "tree"))
         if not STAMP.fullmatch(stamp):
             raise DataError(f"point.stamp: {stamp!r} is none")
         for key, value in (("run", run), ("tree", tree)):
@@ -163,7 +161,7 @@ class RollingPoint:
         record = raw.get("record", {})
         if not isinstance(record, dict):
             raise DataError("point.record: expected an object")
-        uid = _text(raw, "uid", "point")
+        uid = text_of(raw, "uid", "point")
         if len(uid) > _UID_MAX:
             raise DataError(f"point.uid: more than {_UID_MAX} characters")
         return cls(
@@ -171,21 +169,21 @@ class RollingPoint:
             stamp=stamp,
             run=run,
             tree=tree,
-            taken=parse_time(_text(raw, "taken", "point")),
+            taken=parse_time(text_of(raw, "taken", "point")),
             series=Series.parse(raw.get("series")),
-            labels=_texts(raw, "labels"),
-            annotations=_texts(raw, "annotations"),
-            entries=_number(raw, "entries"),
-            files=_number(raw, "files"),
-            size=_number(raw, "bytes"),
+            labels=texts_of(raw, "labels"),
+            annotations=texts_of(raw, "annotations"),
+            entries=number_of(raw, "entries"),
+            files=number_of(raw, "files"),
+            size=number_of(raw, "bytes"),
             record=record,
-            seq=_number(raw, "seq") if "seq" in raw else 0,
-            source=_source(raw),
-            clock=_text(raw, "clock", "point")[:_CLOCK_MAX] if "clock" in raw else "",
-            lacks=_lacks(raw),
+            seq=number_of(raw, "seq") if "seq" in raw else 0,
+            source=source_of(raw),
+            clock=text_of(raw, "clock", "point")[:_CLOCK_MAX] if "clock" in raw else "",
+            lacks=lacks_of(raw),
             unread=Unread.from_json(raw.get("unreadable")),
             lost=raw.get("lost") is True,
-            rotten=_number(raw, "rotten") if "rotten" in raw else 0,
+            rotten=number_of(raw, "rotten") if "rotten" in raw else 0,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -276,66 +274,6 @@ def point_uid(destination: str, series: Series, run: str, stamp: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def newest_good(series: Sequence[RollingPoint]) -> str | None:
-    """Given all points of a series, return the uid of the newest good one, None without one. What
-    a restore kept of what was there before is none, unless there is nothing else.
-    """
-    good = [p for p in series if p.labels.get(labels.RESULT) == labels.Result.GOOD]
-    real = [p for p in good if p.is_real] or good
-    return max(real, key=lambda p: p.order).uid if real else None
-
-
-def newest_whole(series: Sequence[RollingPoint]) -> str | None:
-    """Given all points of a series, return the uid of the newest good one that lacks nothing of its
-    source, None without one.
-    """
-    return newest_good([p for p in series if p.unread is None])
-
-
-def why_kept(point: RollingPoint, newest: str | None, whole: str | None = None) -> str | None:
-    """Given a point, the newest good one of its series and the newest of those that lack nothing,
-    return why it must not be removed whatever a caller decided; None where it may go.
-    """
-    seen = point_of(point)
-    if seen.is_held:
-        return "held"
-    if seen.in_use is not None:
-        return "in use"
-    if seen.uid == newest:
-        return "newest good"
-    return "newest that lacks nothing" if seen.uid == whole else None
-
-
-def _text(raw: Mapping[str, Any], key: str, where: str) -> str:
-    value = raw.get(key)
-    if not isinstance(value, str):
-        raise DataError(f"{where}.{key}: expected text")
-    return value
-
-
-def _number(raw: Mapping[str, Any], key: str, where: str = "point") -> int:
-    value = raw.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
-        raise DataError(f"{where}.{key}: expected a number from 0, of 63 bits")
-    return value
-
-
-def _source(raw: Mapping[str, Any]) -> tuple[str, ...]:
-    value = raw.get("source", [])
-    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
-        raise DataError("point.source: expected a list of texts")
-    if len(value) > _SOURCE_MAX or any(len(v) > _WORD_MAX for v in value):
-        raise DataError(f"point.source: expected at most {_SOURCE_MAX} of {_WORD_MAX} characters")
-    return tuple(value)
-
-
-def _lacks(raw: Mapping[str, Any]) -> dict[str, int]:
-    value = raw.get("lacks", {})
-    if not isinstance(value, dict):
-        raise DataError("point.lacks: expected an object of numbers")
-    return {key: _number(value, key, "point.lacks") for key in LACKS if key in value}
-
-
 def lacks_in_words(lacks: Mapping[str, int]) -> str:
     """Given of how many entries a tree lacks what, return that as a sentence, "" if nothing."""
     found = [f"{LACKS[kind]} of {lacks[kind]}" for kind in LACKS if lacks.get(kind)]
@@ -345,15 +283,3 @@ def lacks_in_words(lacks: Mapping[str, int]) -> str:
         f"the copy's file system does not have {', '.join(found)} entries as they were; restores"
         " set them from the manifest"
     )
-
-
-def _texts(raw: Mapping[str, Any], key: str) -> dict[str, str]:
-    value = raw.get(key)
-    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-        raise DataError(f"point.{key}: expected an object of texts")
-    most, longest = _TEXTS_MAX[key]
-    if len(value) > most or any(len(v) > longest for v in value.values()):
-        raise DataError(
-            f"point.{key}: expected at most {most} texts of at most {longest} characters"
-        )
-    return value

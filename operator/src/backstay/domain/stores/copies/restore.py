@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from backstay.api.backup import BackupStatus, PointResult, PointStatus
+from backstay.api.backup import BackupStatus
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.rolling import CopyStatus, PlannedCopy, PlannedRolling
 from backstay.domain.errors import UserError
 from backstay.domain.jobs import JobSeen

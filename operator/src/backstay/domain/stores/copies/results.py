@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from backstay.api.backup import PointResult, PointStatus
 from backstay.api.common import changed
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.rolling import CopyStatus
-from backstay.api.store import StoreKind
+from backstay.api.store import ROLLING
 from backstay.domain import labels
 from backstay.domain.errors import DataError
 from backstay.domain.retention.points import Point
@@ -75,7 +75,7 @@ def mirrored(point: RollingPoint, old: PointStatus | None = None) -> PointStatus
     """
     base = old or PointStatus(
         source=point.series.key,
-        store=StoreKind.ROLLING,
+        store=ROLLING,
         ref=point.stamp,
         attempt=1,
         result=PointResult.GOOD,

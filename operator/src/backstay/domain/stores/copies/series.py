@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
 
-from backstay.api.backup import BackupPhase, PointResult, PointStatus, Trigger
-from backstay.api.policy import SHOWN_MAX, PolicyStatus
+from backstay.api.backup import BackupPhase, Trigger
+from backstay.api.point import PointResult, PointStatus
+from backstay.api.policy_status import SHOWN_MAX, PolicyStatus
 from backstay.api.rolling import CopiesStatus, CopyStatus, PlannedCopy, Rolling
-from backstay.api.store import StoreKind
+from backstay.api.store import ROLLING
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention.points import Point
 from backstay.domain.stores.copies.points import Series
@@ -76,9 +77,7 @@ def kept_of(
             series = series_of(namespace, policy, copy)
             if rolling_plan and place not in found:
                 found[place] = Kept(series, copy, rolling_plan.settings)
-            entry = next(
-                (p for p in run.status.points if p.key == (copy.series, StoreKind.ROLLING)), None
-            )
+            entry = next((p for p in run.status.points if p.key == (copy.series, ROLLING)), None)
             point = _living(series, entry)
             if entry is not None and point is not None:
                 shown.setdefault(place, []).append(Shown(run, entry, point))

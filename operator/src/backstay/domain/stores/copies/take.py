@@ -16,12 +16,21 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import BackupStatus, PointResult, PointStatus
+from backstay.api.backup import BackupStatus
 from backstay.api.common import changed
-from backstay.api.store import StoreKind
-from backstay.domain.run.sights import CopySeen
-from backstay.domain.run.status import colon, named, plan_of, short, sources_able, with_point
-from backstay.domain.run.values import AT_ONCE, POLL, Action, CancelCopy, Decision, Seen, StartCopy
+from backstay.api.point import PointResult, PointStatus
+from backstay.api.store import ROLLING
+from backstay.domain.run.status import (
+    colon,
+    pending,
+    plan_of,
+    short,
+    sources_able,
+    with_point,
+)
+from backstay.domain.run.values import AT_ONCE, POLL, Action, Decision, Seen
+from backstay.domain.stores.copies.actions import CancelCopy, StartCopy
+from backstay.domain.stores.copies.sights import CopySeen
 
 JOB_SLACK: Final = timedelta(minutes=5)
 """Beyond maxDuration, which the Job keeps by itself."""
@@ -31,10 +40,10 @@ def begin(status: BackupStatus) -> BackupStatus:
     """Given a run whose turn it is, return the status that makes this attempt's copies, as far as
     the dumps and hooks on their claims have passed.
     """
-    for series in sources_able(status, StoreKind.ROLLING):
+    for series in sources_able(status, ROLLING):
         entry = PointStatus(
             source=series,
-            store=StoreKind.ROLLING,
+            store=ROLLING,
             attempt=status.attempt,
             result=PointResult.PENDING,
         )
@@ -44,7 +53,7 @@ def begin(status: BackupStatus) -> BackupStatus:
 
 def current(status: BackupStatus) -> PointStatus | None:
     """Given a run that copies, return its copy that is next or under way, if any."""
-    return next(iter(pending(status)), None)
+    return next(iter(pending(status, ROLLING)), None)
 
 
 def copy_deadlines(status: BackupStatus) -> tuple[datetime, ...]:
@@ -58,9 +67,10 @@ def copy_deadlines(status: BackupStatus) -> tuple[datetime, ...]:
     return start, start + rolling.settings.max_duration + JOB_SLACK
 
 
-def pending(status: BackupStatus) -> list[PointStatus]:
-    """Given a run, return its copies that are not decided yet."""
-    return [p for p in status.points if p.store is StoreKind.ROLLING and p.pending]
+def give_up(status: BackupStatus, why: str) -> BackupStatus:
+    """Given a run and a reason, return it with its copy of now failed; the next one is tried."""
+    entry = current(status)
+    return with_point(status, _failed(entry, why)) if entry is not None else status
 
 
 def follow(seen: Seen) -> Decision:
@@ -71,9 +81,9 @@ def follow(seen: Seen) -> Decision:
     if entry.requested_at is None:
         asked = changed(entry, requested_at=seen.now)
         return Decision(with_point(seen.status, asked), after=AT_ONCE)
-    if seen.copy is None:
+    look = seen.sights.get(ROLLING)
+    if not isinstance(look, CopySeen):
         return Decision(seen.status, after=POLL)
-    look = seen.copy
     if look.problem:
         return _ended(seen, _failed(entry, look.problem))
     if look.result is not None:
@@ -81,7 +91,7 @@ def follow(seen: Seen) -> Decision:
     if look.lost or (entry.job and not look.job.exists):
         # Its Job went away before its result was read: the agent answers again.
         cancel = (CancelCopy(entry.source),) if look.lost else ()
-        again = changed(entry, requested_at=None, job=None)
+        again = changed(entry, requested_at=None, job=None, message=None)
         return Decision(with_point(seen.status, again), cancel, POLL)
     if look.job.finished:
         said = look.message or look.job.message or "its Job ended without a word"
@@ -104,14 +114,13 @@ def _wait(seen: Seen, entry: PointStatus, look: CopySeen) -> Decision:
     start: tuple[Action, ...] = ()
     if not look.job.exists and not look.waits:
         start = (StartCopy(entry.source),)
-    note = f"{named(entry)}: {look.message}" if look.message else None
-    status = with_point(seen.status, changed(entry, job=look.job.name or None))
-    return Decision(changed(status, message=short(note) if note else None), start, POLL)
+    waits = short(look.message) or None
+    status = with_point(seen.status, changed(entry, job=look.job.name or None, message=waits))
+    return Decision(status, start, POLL)
 
 
 def _ended(seen: Seen, entry: PointStatus, *actions: Action) -> Decision:
-    status = changed(with_point(seen.status, entry), message=None)
-    return Decision(status, actions, AT_ONCE)
+    return Decision(with_point(seen.status, entry), actions, AT_ONCE)
 
 
 def _failed(entry: PointStatus, why: str) -> PointStatus:

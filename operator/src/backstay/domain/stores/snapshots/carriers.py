@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 
-from backstay.api.policy import PolicySpec
-from backstay.api.store import StoreKind
 from backstay.domain import labels, objects
-from backstay.domain.calendar import load_zone
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
-from backstay.domain.records.record import Record, glance, parse_record
-from backstay.domain.retention.points import Point, Rules
+from backstay.domain.records.annotation import parse_record
+from backstay.domain.records.glance import glance
+from backstay.domain.records.record import Record
+from backstay.domain.retention.points import Point
 from backstay.domain.stores.snapshots.moments import created, is_bound_by_hand, moment_of
 from backstay.domain.times import parse_time
 
@@ -94,26 +93,3 @@ def record_of(snapshot: Obj) -> Record | None:
         return parse_record(text)
     except DataError:
         return None
-
-
-def rules_of(spec: PolicySpec, store: StoreKind) -> Rules:
-    """Given a policy's spec and a store, return the retention of its points.
-
-    Raise UserError for an unknown zone.
-    """
-    zone = load_zone(spec.schedule.time_zone if spec.schedule else "UTC")
-    kept = spec.retention_of(store)
-    if kept is None:
-        return Rules.keep_everything(zone)
-    return Rules(
-        zone=zone,
-        last=kept.last,
-        within=kept.within or timedelta(0),
-        hourly=kept.hourly,
-        daily=kept.daily,
-        weekly=kept.weekly,
-        monthly=kept.monthly,
-        yearly=kept.yearly,
-        adhoc_days=kept.adhoc_days,
-        failed=kept.failed,
-    )

@@ -26,7 +26,7 @@ from backstay.domain import labels, objects
 from backstay.domain.calendar import TIER_LABELS, Tier, local_date, parse_date, period_of
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
-from backstay.domain.records.record import parse_record
+from backstay.domain.records.annotation import parse_record
 from backstay.domain.times import parse_time
 
 SLACK: Final = timedelta(seconds=60)

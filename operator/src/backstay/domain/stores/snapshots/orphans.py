@@ -19,7 +19,8 @@ from typing import Final, NamedTuple
 from backstay.domain import labels, naming, objects
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
-from backstay.domain.records.record import DumpRecord, Record, parse_record
+from backstay.domain.records.annotation import parse_record
+from backstay.domain.records.record import DumpRecord, Record
 from backstay.domain.stores.snapshots.carriers import identity
 from backstay.domain.stores.snapshots.content import content_of
 from backstay.domain.stores.snapshots.deletion import DeletionPolicy, Step, plan_sweep

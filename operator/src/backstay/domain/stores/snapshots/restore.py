@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import BackupPhase, PointResult, PointStatus
+from backstay.api.backup import BackupPhase
+from backstay.api.point import PointResult, PointStatus
 from backstay.domain.errors import UserError
 from backstay.domain.restore.acknowledgement import Word, with_word
 from backstay.domain.restore.sights import Fill

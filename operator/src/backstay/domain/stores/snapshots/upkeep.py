@@ -15,17 +15,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstay.api.backup import BackupStatus, PointStatus
-from backstay.api.common import Condition
-from backstay.api.store import StoreKind
+from backstay.api.backup import BackupStatus
+from backstay.api.point import PointStatus
 from backstay.domain import labels, objects
 from backstay.domain.labels import Result
 from backstay.domain.objects import Obj, dig
-from backstay.domain.records import lifecycle
-from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention import brakes, future, missing, replaced, shrinkage
 from backstay.domain.retention.expiry import until
-from backstay.domain.retention.findings import Finding, Findings, conditions_of, place_of
+from backstay.domain.retention.findings import Finding, Findings, place_of
 from backstay.domain.retention.points import Point, Verdict
 from backstay.domain.stores.snapshots import vanished
 from backstay.domain.stores.snapshots.carriers import point_of
@@ -34,12 +31,12 @@ from backstay.domain.stores.snapshots.deletion import Action, Step, plan_sweep
 from backstay.domain.stores.snapshots.judging import Seen, Stopped, judged
 from backstay.domain.times import parse_time
 
-__all__ = ["Seen", "Stopped", "judged", "plan"]
+__all__ = ["Seen", "Stopped", "judged"]
 
 POLL: Final = timedelta(seconds=2)
 LONGEST_POLL: Final = timedelta(minutes=5)
 """A deletion that takes long, such as one that a restore holds up, is looked at less often."""
-KINDS: Final = frozenset(
+CONDITIONS: Final = frozenset(
     {brakes.CONDITION, shrinkage.CONDITION, replaced.CONDITION, missing.POINTS_MISSING}
 )
 """The conditions that snapshots have something to say under."""
@@ -62,6 +59,11 @@ class Item:
     reasons: tuple[str, ...] = ()
 
     @property
+    def name(self) -> str:
+        """The snapshot's."""
+        return self.point.name
+
+    @property
     def resets(self) -> bool:
         """Whether somebody made the content of a point Delete that was good and Retain before."""
         if self.content is None or not self.content.spec:
@@ -80,30 +82,6 @@ class Item:
     def patches(self) -> bool:
         """Whether labels, annotations or the content's policy are to be written."""
         return self.snapshot is not None or self.content is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One item per snapshot, and what the policy and the records are to show."""
-
-    items: Sequence[Item]
-    stopped: Stopped
-    conditions: tuple[Condition, ...] | None = None
-    """Those of the policy; None: as they stand."""
-    shown: Sequence[tuple[Run, BackupStatus]] = ()
-    """Finished Backups whose status differs, and what it should be."""
-    removable: Sequence[Run] = ()
-    """Backups without any artifact, each of which is to be asked for by name before."""
-    wait: timedelta | None = None
-    """When to look again although nothing is to be written: something is on its way out."""
-    moved: bool = False
-    """A good point is found to be gone or back: what counts points is to count again."""
-
-    @property
-    def idle(self) -> bool:
-        """Whether there is nothing to write and nothing to wait for."""
-        writes = self.conditions is not None or self.shown or self.removable
-        return not writes and self.wait is None and not any(item.acts for item in self.items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,27 +119,6 @@ def look(seen: Seen) -> Looked:
     return Looked(items, stopped, findings, _wait(seen))
 
 
-def plan(seen: Seen) -> Plan:
-    """Given what was read of one policy, return what to do where it keeps nothing but snapshots.
-
-    Raise DataError if something that was read cannot be understood: then nothing is to be changed.
-    """
-    looked = look(seen)
-    statuses, removable = lifecycle.settled(
-        seen.finished, {StoreKind.SNAPSHOT: looked.findings}, [seen.rules], seen.now
-    )
-    moved = any(moves(run.status, status) for run, status in statuses)
-    return Plan(
-        looked.items,
-        looked.stopped,
-        conditions=conditions_of(seen.policy, seen.conditions, [looked.findings], seen.now),
-        shown=[(run, status) for run, status in statuses if status is not run.status],
-        removable=removable,
-        wait=POLL if moved else looked.wait,
-        moved=moved,
-    )
-
-
 def is_leaving(content: Obj) -> bool:
     """Given a content that seems to have lost its snapshot, return whether it is on its way out:
     a sweep of ours took the snapshot, and the disk is to follow. Raise DataError if it cannot be
@@ -192,11 +149,6 @@ def _noted(
 
 def _changed(before: BackupStatus, after: BackupStatus) -> Sequence[PointStatus]:
     return [new for old, new in zip(before.points, after.points, strict=True) if new is not old]
-
-
-def moves(before: BackupStatus, after: BackupStatus) -> bool:
-    """Given a status before and after, return whether a good point is gone now, or back."""
-    return before is not after and [p.gone for p in before.points] != [p.gone for p in after.points]
 
 
 def _is_running(snapshot: Obj, seen: Seen) -> bool:

@@ -23,17 +23,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from backstay.api.backup import (
-    HANDLE_MAX,
-    BackupStatus,
-    PointGone,
-    PointResult,
-    PointStatus,
-    SnapshotStatus,
-    Trigger,
-)
+from backstay.api.backup import BackupStatus, Trigger
 from backstay.api.common import changed, format_time
-from backstay.api.store import StoreKind
+from backstay.api.point import HANDLE_MAX, PointGone, PointResult, PointStatus, SnapshotStatus
+from backstay.api.store import SNAPSHOT
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.lifecycle import Run
@@ -79,9 +72,7 @@ def is_watched(entry: PointStatus) -> bool:
     """Given a point as a Backup shows it, return whether its loss would be one: it was good, and
     is a snapshot. Rolling copies are listed by their own pass.
     """
-    return (
-        entry.result is PointResult.GOOD and entry.store is StoreKind.SNAPSHOT and bool(entry.ref)
-    )
+    return entry.result is PointResult.GOOD and entry.store == SNAPSHOT and bool(entry.ref)
 
 
 def missing(runs: Iterable[Run]) -> dict[str, list[PointStatus]]:
@@ -142,11 +133,6 @@ def unsettled(statuses: Iterable[tuple[Run, BackupStatus]]) -> set[str]:
             elif entry.gone is not PointGone.SWEPT:
                 kept.add(run.uid)
     return kept | accepted if accepting else kept
-
-
-def announced(status: BackupStatus) -> set[str]:
-    """Given a Backup's status, return the snapshots whose sweep it announces."""
-    return {p.ref or "" for p in status.points if p.gone is PointGone.SWEPT}
 
 
 def _plans(runs: Iterable[Run]) -> dict[str, str]:

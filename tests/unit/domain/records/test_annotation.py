@@ -8,14 +8,8 @@ from typing import Any
 import pytest
 
 from backstay.domain.errors import DataError
-from backstay.domain.records.record import (
-    SIZE_LIMIT,
-    ClaimRecord,
-    DumpRecord,
-    Record,
-    build_record,
-    parse_record,
-)
+from backstay.domain.records.annotation import SIZE_LIMIT, build_record, parse_record
+from backstay.domain.records.record import ClaimRecord, DumpRecord, Record
 
 DUMP = DumpRecord(
     name="shop",
