@@ -105,6 +105,7 @@ def documents() -> list[Document]:
         {"from": FROM, "notAfter": NOT_AFTER, "directory": place},
         {"from": FROM, "directory": {"claim": {"name": "x", "subPath": "y"}}},
         {"from": {"volumeSnapshot": "s"}, "claims": [new]},
+        {"from": {"backup": "b", "store": "Rolling"}, "claims": [new]},
     ]
     backups = [
         {"policy": "a", "keepDays": 3},

@@ -63,7 +63,7 @@ async def test_a_directory_that_is_gone_comes_back_in_place(world: World) -> Non
     assert status["phase"] == "Completed", status
     assert (world.source / "uploads/a").read_text() == "one"
     assert "nothing was there before" in status["message"]
-    assert "safety" not in status["directory"]
+    assert "safety" not in status["items"][0]
 
 
 async def test_a_pod_that_uses_the_claim_may_be_passed_over(world: World) -> None:

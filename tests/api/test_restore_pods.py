@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.passes import copying_nothing
 
 from backstay.api.common import format_time
 from backstay.domain import labels, naming, objects
@@ -21,29 +20,22 @@ from backstay.kube.resources import (
 from backstay.reconcile import keys
 from backstay.reconcile.restore import RestoreReconciler
 from backstay.settings import RollingRoots
-from backstay.steps.agent_jobs import AgentImage, AgentJobs
-from backstay.stores.copies.restore import CopyRestores
+from backstay.steps.agent_jobs import AgentImage
+from backstay.stores.snapshots.restore import SnapshotRestores
+from backstay.targets.registry import targets_of
 from backstay.targets.turns import RestoreTurns
 
 CLOCK = SystemClock()
 
 
 def reconciler(client: Client) -> RestoreReconciler:
-    image = AgentImage("", "")
-    copies = CopyRestores(
-        client,
-        CLOCK,
-        jobs=AgentJobs(client, image),
-        copying=copying_nothing(client),
-        roots=RollingRoots(),
-    )
     return RestoreReconciler(
         client,
         EventPoster(client, CLOCK),
         CLOCK,
-        image,
         lambda _: None,
-        copies=copies,
+        stores={"Snapshot": SnapshotRestores(client, CLOCK, AgentImage("", ""))},
+        targets=targets_of(client, RollingRoots()),
         turns=RestoreTurns(client, "backstay"),
     )
 
@@ -71,16 +63,20 @@ async def make_request(client: Client, namespace: str) -> Obj:
     )
     await set_status(client, PERSISTENT_VOLUME_CLAIM, claim, {"phase": "Bound"})
     entry = {
-        "claim": "data",
-        "newClaim": "aside",
-        "newClaimUid": objects.uid(claim),
-        "snapshot": "one",
-        "snapshotUid": objects.uid(snapshot),
+        "source": "data",
+        "store": "Snapshot",
+        "ref": "one",
+        "uid": objects.uid(snapshot),
+        "target": "NewClaim",
+        "claim": "aside",
+        "claimUid": objects.uid(claim),
+        "into": "aside",
+        "claimedAt": format_time(CLOCK.now()),
     }
     status = {
         "phase": "Verifying",
         "startedAt": format_time(CLOCK.now()),
-        "claims": [entry],
+        "items": [entry],
         "into": "aside",
     }
     return await set_status(client, RESTORE_REQUEST, request, status)

@@ -8,7 +8,7 @@ import pytest
 from tests.support.builders import snapshot
 from tests.support.stored import bind, store
 
-from backstay.api.restore import ClaimDestination, ClaimRestore, NewClaim
+from backstay.api.restore import NewClaim
 from backstay.domain import labels
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj
@@ -27,10 +27,8 @@ async def read(
     for key, value in (change or {}).items():
         made[key] = {**made[key], **value}
     await bind(client, await store(client, namespace, made))
-    to = ClaimDestination(new_claim=NewClaim(name="new", **new))
-    return await read_source(
-        client, namespace, ClaimRestore(claim="data", to=to), "one", said, kept=True
-    )
+    wanted = NewClaim(name="new", **new)
+    return await read_source(client, namespace, "one", said, claim="data", new=wanted, kept=True)
 
 
 async def refused(client: Client, namespace: str, change: Obj, **new: Any) -> UserError:

@@ -69,7 +69,7 @@ async def test_two_requests_for_one_place_go_one_after_the_other(world: World, s
     status = await status_of(world, "second")
     assert status["phase"] == ("Restoring" if waits else "Completed"), status
     if waits:
-        assert "startedAt" not in status["directory"]
+        assert "startedAt" not in status["items"][0]
         assert status["message"] == (
             "waits for its turn: RestoreRequest first works on what it restores into"
         )

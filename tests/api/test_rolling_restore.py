@@ -11,11 +11,13 @@ from tests.support.clock import VirtualClock
 from tests.support.rolling_world import WORKER, World
 
 from backstay.api.common import format_time
-from backstay.api.restore import RestoreSpec, RestoreStatus
+from backstay.api.restore import RestoreSpec
+from backstay.api.restore_status import RestoreStatus
 from backstay.domain import labels, objects
-from backstay.domain.clock import Clock
 from backstay.domain.errors import UserError
-from backstay.domain.objects import Obj
+from backstay.domain.objects import Obj, dig
+from backstay.domain.restore.acknowledgement import Acknowledged
+from backstay.domain.restore.wishes import parts
 from backstay.domain.subject import parse_subject
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.resources import (
@@ -26,9 +28,7 @@ from backstay.kube.resources import (
 )
 from backstay.reconcile import keys
 from backstay.settings import RollingRoots
-from backstay.steps.agent_jobs import AgentImage, AgentJobs
-from backstay.stores.copies.restore import CopyRestores
-from backstay.stores.copies.take import Copying
+from backstay.targets.directory import InPlaceTarget
 
 
 async def test_a_copy_is_restored_to_a_new_directory_and_held_meanwhile(world: World) -> None:
@@ -68,7 +68,7 @@ async def test_a_restore_in_place_leaves_a_copy_of_what_was_there(world: World) 
     request = await world.get(RESTORE_REQUEST, "over")
     assert request["status"]["phase"] == "Completed", request["status"]
     assert (world.source / "uploads/a").read_text() == "one"
-    safety = world.points()[request["status"]["directory"]["safety"]]
+    safety = world.points()[request["status"]["items"][0]["safety"]]
     assert (safety.parent.parent / safety.stem / "a").read_text() == "newer"
     record = await world.get(BACKUP, "before-over")
     assert record["status"]["points"][0]["ref"] == safety.stem
@@ -133,22 +133,16 @@ async def _ask_in_place(world: World) -> Path:
     return file
 
 
-def _restores(world: World, clock: Clock) -> CopyRestores:
-    jobs, roots = AgentJobs(world.client, AgentImage("none", "Never")), RollingRoots()
-    copying = Copying(world.client, jobs, roots, world.home)
-    return CopyRestores(world.client, clock, jobs=jobs, copying=copying, roots=roots)
-
-
 async def test_not_after_ends_a_request_that_still_waits(world: World) -> None:
-    await _ask_in_place(world)
-    obj = await world.get(RESTORE_REQUEST, "over")
-    request = parse_subject("RestoreRequest", obj, RestoreSpec, RestoreStatus)
-    tomorrow = VirtualClock(SystemClock().now() + timedelta(days=1))
+    file = await _ask_in_place(world)
+    world.restart(clock=VirtualClock(SystemClock().now() + timedelta(days=1)))
 
-    refusal = (await _restores(world, tomorrow).see(request)).refusal
+    for _ in range(2):
+        await world.look(keys.restore(world.namespace, "over"))
 
-    assert refusal is not None
-    assert refusal.reason == "TooLate"
+    status = (await world.get(RESTORE_REQUEST, "over"))["status"]
+    assert (status["phase"], file.read_text()) == ("Failed", "newer"), status
+    assert status["message"].startswith("spec.notAfter: ")
 
 
 async def test_a_pod_that_starts_while_a_request_in_place_waits_ends_it(world: World) -> None:
@@ -165,14 +159,15 @@ async def test_a_pod_that_starts_while_a_request_in_place_waits_ends_it(world: W
 
 async def test_no_job_is_made_in_place_for_a_pod_that_started_since_the_look(world: World) -> None:
     await _ask_in_place(world)
-    restores = _restores(world, SystemClock())
+    target = InPlaceTarget(world.client, RollingRoots())
     obj = await world.get(RESTORE_REQUEST, "over")
     request = parse_subject("RestoreRequest", obj, RestoreSpec, RestoreStatus)
-    assert (await restores.see(request)).refusal is None
+    (part,) = parts(request, request.status.items)
+    assert await target.check(part, Acknowledged()) == ""
     await world.pod("app", "data", WORKER)
 
     with pytest.raises(UserError, match="in use by Pod app"):
-        await restores.start(request)
+        await target.check(part, Acknowledged())  # Asked again right before the Job is made.
 
 
 async def test_a_restore_in_place_waits_for_a_pod_of_our_own(world: World) -> None:
@@ -261,3 +256,81 @@ async def test_a_request_whose_target_goes_away_says_that_and_not_that_its_point
         "spec.directory.claim: there is no PersistentVolumeClaim data; make it, then create the"
     )
     assert status["message"].startswith(reported)
+
+
+async def _copy_of_claim(world: World, path: str = "") -> Obj:
+    """Have a copy of a claim made, or of a directory in it, that has a file; return the Backup."""
+    await world.claim("data")
+    await world.claim("backups")
+    top = world.claims / world.namespace / "data" / path
+    top.mkdir(parents=True, exist_ok=True)
+    (top / "a").write_text("one")
+    source: Obj = {"names": ["data"], "subPath": path} if path else {"names": ["data"]}
+    await world.policy(
+        source={"claims": source},
+        rolling={"destination": {"claim": {"name": "backups"}}, "allowSameFileSystem": True},
+    )
+    return await world.run()
+
+
+async def _ask_new_claim(world: World, done: Obj, **new: str) -> Obj | None:
+    """Ask for a new claim and take some steps; return it, with the folder that stands for it."""
+    to = {"newClaim": {"name": "new", **new}}
+    spec = {"from": {"backup": objects.name(done)}, "claims": [{"claim": "data", "to": to}]}
+    await world.create(RESTORE_REQUEST, "aside", spec)
+    world.add(keys.restore(world.namespace, "aside"))
+    for _ in range(12):
+        await world.step()
+        found = await world.client.find(PERSISTENT_VOLUME_CLAIM, "new", world.namespace)
+        if found is not None:
+            (world.claims / world.namespace / "new").mkdir()
+            return found
+        await world.node.run()
+    return None
+
+
+@pytest.mark.parametrize("path", ["", "uploads"])
+async def test_a_copy_of_a_claim_is_restored_into_a_new_claim(world: World, path: str) -> None:
+    done = await _copy_of_claim(world, path)
+
+    made = await _ask_new_claim(world, done, size="2Gi")
+    await world.settle()
+
+    status = (await world.get(RESTORE_REQUEST, "aside"))["status"]
+    assert (status["phase"], status["into"]) == ("Completed", "new"), status
+    assert (status["items"][0]["store"], status["items"][0]["target"]) == ("Rolling", "NewClaim")
+    assert (world.claims / world.namespace / "new" / path / "a").read_text() == "one"
+    assert made is not None
+    assert labels.RESTORING in objects.labels(made)
+    source = await world.get(PERSISTENT_VOLUME_CLAIM, "data")
+    assert objects.annotations(made)[labels.CONTINUES] == objects.uid(source)
+    assert made["spec"]["resources"]["requests"]["storage"] == "2Gi"
+    handed_over = await world.get(PERSISTENT_VOLUME_CLAIM, "new")
+    assert labels.RESTORING not in objects.labels(handed_over)
+
+
+async def test_a_new_claim_whose_fill_is_killed_goes_unless_it_has_a_volume(world: World) -> None:
+    done = await _copy_of_claim(world)
+    world.node.leaves = "aside-restore-"
+    await _ask_new_claim(world, done, size="2Gi")
+    for _ in range(3):
+        await world.step()
+    (job,) = [j for j in await world.jobs(world.namespace) if "-restore-" in objects.name(j)]
+    await world.node.kill(job)
+
+    await world.settle()
+
+    status = (await world.get(RESTORE_REQUEST, "aside"))["status"]
+    assert status["phase"] == "Failed", status
+    claim = await world.client.find(PERSISTENT_VOLUME_CLAIM, "new", world.namespace)
+    assert claim is None or dig(claim, "metadata", "deletionTimestamp")
+
+
+async def test_a_new_claim_whose_size_nobody_knows_is_refused(world: World) -> None:
+    done = await _copy_of_claim(world)
+
+    assert await _ask_new_claim(world, done) is None
+
+    status = (await world.get(RESTORE_REQUEST, "aside"))["status"]
+    assert (status["phase"], status["conditions"][0]["reason"]) == ("Refused", "SizeUnknown")
+    assert "set spec.claims[].to.newClaim.size" in status["message"]

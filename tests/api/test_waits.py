@@ -239,7 +239,7 @@ async def test_a_claim_that_is_not_bound_says_why_as_its_events_do(rig: Rig) -> 
     claim, _ = await waiting_restore(rig)
     await rig.warn(claim, "ProvisioningFailed", "rpc error: pool is full")
 
-    assert await rig.message(RESTORE_REQUEST, rig.restore) == "claims are being made"
+    assert await rig.message(RESTORE_REQUEST, rig.restore) == "data is being restored"
     rig.pass_time(QUIET)
 
     reported = await rig.message(RESTORE_REQUEST, rig.restore)

@@ -75,7 +75,11 @@ def test_either_point_is_restored(kept: Shop) -> None:
     done = run(kept)
     (dump,) = done["status"]["dumps"]
 
-    kept.restored(kept.restore({"backup": done["metadata"]["name"]}, "aside"))
+    source = {"backup": done["metadata"]["name"]}
+    from_snapshot = kept.restored(kept.restore(source, "aside"))
+    from_copy = kept.restored(kept.restore({**source, "store": "Rolling"}, "of-copy"))
+    stores = [one["status"]["items"][0]["store"] for one in (from_snapshot, from_copy)]
+    assert stores == ["Snapshot", "Rolling"]
     request = f"copy-{secrets.token_hex(3)}"
     to = {"claim": {"name": CLAIM, "subPath": f"backstay-{request}"}}
     spec = {"from": {"backup": done["metadata"]["name"]}, "directory": to}

@@ -14,6 +14,7 @@ from tests.support.node import Node, NodeClient
 from backstay.api.backup import FINAL_PHASES
 from backstay.api.common import format_time
 from backstay.domain import objects
+from backstay.domain.clock import Clock
 from backstay.domain.errors import Conflict, Transient
 from backstay.domain.objects import Obj, dig
 from backstay.engine.queue import Key
@@ -54,14 +55,14 @@ class World:
         self._access = access
         self.restart()
 
-    def restart(self, **allowed: Any) -> None:
-        """Start the operator again, with other roots where the test says so."""
+    def restart(self, clock: Clock | None = None, **allowed: Any) -> None:
+        """Start the operator again, with another clock or other roots where the test says so."""
         roots = {
             "sources": (SourceRoot(path=str(self.source), namespaces=("*",), restore=True),),
             "destinations": (DestinationRoot(path=str(self.backup), namespaces=("*",)),),
         }
         settings = Settings(namespace=self.home, rolling=RollingRoots(**roots | allowed))
-        clock = SystemClock()
+        clock = clock or SystemClock()
         events = EventPoster(self.client, clock, "test")
         self._router = Router(settings, clock, self.client, events, Streams(Exec(self._access)))
         self._router.wire(self.add)

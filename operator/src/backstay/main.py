@@ -53,6 +53,8 @@ from backstay.stores.copies.take import Copying
 from backstay.stores.copies.upkeep_jobs import UpkeepJobs
 from backstay.stores.planning import Planner
 from backstay.stores.registry import Registry, stores_of
+from backstay.stores.snapshots.restore import SnapshotRestores
+from backstay.targets.registry import targets_of
 from backstay.targets.turns import RestoreTurns
 
 log = logging.getLogger(__name__)
@@ -198,11 +200,15 @@ class Router:
             **self._of_points(UpkeepJobs(jobs, copying)),
             keys.RESTORE: RestoreReconciler(
                 *self._context[:3],
-                image,
                 self._enqueue,
-                copies=CopyRestores(
-                    client, clock, jobs=jobs, copying=copying, roots=settings.rolling
-                ),
+                # In the order in which they are preferred.
+                stores={
+                    SnapshotRestores.name: SnapshotRestores(client, clock, image),
+                    CopyRestores.name: CopyRestores(
+                        client, clock, jobs=jobs, copying=copying, wake_pass=self._wake_copies
+                    ),
+                },
+                targets=targets_of(client, settings.rolling),
                 turns=turns,
             ).reconcile,
             keys.LEFTOVERS: LeftoverReconciler(client).reconcile,
@@ -245,6 +251,9 @@ class Router:
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given a key, have its reconciler work on it."""
         return await self._reconcilers[key.kind](key)
+
+    def _wake_copies(self, namespace: str, policy: str) -> None:
+        self._enqueue(keys.copies(namespace, policy))
 
     def _enqueue(self, key: Key) -> None:
         if self._add is not None:

@@ -157,6 +157,11 @@ BAD: Final = [
         "from needs exactly one of backup and volumeSnapshot",
     ),
     restore({"spec.from": GONE}, "spec.from", "Required value"),
+    restore(
+        {"spec.from": {"volumeSnapshot": "b", "store": "Snapshot"}},
+        "spec.from",
+        "store chooses among the points of a Backup: set from.backup",
+    ),
     restore({"spec.claims": []}, "spec.claims", "should have at least 1 items"),
     restore({"spec.claims": [CLAIM, CLAIM]}, "spec.claims[1]", "Duplicate value"),
     restore(

@@ -14,7 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus
 from backstay.api.common import Condition, Size, format_time, with_condition
 from backstay.api.policy import PolicySpec
-from backstay.api.restore import RestorePhase, RestoreSpec
+from backstay.api.restore import RestoreSpec
+from backstay.api.restore_status import RestorePhase
 from backstay.api.retention import Retention
 from backstay.api.shapes import Bytes
 from backstay.api.snapshot import Snapshot

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 
 from backstay.agent.commands.verify_claim import Task
-from backstay.builders.restore import NOBODY, claim_from_snapshot, verify_pod
+from backstay.builders.restore import NOBODY, from_snapshot, restored_claim, verify_pod
 from backstay.builders.snapshot import metadata_patch, volume_snapshot
 from backstay.domain.objects import Obj
 
@@ -49,7 +49,7 @@ def claim(**values: Any) -> Obj:
     defaults: dict[str, Any] = {
         "name": "data-new",
         "namespace": "team",
-        "snapshot": "data-1",
+        "data_source": from_snapshot("data-1"),
         "storage_class": "fast",
         "access_modes": ("ReadWriteOnce",),
         "volume_mode": "Filesystem",
@@ -57,7 +57,7 @@ def claim(**values: Any) -> Obj:
         "labels": {"backstay.dev/restoring": "u-1"},
         "annotations": {"backstay.dev/restore-request": "u-1"},
     }
-    return valid("PersistentVolumeClaim", claim_from_snapshot(**defaults | values))
+    return valid("PersistentVolumeClaim", restored_claim(**defaults | values))
 
 
 def test_the_schemas_would_refuse_a_mistake() -> None:

@@ -10,7 +10,8 @@ from backstay.api.common import Model
 from backstay.api.meta import CrdMeta
 from backstay.api.policy import POLICY_META, PolicySpec
 from backstay.api.policy_status import PolicyStatus
-from backstay.api.restore import RESTORE_META, RestoreSpec, RestoreStatus
+from backstay.api.restore import RESTORE_META, RestoreSpec
+from backstay.api.restore_status import RestoreStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,39 +1,17 @@
-"""RestoreRequest: brings claims back, aside first."""
+"""RestoreRequest: brings data back, aside first."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
 from backstay.api.acknowledgement import MEANINGS, Acknowledgement
-from backstay.api.common import CONDITIONS_MAX, Condition, Model, Size, Time
+from backstay.api.common import Model, Size, Time
 from backstay.api.meta import Column, CrdMeta
 from backstay.api.rolling import SERIES_MAX
-from backstay.api.shapes import NAME_MAX, DirectoryPath, ObjectName, RelativePath
-
-
-class RestorePhase(StrEnum):
-    """Where a restore is. The last three are final."""
-
-    PENDING = "Pending"
-    RESTORING = "Restoring"
-    VERIFYING = "Verifying"
-    COMPLETED = "Completed"
-    FAILED = "Failed"
-    REFUSED = "Refused"
-
-    @property
-    def final(self) -> bool:
-        """Whether the request is over."""
-        return self in FINAL_RESTORE_PHASES
-
-
-FINAL_RESTORE_PHASES: Final = frozenset(
-    {RestorePhase.COMPLETED, RestorePhase.FAILED, RestorePhase.REFUSED}
-)
-
+from backstay.api.shapes import DirectoryPath, ObjectName, RelativePath
+from backstay.api.store import StoreName
 
 SeriesName = Annotated[str, Field(min_length=1, max_length=SERIES_MAX)]
 
@@ -54,6 +32,10 @@ class RestoreFrom(Model):
             "has(self.backup) != has(self.volumeSnapshot)",
             "from needs exactly one of backup and volumeSnapshot",
         ),
+        (
+            "!has(self.store) || has(self.backup)",
+            "store chooses among the points of a Backup: set from.backup",
+        ),
     )
 
     backup: ObjectName | None = Field(
@@ -61,6 +43,12 @@ class RestoreFrom(Model):
     )
     volume_snapshot: ObjectName | None = Field(
         default=None, description="A VolumeSnapshot of the request's namespace, by name."
+    )
+    store: StoreName | None = Field(
+        default=None,
+        description="The store that is restored from, as the Backup's status.points[].store names "
+        "it: Snapshot or Rolling. Left out, the first of these that has a good point and can be "
+        "restored to where the data is to go.",
     )
 
 
@@ -103,7 +91,7 @@ class TargetClaim(Model):
 
 
 class DirectoryRestore(Model):
-    """A directory to restore from its rolling copy, and where to: one of path, claim, inPlace."""
+    """A directory to restore, and where to: one of path, claim, inPlace."""
 
     cel_rules: ClassVar = (
         (
@@ -176,7 +164,7 @@ class RestoreSpec(Model):
     from_: RestoreFrom = Field(alias="from", description="What to restore from.")
     claims: tuple[ClaimRestore, ...] = Field(
         default=(),
-        description="The claims to restore, from snapshots.",
+        description="The claims to restore.",
         min_length=1,
         max_length=16,
         json_schema_extra={
@@ -198,105 +186,8 @@ class RestoreSpec(Model):
     )
     not_after: Time | None = Field(
         default=None,
-        description="A request that is first looked at later than this is refused. One for a "
-        "directory that still waits then, as for a copy under way, fails.",
-    )
-
-
-class RestoredClaim(Model):
-    """One claim of the plan and how far it is."""
-
-    claim: str = Field(description="The claim that was backed up.", max_length=NAME_MAX)
-    new_claim: str = Field(description="The claim that is made.", max_length=NAME_MAX)
-    snapshot: str = Field(description="The VolumeSnapshot it is made from.", max_length=NAME_MAX)
-    snapshot_uid: str = Field(description="Its uid.", max_length=64)
-    new_claim_uid: str | None = Field(
-        default=None, description="uid of the new claim.", max_length=64
-    )
-    verified: str | None = Field(
-        default=None, description="What the verification found.", max_length=1024
-    )
-    failed: str | None = Field(
-        default=None, description="Why it can never be restored any more.", max_length=1024
-    )
-
-
-class RestoredDirectory(Model):
-    """The directory of a request and how far it is."""
-
-    source: str = Field(description="What was copied.", max_length=SERIES_MAX)
-    stamp: str = Field(description="The point it is restored from.", max_length=64)
-    node: str | None = Field(default=None, description="Where it is restored.", max_length=NAME_MAX)
-    claim: str | None = Field(
-        default=None, description="The claim that it goes into.", max_length=NAME_MAX
-    )
-    path: str = Field(
-        default="",
-        description="The directory that it goes into, on the node or in the claim.",
-        max_length=1024,
-    )
-    into: str = Field(description="Both, in one.", max_length=SERIES_MAX)
-    claimed_at: Time = Field(
-        description="When the point was asked to be held for it; moves on while a copy is made."
-    )
-    started_at: Time | None = Field(
-        default=None,
-        description="When its turn came: from then on, until the request is over, no other restore "
-        "writes there, and no run of a policy reads there.",
-    )
-    job: str | None = Field(
-        default=None, description="The Job that restores it.", max_length=NAME_MAX
-    )
-    safety: str | None = Field(
-        default=None, description="The point that was made of what was there.", max_length=64
-    )
-
-
-class PassedOver(Model):
-    """One value of spec.acknowledge that was used."""
-
-    word: str = Field(description="The word.", max_length=63)
-    message: str = Field(description="What was passed over.", max_length=1024)
-
-
-class RestoreStatus(Model):
-    """Status of a RestoreRequest."""
-
-    phase: RestorePhase = Field(default=RestorePhase.PENDING, description="Where it is.")
-    message: str | None = Field(
-        default=None, description="Why it is there, in words.", max_length=4096
-    )
-    conditions: tuple[Condition, ...] = Field(
-        default=(),
-        description="Ready: the restore is complete and verified.",
-        max_length=CONDITIONS_MAX,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-    )
-    observed_generation: int = Field(
-        default=0, ge=0, description="The metadata.generation that this status speaks of."
-    )
-    backup: str | None = Field(
-        default=None, description="The Backup that the data is from.", max_length=NAME_MAX
-    )
-    started_at: Time | None = Field(default=None, description="When the restore started.")
-    completed_at: Time | None = Field(default=None, description="When the restore ended.")
-    claims: tuple[RestoredClaim, ...] = Field(
-        default=(), description="The claims that are made.", max_length=16
-    )
-    directory: RestoredDirectory | None = Field(
-        default=None, description="The directory that is restored."
-    )
-    acknowledged: tuple[PassedOver, ...] = Field(
-        default=(),
-        description="The values of spec.acknowledge that were used, and for what.",
-        max_length=len(MEANINGS),
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["word"]},
-    )
-    into: str | None = Field(
-        default=None,
-        description="The claims that are made, for printing, such as `data-restored +2`, or the "
-        "directory: a column shows only the first item of a list.",
-        max_length=SERIES_MAX,
+        description="A request that is first looked at later than this is refused. One that still "
+        "waits then, as for a copy under way, fails.",
     )
 
 
@@ -309,7 +200,7 @@ RESTORE_META: Final = CrdMeta(
     columns=(
         Column("Backup", ".status.backup", "The Backup that the data is from."),
         Column("Phase", ".status.phase", "Where the restore is."),
-        Column("Into", ".status.into", "The claims that are made, or the directory."),
+        Column("Into", ".status.into", "Where the data goes."),
         Column("Age", ".metadata.creationTimestamp", "Age of the request.", "date"),
         Column("Message", ".status.message", "Why it is in this phase.", wide=True),
     ),

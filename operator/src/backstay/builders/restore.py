@@ -13,11 +13,11 @@ MOUNT: Final = "/restored"
 NOBODY: Final = 65532
 
 
-def claim_from_snapshot(
+def restored_claim(
     *,
     name: str,
     namespace: str,
-    snapshot: str,
+    data_source: Obj | None,
     storage_class: str | None,
     access_modes: Sequence[str],
     volume_mode: str | None,
@@ -25,16 +25,15 @@ def claim_from_snapshot(
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
 ) -> Obj:
-    """Given names and a size (a Kubernetes quantity), return a claim made from the snapshot."""
+    """Given names and a size (a Kubernetes quantity), return the claim, which its driver fills
+    from the data source, if it has one.
+    """
     spec: Obj = {
         "accessModes": list(access_modes),
         "resources": {"requests": {"storage": size}},
-        "dataSource": {
-            "apiGroup": "snapshot.storage.k8s.io",
-            "kind": "VolumeSnapshot",
-            "name": snapshot,
-        },
     }
+    if data_source is not None:
+        spec["dataSource"] = dict(data_source)
     if storage_class is not None:
         spec["storageClassName"] = storage_class
     if volume_mode is not None:
@@ -48,6 +47,11 @@ def claim_from_snapshot(
         },
         "spec": spec,
     }
+
+
+def from_snapshot(name: str) -> Obj:
+    """Given a VolumeSnapshot, return the data source of a claim that its driver fills from it."""
+    return {"apiGroup": "snapshot.storage.k8s.io", "kind": "VolumeSnapshot", "name": name}
 
 
 def verify_pod(

@@ -20,7 +20,7 @@ import kopf
 
 from backstay.api.backup import FINAL_PHASES
 from backstay.api.common import GROUP, VERSION
-from backstay.api.restore import FINAL_RESTORE_PHASES
+from backstay.api.restore_status import FINAL_RESTORE_PHASES
 from backstay.domain import labels, objects
 from backstay.domain.adoption import takeover
 from backstay.domain.objects import dig

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from functools import partial
 from typing import Any
 
-from backstay.api.restore import FINAL_RESTORE_PHASES
+from backstay.api.restore_status import FINAL_RESTORE_PHASES
 from backstay.domain import labels, naming, upkeep
 from backstay.domain.clock import Clock
 from backstay.domain.objects import Obj, dig

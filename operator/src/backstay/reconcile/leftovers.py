@@ -12,7 +12,6 @@ import logging
 from datetime import timedelta
 from functools import partial
 
-from backstay.builders.snapshot import metadata_patch
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj
 from backstay.domain.restore.leftovers import Fate, fate
@@ -21,6 +20,7 @@ from backstay.kube.client import Client
 from backstay.kube.resources import PERSISTENT_VOLUME_CLAIM, POD, RESTORE_REQUEST
 from backstay.reconcile import keys
 from backstay.steps.batch import Work
+from backstay.targets.new_claim import delete, hand_over
 
 log = logging.getLogger(__name__)
 
@@ -59,28 +59,3 @@ class LeftoverReconciler:
             log.info("claim %s stays: its RestoreRequest is gone, but it is in use", place)
             await hand_over(self._client, claim)
         return False
-
-
-async def hand_over(client: Client, claim: Obj | None) -> None:
-    """Given a claim as read (None: there is none), take the label of a restore under way off it.
-
-    Raise Conflict if it changed meanwhile.
-    """
-    if claim is None or labels.RESTORING not in objects.labels(claim):
-        return
-    patch = metadata_patch(claim, labels={labels.RESTORING: None})
-    name, namespace = objects.name(claim), objects.namespace(claim)
-    await client.patch(PERSISTENT_VOLUME_CLAIM, name, namespace, patch)
-
-
-async def delete(client: Client, claim: Obj | None) -> None:
-    """Given a claim as read (None: there is none), delete it. Raise Conflict if it changed."""
-    if claim is None:
-        return
-    await client.delete(
-        PERSISTENT_VOLUME_CLAIM,
-        objects.name(claim),
-        objects.namespace(claim),
-        uid=objects.uid(claim),
-        resource_version=objects.version(claim),
-    )

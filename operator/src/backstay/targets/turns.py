@@ -1,4 +1,4 @@
-"""Whose turn it is to write to a directory: see what others write to and read.
+"""Whose turn it is to write to a target: see what others write to and read.
 
 Invariant: whoever takes a turn looks and writes under `lock`, so no two take the same place at
 once; a process that lost its Lease can write no more, so there is one lock in the cluster.
@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 
 from backstay.api.backup import FINAL_PHASES, BackupSpec, BackupStatus
-from backstay.api.restore import FINAL_RESTORE_PHASES, RestoreSpec, RestoreStatus
+from backstay.api.restore import RestoreSpec
+from backstay.api.restore_status import FINAL_RESTORE_PHASES, RestoreItem, RestoreStatus
 from backstay.domain import labels, objects
 from backstay.domain.errors import DataError
 from backstay.domain.objects import Obj, dig
+from backstay.domain.restore.places import places_taken
+from backstay.domain.restore.wishes import Request
 from backstay.domain.run import concurrency
-from backstay.domain.run.shared_places import (
-    Place,
-    Taken,
-    in_claim,
-    in_the_way,
-    place_of,
-    places_of,
-)
-from backstay.domain.subject import Subject, parse_subject
+from backstay.domain.run.shared_places import Place, Taken, in_claim, in_the_way, places_of
+from backstay.domain.subject import parse_subject
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP, JOB, RESTORE_REQUEST
 from backstay.steps.agent_jobs import OURS
@@ -39,23 +36,21 @@ class RestoreTurns:
         self._looked_at = 0
         self._none_since: int | None = None
 
-    async def others_at(self, request: Subject[RestoreSpec, RestoreStatus]) -> str:
-        """Given a request whose turn would come, return who works on what it restores into: other
-        requests that have begun, Jobs of those that were deleted, runs that read there; "" if
-        nobody does.
+    async def others_at(self, request: Request, items: Sequence[RestoreItem]) -> str:
+        """Given a request and its items whose turn would come, return who works on what they are
+        restored into: other requests that have begun, Jobs of those that were deleted, runs that
+        read there; "" if nobody does.
         """
-        entry = request.status.directory
-        place = place_of(request.namespace, entry) if entry is not None else None
-        if place is None:
-            return ""
+        places = places_taken(request.namespace, items)
         own = request.namespace, objects.name(request.obj)
         taken = [one for one in await self.taken() if (one.namespace, one.name) != own]
         for obj in await self._client.list(BACKUP, fields=_not_in(FINAL_PHASES)):
             taken += _reads(obj)
-        if others := in_the_way(request.namespace, place, taken):
-            return others
-        left = await self._left_jobs(request.namespace, request.uid)
-        return in_the_way(request.namespace, place, left)
+        for more in (taken, await self._left_jobs(request.namespace, request.uid)):
+            for place in places:
+                if others := in_the_way(request.namespace, place, more):
+                    return others
+        return ""
 
     def note(self) -> None:
         """Note that a request under way is looked at, which comes before it does anything: until
@@ -92,18 +87,16 @@ def _not_in(phases: frozenset[str]) -> str:
 
 
 def _writes(obj: Obj) -> list[Taken]:
-    """Where a request under way writes: a directory once its turn has come, and claims from when
-    it is created on, as they are of nobody else.
+    """Where a request under way writes: what others may use once its turn has come, and new claims
+    from when it is created on, as they are of nobody else.
     """
     try:
         one = parse_subject("RestoreRequest", obj, RestoreSpec, RestoreStatus)
     except DataError:
         return []  # It is reported on the request, and does nothing.
-    entry = one.status.directory
     places = [in_claim(one.namespace, c.to.new_claim.name) for c in one.spec.claims]
-    if entry is not None and entry.started_at is not None:
-        place = place_of(one.namespace, entry)
-        places += [place] if place is not None else []
+    begun = [item for item in one.status.items if item.started_at is not None]
+    places += places_taken(one.namespace, begun)
     return [Taken("RestoreRequest", one.namespace, objects.name(obj), p) for p in places]
 
 

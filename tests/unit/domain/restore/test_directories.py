@@ -2,43 +2,82 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from tests.support.builders import NOW
 
-from backstay.api.restore import RestoredDirectory, RestorePhase, RestoreSpec, RestoreStatus
+from backstay.api.restore import RestoreSpec
+from backstay.api.restore_status import RestoreItem, RestorePhase, RestoreStatus, RestoreTarget
 from backstay.domain.errors import UserError
 from backstay.domain.jobs import JobSeen
-from backstay.domain.restore.directories import (
-    HOLD_PATIENCE,
-    HOLD_WAIT,
-    Decision,
-    Seen,
-    decide,
-    in_line,
-    too_late,
-)
+from backstay.domain.restore.items import HOLD_PATIENCE, HOLD_WAIT, Seen, Step
+from backstay.domain.restore.machine import Decision, decide, in_line
+from backstay.domain.restore.sights import ItemSeen, StoreSeen, TargetSeen
+from backstay.domain.restore.words import too_late
 from backstay.domain.stores.copies.agent_result import AgentResult
+from backstay.domain.stores.copies.restore import fill_of
 
 IN_USE = UserError("ClaimInUse", "spec.directory.inPlace: claim data is in use by Pod app; stop it")
+COPYING = "waits for the copy under way (Backup shop-1)"
 RUNNING = JobSeen(name="restore", exists=True, started=True)
+NO_JOB = JobSeen()
+
+
+def look(
+    job: JobSeen = NO_JOB,
+    result: AgentResult | None = None,
+    rest: JobSeen = NO_JOB,
+    refusal: UserError | None = None,
+    **point: Any,
+) -> ItemSeen:
+    """A look at a directory: `point` is what its store sees of the copy."""
+    fill = fill_of(job, result, rest)
+    return ItemSeen(StoreSeen(fill=fill, **point), TargetSeen(shared=True, refusal=refusal))
+
+
+def decided(
+    status: RestoreStatus, now: datetime = NOW, *, unheld: bool = False, **values: Any
+) -> Decision:
+    seen = Seen(now=now, generation=1, status=status, items=[look(**values)], may_go_unheld=unheld)
+    return decide(seen)
 
 
 def restoring(ago: timedelta = timedelta(0), **values: Any) -> Decision:
     """What is decided on a request that was asked to be held so long ago."""
-    entry = RestoredDirectory(source="data", stamp="S", into="data", claimed_at=NOW - ago)
-    status = RestoreStatus(phase=RestorePhase.RESTORING, directory=entry, into="data")
-    return decide(Seen(now=NOW, generation=1, status=status, **values))
+    entry = RestoreItem(
+        source="data",
+        store="Rolling",
+        ref="S",
+        target=RestoreTarget.IN_PLACE,
+        claim="data",
+        into="data",
+        claimed_at=NOW - ago,
+    )
+    status = RestoreStatus(phase=RestorePhase.RESTORING, items=(entry,), into="data")
+    return decided(status, **values)
+
+
+def ended(decision: Decision, **values: Any) -> Decision:
+    """The round after a failure was written down."""
+    assert decision.status.items[0].failed
+    assert decision.actions == ()
+    return decided(decision.status, **values)
+
+
+def steps(decision: Decision) -> list[Step]:
+    return [action.step for action in decision.actions]
 
 
 @pytest.mark.parametrize("held", [False, True])
 def test_what_stands_against_a_request_that_waits_ends_it_in_its_own_words(held: bool) -> None:
-    decision = restoring(held=held, refusal=IN_USE)
+    noted = restoring(held=held, refusal=IN_USE)
+    decision = ended(noted, held=held, refusal=IN_USE)
 
     assert decision.status.phase is RestorePhase.FAILED
-    assert (decision.status.message, decision.start) == (IN_USE.message, False)
+    assert noted.status.message == decision.status.message == IN_USE.message
+    assert steps(decision) == [Step.STOP, Step.UNDO, Step.RELEASE]
 
 
 def test_what_comes_up_while_its_job_runs_is_left_to_the_job() -> None:
@@ -47,48 +86,49 @@ def test_what_comes_up_while_its_job_runs_is_left_to_the_job() -> None:
     assert decision.status.phase is RestorePhase.RESTORING
 
 
-@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("over", [False, True])
 def test_a_job_of_that_name_that_somebody_else_made_is_never_taken_for_the_restore(
-    ended: bool,
+    over: bool,
 ) -> None:
-    other = JobSeen(name="restore-x", exists=True, ours=False, started=True, succeeded=ended)
-    decision = restoring(held=True, job=other)
+    other = JobSeen(name="restore-x", exists=True, ours=False, started=True, succeeded=over)
+    decision = ended(restoring(held=True, job=other), job=other)
 
-    assert (decision.status.phase, decision.start) == (RestorePhase.FAILED, False)
+    assert decision.status.phase is RestorePhase.FAILED
+    assert not {Step.FILL, Step.DISCARD} & {*steps(decision)}
     assert "Job restore-x was made by somebody else" in (decision.status.message or "")
 
 
 def test_a_point_that_is_not_held_in_time_is_given_up() -> None:
-    decision = restoring(HOLD_WAIT + timedelta(seconds=1))
+    decision = ended(restoring(HOLD_WAIT + timedelta(seconds=1)))
 
     assert decision.status.phase is RestorePhase.FAILED
-    assert "its destination does not answer" in (decision.status.message or "")
+    assert "its store does not answer" in (decision.status.message or "")
 
 
 def test_a_copy_of_hours_uses_up_none_of_the_time_to_hold_the_point() -> None:
-    decision = restoring(HOLD_WAIT * 6, copying="shop-1")
+    decision = restoring(HOLD_WAIT * 6, busy=COPYING)
 
     status = decision.status
     assert status.phase is RestorePhase.RESTORING
-    assert status.message == "waits for the copy under way (Backup shop-1)"
-    assert not decision.start
+    assert (status.message, status.items[0].failed) == (COPYING, None)
+    assert steps(decision) == []
     # Afterwards there is time left, and it can end.
-    after = Seen(now=NOW + HOLD_WAIT / 3, generation=1, status=status)
-    assert decide(after).status.phase is RestorePhase.RESTORING
-    late = Seen(now=NOW + HOLD_WAIT * 2, generation=1, status=status)
-    assert decide(late).status.phase is RestorePhase.FAILED
+    assert not decided(status, NOW + HOLD_WAIT / 3).status.items[0].failed
+    assert decided(status, NOW + HOLD_WAIT * 2).status.items[0].failed
 
 
 def test_waiting_for_a_copy_writes_no_status_at_each_look() -> None:
-    first = restoring(timedelta(minutes=1), copying="shop-1").status
-    later = NOW + timedelta(seconds=15)
-    again = decide(Seen(now=later, generation=1, status=first, copying="shop-1"))
+    first = restoring(timedelta(minutes=1), busy=COPYING).status
+    again = decided(first, NOW + timedelta(seconds=15), busy=COPYING)
 
     assert again.status == first
 
 
 def test_no_job_is_made_beside_a_copy_as_it_would_only_find_the_destination_locked() -> None:
-    assert not restoring(held=True, copying="shop-1").start
+    decision = restoring(held=True, busy=COPYING)
+    assert (decision.enters, steps(decision)) == (False, [])
+    turn = restoring(held=True)
+    assert steps(decided(turn.status, held=True, busy=COPYING)) == []
 
 
 @pytest.mark.parametrize(
@@ -127,37 +167,35 @@ def test_a_point_that_cannot_be_held_is_given_up_with_the_reason_and_the_word() 
 
 
 def test_a_person_may_have_a_point_restored_that_is_not_held() -> None:
-    soon = restoring(HOLD_PATIENCE / 2, may_go_unheld=True)
-    late = restoring(HOLD_PATIENCE * 2, may_go_unheld=True, hold_trouble="it is read-only")
+    soon = restoring(HOLD_PATIENCE / 2, unheld=True)
+    late = restoring(HOLD_PATIENCE * 2, unheld=True, hold_trouble="it is read-only")
 
-    assert (soon.enters, soon.start, soon.status.acknowledged) == (False, False, ())
+    assert (soon.enters, steps(soon), soon.status.acknowledged) == (False, [Step.HOLD], ())
     assert late.enters
     (used,) = late.status.acknowledged
     assert (used.word, used.message) == ("NotHeld", "the point is not held: it is read-only")
 
 
 def test_a_held_point_uses_no_word() -> None:
-    decision = restoring(HOLD_PATIENCE * 2, held=True, may_go_unheld=True)
+    decision = restoring(HOLD_PATIENCE * 2, held=True, unheld=True)
 
     assert (decision.enters, decision.status.acknowledged) == (True, ())
 
 
 def test_a_job_is_made_only_after_its_turn_was_taken() -> None:
     first = restoring(held=True)
-    assert (first.enters, first.start) == (True, False)
-    assert first.status.directory is not None
-    assert first.status.directory.started_at == NOW
+    assert (first.enters, steps(first)) == (True, [])
+    assert first.status.items[0].started_at == NOW
 
-    then = decide(Seen(now=NOW, generation=1, status=first.status, held=True))
-    assert (then.enters, then.start) == (False, True)
+    then = decided(first.status, held=True)
+    assert (then.enters, steps(then)) == (False, [Step.FILL])
 
 
 def test_who_waits_for_a_turn_learns_for_whom_and_takes_none() -> None:
-    seen = Seen(now=NOW, generation=1, status=restoring().status, held=True)
-    decision = in_line(seen, "RestoreRequest other")
+    seen = Seen(now=NOW, generation=1, status=restoring().status, items=[look(held=True)])
+    decision = in_line(seen, decide(seen), "RestoreRequest other")
 
-    assert decision.status.directory is not None
-    assert decision.status.directory.started_at is None
+    assert decision.status.items[0].started_at is None
     assert "waits for its turn: RestoreRequest other" in (decision.status.message or "")
 
 
@@ -183,19 +221,20 @@ KILLED = JobSeen(name="restore", exists=True, failed=True, message="BackoffLimit
 def test_a_job_that_ended_without_a_word_is_cleaned_up_after(
     rest: JobSeen, discards: bool, phase: RestorePhase, words: str
 ) -> None:
-    decision = restoring(held=True, job=KILLED, rest=rest)
+    noted = restoring(held=True, job=KILLED, rest=rest)
+    decision = ended(noted, job=KILLED, rest=rest)
 
-    assert (decision.discard, decision.status.phase) == (discards, phase)
+    assert (Step.DISCARD in steps(decision), decision.status.phase) == (discards, phase)
     assert words in (decision.status.message or "")
 
 
 def test_a_failure_in_place_keeps_what_it_said_of_the_way_back() -> None:
     raw = {"safety": {"stamp": "2026-11-24T000000Z"}, "acknowledged": {"TooLittleRoom": "full"}}
     result = AgentResult(ok=False, reason="Failed", message="No space left on device", raw=raw)
-    decision = restoring(held=True, job=RUNNING, result=result)
+    noted = restoring(held=True, job=RUNNING, result=result)
+    # Its Job goes an hour after its end: what it said is written down in the round before.
+    status = ended(noted).status
 
-    status = decision.status
     assert (status.phase, status.message) == (RestorePhase.FAILED, "No space left on device")
-    assert status.directory is not None
-    assert status.directory.safety == "2026-11-24T000000Z"
+    assert status.items[0].safety == "2026-11-24T000000Z"
     assert [one.word for one in status.acknowledged] == ["TooLittleRoom"]

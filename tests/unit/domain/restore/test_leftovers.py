@@ -22,10 +22,12 @@ def claim(label: str = MINE, note: str = MINE, **metadata: Any) -> Obj:
     }
 
 
-def pod(of: str, owner: str = "") -> Obj:
+def pod(of: str, owner: str = "", run: str = "") -> Obj:
     volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": of}}]
     owners = [{"uid": owner}] if owner else []
-    return {"metadata": {"name": "p", "ownerReferences": owners}, "spec": {"volumes": volumes}}
+    notes = {labels.RUN: run} if run else {}
+    meta = {"name": "p", "ownerReferences": owners, "annotations": notes}
+    return {"metadata": meta, "spec": {"volumes": volumes}}
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,8 @@ def pod(of: str, owner: str = "") -> Obj:
         (claim(), {MINE}, [], Fate.KEEP),
         (claim(), {"another"}, [], Fate.DELETE),
         (claim(), set(), [pod("data", owner=MINE)], Fate.DELETE),
+        (claim(), set(), [pod("data", owner="a-job", run=MINE)], Fate.DELETE),
+        (claim(), set(), [pod("data", owner="a-job", run="a-backup")], Fate.HAND_OVER),
         (claim(), set(), [pod("other")], Fate.DELETE),
         (claim(), set(), [pod("data")], Fate.HAND_OVER),
         (claim(), set(), [pod("data", owner="a-replica-set")], Fate.HAND_OVER),
@@ -46,6 +50,8 @@ def pod(of: str, owner: str = "") -> Obj:
         "its request is there",
         "its request is gone",
         "our own pod verifies it",
+        "our own Job fills it",
+        "a run of ours reads it",
         "a pod uses another",
         "a pod uses it",
         "a workload uses it",

@@ -109,7 +109,7 @@ def _restore(task: Any, report: Report) -> None:
     from backstay.agent.fs.failures import writing_to
 
     _be_gentle(task.limits)
-    with writing_to("spec.directory", task.path or task.root):
+    with writing_to(task.field, task.path or task.root):
         report(restore(task, _now()))
 
 

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from backstay.agent.commands.restore_content import fill, fill_onto, wanted_of
 from backstay.agent.commands.restore_task import RestoreTask
@@ -45,6 +45,8 @@ from backstay.domain.errors import BackstayError, Transient, UserError
 from backstay.domain.restore.acknowledgement import Word
 from backstay.domain.stores.copies.points import RollingPoint
 
+_LOST_FOUND: Final = b"lost+found"
+
 
 def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:
     """Given a task and now, restore and return the result.
@@ -57,6 +59,8 @@ def restore(task: RestoreTask, now: datetime) -> dict[str, Any]:
             point = find_tree(task.folder, task.stamp)
             chosen = choose(task.folder, point.tree, task.paths, task.said)
             _insist_on_no_rot(task, point, chosen)
+        if task.new_volume:
+            return _restore_into_volume(task, point, chosen)
         if task.safety is None:
             with opened(task.root, task.path) as target:
                 try:
@@ -161,6 +165,20 @@ def _restore_aside(
     return _restored(task, chosen, arrived, more)
 
 
+def _restore_into_volume(task: RestoreTask, point: RollingPoint, chosen: Chosen) -> dict[str, Any]:
+    """Restore to the root of a new volume, which is like the point afterwards, whatever a try that
+    was killed has left there.
+    """
+    with opened(task.root, "") as target, _reading(task):
+        # The file system's own: it is nobody's data, and comes back at the next check.
+        is_own = os.fsdecode(_LOST_FOUND) in os.listdir(target.fd)
+        spared = {_LOST_FOUND} - chosen.directories.keys() if is_own else ()
+        chosen = replace(chosen, spared=tuple(spared))
+        _insist_on_room(task, point, target.fd, chosen, onto=False)
+        arrived = fill(task, point, target.fd, chosen, (), onto=False)
+    return _restored(task, replace(chosen, spared=()), arrived, "")
+
+
 def _insist_on_room(
     task: RestoreTask, point: RollingPoint, target: int, chosen: Chosen, *, onto: bool
 ) -> Need:
@@ -179,7 +197,7 @@ def _insist_on_room(
     finally:
         os.close(source)
     try:
-        need.check()
+        need.check(task.field)
     except UserError as error:
         task.said.pass_over(Word.TOO_LITTLE_ROOM, error)
     return need

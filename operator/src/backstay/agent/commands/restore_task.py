@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from backstay.agent import tasks
 from backstay.agent.destination.layout import Folder, folder_of
 from backstay.agent.fs.paths import parts_of
+from backstay.agent.target.directory import FIELD
 from backstay.agent.tasks import CopyTask, Fields, Limits, Where
 from backstay.domain.restore.acknowledgement import AGENT, Acknowledged
 from backstay.domain.stores.copies.points import Series
@@ -28,6 +29,8 @@ class RestoreTask:
     """In place: the copy of what is there. None: to a new directory."""
     limits: Limits
     said: Acknowledged
+    new_volume: bool = False
+    """The target is the root of a volume that was made for this restore."""
 
     @classmethod
     def read(cls, task: Fields) -> RestoreTask:
@@ -45,6 +48,8 @@ class RestoreTask:
             said=Acknowledged(_words(task)),
         )
         if not task.flag("inPlace"):
+            if task.flag("newVolume"):
+                return replace(found, new_volume=True)
             if not path.strip("/"):
                 raise target.fail("path", "a new directory needs a name")
             return found
@@ -61,6 +66,11 @@ class RestoreTask:
             expected=tasks.expected(task.child("safety")),
         )
         return replace(found, safety=safety)
+
+    @property
+    def field(self) -> str:
+        """The field of the request that says where it goes, for messages."""
+        return "spec.claims[].to.newClaim" if self.new_volume else FIELD
 
     @property
     def folder(self) -> Folder:

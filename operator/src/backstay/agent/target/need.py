@@ -72,21 +72,23 @@ class Need:
         """Whether what goes must go first, for there is no room otherwise."""
         return not all(disk.fits() for disk in self.disks.values())
 
-    def check(self) -> None:
-        """Raise UserError where a disk has too little room, whatever is removed first."""
+    def check(self, field: str) -> None:
+        """Given the field that says where it goes, raise UserError where a disk has too little
+        room, whatever is removed first.
+        """
         for disk in self.disks.values():
             if not disk.fits(after_removing=True):
                 more = f" and {disk.freed} are freed first" if disk.freed else ""
                 raise UserError(
                     "TooLittleRoom",
-                    f"spec.directory: {disk.free} bytes are to be had on the target's disk{more},"
+                    f"{field}: {disk.free} bytes are to be had on the target's disk{more},"
                     f" this restore needs up to {disk.wanted}; make room, choose fewer paths, or"
                     " restore to another disk",
                 )
             if not disk.has_inodes:
                 raise UserError(
                     "TooLittleRoom",
-                    f"spec.directory: {disk.found.f_favail} inodes are free on the target's disk,"
+                    f"{field}: {disk.found.f_favail} inodes are free on the target's disk,"
                     f" this restore needs up to {disk.inodes}; remove files, choose fewer paths,"
                     " or restore to another disk",
                 )

@@ -31,7 +31,7 @@ def fate(claim: Obj, requests: Collection[str], pods: Iterable[Obj]) -> Fate:
         return Fate.KEEP
     if not request or objects.annotations(claim).get(labels.RESTORE_REQUEST) != request:
         return Fate.HAND_OVER  # A copy of ours, or a label that somebody wrote.
-    if any(_names(pod, objects.name(claim)) and not _verifies(pod, request) for pod in pods):
+    if any(_names(pod, objects.name(claim)) and not _works_for(pod, request) for pod in pods):
         return Fate.HAND_OVER
     return Fate.DELETE
 
@@ -41,6 +41,9 @@ def _names(pod: Obj, claim: str) -> bool:
     return any(dig(v, "persistentVolumeClaim", "claimName") == claim for v in volumes)
 
 
-def _verifies(pod: Obj, request: str) -> bool:
+def _works_for(pod: Obj, request: str) -> bool:
+    """Whether it verifies the claim, or is of the Job that fills it."""
+    if objects.annotations(pod).get(labels.RUN) == request:
+        return True
     owners = dig(pod, "metadata", "ownerReferences", default=[])
     return any(owner.get("uid") == request for owner in owners)

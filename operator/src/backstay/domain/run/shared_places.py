@@ -1,7 +1,7 @@
 """Where restores write and runs read: two restores never share a place, and no run reads one that a
 restore writes to.
 
-Invariant: a restore takes its turn by one write of status.directory.startedAt, made after a look at
+Invariant: a restore takes its turn by one write of status.items[].startedAt, made after a look at
 everybody else's and before anything is done; there is one such look at a time.
 """
 
@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from backstay.api.plan import RunPlan
-from backstay.api.restore import RestoredDirectory
 from backstay.domain.sources.allowed_paths import is_within
 
 
@@ -41,13 +40,6 @@ def in_claim(namespace: str, claim: str, path: str = "") -> Place:
 def on_node(node: str, path: str) -> Place:
     """Given a node and a directory of it, return the place."""
     return Place("", node, path)
-
-
-def place_of(namespace: str, entry: RestoredDirectory) -> Place | None:
-    """Given a request's namespace and its directory, return where it writes."""
-    if entry.claim is not None:
-        return in_claim(namespace, entry.claim, entry.path)
-    return on_node(entry.node, entry.path) if entry.node is not None else None
 
 
 def places_of(namespace: str, plan: RunPlan | None) -> list[Place]:

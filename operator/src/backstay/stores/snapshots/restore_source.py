@@ -1,37 +1,29 @@
-"""Find what a RestoreRequest wants restored, and refuse what cannot be."""
+"""Read what a claim is made from: a snapshot that can be used, and what the claim was like."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
-from backstay.api.backup import BackupStatus
 from backstay.api.common import size_text
-from backstay.api.point import PointResult
-from backstay.api.restore import ClaimRestore, RestoreSpec
-from backstay.api.store import SNAPSHOT
+from backstay.api.restore import NewClaim
 from backstay.domain import labels, objects
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.annotation import parse_record
 from backstay.domain.records.record import Record
 from backstay.domain.restore.acknowledgement import Acknowledged, Word
+from backstay.domain.stores.snapshots.restore import BY_NAME
 from backstay.domain.stores.snapshots.sights import Pair
 from backstay.kube import resources
 from backstay.kube.client import Client
 from backstay.kube.quantities import parse_quantity
 from backstay.stores.snapshots.objects import read_pair
 
-_BY_NAME: Final = "a ready snapshot is restored by its name: set from.volumeSnapshot to it"
-
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """One claim to restore: its snapshot and how the new claim is to look."""
 
-    claim: str
-    new_claim: str
     snapshot: Obj
     record: Record | None
     storage_class: str | None
@@ -40,88 +32,36 @@ class Source:
     size: str
 
 
-async def find_snapshots(client: Client, namespace: str, spec: RestoreSpec) -> Mapping[str, str]:
-    """Given a request's spec, return the snapshot's name for each claim of it.
-
-    Raise UserError if the source does not exist in this namespace, is not finished, has no good
-    point, or lacks one of the claims.
-    """
-    wanted = [c.claim for c in spec.claims]
-    if spec.from_.volume_snapshot is not None:
-        if len(wanted) != 1:
-            raise UserError(
-                "OneClaimExpected",
-                "spec.claims: a VolumeSnapshot holds one claim; name that one only",
-            )
-        return {wanted[0]: spec.from_.volume_snapshot}
-    name = spec.from_.backup or ""
-    backup = await client.find(resources.BACKUP, name, namespace)
-    if backup is None:
-        raise UserError(
-            "BackupNotFound",
-            f"spec.from.backup: there is no Backup {name} in namespace {namespace}; a request "
-            f"restores only from its own namespace. If its snapshot is there, {_BY_NAME}",
-        )
-    status = BackupStatus.model_validate(backup.get("status") or {})
-    if not status.phase.final:
-        raise UserError(
-            "BackupNotFinished",
-            f"spec.from.backup: Backup {name} is {status.phase}; create the request again when it "
-            f"is Completed, or {_BY_NAME}",
-        )
-    good = {
-        p.source: p.ref
-        for p in status.points
-        if p.store == SNAPSHOT and p.result is PointResult.GOOD
-    }
-    if not good:
-        raise UserError(
-            "BackupFailed",
-            f"spec.from.backup: Backup {name} is {status.phase} and has no good point"
-            f"{': ' + status.message if status.message else ''}; if one of its snapshots is ready, "
-            f"{_BY_NAME}",
-        )
-    for claim in wanted:
-        if not good.get(claim):
-            raise UserError(
-                "ClaimNotInBackup",
-                f"spec.claims: Backup {name} has no good point of claim {claim}, only of "
-                f"{', '.join(sorted(good))}; {_BY_NAME}",
-            )
-    return {claim: str(good[claim]) for claim in wanted}
-
-
 async def read_source(
     client: Client,
     namespace: str,
-    wanted: ClaimRestore,
     snapshot: str,
     said: Acknowledged,
     *,
+    claim: str,
+    new: NewClaim,
     kept: bool,
 ) -> Source:
-    """Given a claim of a request, its snapshot's name and what was acknowledged, return what the
-    new claim is made from.
+    """Given a snapshot's name, what was acknowledged, the claim that it is of and the new one,
+    return what the new claim is made from.
 
     `kept`: the snapshot comes from a Backup and must be labelled good. Raise UserError if it is
     gone, not ready, or of another claim, or if the storage class does not fit.
     """
     pair = await read_pair(client, namespace, snapshot)
-    found = _usable(pair, namespace, wanted, snapshot, said, kept=kept)
+    found = _usable(pair, namespace, claim, snapshot, said, kept=kept)
     record = _record(found, said)
-    fresh = await _claim_facts(client, namespace, wanted, record)
-    storage_class = wanted.to.new_claim.storage_class_name or fresh.storage_class
+    fresh = await _claim_facts(client, namespace, claim, record)
+    storage_class = new.storage_class_name or fresh.storage_class
     if storage_class is not None:
         await _check_class(client, storage_class, pair, said)
     return Source(
-        claim=wanted.claim,
-        new_claim=wanted.to.new_claim.name,
         snapshot=found,
         record=record,
         storage_class=storage_class,
         access_modes=fresh.access_modes,
         volume_mode=fresh.volume_mode,
-        size=_size(dig(found, "status", "restoreSize"), fresh.size, wanted, snapshot),
+        size=_size(dig(found, "status", "restoreSize"), fresh.size, claim, new, snapshot),
     )
 
 
@@ -133,15 +73,13 @@ class _Facts:
     size: str | None
 
 
-async def _claim_facts(
-    client: Client, namespace: str, wanted: ClaimRestore, record: Record | None
-) -> _Facts:
+async def _claim_facts(client: Client, namespace: str, claim: str, record: Record | None) -> _Facts:
     """How the claim was, by its record; without one, how the claim of that name is now."""
     if record is not None:
-        claim = record.claim
-        modes = tuple(claim.access_modes) or ("ReadWriteOnce",)
-        return _Facts(claim.storage_class, modes, claim.volume_mode, claim.size)
-    now = await client.find(resources.PERSISTENT_VOLUME_CLAIM, wanted.claim, namespace)
+        was = record.claim
+        modes = tuple(was.access_modes) or ("ReadWriteOnce",)
+        return _Facts(was.storage_class, modes, was.volume_mode, was.size)
+    now = await client.find(resources.PERSISTENT_VOLUME_CLAIM, claim, namespace)
     return _Facts(
         dig(now, "spec", "storageClassName"),
         tuple(dig(now, "spec", "accessModes", default=["ReadWriteOnce"])),
@@ -153,7 +91,7 @@ async def _claim_facts(
 def _usable(
     pair: Pair,
     namespace: str,
-    wanted: ClaimRestore,
+    claim: str,
     snapshot: str,
     said: Acknowledged,
     *,
@@ -171,19 +109,18 @@ def _usable(
     if not source and not known:
         why = (
             f"spec.claims: VolumeSnapshot {snapshot} does not say what claim it is of; label it "
-            f"{labels.PVC}={wanted.claim}"
+            f"{labels.PVC}={claim}"
         )
         said.pass_over(Word.UNKNOWN_SOURCE, UserError("ClaimNotInSnapshot", why))
-    elif wanted.claim not in (source, known):
+    elif claim not in (source, known):
         raise UserError(
             "ClaimNotInSnapshot",
-            f"spec.claims: VolumeSnapshot {snapshot} is of claim {known or source}, not of "
-            f"{wanted.claim}",
+            f"spec.claims: VolumeSnapshot {snapshot} is of claim {known or source}, not of {claim}",
         )
     if kept and objects.labels(found).get(labels.RESULT) != labels.Result.GOOD.value:
         raise UserError(
             "SnapshotNotGood",
-            f"VolumeSnapshot {snapshot} is not labelled good; {_BY_NAME}",
+            f"VolumeSnapshot {snapshot} is not labelled good; {BY_NAME}",
         )
     if not dig(found, "status", "readyToUse") or pair.content is None:
         raise UserError("SnapshotNotReady", f"VolumeSnapshot {snapshot} is not ready to use")
@@ -224,11 +161,12 @@ async def _check_class(client: Client, name: str, pair: Pair, said: Acknowledged
 
 
 def _size(
-    restore_size: str | None, claim_size: str | None, wanted: ClaimRestore, snapshot: str
+    restore_size: str | None, claim_size: str | None, claim: str, new: NewClaim, snapshot: str
 ) -> str:
     """The size that is asked for, else the larger of those that are known."""
     needed = parse_quantity(restore_size) if restore_size else 0
-    asked = wanted.to.new_claim.size
+    asked = new.size
+    # Less than the snapshot needs would leave the claim Pending for ever.
     if asked is not None:
         if asked < needed:
             raise UserError(
@@ -242,6 +180,6 @@ def _size(
         raise UserError(
             "SizeUnknown",
             f"VolumeSnapshot {snapshot} says no restore size, and there is no claim "
-            f"{wanted.claim}: set spec.claims[].to.newClaim.size",
+            f"{claim}: set spec.claims[].to.newClaim.size",
         )
     return max(sizes, key=parse_quantity)

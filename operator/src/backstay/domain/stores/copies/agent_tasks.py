@@ -141,9 +141,11 @@ def restore(
     *,
     safety: Mapping[str, Any] | None,
     acknowledge: Sequence[str] = (),
+    new_volume: bool = False,
 ) -> Step:
     """Given a point, where its data goes and which of it, return the step that restores it; with
     `safety`, in place, after a copy of what is there. `acknowledge` are the words for the agent.
+    `new_volume`: the target is the root of a volume that was made for this restore.
     """
     task = {
         **_common(site, BRIEF_LOCK),
@@ -154,6 +156,8 @@ def restore(
     }
     if safety is not None:
         task["safety"] = dict(safety)
+    if new_volume:
+        task["newVolume"] = True
     if acknowledge:
         task["acknowledge"] = sorted(acknowledge)
     return _step("restore", task)

@@ -93,7 +93,7 @@ def makes_copies(run: Run) -> bool:
 
 def _named(requests: Sequence[Obj]) -> frozenset[str]:
     """The Backups that requests name which have not looked at them yet."""
-    waiting = (r for r in requests if dig(r, "status", "directory") is None)
+    waiting = (r for r in requests if not dig(r, "status", "items"))
     return frozenset(str(dig(r, "spec", "from", "backup", default="")) for r in waiting)
 
 
@@ -101,9 +101,10 @@ def _wanted(requests: Sequence[Obj]) -> dict[tuple[str, str], frozenset[str]]:
     """By Backup and directory: the requests under way that restore from it."""
     found: dict[tuple[str, str], frozenset[str]] = {}
     for request in requests:
-        source = dig(request, "status", "directory", "source")
-        if source is not None:
-            place = str(dig(request, "status", "backup", default="")), str(source)
+        for item in dig(request, "status", "items", default=[]):
+            if item.get("store") != ROLLING:
+                continue
+            place = str(dig(request, "status", "backup", default="")), str(item.get("source"))
             found[place] = found.get(place, frozenset()) | {objects.uid(request)}
     return found
 
