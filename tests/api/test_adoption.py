@@ -19,7 +19,6 @@ from tests.support.adoption import (
 )
 from tests.support.copying import planner
 from tests.support.kubectl import Kubectl
-from tests.support.passes import copying_nothing
 from tests.unit.cli.running import FOREIGN
 
 from backstay.domain import labels, objects
@@ -35,6 +34,7 @@ from backstay.kube.resources import (
 )
 from backstay.reconcile import keys
 from backstay.reconcile.policy import PolicyReconciler
+from backstay.settings import RollingRoots
 
 
 async def test_what_the_preview_said_is_what_the_pass_leaves(
@@ -240,7 +240,7 @@ async def test_a_snapshot_of_another_tool_fills_no_slot_of_the_schedule(
     clock = SystemClock()
     events = EventPoster(client, clock, "test")
     policies = PolicyReconciler(
-        client, events, clock, lambda _: None, planner=planner(client, copying_nothing(client))
+        client, events, clock, lambda _: None, planner=planner(client, RollingRoots())
     )
 
     await policies.reconcile(keys.policy(namespace, "shop"))

@@ -34,7 +34,7 @@ async def operated(client: Client, credentials: Login, namespace: str, memory: M
         credentials,
         MovedClock(),
         namespace,
-        registry=lambda *_, **__: (MemoryStore(memory),),
+        registry=lambda _: (MemoryStore(memory),),
     )
 
 

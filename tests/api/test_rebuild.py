@@ -11,7 +11,7 @@ from tests.support.builders import SHA, record, snapshot
 from tests.support.copying import planner
 from tests.support.killing import Killed, killing
 from tests.support.kubectl import Kubectl
-from tests.support.passes import copying_nothing, retention_of, until_idle
+from tests.support.passes import retention_of, until_idle
 from tests.support.schedules import MovedClock
 from tests.support.stored import bind, store
 
@@ -37,6 +37,7 @@ from backstay.kube.resources import (
 from backstay.reconcile import keys
 from backstay.reconcile.policy import PolicyReconciler
 from backstay.reconcile.rebuild import RebuildReconciler
+from backstay.settings import RollingRoots
 
 DUMP: Final = DumpRecord("shop", "postgres", "/data/shop.dump", "shop.dump", SHA, 2048, 999, 998)
 SLOTS: Final = [datetime(2026, 11, day, 0, 32, tzinfo=UTC) for day in (20, 21, 22)]
@@ -213,7 +214,7 @@ async def test_a_slot_that_a_rebuilt_record_names_is_done(client: Client, namesp
     clock.move_to(slot + timedelta(minutes=1))
     events = EventPoster(client, clock, "test")
     policies = PolicyReconciler(
-        client, events, clock, lambda _: None, planner=planner(client, copying_nothing(client))
+        client, events, clock, lambda _: None, planner=planner(client, RollingRoots())
     )
 
     await policies.reconcile(keys.policy(namespace, "shop"))

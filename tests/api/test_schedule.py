@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from tests.support.copying import planner
 from tests.support.kubectl import Kubectl
-from tests.support.passes import copying_nothing
 from tests.support.schedules import (
     MovedClock,
     make_policies,
@@ -39,6 +38,7 @@ from backstay.kube.resources import BACKUP, BACKUP_POLICY, EVENT, Resource
 from backstay.observe import metrics
 from backstay.reconcile import keys, policy_gather
 from backstay.reconcile.policy import PolicyReconciler
+from backstay.settings import RollingRoots
 
 POLICIES = 150
 JITTER = timedelta(seconds=5)
@@ -60,7 +60,7 @@ class Rig:
             EventPoster(client, clock, "test"),
             clock,
             self._note,
-            planner=planner(client, copying_nothing(client)),
+            planner=planner(client, RollingRoots()),
         )
 
     def _note(self, key: Key) -> None:

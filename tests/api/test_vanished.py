@@ -15,7 +15,7 @@ from tests.support.builders import record, snapshot
 from tests.support.copying import planner, stores
 from tests.support.killing import Killed, killing
 from tests.support.kubectl import Kubectl
-from tests.support.passes import copying_nothing, retention_of, until_idle
+from tests.support.passes import retention_of, until_idle
 from tests.support.stored import bind, store
 
 from backstay.api.common import format_time
@@ -38,6 +38,7 @@ from backstay.observe import metrics
 from backstay.reconcile import keys
 from backstay.reconcile.policy import PolicyReconciler
 from backstay.reconcile.resync import Everything
+from backstay.settings import RollingRoots
 
 NOW = SystemClock().now().replace(microsecond=0)
 
@@ -118,7 +119,7 @@ async def look_at_policy(client: Client, namespace: str) -> Obj:
     """Let the policy be described; return its status."""
     clock = SystemClock()
     events = EventPoster(client, clock, "test")
-    plans = planner(client, copying_nothing(client))
+    plans = planner(client, RollingRoots())
     policies = PolicyReconciler(client, events, clock, lambda _: None, planner=plans)
     await policies.reconcile(keys.policy(namespace, "shop"))
     status: Obj = (await client.get(BACKUP_POLICY, "shop", namespace))["status"]

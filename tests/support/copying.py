@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from backstay.engine.system_clock import SystemClock
@@ -10,7 +11,7 @@ from backstay.kube.events import EventPoster
 from backstay.settings import Ceilings, DestinationRoot, RollingRoots, SourceRoot
 from backstay.steps.agent_jobs import AgentImage, AgentJobs
 from backstay.steps.dumps import Dumping
-from backstay.stores.base import Store
+from backstay.stores.base import Store, Tools
 from backstay.stores.copies.take import Copying
 from backstay.stores.planning import Planner
 from backstay.stores.registry import stores_of
@@ -29,18 +30,14 @@ def copying(client: Client, roots: RollingRoots = ROOTS, home: str = HOME) -> Co
     return Copying(client, jobs, roots, home)
 
 
-def stores(client: Client, making: Copying | None = None) -> tuple[Store, ...]:
+def stores(client: Client, roots: RollingRoots = ROOTS) -> Sequence[Store]:
     """All stores, where nothing is dumped."""
     clock = SystemClock()
-    return stores_of(
-        client,
-        clock,
-        EventPoster(client, clock),
-        dumping=cast(Dumping, None),
-        copying=making or copying(client),
-    )
+    jobs = AgentJobs(client, AgentImage("backstay:test", "IfNotPresent"))
+    events, nothing = EventPoster(client, clock), cast(Dumping, None)
+    return stores_of(Tools(client, clock, events, nothing, jobs, roots, HOME, lambda *_: None))
 
 
-def planner(client: Client, making: Copying | None = None) -> Planner:
+def planner(client: Client, roots: RollingRoots = ROOTS) -> Planner:
     """What makes the plans of runs where nothing is dumped."""
-    return Planner(client, stores(client, making), Ceilings())
+    return Planner(client, stores(client, roots), Ceilings())

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import ClassVar
 
+from tests.support.memory_restores import MemoryStore as MemoryRestores
+
 from backstay.api.backup import BackupStatus
 from backstay.api.common import changed
 from backstay.api.plan import PlannedPoint, RunPlan
@@ -207,6 +209,7 @@ class MemoryStore:
         self.memory = memory
         self.plan = MemoryPlan(memory)
         self.keeper = MemoryKeeper(memory)
+        self.restores = MemoryRestores()
 
     async def extend(self, draft: Draft) -> RunPlan:
         points = (PlannedPoint(source=n, store=MEMORY, claim=n) for n in draft.source.claims)

@@ -17,15 +17,6 @@ from backstay.kube.events import EventPoster
 from backstay.reconcile import keys
 from backstay.reconcile.retention import RetentionReconciler
 from backstay.reconcile.sweeps import SweepReconciler
-from backstay.settings import RollingRoots
-from backstay.steps.agent_jobs import AgentImage, AgentJobs
-from backstay.stores.copies.take import Copying
-
-
-def copying_nothing(client: Client) -> Copying:
-    """Given a client, return what makes rolling copies where the administrator allows none."""
-    return Copying(client, AgentJobs(client, AgentImage("", "")), RollingRoots(), "backstay")
-
 
 Pass: TypeAlias = Callable[[], Awaitable[timedelta | None]]
 MOST = 10

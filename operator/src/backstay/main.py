@@ -48,12 +48,11 @@ from backstay.settings import Settings
 from backstay.steps.agent_jobs import AgentImage, AgentJobs
 from backstay.steps.dumps import Dumping
 from backstay.steps.exec_streams import Streams
-from backstay.stores.copies.restore import CopyRestores
+from backstay.stores.base import Tools
 from backstay.stores.copies.take import Copying
 from backstay.stores.copies.upkeep_jobs import UpkeepJobs
 from backstay.stores.planning import Planner
 from backstay.stores.registry import Registry, stores_of
-from backstay.stores.snapshots.restore import SnapshotRestores
 from backstay.targets.registry import targets_of
 from backstay.targets.turns import RestoreTurns
 
@@ -191,24 +190,20 @@ class Router:
         self._dumping = Dumping(client, streams, self._refusals)
         image = AgentImage(settings.agent_image, settings.agent_pull_policy)
         jobs = AgentJobs(client, image)
-        copying = Copying(client, jobs, settings.rolling, settings.namespace)
-        self.stores = registry(client, clock, events, dumping=self._dumping, copying=copying)
+        roots, home = settings.rolling, settings.namespace
+        self.stores = registry(
+            Tools(client, clock, events, self._dumping, jobs, roots, home, self._wake_copies)
+        )
         self._planner = Planner(client, self.stores, settings.ceilings)
         turns = RestoreTurns(client, settings.namespace)
         self._reconcilers = {
             **self._of_runs(settings, streams, turns),
-            **self._of_points(UpkeepJobs(jobs, copying)),
+            **self._of_points(UpkeepJobs(jobs, Copying(client, jobs, roots, home))),
             keys.RESTORE: RestoreReconciler(
                 *self._context[:3],
                 self._enqueue,
-                # In the order in which they are preferred.
-                stores={
-                    SnapshotRestores.name: SnapshotRestores(client, clock, image),
-                    CopyRestores.name: CopyRestores(
-                        client, clock, jobs=jobs, copying=copying, wake_pass=self._wake_copies
-                    ),
-                },
-                targets=targets_of(client, settings.rolling),
+                stores={store.plan.name: store.restores for store in self.stores},
+                targets=targets_of(client, roots),
                 turns=turns,
             ).reconcile,
             keys.LEFTOVERS: LeftoverReconciler(client).reconcile,

@@ -60,7 +60,7 @@ class AgentJobs:
 
     def __init__(self, client: Client, image: AgentImage) -> None:
         self._client = client
-        self._image = image
+        self.image = image
 
     async def look(self, namespace: str, name: str, token: str) -> JobSeen:
         """Given a Job's address and its work, return what is seen of it."""
@@ -92,8 +92,8 @@ class AgentJobs:
             name=work.name,
             namespace=work.namespace,
             node=work.node,
-            image=self._image.name,
-            pull_policy=self._image.pull_policy,
+            image=self.image.name,
+            pull_policy=self.image.pull_policy,
             steps=work.steps,
             mounts=work.mounts,
             deadline=work.deadline,

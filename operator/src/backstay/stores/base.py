@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,15 +10,22 @@ from typing import Protocol
 
 from backstay.api.plan import RunPlan
 from backstay.api.policy import PolicySpec
+from backstay.domain.clock import Clock
 from backstay.domain.errors import BackstayError
 from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run
+from backstay.domain.restore.protocols import RestoreStore
 from backstay.domain.retention.findings import Item
 from backstay.domain.run.values import Seen, StoreAction
 from backstay.domain.stores.base import StorePlan
+from backstay.kube.client import Client
+from backstay.kube.events import EventPoster
+from backstay.settings import RollingRoots
 from backstay.sources.base import Resolved
 from backstay.steps.access import Right
+from backstay.steps.agent_jobs import AgentJobs
 from backstay.steps.consistency import Probe
+from backstay.steps.dumps import Dumping
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,23 @@ def errors_of(store: Store) -> Iterator[None]:
     except BackstayError as error:
         error.store = store.plan.name
         raise
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What stores work with."""
+
+    client: Client
+    clock: Clock
+    events: EventPoster
+    dumping: Dumping
+    jobs: AgentJobs
+    roots: RollingRoots
+    """What the administrator allows Jobs to mount."""
+    home: str
+    """The operator's namespace."""
+    wake_pass: Callable[[str, str], None]
+    """Has a policy's copies looked at, by its namespace and name."""
 
 
 class Keeper(Protocol):
@@ -80,6 +104,11 @@ class Store(Protocol):
     @property
     def keeper(self) -> Keeper | None:
         """What works on its points between runs; None: Jobs do (reconcile/copies.py)."""
+        ...
+
+    @property
+    def restores(self) -> RestoreStore:
+        """Its side of a restore."""
         ...
 
     async def extend(self, draft: Draft) -> RunPlan:

@@ -1,39 +1,23 @@
-"""The stores that there are, in the order in which a run makes their points."""
+"""The stores that there are, in the order in which a run makes their points.
+
+A restore that may use several prefers them in that order.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
-from backstay.domain.clock import Clock
-from backstay.kube.client import Client
-from backstay.kube.events import EventPoster
-from backstay.steps.dumps import Dumping
-from backstay.stores.base import Store
+from backstay.stores.base import Store, Tools
 from backstay.stores.copies.store import CopyStore
-from backstay.stores.copies.take import Copying
 from backstay.stores.snapshots.store import SnapshotStore
 
-
-class Registry(Protocol):
-    """Makes the stores that there are."""
-
-    def __call__(
-        self,
-        client: Client,
-        clock: Clock,
-        events: EventPoster,
-        *,
-        dumping: Dumping,
-        copying: Copying,
-    ) -> Sequence[Store]: ...
+Registry: TypeAlias = Callable[[Tools], Sequence[Store]]
 
 
-def stores_of(
-    client: Client, clock: Clock, events: EventPoster, *, dumping: Dumping, copying: Copying
-) -> tuple[Store, ...]:
-    """Given what they work with, return all stores: a new one takes one line here."""
+def stores_of(tools: Tools) -> Sequence[Store]:
+    """Given what stores work with, return all of them: a new one takes one line here."""
     return (
-        SnapshotStore(client, clock, events, dumping),
-        CopyStore(client, copying),
+        SnapshotStore(tools),
+        CopyStore(tools),
     )

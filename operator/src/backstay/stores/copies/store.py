@@ -11,21 +11,28 @@ from backstay.domain.run.values import Seen, StoreAction
 from backstay.domain.stores.copies.actions import CancelCopy, StartCopy
 from backstay.domain.stores.copies.plan import CopyPlan
 from backstay.kube import resources
-from backstay.kube.client import Client
 from backstay.steps.access import Right
-from backstay.stores.base import Draft
+from backstay.stores.base import Draft, Tools
 from backstay.stores.copies import planning
+from backstay.stores.copies.restore import CopyRestores
 from backstay.stores.copies.take import Copying
 
 
 class CopyStore:
     """Hard-link copies of directories, made by Jobs."""
 
-    def __init__(self, client: Client, copying: Copying) -> None:
+    def __init__(self, tools: Tools) -> None:
         self.plan = CopyPlan()
         self.keeper = None
-        self._client = client
-        self._copying = copying
+        self._client = tools.client
+        self._copying = Copying(tools.client, tools.jobs, tools.roots, tools.home)
+        self.restores = CopyRestores(
+            tools.client,
+            tools.clock,
+            jobs=tools.jobs,
+            copying=self._copying,
+            wake_pass=tools.wake_pass,
+        )
 
     async def extend(self, draft: Draft) -> RunPlan:
         """Return the plan with a copy of each directory, if the policy asks for copies."""

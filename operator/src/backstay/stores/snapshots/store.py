@@ -7,7 +7,6 @@ from datetime import datetime
 
 from backstay.api.plan import RunPlan
 from backstay.domain import labels
-from backstay.domain.clock import Clock
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.run.values import Seen, StoreAction
 from backstay.domain.stores.snapshots.actions import (
@@ -19,14 +18,12 @@ from backstay.domain.stores.snapshots.actions import (
 from backstay.domain.stores.snapshots.plan import SnapshotPlan
 from backstay.domain.stores.snapshots.sights import sight_of
 from backstay.kube import resources
-from backstay.kube.client import Client
-from backstay.kube.events import EventPoster
 from backstay.steps.access import Right
-from backstay.steps.dumps import Dumping
-from backstay.stores.base import Draft
+from backstay.stores.base import Draft, Tools
 from backstay.stores.snapshots import planning
 from backstay.stores.snapshots.look import SnapshotLooker
 from backstay.stores.snapshots.objects import label_content
+from backstay.stores.snapshots.restore import SnapshotRestores
 from backstay.stores.snapshots.take import PointWriter
 from backstay.stores.snapshots.upkeep import SnapshotKeeper
 
@@ -34,12 +31,13 @@ from backstay.stores.snapshots.upkeep import SnapshotKeeper
 class SnapshotStore:
     """CSI snapshots of claims."""
 
-    def __init__(self, client: Client, clock: Clock, events: EventPoster, dumping: Dumping) -> None:
+    def __init__(self, tools: Tools) -> None:
         self.plan = SnapshotPlan()
-        self.keeper = SnapshotKeeper(client, clock, events)
-        self._client = client
-        self._looker = SnapshotLooker(client, dumping)
-        self._points = PointWriter(client)
+        self.keeper = SnapshotKeeper(tools.client, tools.clock, tools.events)
+        self.restores = SnapshotRestores(tools.client, tools.clock, tools.jobs.image)
+        self._client = tools.client
+        self._looker = SnapshotLooker(tools.client, tools.dumping)
+        self._points = PointWriter(tools.client)
 
     async def extend(self, draft: Draft) -> RunPlan:
         """Return the plan with a snapshot of each claim, if the policy asks for snapshots."""
