@@ -12,9 +12,15 @@ from tests.support.schedules import MovedClock, make_source, policy_body
 from backstay.domain import labels
 from backstay.domain.errors import Transient
 from backstay.domain.objects import Obj
+from backstay.domain.restore.sights import Fill
 from backstay.kube.client import Client
 from backstay.kube.login import Login
-from backstay.kube.resources import BACKUP, BACKUP_POLICY
+from backstay.kube.resources import (
+    BACKUP,
+    BACKUP_POLICY,
+    PERSISTENT_VOLUME_CLAIM,
+    RESTORE_REQUEST,
+)
 from backstay.reconcile import keys
 
 
@@ -24,7 +30,14 @@ def memory() -> Memory:
 
 
 @pytest.fixture
-async def operated(client: Client, credentials: Login, namespace: str, memory: Memory) -> Operated:
+def store(memory: Memory) -> MemoryStore:
+    return MemoryStore(memory)
+
+
+@pytest.fixture
+async def operated(
+    client: Client, credentials: Login, namespace: str, store: MemoryStore
+) -> Operated:
     await make_source(client, namespace)
     policy = policy_body(namespace, "shop")
     policy["spec"] |= {"retention": {"daily": 3}}
@@ -34,7 +47,7 @@ async def operated(client: Client, credentials: Login, namespace: str, memory: M
         credentials,
         MovedClock(),
         namespace,
-        registry=lambda _: (MemoryStore(memory),),
+        registry=lambda _: (store,),
     )
 
 
@@ -127,3 +140,33 @@ async def test_its_points_are_judged_by_the_rules_of_the_policy_and_records_foll
     assert list(memory.points[place]) == ["second-data-1"]
     assert await operated.client.find(BACKUP, "first", operated.namespace) is None
     assert await operated.client.find(BACKUP, "second", operated.namespace) is not None
+
+
+async def test_a_restore_fills_a_new_claim_from_it(operated: Operated, store: MemoryStore) -> None:
+    await run(operated, "first")
+    wanted = {"claim": "data", "to": {"newClaim": {"name": "back"}}}
+    body = {
+        "metadata": {"name": "back", "namespace": operated.namespace},
+        "spec": {"from": {"backup": "first"}, "claims": [wanted]},
+    }
+    await operated.client.create(RESTORE_REQUEST, body)
+
+    async def look(times: int) -> Obj:
+        for _ in range(times):
+            await operated.reconcile(keys.restore(operated.namespace, "back"))
+        found = await operated.client.get(RESTORE_REQUEST, "back", operated.namespace)
+        status: Obj = found["status"]
+        return status
+
+    status = await look(5)
+
+    (item,) = status["items"]
+    assert (item["store"], item["target"], status["phase"]) == (MEMORY, "NewClaim", "Restoring")
+    claim = await operated.client.get(PERSISTENT_VOLUME_CLAIM, "back", operated.namespace)
+    assert claim["spec"]["storageClassName"] == "fast"
+    store.restores.outcome = Fill(begun=True, done=True, says="all of it is there")
+
+    status = await look(3)
+
+    assert (status["phase"], status["message"]) == ("Completed", "claim back: all of it is there")
+    assert store.restores.did == ["hold", "fill", "stop", "release"]
