@@ -49,7 +49,7 @@ async def delete_definitions(client: Client) -> None:
         name = objects.name(crd)
         read = await client.get(CRD, name)
         await client.delete(CRD, name, None, uid=objects.uid(read))
-        async with within(60, f"{name} to be gone"):
+        async with within(180, f"{name} to be gone"):
             while await client.find(CRD, name) is not None:  # noqa: ASYNC110 - the server's work
                 await asyncio.sleep(0.1)
 
@@ -61,7 +61,7 @@ async def make_definitions(client: Client) -> None:
 
 async def make(client: Client, resource: Resource, body: Obj) -> None:
     """Create an object as soon as its kind is served."""
-    async with within(60, f"{resource.plural} to be served"):
+    async with within(180, f"{resource.plural} to be served"):
         while True:
             try:
                 await client.create(resource, body)
@@ -130,7 +130,7 @@ async def test_an_operator_that_comes_before_its_definitions_waits_for_them(
     await server.create(NAMESPACE, {"metadata": {"name": "early"}})
     log = tmp_path / "log"
     async with running_operator(own_server, "early", lease="two", log=log) as operator:
-        async with within(60, f"a blind watch in {log}"):
+        async with within(180, f"a blind watch in {log}"):
             while "blind: " not in log.read_text():  # noqa: ASYNC110 - the operator's work
                 await asyncio.sleep(0.1)
         await make_definitions(server)

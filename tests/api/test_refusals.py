@@ -136,7 +136,7 @@ async def rig(
 
 async def until_granted(rig: Rig) -> Obj:
     """The API server heeds a Role that was made within moments."""
-    async with within(60, "the API server to heed the Role"):
+    async with within(180, "the API server to heed the Role"):
         while (ready := await rig.ready())["status"] != "True":  # noqa: ASYNC110 - theirs
             await asyncio.sleep(0.1)
     return ready
@@ -171,7 +171,7 @@ async def test_a_secret_that_is_not_there_is_in_ready_before_any_run(
     if data is not None:
         meta = {"name": "pg", "namespace": rig.namespace}
         await rig.admin.create(SECRET, {"metadata": meta, "data": data})
-    async with within(60, "the API server to heed the Role"):
+    async with within(180, "the API server to heed the Role"):
         while (ready := await rig.ready())["reason"] == "Forbidden":  # noqa: ASYNC110 - theirs
             await asyncio.sleep(0.1)
 
@@ -220,7 +220,7 @@ async def test_a_secret_that_is_taken_away_in_a_run_ends_the_attempt_and_frees_t
         await rig.start()
         assert (await rig.status()).pools
         rig.kubectl("delete", "role", "backstay-reads")
-        async with within(60, "the API server to forget the Role"):
+        async with within(180, "the API server to forget the Role"):
             while (await rig.ready())["reason"] != "Forbidden":
                 await asyncio.sleep(0.1)
                 rig.pass_time(300)  # Ready stands for so long
@@ -242,7 +242,7 @@ async def test_pods_that_may_not_be_entered_end_the_attempt_long_before_max_dura
         await rig.start()
         grant(rig.kubectl, "ClusterRole", f"{namespace}-operator", without(rules, "pods/exec"))
         refusal = "the operator may not create pods/exec there"
-        async with within(60, f"the run to say: {refusal}"):
+        async with within(180, f"the run to say: {refusal}"):
             while refusal not in ((await rig.status()).message or ""):
                 await rig.look(rig.backup)
 
@@ -271,7 +271,7 @@ async def test_snapshots_that_may_not_be_made_end_the_attempt_long_before_take_t
             for r in rules
         ]
         grant(rig.kubectl, "ClusterRole", f"{namespace}-operator", readers)
-        async with within(60, "the run to be refused its snapshot"):
+        async with within(180, "the run to be refused its snapshot"):
             while not isinstance(await rig.look(rig.backup), Refused):  # noqa: ASYNC110 - theirs
                 await asyncio.sleep(0.1)
 

@@ -181,7 +181,7 @@ async def test_a_job_that_is_deleted_with_its_pods_is_made_again_for_the_same_co
     await world.policy()
     await world.create(BACKUP, "lost", {"policy": "uploads"})
     world.add(keys.backup(world.namespace, "lost"))
-    async with within(60, "the Job of a copy"):
+    async with within(180, "the Job of a copy"):
         while not (jobs := [j for j in await world.jobs() if "-copy-" in objects.name(j)]):
             await world.step()
     await world.step()
@@ -308,7 +308,7 @@ async def test_a_job_that_says_what_no_status_can_show_fails_the_attempt(
     await world.policy()
     await world.create(BACKUP, "reported", {"policy": "uploads"})
     world.add(keys.backup(world.namespace, "reported"))
-    async with within(60, "the Job of a copy"):
+    async with within(180, "the Job of a copy"):
         while not [j for j in await world.jobs() if "-copy-" in objects.name(j)]:
             await world.step()
     await world.step()

@@ -55,4 +55,4 @@ def process(argv: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[byte
         yield server
     finally:
         server.send_signal(signal.SIGQUIT)
-        server.wait(timeout=30)
+        server.wait(timeout=120)

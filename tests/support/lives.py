@@ -26,7 +26,9 @@ from backstay.reconcile.sweeps import SweepReconciler
 
 PAUSE = 0.02
 """Seconds between two passes: what the API server and its controllers need."""
-MOST_PASSES = 200
+LONGEST_PAUSE = 0.5
+LONGEST = 200.0
+"""Seconds until a life that always finds something to do is given up."""
 READS = frozenset({"get", "list"})
 
 KILLED = -9
@@ -83,12 +85,15 @@ async def _pass_until_idle(kubeconfig: Path, namespace: str, policy: str) -> Non
     async with Client(await login(kubeconfig), clock, on_request=note) as client:
         retention = retention_reconciler(client, clock)
         sweeps = SweepReconciler(client, clock)
-        for _ in range(MOST_PASSES):
+        pause, limit = PAUSE, clock.monotonic() + LONGEST
+        while clock.monotonic() < limit:
             writes.clear()
             with contextlib.suppress(Conflict, Transient):
                 again = await retention.reconcile(keys.retention(namespace, policy))
                 again = await sweeps.reconcile(keys.sweeps()) or again
                 if again is None and not writes:
                     return
-            await asyncio.sleep(PAUSE)
-    raise AssertionError(f"{policy}: still busy after {MOST_PASSES} passes")
+            # Ever longer: several lives that never pause leave nothing to those they wait for.
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+    raise AssertionError(f"{policy}: still busy after {LONGEST} s")

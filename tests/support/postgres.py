@@ -138,7 +138,7 @@ def running(before: Sequence[str] = (), room: int = _ROOM) -> Iterator[Server]:
                 process.kill()  # PID 1 of a namespace takes everything in it along
             else:
                 process.send_signal(signal.SIGQUIT)
-            process.wait(timeout=20)
+            process.wait(timeout=120)
     finally:
         shutil.rmtree(home)
 
@@ -160,6 +160,9 @@ def standby_of(server: Server) -> Iterator[Server]:
             found = Server(home=home, bin=server.bin, pid=process.pid)
             ready = "ready to accept read-only connections"
             eventually(lambda: ready in found.log.replace("read only", "read-only"), "the standby")
+            # It takes connections some moments before it asks its primary for what comes.
+            following = "SELECT count(*) FROM pg_stat_wal_receiver"
+            eventually(lambda: found.sql(following) == "1", "the standby to follow its primary")
             yield found
     finally:
         shutil.rmtree(home)

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def eventually(
-    condition: Callable[[], T], what: str, seconds: float = 60, every: float = 0.01
+    condition: Callable[[], T], what: str, seconds: float = 180, every: float = 0.01
 ) -> T:
     """Given a condition and its name, return its first true value. Raise AssertionError naming it
     when there is none within `seconds`: a guard on a busy machine, not a speed. It is asked again

@@ -162,7 +162,7 @@ def session(argv: Sequence[str], begin: str, environment: Mapping[str, str]) -> 
     try:
         yield
     finally:
-        holder.communicate("SELECT 1;\n", timeout=20)
+        holder.communicate("SELECT 1;\n", timeout=120)
     assert holder.returncode == 0, "the server dropped an innocent session"
 
 

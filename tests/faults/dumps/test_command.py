@@ -83,7 +83,7 @@ def test_a_killed_compressor_fails_the_dump_and_ends_the_command(dash: Container
     process = dash.popen(COMMAND.start(dash.task(), sh("while :; do echo x; done", compress=True)))
     zstd = eventually(lambda: child_running(dash, "zstd"), "the compressor")
     os.kill(zstd, signal.SIGKILL)
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=120)
     message = parse_result(out).message or ""
     assert "zstd ended by signal 9" in message, message
     eventually(lambda: not leftovers(process.pid), "the end of every process")
@@ -102,7 +102,7 @@ def test_a_compressor_that_is_killed_before_the_command_begins_ends_it_too(dash:
     os.kill(zstd, signal.SIGKILL)
     eventually((pod.beside(".lock") / "stop").exists, "the word that it is dead")
     go_on.touch()
-    out, _ = process.communicate(timeout=20)
+    out, _ = process.communicate(timeout=120)
     message = parse_result(out).message or ""
     assert "zstd ended by signal 9" in message, message
     eventually(lambda: not leftovers(process.pid), "the end of every process")
@@ -111,7 +111,7 @@ def test_a_compressor_that_is_killed_before_the_command_begins_ends_it_too(dash:
 def test_the_deadline_ends_a_pipe_of_a_shell_with_all_that_is_in_it(container: Container) -> None:
     spec = sh("cat /dev/zero | sleep 100")
     process = container.popen(COMMAND.start(container.task(seconds=1), spec))
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=120)
     assert parse_result(out).message == "deadline of 1 s exceeded"
     eventually(lambda: not leftovers(process.pid), "the end of every process")
 

@@ -117,7 +117,7 @@ def stuck(
         process = pod.popen(subject.start(pod.task(seconds=seconds)))
         eventually(lambda: child_running(pod, subject.tool), "the tool")
         yield process
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
     eventually(lambda: not leftovers(process.pid), "the end of every process")
 
 
@@ -145,7 +145,7 @@ def test_the_deadline(pod: Container, subject: Subject) -> None:
     good = before(pod, subject)
     # Time enough for the tool to start on a busy machine.
     with stuck(pod, subject, seconds=4) as process:
-        process.wait(timeout=30)
+        process.wait(timeout=120)
     pod.assert_failed(good, "deadline of 4 s exceeded")
 
 
@@ -153,7 +153,7 @@ def test_a_cancelled_dump(pod: Container, subject: Subject) -> None:
     good = before(pod, subject)
     with stuck(pod, subject) as process:
         pod.run(ENGINES[subject.name].cancel(pod.task()))
-        process.wait(timeout=30)
+        process.wait(timeout=120)
     pod.assert_failed(good, "cancelled")
 
 

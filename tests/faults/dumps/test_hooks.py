@@ -70,7 +70,7 @@ class Hook:
             yield process
         finally:
             self.release()
-            process.communicate(timeout=30)
+            process.communicate(timeout=120)
         eventually(lambda: not leftovers(process.pid), "the end of every process")
 
 
@@ -174,7 +174,7 @@ def test_what_is_held_is_undone_also_where_its_memory_was_swept_away(container: 
         [memory] = memory_of(container.folder)
         shutil.rmtree(memory)
         eventually(lambda: "thaw" in hook.notes, "its release")
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=120)
     assert hooks.parse_answer(out).state is State.BROKEN
     assert hook.notes == ["freeze", "thaw"]
 
@@ -202,7 +202,7 @@ def test_a_release_that_comes_before_the_command_has_ended_is_kept(dash: Contain
 
     assert hook.release().state is State.RUNNING
 
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert hook.state() is State.DONE
     assert hook.notes == ["freeze", "thaw"]
 

@@ -76,7 +76,7 @@ def stopped(server: postgres.Server) -> int:
 def test_an_orphan_with_a_bad_end_restarts_the_server(first: postgres.Server) -> None:
     before = first.log
     code = "(exec >/dev/null 2>&1; kill -STOP $(sh -c 'echo $PPID'); exit 3) & exit 0"
-    subprocess.run([*enter(first), "sh", "-c", code], check=True, timeout=20)
+    subprocess.run([*enter(first), "sh", "-c", code], check=True, timeout=120)
     pid = eventually(lambda: stopped(first), "the orphan")
     os.kill(pid, signal.SIGCONT)
     eventually(lambda: CRASH in first.log[len(before) :], "the crash that the rule avoids")
@@ -100,7 +100,7 @@ def test_a_killed_script_does_not_disturb_a_server_that_is_pid_1(
         eventually(lambda: first.sql(waiting) == "1", "a stuck dump")
 
         os.kill(min(of_namespace(first)), signal.SIGKILL)  # the main shell: the first to start
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
         assert pod.result().state == State.INTERRUPTED
         eventually(lambda: not of_namespace(first), "the end of every process of the script")
     assert CRASH not in first.log[len(before) :]
@@ -125,9 +125,9 @@ def test_a_killed_hook_does_not_disturb_a_server_that_is_pid_1(
     eventually((memory / "child").exists, "the command to run")
 
     pid = (memory / victim).read_text().split()[0]
-    subprocess.run([*enter(first), "kill", "-KILL", pid], check=True, timeout=20)
+    subprocess.run([*enter(first), "kill", "-KILL", pid], check=True, timeout=120)
     gate.touch()
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
     eventually(lambda: not of_namespace(first), "the end of every process of the hook")
 
     assert first.sql("SELECT 1") == "1"

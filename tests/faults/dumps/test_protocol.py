@@ -39,7 +39,7 @@ def held(
         finally:
             os.close(opened)
     finally:
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
     eventually(lambda: not leftovers(process.pid), "the end of every process")
 
 
@@ -124,7 +124,7 @@ def test_a_lower_attempt_never_runs_after_a_higher_one(dash: Container, end: str
     if end == "kill":
         with held(dash, "run", 2) as process:
             os.killpg(process.pid, 9)
-            process.wait(timeout=20)
+            process.wait(timeout=120)
         assert dash.result(dash.task(attempt=2)).state == State.INTERRUPTED
     else:
         dash.start(f"{GOOD}; {end}", dash.task(attempt=2))
@@ -184,7 +184,7 @@ def test_cancel_ends_the_attempt_it_names_and_no_other(container: Container) -> 
         assert process.poll() is None
         cancelled = container.run(container.stub("cancel", task))
         assert cancelled.state == State.RUNNING
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=120)
     assert parse_result(out).message == "cancelled"
     assert container.run(container.stub("cancel", task)).message == "cancelled"
     assert not container.beside(".partial").exists()
@@ -194,7 +194,7 @@ def test_cancel_ends_the_attempt_it_names_and_no_other(container: Container) -> 
 def test_a_lock_is_stale_when_its_number_means_another_process(container: Container) -> None:
     with held(container, "dead") as process:
         os.killpg(process.pid, 9)
-        process.wait(timeout=20)
+        process.wait(timeout=120)
     lock = container.beside(".lock")
     run, attempt, _, born = (lock / "1").read_text().split()
     (lock / "1").write_text(f"{run} {attempt} {os.getpid()} {born}\n")
@@ -220,7 +220,7 @@ def test_a_stale_lock_has_one_taker(container: Container) -> None:
             container.popen(container.stub_start(container.task(f"run{turn}-{i}"), code))
             for i in range(6)
         ]
-        states = [parse_result(taker.communicate(timeout=30)[0]).state for taker in takers]
+        states = [parse_result(taker.communicate(timeout=120)[0]).state for taker in takers]
         assert states.count(State.DONE) >= 1
         assert set(states) <= {State.DONE, State.BUSY}
         lines = log.read_text().split()
@@ -241,7 +241,7 @@ def test_a_client_that_goes_away_changes_nothing(container: Container) -> None:
 
 def test_a_tool_that_reads_finds_an_end_while_the_stream_stays_open(container: Container) -> None:
     process = container.popen(container.stub_start(container.task(), 'cat >"$1"; echo x >>"$1"'))
-    process.wait(timeout=20)
+    process.wait(timeout=120)
     process.communicate()
     assert container.result().state == State.DONE
     assert container.file.read_bytes() == b"x\n"
@@ -254,7 +254,7 @@ def test_half_a_script_does_nothing(container: Container) -> None:
     ends = [*range(0, len(whole), len(whole) // 25), *range(len(whole) - 20, len(whole) - last + 1)]
     for end in ends:
         process = container.popen(Command(start.argv, whole[:end]))
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=120)
         assert b"done" not in out
         assert list(container.folder.iterdir()) == []
 

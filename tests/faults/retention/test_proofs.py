@@ -141,7 +141,7 @@ async def test_a_cancelled_pass_writes_the_proof_of_what_it_has_deleted(stage: S
         hold = proxy.hold_at(first_write(world, "expired"), Moment.COMMITTED)
         key = keys.retention(world.namespace, world.policy)
         running = asyncio.create_task(reconciler.reconcile(key))
-        async with within(60, "the snapshot to be deleted"):
+        async with within(180, "the snapshot to be deleted"):
             await hold.reached.wait()
         running.cancel()
         hold.go_on.set()
@@ -172,7 +172,7 @@ async def test_a_content_that_changes_before_the_proof_is_read_again(
         proof = Call("patch", "volumesnapshotcontents", "", "", world.content_name("expired"))
         hold = proxy.hold_at(Point(proof))
         life = stage.start(world, proxy)
-        async with within(60, "the process to come to the proof"):
+        async with within(180, "the process to come to the proof"):
             await hold.reached.wait()
         await stage.disks.settled()
         await meddle(stage, world)

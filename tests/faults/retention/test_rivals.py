@@ -46,7 +46,7 @@ async def test_who_stands_before_any_write_while_another_does_the_work_harms_not
         async with stage.proxy() as slow, stage.proxy() as quick:
             hold = slow.hold_at(expected.point_in(world, point))
             late = stage.start(world, slow)
-            async with within(60, f"the late process to come to {point}"):
+            async with within(180, f"the late process to come to {point}"):
                 await hold.reached.wait()
             assert await lives.ended(stage.start(world, quick)) == 0
             hold.go_on.set()
@@ -70,7 +70,7 @@ async def test_a_hold_set_by_hand_before_any_write_to_a_point_keeps_it_from_both
         async with stage.proxy() as slow, stage.proxy() as quick:
             hold = slow.hold_at(here)
             late = stage.start(world, slow)
-            async with within(60, f"the late process to come to {point}"):
+            async with within(180, f"the late process to come to {point}"):
                 await hold.reached.wait()
             name = expected.object_of(point)
             by_hand = await _hold(stage.client, world, name)
@@ -103,13 +103,13 @@ async def test_who_read_a_snapshot_before_its_sweep_does_not_keep_its_disk(stage
     async with stage.proxy() as slow, stage.proxy() as quick:
         reads, reads_again = slow.hold_at(Point(look)), slow.hold_at(Point(look, 2))
         both = [stage.start(world, slow)]
-        async with within(60, "the slow process to read the content"):
+        async with within(180, "the slow process to read the content"):
             await reads.reached.wait()
         both.append(stage.start(world, quick))
-        async with within(60, "the driver to delete the disk"):
+        async with within(180, "the driver to delete the disk"):
             await driver.reached.wait()
         reads.go_on.set()
-        async with within(60, "the slow process to read the content again"):
+        async with within(180, "the slow process to read the content again"):
             await reads_again.reached.wait()
         driver.go_on.set()
         reads_again.go_on.set()
