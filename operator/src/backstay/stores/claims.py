@@ -16,14 +16,17 @@ async def find_claims(client: Client, namespace: str, wanted: ClaimSource) -> di
 
     Raise UserError if a claim does not exist, or if the selector finds none.
     """
+    # Each by its name: the field that names one that is missing is in the message.
     found = {
         name: await find_claim(client, namespace, name, "spec.source.claims.names")
         for name in wanted.names
     }
     if wanted.selector is not None:
+        # Looked up for each plan and kept nowhere: claims that match come and go.
         text = sourcing.selector_text(wanted.selector)
         for claim in await client.list(resources.PERSISTENT_VOLUME_CLAIM, namespace, labels=text):
             found[objects.name(claim)] = claim
+        # Refused: a run without any claim would end Completed with nothing in it.
         if not found:
             raise UserError(
                 "NoClaims",

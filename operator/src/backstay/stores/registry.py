@@ -34,6 +34,7 @@ def stores_of(
 ) -> tuple[Store, ...]:
     """Given what they work with, return all stores: a new one takes one line here."""
     return (
+        # Snapshots first: they are taken while the hooks hold, and copies may be made of them.
         SnapshotStore(client, clock, events, dumping),
         CopyStore(client, copying),
     )
