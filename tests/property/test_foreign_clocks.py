@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.artifact_world import START, World
+from tests.support.artifact_world import World
+from tests.support.artifacts import START
 
 from backstay.domain import objects
 from backstay.domain.retention import brakes

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from tests.support import builders
-from tests.support.artifact_world import Killed, World
+from tests.support.artifact_world import World
+from tests.support.artifacts import Killed
 from tests.support.planned import Planned, planned
 
 from backstay.api.backup import BackupPhase, BackupStatus

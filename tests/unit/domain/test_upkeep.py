@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tests.support.builders import NOW, snapshot
 from tests.support.planned import of_copies, of_snapshots, whole
+from tests.support.snapshot_passes import mirrored
+from tests.support.snapshot_passes import seen as snapshots_seen
 from tests.unit.domain.stores.copies import test_missing as copies
-from tests.unit.domain.stores.snapshots.test_upkeep import mirrored
-from tests.unit.domain.stores.snapshots.test_upkeep import seen as snapshots_seen
 from tests.unit.domain.stores.snapshots.test_upkeep_plan import finished, labelled
 
 from backstay.api.backup import BackupPhase, BackupStatus

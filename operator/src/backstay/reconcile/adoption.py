@@ -61,11 +61,14 @@ class Adopter:
         """
         spec = parse_policy_spec(policy)
         if spec.adopt is None:
+            # Adoption was left out of the spec: the condition goes, and what is ours stays ours.
             return await self._report(policy, None)
         seen = await self._gather(policy, spec, f"{spec.adopt.label_prefix}/")
+        # After the snapshots: what a pruner writes in between fails the test of our patch.
         cronjobs = await self._cronjobs(policy)
         found = other_pruner.pruners(cronjobs)
         why = other_pruner.refusal(found, seen.snapshots, seen.prefix, self._clock.now(), zone)
+        # Nothing at all while it may run: a pruner deletes snapshots that a policy keeps.
         if why is not None:
             return await self._report(policy, takeover.Report(False, "PrunerRunning", why))
         plan = takeover.plan(seen)
@@ -96,6 +99,7 @@ class Adopter:
             policy=objects.name(policy),
             prefix=prefix,
             claims=claims,
+            # Only where there is something new: who has the rest is decided.
             rivals=await self._rivals(policy, spec) if fresh & claims else {},
             snapshots=snapshots,
             held=held,
@@ -104,6 +108,7 @@ class Adopter:
     async def _claims(self, namespace: str, spec: PolicySpec) -> frozenset[str]:
         """Those named, whether they are there or not, and those that the selector finds."""
         source = spec.source.claims or ClaimSource()
+        # There or not: the points of a claim that is gone are adopted as well.
         names = set(source.names)
         if source.selector is not None:
             text = selector_text(source.selector)
@@ -116,7 +121,9 @@ class Adopter:
         namespace = objects.namespace(policy)
         found: dict[str, str] = {}
         others = await self._client.list(BACKUP_POLICY, namespace)
+        # By age, as two that were applied together each see the other, whoever looks first.
         older = [p for p in others if _age(p) < _age(policy)]
+        # The oldest last: it has the last word on a claim.
         for other in sorted(older, key=_age, reverse=True):
             try:
                 theirs = parse_policy_spec(other)
@@ -132,9 +139,11 @@ class Adopter:
         """Adopt one by one; return why some never can be. Raise what may work later."""
         skipped: list[str] = []
         failures: list[BackstayError] = []
+        # Nothing to write: the namespace and its claims are not read for it.
         if plan.is_idle:
             return skipped
         writer = _Writer(self._client, policy, seen, zone)
+        # In turn, as they share what the writer reads of claims and the namespace.
         for snapshot in (*plan.adopt, *plan.record):
             try:
                 await writer.write(snapshot)
@@ -144,11 +153,14 @@ class Adopter:
                 log.warning("adopting %s: %s", objects.name(snapshot), error.message)
                 skipped.append(f"{objects.name(snapshot)}: {error.message}")
             except BackstayError as error:
+                # Not raised yet: each one that is adopted now is one less for the next pass.
                 failures.append(error)
         if failures:
             worst = next((f for f in failures if not isinstance(f, Conflict)), None)
+            # Only lost races: read again at once, and nothing that a person should know.
             if worst is None:
                 raise failures[0]
+            # Raised, so that nobody judges a part: which label stays depends on the whole series.
             count = f"{len(failures)} snapshots are not adopted yet, and retention waits for it"
             reported = takeover.Report(False, "Incomplete", f"{count}: {worst.message}")
             await self._report(policy, reported)
@@ -193,10 +205,14 @@ class _Writer:
         if not takeover.is_ours(snapshot):
             ours, ours_notes = takeover.patch_labels(snapshot, self._seen, self._zone)
             values, notes = dict(ours), dict(ours_notes)
+            # An old one would be taken for the mark of the tool's date, and its grace for over.
             if labels.MARKED_AT in objects.annotations(snapshot):
                 notes[labels.MARKED_AT] = None
+        # The record first, so that the patch can name it. One that is not ready gets its record by
+        # a later pass: a record says that it can be restored.
         if takeover.is_ready(snapshot):
             await self._add_record(snapshot, values, notes)
+        # In one patch: no pass ever sees a part of what makes it ours.
         await self._client.patch(
             VOLUME_SNAPSHOT,
             objects.name(snapshot),
@@ -246,6 +262,7 @@ class _Writer:
         claim = self._claims[name]
         made = created(claim) if claim is not None else None
         taken = takeover.taken_of(snapshot, self._seen.prefix, self._zone)
+        # A claim made later is another one, whatever its name.
         if claim is not None and made is not None and made <= taken:
             return recorded_claim(claim)
         bound = dig(snapshot, "status", "boundVolumeSnapshotContentName")

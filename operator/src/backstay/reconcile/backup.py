@@ -99,6 +99,7 @@ class BackupReconciler:
     def _parsed(self, obj: Obj) -> Run:
         """A Backup as read, its plan within what the administrator allows today."""
         subject = parse(obj)
+        # At each read, since the ceiling may be lower than when the plan was frozen.
         return replace(subject, status=limited(subject.status, self._planner.ceilings))
 
     async def reconcile(self, key: Key) -> timedelta | None:
@@ -109,18 +110,23 @@ class BackupReconciler:
             if subject is None or (is_leaving(subject) and not is_kept(subject)):
                 self._enqueue(keys.ADMISSION)  # it may have held what others wait for
                 return None
+            # Imported: whoever made it writes its status, which may not be there yet.
             if subject.status.phase.final or subject.spec.trigger is Trigger.IMPORTED:
                 return None
+            # Never started here: two workers would each see the last permit free.
             if subject.status.phase is BackupPhase.QUEUED and not is_leaving(subject):
                 self._enqueue(keys.ADMISSION)
                 return None
             obj, after = await self._step(key, subject)
+            # No status was written: nothing has changed, or an action has changed the Backup. It is
+            # read again, by the queue, where others have their turn.
             if after != AT_ONCE or obj is subject.obj:
                 return after
             # What was written is as fresh as what could be read: go on with it.
 
     async def _step(self, key: Key, subject: Run) -> tuple[Obj, timedelta | None]:
         """Take one step; return the Backup with its new status, and when to take the next."""
+        # Before the look: one that fails has to be given up with what is known without it.
         seen = sighted(subject, self._clock.now(), self._planner.stores)
         try:
             seen = await self._looker.gather(subject)
@@ -141,6 +147,7 @@ class BackupReconciler:
         status, now, deleting = subject.status, self._clock.now(), seen.deleting
         kind = "" if isinstance(error, BackstayError) else f"{type(error).__name__}: "
         rule = isinstance(error, Refused | UserError)
+        # A rule may be applied a moment later. All else that fails may do so until the deadline.
         refused = rule and self._refusals.is_over(subject.uid)
         busy = isinstance(error, Busy)
         stores = seen.stores
@@ -149,12 +156,15 @@ class BackupReconciler:
             self._refusals.forget(subject.uid)
             store = error.store if isinstance(error, BackstayError) else ""
             given_up = machine.fail(seen, f"{kind}{error}", store)
+            # Anyway: what keeps a run from its end must not be its own cleaning up.
             return await self._carry_out(key, subject, seen, given_up, anyway=True)
         if not isinstance(error, Conflict):  # a lost race is normal
+            # Shown before it is raised: the queue may wait for long, and people look now.
             reported = changed(status, message=short(f"{kind}{error}"))
             await report_trouble(self._client, BACKUP, subject.obj, reported)
         if isinstance(error, BackstayError):
             patience = self._refusals.left(subject.uid) if rule else None
+            # The queue waits longer each time, but never beyond the deadline of what holds permits.
             error.within = deadlines.in_time(status, stores, patience, now, deleting=deleting)
         raise error
 
@@ -168,6 +178,7 @@ class BackupReconciler:
         anyway: bool = False,
     ) -> tuple[Obj, timedelta | None]:
         """Do what was decided, and write it down; `anyway`: also where what can be spared fails."""
+        # Before the status: who dies in between decides the same, and each action is found done.
         await self._act_all(key, subject, seen, decision, anyway=anyway)
         try:
             written = await write_status(self._client, BACKUP, subject.obj, decision.status)
@@ -179,14 +190,17 @@ class BackupReconciler:
             written = await write_status(self._client, BACKUP, subject.obj, decision.status)
         status = decision.status
         await report(self._events, subject, status)
+        # Permits are free once that is written, as the admitter counts what statuses say.
         if status.pools != subject.status.pools:
             self._enqueue(keys.ADMISSION)
         if status.phase.final:
+            # Only now: until its end is written the run may go on.
             self._dumping.forget(subject.uid)
             for store in self._planner.stores:
                 store.forget(subject.uid)
             self._enqueue(keys.policy(key.namespace, subject.spec.policy))
             self._enqueue(keys.retention(key.namespace, subject.spec.policy))
+            # What a retention pass does not carry out is done by Jobs, in a pass of their own.
             made = {p.store for p in status.points} & self._stores.keys()
             if any(self._stores[name].keeper is None for name in made):
                 self._enqueue(keys.copies(key.namespace, subject.spec.policy))
@@ -204,6 +218,7 @@ class BackupReconciler:
         *,
         anyway: bool = False,
     ) -> None:
+        # In order, and the first that fails ends the round: the next look says what is left.
         for action in decision.actions:
             try:
                 await self._act(key, subject, seen, action)
@@ -258,6 +273,8 @@ class BackupReconciler:
             for f in objects.dig(subject.obj, "metadata", "finalizers", default=[])
             if f != labels.HELD_BY_HOOKS
         ]
+        # A list is replaced as a whole: tested, so that a finalizer of somebody else is not lost.
+        # Alone in its decision: a status that is written after it would test an old version.
         patch = {
             "metadata": {
                 "resourceVersion": objects.version(subject.obj),

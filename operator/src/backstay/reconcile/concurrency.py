@@ -86,8 +86,11 @@ class Admitter:
     async def reconcile(self, _: Key) -> timedelta | None:
         """Make one pass; return when to make the next, if somebody waits for a time."""
         began = self._clock.monotonic()
+        # However many runs end in a second, each of which asks for a pass: the list is what costs.
         if began < self._not_before:
             return timedelta(seconds=self._not_before - began)
+        # Restores take their turns under it too: none begins between the look at where they write
+        # and the start of a run that reads there.
         async with self._turns.lock:
             return await self._pass(began)
 
@@ -96,15 +99,19 @@ class Admitter:
         # Not by the whole pass: a slow API server would let the fewer start the more there wait.
         pause = min(LONGEST_PAUSE, SHARE * (self._clock.monotonic() - began))
         taken = await self._turns.taken()
+        # After the reads, which may take seconds: what is due by then starts in this pass.
         now = self._clock.now()
         runs = [
             concurrency.Run(
                 s.namespace, s.name, machine.due_order(s.spec, s.created, s.name), s.status
             )
             for s in subjects.values()
+            # One that is deleted while it waits takes no turn. One that works counts until it is
+            # gone: its permits are in use.
             if not (is_leaving(s) and s.status.phase is BackupPhase.QUEUED)
         ]
         verdicts = concurrency.admit(runs, self._limits, now, self._served, taken)
+        # In memory only: without it the order is that of being due, and nothing else changes.
         self._served = concurrency.serve(self._served, verdicts)
         show_permits(runs, verdicts)
         work = Work(self._client)
@@ -115,7 +122,9 @@ class Admitter:
                 for namespace, name in (at,)
             )
         )
+        # From the end of the pass on, and before what failed is raised: the retry waits as well.
         self._not_before = self._clock.monotonic() + pause
+        # Last: what fails for one run keeps no other from its start.
         work.raise_failures(keys.ADMISSION)
         return concurrency.next_look(runs, verdicts, now)
 
@@ -126,6 +135,7 @@ class Admitter:
                 try:
                     subject = parse(obj)
                 except DataError as error:
+                    # Raised, it would keep every run of the cluster waiting.
                     log.warning("not admitted: %s", error.message)
                     continue
                 found[subject.namespace, subject.name] = subject
@@ -139,9 +149,11 @@ class Admitter:
             log.info("%s is looked at again: %s", key, error.message)
             self._enqueue(key)
             return False
+        # Only started here: its next step is one of its own, with a key of its own.
         if status.phase is not subject.status.phase:
             await report(self._events, subject, status)
             self._enqueue(key)
+        # A slot may wait for the end of this run.
         if status.phase.final:
             self._enqueue(keys.policy(subject.namespace, subject.spec.policy))
         return False
@@ -153,6 +165,7 @@ class Admitter:
             status = machine.decide(seen).status
             await write_status(self._client, BACKUP, subject.obj, status)
         except (Conflict, NotFound, Transient, Fatal):
+            # These pass, or are read again: the run waits on, for the next pass.
             raise
         except Exception as error:
             # It is refused in every pass, and would wait for ever without a word.

@@ -87,6 +87,7 @@ class CopiesReconciler:
         try:
             seen = await self._gather(key.namespace, key.name)
         except UserError as error:
+            # The policy's own look reports it in Ready.
             log.warning("%s: nothing is changed: %s", key, error.message)
             return None
         if seen.policy is None:
@@ -95,7 +96,9 @@ class CopiesReconciler:
             more = len(seen.kept) - SHOWN_MAX
             log.warning("%s: nothing is done for %d series, as its status has no room", key, more)
         work = Work(self._client)
+        # All at once: a chore that waits for its node holds up no other.
         came = await self._carry_out(key, seen, upkeep.look(seen).chores, work)
+        # Before what failed is raised: what was written has its consequences all the same.
         if came.wrote:
             self._enqueue(keys.retention(key.namespace, key.name))
             self._enqueue(keys.policy(key.namespace, key.name))
@@ -111,6 +114,7 @@ class CopiesReconciler:
         looks = dict(seen.looks)
         came = _Outcome(looks)
         await work.do(*((c.kept.series.key, partial(self._do, seen, c, came)) for c in chores))
+        # First: what is not shown any more has no figure.
         metrics.forget_scrubbed(key.namespace, key.name)
         for look in looks.values():
             metrics.on_scrubbed(key.namespace, key.name, look.source, look.rot)
@@ -118,11 +122,13 @@ class CopiesReconciler:
         # Not as seen: what is known of a directory goes with its last record, too.
         if seen.policy is not None and looks != _reported(seen.policy):
             noted = came.wrote = await work.do((key.name, partial(self._note, seen.policy, looks)))
+        # Only now: what a Job said and nobody has written down is read from it again.
         if noted:
             await work.do(*((c.kept.series.key, partial(self._forget, c)) for c in came.done))
         return came
 
     async def _gather(self, namespace: str, name: str) -> Seen:
+        # Without contents: copies have none, and this is repeated every few seconds for hours.
         world = await read(self._client, (namespace, name))
         policy = world.policies.get((namespace, name))
         spec = parse_policy_spec(policy) if policy is not None else None
@@ -153,10 +159,12 @@ class CopiesReconciler:
         try:
             return await self._advance(seen, chore, came, look)
         except (UserError, Transient) as error:
+            # All else is raised: a Conflict is read again at once, a defect has its traceback.
             held_up = job_outcomes.look_held_up(look, chore, error.message)
             if held_up != look:
                 log.warning("%s of %s: %s", chore.verb, chore.kept.series.key, error.message)
             came.looks[series] = held_up
+            # A node comes back by itself; what a person has to mend can wait for the resync.
             came.late = came.late or isinstance(error, Transient)
             return False
 
@@ -164,11 +172,13 @@ class CopiesReconciler:
         answer = await self._jobs.run(chore)
         if answer is None:
             return True
+        # Its Job stays, and with it this answer: made again at once, it would fail at once.
         if not answer.ok:
             log.warning("%s of %s: %s", chore.verb, chore.kept.series.key, answer.message)
             came.looks[look.source] = job_outcomes.look_after_failure(look, chore, answer, seen.now)
             return False
         answered = await self._take(chore, answer, came)
+        # Before the looks are noted: who dies in between finds the Job, and the same answer.
         for run, status in answered.shown:
             await write_status(self._client, BACKUP, run.obj, status)
             came.wrote = True
@@ -178,6 +188,7 @@ class CopiesReconciler:
             # Nowhere to note that a list is needed: the Job stays a while, and with it the plan.
             return False
         came.looks[look.source] = job_outcomes.look_after(look, chore, answer, answered, seen.now)
+        # Not deleted yet: what it said is not on the policy before all chores are done.
         came.done.append(chore)
         return True
 
@@ -195,6 +206,7 @@ class CopiesReconciler:
                 return job_outcomes.after_prune(kept, chore.changes, outcomes)
             case Verb.SCRUB:
                 return Answered(())
+        # Nothing is taken for gone on the strength of a list that nobody can read.
         if answer.points is None:
             raise Transient(f"list of {kept.series.key}: its log is lost")
         answered, foreign = job_outcomes.after_list(kept, answer.points)
@@ -210,11 +222,13 @@ class CopiesReconciler:
         """
         series = chore.kept.series
         backups = await self._client.list(BACKUP, series.namespace)
+        # One that was begun keeps no name: it is found by that name below, and ended.
         names = {objects.name(b) for b in backups if not rebuild.is_begun(b, series.policy)}
         for body, status in job_outcomes.imported(chore.kept, foreign, names):
             try:
                 stored = await self._client.create(BACKUP, body)
             except AlreadyExists:
+                # One that a process began here and did not end is ended; another's is not touched.
                 stored = await self._client.get(BACKUP, objects.name(body), series.namespace)
                 if not rebuild.is_begun(stored, series.policy):
                     raise

@@ -50,9 +50,11 @@ async def gather(client: Client, clock: Clock, place: Place) -> upkeep.Seen:
         found = await client.find(VOLUME_SNAPSHOT_CONTENT, content)
         world.add_contents([found] if found is not None else [])
 
+    # Before the contents: snapshots that are found here name theirs.
     await each(client, (partial(ask, name) for name in world.unfound(place)))
     # By name: contents have no namespace, so a LIST would look at those of the whole cluster.
     await each(client, (partial(find, name) for name in sorted(world.content_names(place))))
+    # The clocks after the reads: what the API server says the time is comes with its answers.
     return await asyncio.to_thread(passes.seen, world, place, clock.now(), client.clock_brake())
 
 
@@ -63,8 +65,10 @@ async def read(client: Client, place: Place) -> World:
     policy = await client.find(BACKUP_POLICY, name, namespace)
     world.add_policies([policy] if policy is not None else [])
     selector = f"{labels.POLICY}={naming.label_value(name)}"
+    # A snapshot is made after its Backup: read in this order, one that is there has its run.
     world.add_snapshots(await client.list(VOLUME_SNAPSHOT, namespace, labels=selector))
     world.add_backups(await client.list(BACKUP, namespace, fields=f"spec.policy={name}"))
+    # Last: whoever claims a point by `in-use` above is in this list, unless that is over.
     world.add_requests(await client.list(RESTORE_REQUEST, namespace, fields=UNFINISHED))
     return world
 
@@ -84,6 +88,7 @@ async def gather_all(client: Client) -> World:
         add: Callable[[Iterable[Obj]], None], pages: AsyncIterator[list[Obj]]
     ) -> Coroutine[Any, Any, None]:
         nonlocal begun
+        # Each waits for the event of the one before, in the order in which they are given.
         turn, begun = begun, asyncio.Event()
         return _collect(add, pages, turn, begun)
 
@@ -94,6 +99,7 @@ async def gather_all(client: Client) -> World:
         collect(world.add_requests, client.pages(RESTORE_REQUEST, fields=UNFINISHED)),
         collect(world.add_contents, client.pages(VOLUME_SNAPSHOT_CONTENT)),
     )
+    # All kinds are read: only now it is known which contents are named.
     await asyncio.to_thread(world.forget_others)
     return world
 
@@ -106,8 +112,10 @@ async def _collect(
 ) -> None:
     await turn.wait()
     async for page in pages:
+        # A kind without objects has a page too, so the next one never waits for ever.
         begun.set()
         for obj in page:
+            # Before it is kept: what no plan rests on is in memory for one page at a time only.
             trim(obj)
         add(page)
 

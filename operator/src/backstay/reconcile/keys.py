@@ -74,6 +74,7 @@ def copies(namespace: str, policy_name: str) -> Key:
 
 def sweeps() -> Key:
     """Return the one key of all sweeps."""
+    # Without a namespace: it takes no worker from anybody's share.
     return Key(SWEEPS, "", "all")
 
 

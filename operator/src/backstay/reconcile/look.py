@@ -61,6 +61,7 @@ class Looker:
             case BackupPhase.DUMPING if not is_leaving(subject):
                 return with_seen(seen, dump=await self._see_dump(subject))
             case BackupPhase.SNAPSHOTTING:
+                # The hook first: while one is started or released, nothing asks for snapshots.
                 turn = hooks.turn(subject.status, deleting=is_leaving(subject))
                 if turn is not None:
                     return with_seen(seen, hook=await self._see_hook(subject, turn))
@@ -73,14 +74,17 @@ class Looker:
         """Have each store look at the points of it that are not decided yet."""
         sights: dict[str, object] = {}
         for store in self._planner.stores:
+            # What is decided is not looked at again: a verdict stays.
             if pending(subject.status, store.plan.name):
                 with errors_of(store):
+                    # Each by itself: only the points of a store that fails are given up.
                     sights[store.plan.name] = await store.look(subject, seen.now)
         return with_seen(seen, sights=sights)
 
     async def _see_policy(self, subject: Run, seen: Seen) -> Seen:
         """Make the plan from the policy; what is wrong with it ends the run."""
         name = subject.spec.policy
+        # Read now: the plan is frozen from what the policy says when the run begins.
         obj = await self._client.find(BACKUP_POLICY, name, subject.namespace)
         try:
             if obj is None:
@@ -91,12 +95,14 @@ class Looker:
                 )
             spec = parse_policy_spec(obj)
             if spec.schedule:
+                # Once it is in the plan each later step would fail on a zone that nobody knows.
                 load_zone(spec.schedule.time_zone)
             address = subject.namespace, name
             plan = await self._planner.make_plan(
                 address, spec, ask=self._ask(subject), probe=self._probe(subject.namespace)
             )
         except UserError as error:
+            # Seen, not raised: how long it may last depends on what it is, which the plan knows.
             return with_seen(seen, problem=error)
         return with_seen(seen, plan=with_retention(plan, spec, subject.spec))
 
@@ -107,6 +113,7 @@ class Looker:
         if dump is None or status.plan is None:
             return None
         entry = dump_entry(status, dump.name)
+        # What an earlier attempt wrote down is no dump of this one.
         started = entry if entry and entry.attempt == status.attempt else None
         try:
             place = await containers.find_place(
@@ -114,15 +121,18 @@ class Looker:
                 subject.namespace,
                 dump,
                 [c.name for c in status.plan.claims],
+                # Where it was started, though another pod would be chosen now.
                 prefer=started.pod_uid if started else "",
                 ask=self._ask(subject),
             )
         except UserError as error:
             return DumpSeen(DumpSight.FAILED, message=error.message)
         except Transient as error:
+            # It may come back: the deadline ends this, not the look.
             return DumpSeen(DumpSight.UNREACHABLE, message=error.message)
         if started is None:
             return DumpSeen(DumpSight.NONE, place)
+        # Not asked: a dump counts only in the container that it was started in.
         if started.container_id != place.container_id:
             return DumpSeen(DumpSight.UNREACHABLE, place)
         return await self._dumping.look(subject.namespace, subject.uid, dump, place, status.attempt)
@@ -158,12 +168,14 @@ class Looker:
                 turn.hook,
                 turn.stage,
                 claims,
+                # Where it was started, else beside the dump: it holds what that one was taken from.
                 prefer=(turn.entry.pod_uid if turn.entry else "") or dumped.get(target, ""),
             )
         except UserError as error:
             return HookSeen(HookSight.FAILED, message=error.message)
         except Transient as error:
             return HookSeen(HookSight.UNREACHABLE, message=error.message)
+        # Not asked either: it is not started before its container is written down.
         if turn.entry is None or not turn.entry.container_id:
             return HookSeen(HookSight.NONE, place)
         task = HookTask(subject.uid, status.attempt, turn.stage, turn.hook)
@@ -172,6 +184,7 @@ class Looker:
 
 def with_retention(plan: RunPlan, policy: PolicySpec, spec: BackupSpec) -> RunPlan:
     """Given a plan, return it with how long each of its points is kept."""
+    # Scheduled points are kept by the rules as they are then, not by the frozen plan.
     if spec.trigger is not Trigger.AD_HOC:
         return plan
 

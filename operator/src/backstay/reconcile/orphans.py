@@ -16,6 +16,7 @@ async def count_orphans(client: Client, census: Census) -> None:
     """
     lost = []
     for suspect in census.suspects():
+        # Of this name there may be another one by now: the uid says which.
         snapshot = await client.find(VOLUME_SNAPSHOT, suspect.name, suspect.namespace)
         if snapshot is None or objects.uid(snapshot) != suspect.uid:
             lost.append(suspect)

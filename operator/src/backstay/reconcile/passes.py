@@ -32,6 +32,7 @@ def seen(world: World, place: Place, now: datetime, brake: brakes.Brake | None =
         requests=[r for r in world.requests if objects.namespace(r) == place[0]],
         snapshots=world.snapshots.get(place, []),
         unlabelled=world.unlabelled,
+        # Only its own: what is planned for one policy rests on nothing of another's.
         contents={n: world.contents[n] for n in names if n in world.contents},
         clock=brake,
     )

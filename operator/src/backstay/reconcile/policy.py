@@ -81,6 +81,7 @@ class PolicyReconciler:
         self._events = events
         self._clock = clock
         self._enqueue = enqueue
+        # In memory: the first look of each process is a whole one.
         self._checked: dict[Key, float] = {}
         """When the claims and classes of a policy were last looked for, and found."""
 
@@ -88,6 +89,7 @@ class PolicyReconciler:
         """Given a policy's key, start what is due and write its status."""
         obj = await self._client.find(BACKUP_POLICY, key.name, key.namespace)
         if obj is None or dig(obj, "metadata", "deletionTimestamp"):
+            # Else the figures of a policy that is gone would stand until the process ends.
             metrics.forget_policy(key.namespace, key.name)
             self._checked.pop(key, None)
             return None
@@ -97,11 +99,14 @@ class PolicyReconciler:
             # What Ready says would stand for ever: it is of a look that cannot be had any more.
             await self._report_blind(obj, error)
             raise
+        # The Backup before lastSlot: who dies in between finds it by its name. The other way round
+        # the slot would count as done and have no run.
         if decision.slot is not None and seen.spec is not None:
             await self._create_run(obj, seen.spec, decision.slot, again=decision.again)
         await self._report_missed(obj, decision.news)
         await self._report_ignored(obj, decision.ignored)
         await write_status(self._client, BACKUP_POLICY, obj, decision.status)
+        # After the write: a status that loses its race counts nothing twice.
         for missed in decision.missed:
             metrics.on_missed(key.namespace, key.name, missed.reason, missed.count)
         status = decision.status
@@ -128,11 +133,13 @@ class PolicyReconciler:
             now=self._clock.now(),
         )
         new = changed(old, conditions=conditions)
+        # Where that fails too, the error of the look is the one to be raised.
         await report_trouble(self._client, BACKUP_POLICY, obj, new)
         await self._report(obj, old, new)
 
     async def _decide(self, key: Key, obj: Obj) -> tuple[Seen, policy.Decision]:
         """Decide on what is cheap to see, and look for claims and classes where Ready needs it."""
+        # Without claims and classes: a look that follows each run must be cheap.
         seen = await self._gather(obj)
         decision = policy.decide(seen)
         if seen.spec is None or self._stands(key, seen, decision):
@@ -143,6 +150,8 @@ class PolicyReconciler:
         except UserError as error:
             self._checked.pop(key, None)
             seen = replace(seen, problem=error)
+            # Decided again, so that Ready says it. A slot that is due starts all the same: its run
+            # waits for what is missing, and reports it.
             return seen, policy.decide(seen)
         self._checked[key] = self._clock.monotonic()
         return seen, decision
@@ -152,6 +161,7 @@ class PolicyReconciler:
         either lately, or a run starts now, which looks for them itself.
         """
         ready = any(c.type == "Ready" and c.status == "True" for c in seen.status.conditions)
+        # What is wrong, or was said of another spec, is looked at each time.
         if not ready or seen.status.observed_generation != seen.generation:
             return False
         age = self._clock.monotonic() - self._checked.get(key, float("-inf"))
@@ -164,6 +174,7 @@ class PolicyReconciler:
             spec = parse_policy_spec(obj)
         except UserError as error:
             problem = error
+        # All of them, finished ones too: the slots that they name have run.
         backups = await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
         snapshots = await policy_snapshots(self._client, namespace, name)
         return Seen(
@@ -174,6 +185,7 @@ class PolicyReconciler:
             ceilings=self._planner.ceilings,
             clock=clock_off(self._client.skew),
             stepped=self._client.clock_skipped(),
+            # After the reads: how far our clock is off is known from their answers.
             now=slots_now(self._clock.now(), self._client.skew),
             created=parse_time(dig(obj, "metadata", "creationTimestamp")),
             generation=int(dig(obj, "metadata", "generation", default=0)),
@@ -192,6 +204,7 @@ class PolicyReconciler:
         """
         namespace, name = objects.namespace(obj), objects.name(obj)
         zone = load_zone(spec.schedule.time_zone if spec.schedule else "UTC")
+        # By the slot alone, so that a process that follows makes the same one.
         names = naming.backup_names_again if again else naming.backup_names
         for candidate in names(name, slot, zone):
             body: Obj = {
@@ -209,12 +222,14 @@ class PolicyReconciler:
             try:
                 await self._client.create(BACKUP, body)
             except AlreadyExists:
+                # By a process that died, or for another slot of this local time: its spec says.
                 found = await self._client.get(BACKUP, candidate, namespace)
                 if (
                     policy_gather.run_seen(found).slot != slot
                     or dig(found, "spec", "policy") != name
                 ):
                     continue  # Another slot with the same local time: take the other name.
+            # Also where it was there: whoever made it may have died before anybody looked at it.
             self._enqueue(keys.backup(namespace, candidate))
             return
         raise DataError(f"both names of the Backup for slot {format_time(slot)} are taken")

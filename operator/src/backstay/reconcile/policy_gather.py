@@ -33,6 +33,7 @@ def run_seen(obj: Obj) -> RunSeen:
     return RunSeen(
         name=objects.name(obj),
         slot=subject.spec.scheduled_for,
+        # An Imported one never runs: no slot waits for the status that its maker owes it.
         finished=subject.status.phase.final or subject.spec.trigger is Trigger.IMPORTED,
         started=subject.status.started_at,
         complete=subject.status.phase is BackupPhase.COMPLETED,
@@ -66,6 +67,7 @@ def resumed(obj: Obj) -> datetime | None:
 
 def good_points(backups: Sequence[Obj], snapshots: Sequence[Obj]) -> list[GoodPoint]:
     """Given the Backups and the snapshots of a policy, return its good points that are there."""
+    # What the records say is missing counts as that, though a snapshot of its name is there again.
     gone = {p.get("ref") for p in _reported(backups) if p.get("gone") in _NOT_THERE}
     read = [
         GoodPoint(p.claim, SNAPSHOT, p.taken, identity(snapshot, labels.BACKUP))
@@ -82,6 +84,7 @@ def _mirrored(obj: Obj) -> list[GoodPoint]:
     return [
         GoodPoint(p.source, p.store, p.taken_at, objects.name(obj))
         for p in parse(obj).status.points
+        # Snapshots are read by themselves: counted here too, they would count twice.
         if p.store != SNAPSHOT and p.result is PointResult.GOOD and p.taken_at and not p.gone
         if p.rolling is None or not (p.rolling.gone or p.rolling.missing)
         if p.rolling is None or labels.RESTORE_REQUEST not in p.rolling.annotations
@@ -106,6 +109,7 @@ def slots(snapshots: Sequence[Obj]) -> list[Named]:
     """Given the snapshots of a policy, return the slots of the schedule that they name; an ad-hoc
     run or another tool fills none.
     """
+    # During a move another tool's snapshot of this night would stand for ours.
     ours = [s for s in snapshots if not is_adopted(s)]
     scheduled = [s for s in ours if point_of(s).run_type is labels.RunType.CRONJOB]
     records = [(record_of(s), identity(s, labels.BACKUP)) for s in scheduled]

@@ -52,30 +52,38 @@ class RebuildReconciler:
         made, problems = 0, []
         for wanted in await self._missing(key.namespace, key.name):
             try:
+                # The record first: an artifact that points at nothing has it looked for again.
                 uid = await import_record(self._client, wanted)
             except (DataError, UserError) as error:
                 log.warning("%s: record %s: %s", key, wanted.name, error.message)
+                # It keeps no other record away, and is reported at the end.
                 problems.append(error.message)
                 continue
             for artifact in wanted.artifacts:
                 await point_at(self._client, artifact, uid)
             made += 1
         await self._acknowledge(policy, made, problems)
+        # What counts points counts them again; an idle rebuild wakes nobody.
         if made:
             self._enqueue(keys.policy(key.namespace, key.name))
             self._enqueue(keys.retention(key.namespace, key.name))
         return None
 
     async def _missing(self, namespace: str, name: str) -> list[rebuild.Import]:
+        # The snapshots after the contents: one that is made in between only lacks its content. The
+        # other way round its content would be taken for one that has outlived its snapshot.
         contents = await policy_contents(self._client, namespace, name)
         snapshots = await policy_snapshots(self._client, namespace, name)
+        # Last: a run has its Backup before its artifacts, so whatever is above has its own here.
         backups = await self._client.list(BACKUP, namespace, fields=f"spec.policy={name}")
+        # A record that was begun counts as none: who died before its status is followed here.
         living = [objects.uid(b) for b in backups if not rebuild.is_begun(b, name)]
         return rebuild.imports(namespace, name, rebuild.pair(snapshots, contents, size_of), living)
 
     async def _acknowledge(self, policy: Obj, made: int, problems: list[str]) -> None:
         now = self._clock.now()
         status = changed(policy_status(policy), rebuilt_at=now)
+        # Before the request is taken off: the pass over rolling copies goes by this time as well.
         policy = await write_status(self._client, BACKUP_POLICY, policy, status)
         if made or problems:
             failed = f"; {len(problems)} could not be: {problems[0]}" if problems else ""
@@ -86,6 +94,7 @@ class RebuildReconciler:
                 type="Warning" if problems else "Normal",
                 attempt=format_time(now),
             )
+        # Last, and on the version that was just written: a request that was made again since stays.
         if labels.REBUILD in objects.annotations(policy):
             await self._client.patch(
                 BACKUP_POLICY,

@@ -83,8 +83,10 @@ class RetentionReconciler:
             await work.do((key.name, partial(self._report, seen.policy, plan.conditions)))
         acting = await self._carry_out(seen.policy, plan, work)
         if acting or plan.moved:
+            # It counts good points, and shows what a pass has changed.
             self._enqueue(keys.policy(key.namespace, key.name))
         if work.follows:
+            # The ends of sweeps are one key's, as they take a look at all contents.
             self._enqueue(keys.sweeps())
         await self._raise_failures(key, seen.policy, work)
         return POLL if work.follows else plan.wait
@@ -117,6 +119,7 @@ class RetentionReconciler:
             if item.acts
         ]
         for name, keeper in self._keepers.items():
+            # Before the writes: once a content is mended nobody can see what it was.
             await keeper.report(policy, plan.items.get(name, ()))
         # What a point carries before what removes it: whoever finds it must see that it goes.
         await self._do(work, [(keeper, item) for keeper, item in acting if item.patches])
@@ -144,6 +147,7 @@ class RetentionReconciler:
         try:
             work.raise_failures(key)
         except Transient as error:
+            # Named after the day: whoever goes on failing, or follows, posts no second one.
             if policy is not None and self._failing.is_over(key):
                 day = self._clock.now().date().isoformat()
                 await self._events.post(
@@ -169,6 +173,7 @@ class RetentionReconciler:
     async def _may_go(self, run: Run) -> bool:
         """Ask each store by name for what a record names: what a look has missed is no loss."""
         for keeper in self._keepers.values():
+            # One point that is left is enough for the record to stay: nobody else is asked.
             if not await keeper.is_gone(run):
                 return False
         return True

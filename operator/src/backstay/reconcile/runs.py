@@ -67,6 +67,8 @@ async def report(events: EventPoster, subject: Run, status: BackupStatus) -> Non
 
     The phases in between are no Events: they would push the warnings of a namespace out of sight.
     """
+    # After the status is written: one that loses its race reports nothing. Who dies in between
+    # posts nothing either; the status has it all.
     before = subject.status.phase
     if status.phase is before:
         return

@@ -44,12 +44,14 @@ class SweepReconciler:
     async def reconcile(self, key: Key) -> timedelta | None:
         """Given the key of all sweeps, finish what has lost its snapshot to a sweep."""
         leaving, disks = await self._look()
+        # After the look: whether our clock is right is known from its answers.
         if self._client.clock_brake() is not None:
             return None  # The resync comes back to it.
         work = Work(self._client)
         waits: list[timedelta] = []
         for start in range(0, len(leaving), AT_ONCE):
             if start > 0:
+                # Read again: a person may have bound another content to a disk meanwhile.
                 _, disks = await self._look()
             await work.do(
                 *(
@@ -67,6 +69,7 @@ class SweepReconciler:
         async for page in self._client.pages(VOLUME_SNAPSHOT_CONTENT):
             for content in page:
                 mine = content_of(content)
+                # All of the cluster's, ours or not: what anybody refers to is not deleted.
                 disks[mine.handle or ""].append(mine)
                 if is_leaving(content):
                     leaving.append(content)
@@ -74,6 +77,7 @@ class SweepReconciler:
 
     async def _finish(self, content: Obj, disks: Disks, waits: list[timedelta]) -> bool:
         ref = dig(content, "spec", "volumeSnapshotRef", default={})
+        # By name, whatever a list has shown: a content is finished on this answer.
         snapshot = await self._client.find(VOLUME_SNAPSHOT, ref.get("name"), ref.get("namespace"))
         if snapshot is not None and objects.uid(snapshot) == ref.get("uid"):
             # Its policy's pass has it deleted; nobody else would see that it is gone at last.
@@ -84,5 +88,6 @@ class SweepReconciler:
         while left is not None:
             mine = content_of(left)
             action = plan_sweep(None, mine, disks[mine.handle or ""])
+            # To Delete and the deletion in one go: the answer to a patch is as fresh as a read.
             left = await write_step(self._client, action, None)
         return False

@@ -64,6 +64,8 @@ class World:
         """Forget contents that are not ours: neither named by anything, nor labelled, nor named as
         our runs name them.
         """
+        # On all that was read: which contents are named is known only once the snapshots and the
+        # Backups are there, and a page of contents may come first.
         named = {name for place in self.places() for name in self.content_names(place)}
         for name, content in list(self.contents.items()):
             if name not in named and not is_ours(content):
@@ -71,6 +73,7 @@ class World:
 
     def places(self) -> list[Place]:
         """Return every policy that exists or of which an artifact or a record speaks."""
+        # Also of policies that are gone: their points still go by the dates that they carry.
         return sorted({*self.policies, *self.snapshots, *self.backups})
 
     def keeps_copies(self, place: Place) -> bool:
@@ -82,6 +85,7 @@ class World:
 
     def content_names(self, place: Place) -> set[str]:
         """Given a policy, return the contents that its snapshots and its finished runs name."""
+        # A record may name a content of which no snapshot is left: what was lost with it is missed.
         unlabelled = (s for s in self.unlabelled if objects.namespace(s) == place[0])
         bound = {
             dig(s, "status", "boundVolumeSnapshotContentName")
@@ -102,6 +106,7 @@ class World:
         reported = {
             point.get("ref")
             for backup in self.backups.get(place, ())
+            # Of a run under way the snapshot may be younger than the list, and missing in it only.
             if dig(backup, "status", "phase") in FINAL_PHASES
             for point in dig(backup, "status", "points", default=())
             if point.get("store") == SNAPSHOT
@@ -113,6 +118,7 @@ class World:
     def versions(self, place: Place) -> frozenset[tuple[str, str]]:
         """Given a policy, return uid and resourceVersion of all that its pass rests on."""
         policy = self.policies.get(place)
+        # Each write to an object changes its version; what is gone or new changes the set.
         contents = (self.contents.get(name) for name in self.content_names(place))
         return frozenset(
             (objects.uid(obj), objects.version(obj))
@@ -120,6 +126,7 @@ class World:
                 *([policy] if policy is not None else []),
                 *self.snapshots.get(place, ()),
                 *self.backups.get(place, ()),
+                # Any request of the namespace may name a point of any policy.
                 *(r for r in self.requests if objects.namespace(r) == place[0]),
                 *(content for content in contents if content is not None),
             )
@@ -131,6 +138,7 @@ class World:
             objects.uid(s)
             for found in self.snapshots.values()
             for s in found
+            # One on its way out counts as gone here: its sweep ends by asking for it by name.
             if not dig(s, "metadata", "deletionTimestamp")
         }
         return [

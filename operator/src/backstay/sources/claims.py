@@ -29,6 +29,7 @@ class Claims:
         """Find the claims by name, by their labels, and where dumps are written."""
         named = wanted.claims or ClaimSource()
         claims = await find_claims(client, namespace, named)
+        # One that was read with the source is not read again: it could be another one by then.
         for dump, name in of_dumps.items():
             claims[name] = claims.get(name) or await find_claim(
                 client, namespace, name, f"spec.dumps[{dump}].file"
@@ -51,14 +52,17 @@ async def find_claims(client: Client, namespace: str, wanted: ClaimSource) -> di
 
     Raise UserError if a claim does not exist, or if the selector finds none.
     """
+    # Each by its name: the field that names one that is missing is in the message.
     found = {
         name: await find_claim(client, namespace, name, "spec.source.claims.names")
         for name in wanted.names
     }
     if wanted.selector is not None:
+        # Looked up for each plan and kept nowhere: claims that match come and go.
         text = sourcing.selector_text(wanted.selector)
         for claim in await client.list(resources.PERSISTENT_VOLUME_CLAIM, namespace, labels=text):
             found[objects.name(claim)] = claim
+        # Refused: a run without any claim would end Completed with nothing in it.
         if not found:
             raise UserError(
                 "NoClaims",

@@ -50,9 +50,11 @@ class Draft:
 @contextmanager
 def errors_of(store: Store) -> Iterator[None]:
     """Have what a store raises carry its name: only its points fail where that is for good."""
+    # Around each call by its caller, so that no store can forget it.
     try:
         yield
     except BackstayError as error:
+        # Set, not wrapped: what is done next goes by the type of the error.
         error.store = store.plan.name
         raise
 

@@ -51,19 +51,28 @@ class Planner:
         namespace = address[0]
         try:
             draft = await draw_up(self.client, address, spec, ask=ask, probe=probe)
+            # One after the other: a store may build on the points of those before it.
             for store in self.stores:
                 draft = replace(draft, plan=await store.extend(draft))
             plan = draft.plan
+            # Only now, as each store has added its own. Refused and not shortened: a claim would be
+            # left out without a word.
             if len(plan.points) > POINTS_MAX:
                 raise UserError(
                     "TooManyPoints",
                     f"spec.source: {len(plan.points)} points are more than one run can make "
                     f"({POINTS_MAX}); split the policy",
                 )
+            # After the stores, as the rights depend on the points; before the run, which would find
+            # that one is missing while it holds permits.
             rights = [r for store in self.stores for r in store.rights(namespace, plan)]
             await access.require(self.client, namespace, plan, rights)
         except Refused as error:
+            # As a problem of the policy: Ready names it, and the run waits in Pending, which holds
+            # nothing.
             raise UserError(FORBIDDEN, f"the operator may not look: {error.message}") from error
+        # Last, so that nothing that a store adds exceeds a ceiling. Once more at each read of a
+        # frozen plan (reconcile/backup.py): the ceiling may be lowered meanwhile.
         return limited_plan(plan, self.ceilings)
 
 
@@ -87,6 +96,7 @@ async def draw_up(
         )
         for d in dumps
     }
+    # The pods before the claims: which claim a dump is written to depends on its pod.
     of_dumps: dict[str, str] = {}
     if spec.source.claims is not None and spec.source.claims.of_dumps:
         of_dumps = {d.name: await _claim_of(d, pods[d.name], ask) for d in dumps}
@@ -94,6 +104,7 @@ async def draw_up(
     nodes = await _nodes(dumps, pods, source.claims, ask) | ({source.node} - {""})
     pools = {concurrency.GLOBAL, *map(concurrency.node_pool, nodes)}
     plan = _without_points(spec, source.claims, dumps, pools)
+    # After the claims: what a hook holds is seen by which of them its pod has.
     held = await _check_hooks(client, namespace, plan)
     return Draft(namespace, policy, spec, plan, source, pods, held, probe)
 
@@ -112,6 +123,7 @@ def _without_points(
         ),
         dumps=dumps,
         hooks=planned_hooks(spec.hooks) if spec.hooks else None,
+        # Sorted: two looks make the same plan, and `global` comes before the nodes and stays.
         pools=tuple(sorted(pools)[:POOLS_MAX]),
         take_timeout=snapshots.take_timeout,
         ready_timeout=snapshots.ready_timeout,
@@ -150,6 +162,7 @@ async def _claim_of(dump: PlannedDump, pods: Iterable[Obj], ask: Ask | None) -> 
             "running pod, so source.claims.ofDumps cannot find its claim; start it, or name the "
             "claim",
         )
+    # None: which claims the run has is only found out by this.
     return (await containers.choose_by_asking(running, dump, None, ask=ask)).claim
 
 
@@ -170,6 +183,8 @@ async def _check_hooks(client: Client, namespace: str, plan: RunPlan) -> list[tu
         for hook in hooks:
             field = containers.hook_field(stage, hook.name)
             pods = await containers.target_pods(client, namespace, hook.target, field=field)
+            # Nobody knows what it will hold, so it freezes nothing in this plan: claims that need
+            # that are refused until its pod runs.
             if not pods:
                 continue
             place = containers.choose_hook_place(pods, hook, claims, field=field)

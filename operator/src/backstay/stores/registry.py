@@ -18,6 +18,7 @@ Registry: TypeAlias = Callable[[Tools], Sequence[Store]]
 def stores_of(tools: Tools) -> Sequence[Store]:
     """Given what stores work with, return all of them: a new one takes one line here."""
     return (
+        # Snapshots first: they are taken while the hooks hold, and copies may be made of them.
         SnapshotStore(tools),
         CopyStore(tools),
     )

@@ -20,7 +20,9 @@ async def check_claims(
 
     Raise UserError, naming the field and the remedy.
     """
+    # Read before the run: a Job whose claim is missing would wait for startTimeout.
     destination = await _destination(client, namespace, rolling)
+    # The destination as well: the Job mounts both as directories.
     for claim in (*claims.values(), *destination):
         if dig(claim, "spec", "volumeMode") == "Block":
             raise UserError(

@@ -44,10 +44,12 @@ class UpkeepJobs:
         site = self._site(chore)
         work = _work(chore, site)
         seen = await self._jobs.look(work.namespace, work.name, work.token)
+        # Looked at before its node: one that has ended is read although its node is gone.
         if not seen.exists:
             node = await self._copying.ready_node(site)
             await self._jobs.start(_work(chore, site, node))
             return None
+        # Never touched, nor read: what it says is of other work.
         if not seen.ours:
             return Answer(None, f"Job {work.namespace}/{work.name} was made by somebody else")
         if seen.stalled:
@@ -66,6 +68,7 @@ class UpkeepJobs:
         if unmarked:
             points = ()
         elif chore.verb is Verb.LIST and result is not None and result.ok:
+            # Only where all of it was read: what half a list leaves out would look gone.
             points = await self._jobs.points(work.namespace, seen)
         return Answer(result, result.message if result else seen.message, points, unmarked)
 
@@ -85,6 +88,8 @@ class UpkeepJobs:
 
 def _work(chore: Chore, site: Site, node: str | None = None) -> Work:
     series, step = chore.kept.series, _step(chore, site)
+    # The node is no part of it: a claim moves with its Pod, and the Job has to be found again.
+    # The destination is: the same task at another place is other work.
     digest = naming.digest(f"{chore.occasion}\n{step.task}\n{site.destination}")
     return Work(
         name=naming.agent_job_name(

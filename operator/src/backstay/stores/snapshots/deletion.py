@@ -42,6 +42,8 @@ async def carry_on(client: Client, clock: Clock, action: Action, point: Point) -
     """Take the next step of a sweep whose snapshot is there, and where that deleted the snapshot,
     write the proof of it. Raise Conflict if anything changed since it was read.
     """
+    # A cancellation, as at each rollout, waits for the proof: without it the disk would be left
+    # as an orphan. Where there is no content there is no disk to prove it for.
     if action.step is Step.DELETE_SNAPSHOT and action.content is not None:
         await to_the_end(_delete_and_prove(client, clock, action, point, action.content))
     else:
@@ -60,6 +62,7 @@ async def write_step(client: Client, action: Action, namespace: str | None) -> O
     if action.step in (Step.DELETE_SNAPSHOT, Step.DELETE_CONTENT):
         await _delete(client, action, namespace)
         return None
+    # Tested: a person who holds the content a moment before us keeps the disk.
     patch: Obj = {"metadata": {"resourceVersion": action.resource_version}}
     if action.step is Step.WRITE_PROOF:
         patch["metadata"]["labels"] = {labels.SWEPT: action.proof}
@@ -72,6 +75,7 @@ async def write_step(client: Client, action: Action, namespace: str | None) -> O
 async def _delete(client: Client, action: Action, namespace: str | None) -> bool:
     """Return whether it was there to be deleted."""
     snapshot = action.step is Step.DELETE_SNAPSHOT
+    # By uid and version: an edit by hand, or a restore that claims the point, wins with a 409.
     return await client.delete(
         VOLUME_SNAPSHOT if snapshot else VOLUME_SNAPSHOT_CONTENT,
         action.name,
@@ -92,6 +96,7 @@ async def _delete_and_prove(
         if not await _goes_as_judged(client, point):
             raise
         ours = True
+    # What was not found was taken by somebody else: without a proof the disk stays.
     if ours:
         await _prove(client, clock, point, content)
 
@@ -102,12 +107,14 @@ async def _goes_as_judged(client: Client, point: Point) -> bool:
     if found is None:
         return False
     now = point_of(found)
+    # Not by its version: the deletion has changed that. Whoever deleted it, it was due by these.
     judged = (point.uid, point.labels, point.marked_at, point.in_use)
     return now.deleting and (now.uid, now.labels, now.marked_at, now.in_use) == judged
 
 
 async def _prove(client: Client, clock: Clock, point: Point, content: Content) -> None:
     """Write the proof onto the content, whatever else was written to that since it was read."""
+    # As going: the answer to our DELETE says so, and what was read does not.
     going = Carrier(point.name, point.uid, point.resource_version, deleting=True)
     mine = content
     failed: Conflict | NotFound | Transient | None = None
@@ -122,6 +129,7 @@ async def _prove(client: Client, clock: Clock, point: Point, content: Content) -
             failed = error
             if isinstance(error, Transient):
                 await clock.sleep(clock.jitter(_PAUSE, 0.5))
+            # Read again: the snapshot controller writes to a content at each deletion.
             stored = await client.find(VOLUME_SNAPSHOT_CONTENT, content.name)
         if stored is None:
             return  # Another process has finished the sweep.

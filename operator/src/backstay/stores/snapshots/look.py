@@ -31,6 +31,7 @@ class SnapshotLooker:
     def __init__(self, client: Client, dumping: Dumping) -> None:
         self._client = client
         self._dumping = dumping
+        # In memory: a process that follows looks first at what this one may have asked for.
         self._asked: set[tuple[str, int, str]] = set()
         """By uid, attempt and claim: the snapshots that this process asked for."""
 
@@ -57,12 +58,15 @@ class SnapshotLooker:
                 self._client, subject.namespace, entry.ref
             )
             point = snapshots.seen(pair, run=subject.uid)
+            # Only where there is no snapshot: one that was taken outlives its claim.
             if not point.exists and await self._claim_gone(subject, entry.source):
                 point = PointSeen(claim_gone=True)
             points[entry.source] = point
+            # After the snapshot was seen taken: a dump that is unchanged now was so inside it.
             if recheck and point.taken and entry.taken_at is None:
                 rechecks |= await self._recheck(subject, entry.source)
         plan, why = subject.status.plan, ""
+        # At the snapshot, not only in the plan: a pod may have been started since.
         if recheck and plan is not None and any(p.taken for p in points.values()):
             why = await torn(self._client, subject.namespace, plan)
         return Sight(points, rechecks, why, pairs)
@@ -72,8 +76,10 @@ class SnapshotLooker:
         that died since: to ask for it finds that as well, and is to be done anyway.
         """
         asked, plan = (subject.uid, entry.attempt, entry.source), subject.status.plan
+        # With hooks it is looked at first: what they hold is frozen, and time is short.
         if plan is None or plan.hooks or asked in self._asked:
             return False
+        # Once for each: from then on there may be one, and how it stands must be seen.
         self._asked.add(asked)
         return now - (entry.requested_at or now) < min(JUST_NOW, plan.take_timeout)
 
@@ -93,6 +99,7 @@ class SnapshotLooker:
         found: dict[str, DumpSeen] = {}
         for entry in dumps_on(status, claim):
             dump = next(d for d in plan.dumps if d.name == entry.name) if plan else None
+            # One that failed has failed its points already: there is nothing to compare with.
             if dump is None or plan is None or entry.state is not DumpState.DONE:
                 continue
             try:
@@ -104,6 +111,7 @@ class SnapshotLooker:
                     prefer=entry.pod_uid,
                 )
             except (UserError, Transient) as error:
+                # No failure of the look: the other points go on, and takeTimeout ends this wait.
                 found[dump.name] = DumpSeen(DumpSight.UNREACHABLE, message=error.message)
                 continue
             found[dump.name] = await self._dumping.look(

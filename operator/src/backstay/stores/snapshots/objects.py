@@ -29,6 +29,7 @@ async def read_pair(client: Client, namespace: str, name: str) -> Pair:
     snapshot = await client.find(VOLUME_SNAPSHOT, name, namespace)
     bound = dig(snapshot, "status", "boundVolumeSnapshotContentName")
     content = await client.find(VOLUME_SNAPSHOT_CONTENT, bound) if bound else None
+    # One that is bound to another snapshot of this name says nothing of this one.
     if content is not None and dig(content, "spec", "volumeSnapshotRef", "uid") != objects.uid(
         snapshot or {}
     ):
@@ -39,6 +40,7 @@ async def read_pair(client: Client, namespace: str, name: str) -> Pair:
 def seen(pair: Pair, *, run: str) -> PointSeen:
     """Given a pair and the uid of the run that should have made it, return what it says."""
     snapshot, content = pair.snapshot, pair.content
+    # One that goes is as good as gone: no verdict may rest on it.
     if snapshot is None or dig(snapshot, "metadata", "deletionTimestamp"):
         return PointSeen()
     written = objects.labels(snapshot).get(labels.RESULT)
@@ -52,6 +54,7 @@ def seen(pair: Pair, *, run: str) -> PointSeen:
         # A driver has a handle once it has taken it; some never report a time.
         taken=bool(handle),
         taken_at=parse_time(created) if created else None,
+        # Ready without a content is no point: there is nothing to restore from.
         ready=bool(dig(snapshot, "status", "readyToUse", default=False)) and content is not None,
         content=objects.name(content or {}),
         bare=is_bare(pair),
@@ -95,6 +98,7 @@ async def label_content(client: Client, pair: Pair, result: labels.Result) -> No
     snapshot, content = pair.snapshot, pair.content
     if snapshot is None or content is None:
         raise Conflict("the snapshot or its content went away")
+    # In one patch: a content with labels that is not Retain yet could go with its namespace.
     await client.patch(
         VOLUME_SNAPSHOT_CONTENT,
         objects.name(content),
@@ -151,6 +155,7 @@ async def mark_good(
 
 async def mark_failed(client: Client, snapshot: Obj) -> None:
     """Given a snapshot as read, label it failed if it is still pending."""
+    # A verdict is never taken back: one that is good by now stays good.
     if objects.labels(snapshot).get(labels.RESULT) != labels.Result.PENDING.value:
         return
     await client.patch(

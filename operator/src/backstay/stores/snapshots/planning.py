@@ -39,6 +39,7 @@ async def extend(client: Client, draft: Draft) -> RunPlan:
     for claim in plan.claims:
         driver = await _driver(client, draft.source.claims[claim.name])
         chosen = await _class(client, claim.name, driver, snapshots.class_name)
+        # In the plan, which is frozen: a default class that changes later is not that of this run.
         planned.append(changed(claim, class_name=chosen))
         pools.add(concurrency.driver_pool(driver))
     points = (PlannedPoint(source=c.name, store=SNAPSHOT, claim=c.name) for c in planned)
@@ -48,8 +49,10 @@ async def extend(client: Client, draft: Draft) -> RunPlan:
         pools=tuple(sorted(pools)[:POOLS_MAX]),
         points=(*plan.points, *points),
     )
+    # A person says that the claims have nothing to do with each other: nobody is asked.
     if snapshots.consistency is Consistency.PER_CLAIM:
         return plan
+    # Before any snapshot: several of data that is written to meanwhile are several moments.
     asked = asked_containers(plan.dumps, draft.pods)
     groups = await claims_together(
         client,
@@ -65,12 +68,14 @@ async def extend(client: Client, draft: Draft) -> RunPlan:
 async def _driver(client: Client, claim: Obj) -> str:
     """The claim's CSI driver. Neither a claim's volume nor a volume's driver ever changes."""
     volume = objects.dig(claim, "spec", "volumeName")
+    # Not remembered: it may be bound a moment later.
     if not volume:
         return sourcing.driver_of(claim, None)
 
     async def read() -> str:
         return sourcing.driver_of(claim, await client.find(resources.PERSISTENT_VOLUME, volume))
 
+    # By both: a volume of this name that is made again has another claim.
     return await client.shared.read(("driver", objects.uid(claim), volume), read, keep=CONSTANT)
 
 

@@ -13,6 +13,7 @@ async def policy_snapshots(client: Client, namespace: str, policy: str) -> list[
     """Given a policy's address, return its snapshots, whether the policy exists or not."""
     selector = f"{labels.POLICY}={naming.label_value(policy)}"
     found = await client.list(VOLUME_SNAPSHOT, namespace, labels=selector)
+    # A name that is too long is a hash in the label: the annotation says whose it is.
     return [s for s in found if identity(s, labels.POLICY) == policy]
 
 
@@ -22,6 +23,7 @@ async def policy_contents(client: Client, namespace: str, policy: str) -> list[O
     """
     selector = f"{labels.POLICY}={naming.label_value(policy)}"
     found = await client.list(VOLUME_SNAPSHOT_CONTENT, labels=selector)
+    # Contents have no namespace, and policies of many namespaces may have one name.
     return [
         c
         for c in found

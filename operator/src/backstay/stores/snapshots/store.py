@@ -45,6 +45,7 @@ class SnapshotStore:
 
     def rights(self, namespace: str, plan: RunPlan) -> Iterable[Right]:
         """Return the rights to take snapshots and to label their contents."""
+        # Only planned snapshots need rights: a policy of copies must not ask for them.
         if any(claim.class_name for claim in plan.claims):
             yield Right("create", resources.VOLUME_SNAPSHOT, namespace)
             yield Right("patch", resources.VOLUME_SNAPSHOT, namespace)
@@ -56,6 +57,7 @@ class SnapshotStore:
 
     async def act(self, run: Run, seen: Seen, action: StoreAction) -> None:
         """Ask for a snapshot, or write onto it and its content; raise Conflict if they changed."""
+        # What the decision rests on, and no look of its own: each patch tests that version.
         pairs = sight_of(seen).pairs
         match action:
             case CreateSnapshot():
@@ -65,6 +67,7 @@ class SnapshotStore:
             case MarkGood(claim):
                 await self._points.mark_good(run.spec, run.status, pairs[claim], seen.now)
             case MarkFailed(snapshot):
+                # By name: an attempt may end without a look at what it has made.
                 await self._points.mark_failed(run.namespace, snapshot, run.uid)
 
     def forget(self, uid: str) -> None:

@@ -42,6 +42,7 @@ class PointWriter:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        # Kept, as each snapshot would read it: see design note 0013 for when that can be believed.
         self._namespaces: dict[str, tuple[str, datetime | None]] = {}
         """By name: the uid, and from what moment of the server's clock on it is known."""
 
@@ -59,11 +60,11 @@ class PointWriter:
         planned = next(c for c in plan.claims if c.name == wanted.claim)
         claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, wanted.claim, namespace)
         if claim is None or objects.uid(claim) != planned.uid:
-            raise Conflict(f"claim {namespace}/{wanted.claim} went away")
+            raise Conflict(f"claim {namespace}/{wanted.claim} went away")  # looked at again
         record = Record(
             policy=spec.policy,
             backup=objects.name(backup),
-            slot=spec.scheduled_for or wanted.requested_at,
+            slot=spec.scheduled_for or wanted.requested_at,  # a run by hand has no slot
             zone=plan.zone,
             attempt=status.attempt,
             namespace=namespace,
@@ -120,12 +121,12 @@ class PointWriter:
             together=next((g.claims for g in frozen if claim in g.claims), ()),
             spread=spread_of(status),
         )
-        skew = now - slots_now(now, self._client.skew)
+        skew = now - slots_now(now, self._client.skew)  # the verdict goes by the server's clock
         verdict = {
             labels.TAKEN_AT: format_time(_taken(pair.snapshot, status, now, skew)),
             # Rounded up: the grace must not lose a part of a second.
             labels.GOOD_SINCE: format_time(now - skew + timedelta(microseconds=999_999)),
-            labels.MADE_FOR: objects.uid(pair.snapshot),
+            labels.MADE_FOR: objects.uid(pair.snapshot),  # a copy of it is not good
             labels.RECORD: build_record(record),
         }
         new = point_of(with_annotations(pair.snapshot, verdict), rules.zone)
@@ -134,7 +135,7 @@ class PointWriter:
             for snapshot in await policy_snapshots(self._client, namespace, spec.policy)
             if (point := point_of(snapshot, rules.zone)).claim == new.claim and point.uid != new.uid
         ]
-        accepted = accepted_ids(policy, new.claim)
+        accepted = accepted_ids(policy, new.claim)  # what a person says is the same source
         mine = next(part for part in split([*others, new], accepted) if new in part)
         tiers = tiers_for_new(mine, new, rules, now)
         await snapshots.mark_good(self._client, pair, tiers=tiers, verdict=verdict)
@@ -144,10 +145,12 @@ class PointWriter:
         its content as well if there is a disk snapshot behind it.
         """
         pair = await snapshots.read_pair(self._client, namespace, name)
+        # By its run: that the name is ours does not say that the snapshot is.
         if pair.snapshot is None or objects.annotations(pair.snapshot).get(labels.RUN) != run:
             return
         if objects.labels(pair.snapshot).get(labels.RESULT) != labels.Result.PENDING.value:
             return
+        # The content first: once the snapshot says failed, nobody comes back to its content here.
         if snapshots.is_taken(pair):
             await snapshots.label_content(self._client, pair, labels.Result.FAILED)
         await snapshots.mark_failed(self._client, pair.snapshot)
@@ -172,6 +175,7 @@ def _taken(snapshot: Obj, status: BackupStatus, now: datetime, skew: timedelta) 
     """The moment of the snapshot by the API server's clock: not before the snapshot was created
     there, and not after now.
     """
+    # What the run noted when it saw it taken: by now a driver may say something else.
     moments = [p.taken_at for p in status.points if p.ref == objects.name(snapshot)]
     taken = next((c for c in moments if c is not None), now) - skew
     return min(max(taken, created(snapshot) or taken), max(now - skew, created(snapshot) or taken))

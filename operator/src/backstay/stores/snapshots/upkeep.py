@@ -52,6 +52,8 @@ class SnapshotKeeper:
         )
         log.warning("%s", message)
         if policy is not None:
+            # Named after the versions that were read: a pass that is repeated posts the same Event,
+            # and a content that is made Delete once more another one.
             versions = sorted(map(objects.version, contents))
             await self._events.post(
                 policy, "DeletionPolicyReset", message, type="Warning", attempt=f"{versions}"
@@ -62,12 +64,14 @@ class SnapshotKeeper:
         if not isinstance(item, SnapshotItem):
             raise TypeError(f"{item.name} is no snapshot")
         if item.snapshot is not None:
+            # The snapshot first: where it was edited meanwhile, the mirror must not be written.
             await self._patch(VOLUME_SNAPSHOT, item.snapshot)
         if item.content is not None:
             await self._patch(VOLUME_SNAPSHOT_CONTENT, item.content)
         if item.snapshot is not None or item.content is not None:
             log.info("%s: %s", item.point.name, "; ".join(item.reasons) or "mirrored")
         elif item.sweep is not None:
+            # Never after a patch: its DELETE tests the version that was read, which is old by then.
             await carry_on(self._client, self._clock, item.sweep, item.point)
         return item.due
 

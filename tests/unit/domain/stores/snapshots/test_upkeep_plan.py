@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.support.builders import NOW, content, point_status, record, snapshot, spec
 from tests.support.planned import planned
-from tests.unit.domain.stores.snapshots.test_upkeep import OLD, OVERDUE, TODAY, mirrored, seen
+from tests.support.snapshot_passes import OLD, OVERDUE, TODAY, mirrored, seen
 
 from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.point import PointGone, PointResult

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.support.builders import NOW, content, plan, point_status, snapshot, spec
 from tests.support.planned import planned
-from tests.unit.domain.stores.snapshots.test_upkeep import OLD, OVERDUE, mirrored, seen
+from tests.support.snapshot_passes import OLD, OVERDUE, mirrored, seen
 from tests.unit.domain.stores.snapshots.test_upkeep_plan import POLICY, finished, labelled, settled
 
 from backstay.api.backup import BackupPhase, BackupStatus, Trigger
