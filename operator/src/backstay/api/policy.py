@@ -13,7 +13,8 @@ from backstay.api.dumps import Dump
 from backstay.api.hooks import Hooks
 from backstay.api.meta import Column, CrdMeta
 from backstay.api.retention import Retention, keeps_none
-from backstay.api.rolling import POLICY_RULES, SERIES_MAX, CopiesStatus, HostPathSource, Rolling
+from backstay.api.rolling import SERIES_MAX, CopiesStatus, HostPathSource, Rolling
+from backstay.api.rolling_rules import POLICY_RULES
 from backstay.api.schedule import MISSED_MAX, EarlyRuns, MissedSlots, Schedule
 from backstay.api.shapes import (
     LabelKey,

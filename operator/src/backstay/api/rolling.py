@@ -18,36 +18,6 @@ PATHS_MAX: Final = 16
 SERIES_MAX: Final = NAME_MAX + 1 + 1024
 """Length of what names a series: `NODE:PATH`, or `CLAIM/SUBPATH`."""
 
-POLICY_RULES: Final = (
-    (
-        "!has(self.source.hostPath) || (has(self.rolling) && !has(self.snapshot))",
-        "source.hostPath has no snapshots: set rolling, which says where its copies are kept, and "
-        "leave snapshot out",
-    ),
-    (
-        "has(self.rolling) || !has(self.source.claims) || !has(self.source.claims.subPath)",
-        "source.claims.subPath needs rolling: a snapshot always holds the whole claim",
-    ),
-    (
-        "!has(self.rolling) || !has(self.source.claims) || has(self.rolling.destination.claim)",
-        "rolling.destination.hostPath is for source.hostPath: copies of claims are kept in a "
-        "claim of the same namespace, set rolling.destination.claim",
-    ),
-    (
-        "!has(self.rolling) || has(self.snapshot) || !has(self.dumps) || size(self.dumps) == 0",
-        "dumps go into snapshots: set snapshot beside rolling, or leave dumps out",
-    ),
-    (
-        "!has(self.rolling) || has(self.snapshot) || !has(self.hooks)",
-        "hooks are for snapshots: set snapshot beside rolling, or leave hooks out",
-    ),
-    (
-        "!has(self.rolling) || has(self.snapshot) || !has(self.adopt)",
-        "adopt is for snapshots: set snapshot beside rolling, or leave adopt out",
-    ),
-)
-"""CEL rules of a policy's spec about rolling."""
-
 ExcludePattern = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -117,6 +87,14 @@ class RollingDestination(Model):
     claim: RollingClaim | None = Field(default=None, description="A claim, such as one on NFS.")
 
 
+class CopyMethod(StrEnum):
+    """What the copy of a claim reads."""
+
+    DIRECT = "Direct"
+    SNAPSHOT = "Snapshot"
+    CLONE = "Clone"
+
+
 class IoClass(StrEnum):
     """The name in ionice(1)."""
 
@@ -147,6 +125,15 @@ class Rolling(Model):
     """Hard-link copies of directories: each is a complete tree, and only what changed costs."""
 
     destination: RollingDestination = Field(description="Where copies are kept.")
+    copy_method: CopyMethod = Field(
+        default=CopyMethod.DIRECT,
+        description="What the copy of a claim reads. Direct: the live volume, file by file while "
+        "others write to it. Snapshot: a temporary claim made of this run's snapshot, which "
+        "spec.snapshot takes, so that the copy is of the moment that the hooks held; it begins "
+        "when the snapshot is ready. Clone: a temporary claim that the driver clones from the "
+        "source when the dumps are over. A temporary claim takes as much storage as its source "
+        "until the copy is made, and goes with it.",
+    )
     exclude: tuple[ExcludePattern, ...] = Field(
         default=(),
         description="What is left out: patterns of rsync's --exclude, such as cache/ or *.tmp.",

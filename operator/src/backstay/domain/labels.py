@@ -71,6 +71,10 @@ RESTORING: Final = PREFIX + "restoring"
 """Label of a claim that a restore made and has not verified: uid of the RestoreRequest. Such a
 claim goes with its request; without the label it is its user's."""
 
+TEMPORARY: Final = PREFIX + "temporary"
+"""Label of a claim that a copy is made of, and that goes with the Job of the copy: uid of the
+Backup. No policy's selector finds it."""
+
 DATABASES_AS_FILES: Final = PREFIX + "databases-as-files"
 """On a copy of what was there before a restore: `true` if live databases in it are the files that
 were there, and not of one moment."""

@@ -39,7 +39,7 @@ from backstay.reconcile.runs import parse_policy_spec
 from backstay.steps.conditions import policy_status
 from backstay.steps.record_import import import_record, size_of
 from backstay.steps.status import write_status
-from backstay.stores.snapshots.take import recorded_claim
+from backstay.stores.claims import recorded_claim
 
 log = logging.getLogger(__name__)
 

@@ -181,6 +181,8 @@ class BackupReconciler:
         await report(self._events, subject, status)
         if status.pools != subject.status.pools:
             self._enqueue(keys.ADMISSION)
+        if subject.status.phase is BackupPhase.COPYING is not status.phase:
+            self._enqueue(keys.leftovers())  # temporary claims that were still in use
         if status.phase.final:
             self._dumping.forget(subject.uid)
             for store in self._planner.stores:

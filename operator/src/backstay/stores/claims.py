@@ -1,11 +1,12 @@
-"""Find the claims that a policy names."""
+"""Find the claims that a policy names, and what it takes to make their like."""
 
 from __future__ import annotations
 
 from backstay.api.policy import ClaimSource
-from backstay.domain import objects
+from backstay.domain import labels, objects
 from backstay.domain.errors import UserError
-from backstay.domain.objects import Obj
+from backstay.domain.objects import Obj, dig
+from backstay.domain.records.record import ClaimRecord
 from backstay.domain.sources import claims as sourcing
 from backstay.kube import resources
 from backstay.kube.client import Client
@@ -22,7 +23,9 @@ async def find_claims(client: Client, namespace: str, wanted: ClaimSource) -> di
     }
     if wanted.selector is not None:
         text = sourcing.selector_text(wanted.selector)
-        for claim in await client.list(resources.PERSISTENT_VOLUME_CLAIM, namespace, labels=text):
+        # What a copy is made of has no labels of its source; a selector may want just that.
+        ours = f"{text},!{labels.TEMPORARY}"
+        for claim in await client.list(resources.PERSISTENT_VOLUME_CLAIM, namespace, labels=ours):
             found[objects.name(claim)] = claim
         if not found:
             raise UserError(
@@ -45,3 +48,21 @@ async def find_claim(client: Client, namespace: str, name: str, field: str) -> O
             f"{field}: there is no PersistentVolumeClaim {name} in namespace {namespace}",
         )
     return claim
+
+
+def recorded_claim(claim: Obj) -> ClaimRecord:
+    """Given a claim as read, return what is needed to make its like."""
+    return ClaimRecord(
+        name=objects.name(claim),
+        uid=objects.uid(claim),
+        size=str(
+            dig(claim, "status", "capacity", "storage")
+            or dig(claim, "spec", "resources", "requests", "storage", default="")
+        ),
+        storage_class=dig(claim, "spec", "storageClassName"),
+        access_modes=tuple(dig(claim, "spec", "accessModes", default=[])),
+        volume_mode=str(dig(claim, "spec", "volumeMode", default="Filesystem")),
+        labels=objects.labels(claim),
+        volume=dig(claim, "spec", "volumeName"),
+        continues=objects.annotations(claim).get(labels.CONTINUES),
+    )

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from backstay.api.common import changed
 from backstay.api.plan import PlannedPoint, RunPlan
 from backstay.api.policy import ClaimSource, PolicySpec
-from backstay.api.rolling import PlannedCopy, PlannedRolling
-from backstay.api.store import ROLLING
+from backstay.api.rolling import CopyMethod, PlannedCopy, PlannedRolling
+from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain.run import concurrency
 from backstay.domain.stores.copies.locations import source_of
 from backstay.kube.client import Client
@@ -36,7 +36,10 @@ async def extend(client: Client, copying: Copying, draft: Draft) -> RunPlan:
     if (source := draft.spec.source.host_path) is not None:
         await copying.check_node(source.node)
         pools.add(concurrency.node_pool(source.node))
-    points = (PlannedPoint(source=c.series, store=ROLLING, claim=c.claim) for c in copies)
+    made_of = SNAPSHOT if rolling.copy_method is CopyMethod.SNAPSHOT else None
+    points = (
+        PlannedPoint(source=c.series, store=ROLLING, claim=c.claim, made_of=made_of) for c in copies
+    )
     return changed(
         plan,
         rolling=PlannedRolling(copies=copies, settings=rolling),
