@@ -25,6 +25,7 @@ def temporary_claim(
             "name": name,
             "namespace": objects.namespace(owner),
             "labels": {labels.TEMPORARY: objects.uid(owner)},
+            "annotations": {labels.TEMPORARY: name},
             # It holds no data that is not elsewhere: it may go with its Backup, whoever runs.
             "ownerReferences": [
                 {

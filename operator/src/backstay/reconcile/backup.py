@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from backstay.api.backup import BackupPhase, Trigger
+from backstay.api.backup import BackupPhase, BackupStatus, Trigger
 from backstay.api.common import changed
 from backstay.api.hooks import Stage
 from backstay.domain import labels, objects
@@ -181,8 +181,8 @@ class BackupReconciler:
         await report(self._events, subject, status)
         if status.pools != subject.status.pools:
             self._enqueue(keys.ADMISSION)
-        if subject.status.phase is BackupPhase.COPYING is not status.phase:
-            self._enqueue(keys.leftovers())  # temporary claims that were still in use
+        if _decides(subject.status, status):
+            self._enqueue(keys.leftovers())  # what the point was made of
         if status.phase.final:
             self._dumping.forget(subject.uid)
             for store in self._planner.stores:
@@ -266,6 +266,13 @@ class BackupReconciler:
             }
         }
         await self._client.patch(BACKUP, subject.name, subject.namespace, patch)
+
+
+def _decides(before: BackupStatus, after: BackupStatus) -> bool:
+    """Whether a point was decided while copies are made."""
+    waiting = {p.key for p in before.points if p.pending}
+    copying = before.phase is BackupPhase.COPYING
+    return copying and bool(waiting - {p.key for p in after.points if p.pending})
 
 
 def _is_spared(action: Action) -> bool:

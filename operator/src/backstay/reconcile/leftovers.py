@@ -42,17 +42,18 @@ class LeftoverReconciler:
 
         Raise Transient if something could not be removed.
         """
-        still_read = await TemporaryClaims(self._client).sweep()
-        await self._remove_of_restores()
-        return STILL_READ if still_read else None
+        work = Work(self._client)
+        await TemporaryClaims(self._client).sweep(work)
+        await self._remove_of_restores(work)
+        work.raise_failures(keys.leftovers())
+        return STILL_READ if work.follows else None
 
-    async def _remove_of_restores(self) -> None:
+    async def _remove_of_restores(self, work: Work) -> None:
         claims = await self._client.list(PERSISTENT_VOLUME_CLAIM, labels=labels.RESTORING)
         if not claims:
             return
         requests = {objects.uid(r) for r in await self._client.list(RESTORE_REQUEST)}
         pods: dict[str, list[Obj]] = {}
-        work = Work(self._client)
         for claim in claims:
             namespace, name = objects.namespace(claim), objects.name(claim)
             if fate(claim, requests, ()) is Fate.KEEP:
@@ -61,7 +62,6 @@ class LeftoverReconciler:
                 pods[namespace] = await self._client.list(POD, namespace)
             what = fate(claim, requests, pods[namespace])
             await work.do((f"claim {namespace}/{name}", partial(self._carry_out, claim, what)))
-        work.raise_failures(keys.leftovers())
 
     async def _carry_out(self, claim: Obj, what: Fate) -> bool:
         place = f"{objects.namespace(claim)}/{objects.name(claim)}"

@@ -8,6 +8,7 @@ from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.record import ClaimRecord
 from backstay.domain.sources import claims as sourcing
+from backstay.domain.stores.copies.temporary import run_of
 from backstay.kube import resources
 from backstay.kube.client import Client
 
@@ -23,10 +24,10 @@ async def find_claims(client: Client, namespace: str, wanted: ClaimSource) -> di
     }
     if wanted.selector is not None:
         text = sourcing.selector_text(wanted.selector)
-        # What a copy is made of has no labels of its source; a selector may want just that.
-        ours = f"{text},!{labels.TEMPORARY}"
-        for claim in await client.list(resources.PERSISTENT_VOLUME_CLAIM, namespace, labels=ours):
-            found[objects.name(claim)] = claim
+        for claim in await client.list(resources.PERSISTENT_VOLUME_CLAIM, namespace, labels=text):
+            # What a copy is made of has no label of its source, but a selector may want just that.
+            if not run_of(claim):
+                found[objects.name(claim)] = claim
         if not found:
             raise UserError(
                 "NoClaims",

@@ -10,7 +10,7 @@ from backstay.api.rolling import CopyMethod
 from backstay.api.store import ROLLING
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.run.values import Seen, StoreAction
-from backstay.domain.stores.copies.actions import CancelCopy, FreeSources, StartCopy
+from backstay.domain.stores.copies.actions import CancelCopy, StartCopy
 from backstay.domain.stores.copies.plan import CopyPlan
 from backstay.domain.stores.copies.sights import CopySeen
 from backstay.kube import resources
@@ -45,13 +45,14 @@ class CopyStore:
         if plan.rolling.settings.copy_method is not CopyMethod.DIRECT:
             yield Right("create", resources.PERSISTENT_VOLUME_CLAIM, namespace)
             yield Right("delete", resources.PERSISTENT_VOLUME_CLAIM, namespace)
+            yield Right("list", resources.STORAGE_CLASS)
 
     async def look(self, run: Run, _: datetime, /) -> object:
         """Return the CopySeen of the copy that is next or under way."""
         return await self._copying.look(run.obj, run.spec, run.status)
 
     async def act(self, run: Run, seen: Seen, action: StoreAction, /) -> None:
-        """Make the Job of a copy and what it reads, or delete either."""
+        """Make the Job of a copy and the claim that it reads, or delete the Job."""
         match action:
             case StartCopy(series):
                 sight = seen.sights.get(ROLLING)
@@ -59,8 +60,6 @@ class CopyStore:
                 await self._copying.start(run.obj, run.spec, run.status, series, temporary)
             case CancelCopy(series):
                 await self._copying.cancel(run.obj, run.spec, run.status, series)
-            case FreeSources():
-                await self._copying.free(run.obj)
 
     def forget(self, _: str, /) -> None:
         """Nothing is remembered of runs."""

@@ -27,7 +27,7 @@ from backstay.domain.stores.copies.results import made_point
 from backstay.domain.stores.copies.series import kept_of
 from backstay.domain.stores.copies.sights import CopySeen
 from backstay.domain.stores.copies.take import current, reads_temporary
-from backstay.domain.stores.copies.temporary import Temporary
+from backstay.domain.stores.copies.temporary import Temporary, job_name
 from backstay.domain.subject import parse_subject
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP, NODE, PERSISTENT_VOLUME_CLAIM, POD
@@ -93,7 +93,7 @@ class Copying:
             source_of(site.series, self.roots)
         except UserError as error:
             return CopySeen(problem=error.message)
-        name, token = _job_name(backup, status, entry.source), objects.uid(backup)
+        name, token = job_name(backup, status.attempt, entry.source), objects.uid(backup)
         job = await self._jobs.look(site.namespace, name, token)
         if not job.ours:
             return CopySeen(problem=f"Job {site.namespace}/{name} was made by somebody else")
@@ -121,7 +121,7 @@ class Copying:
             return CopySeen(waits=True, problem=trouble if for_good else "", message=trouble)
         if not reads_temporary(status):
             return CopySeen()
-        name = _job_name(backup, status, entry.source)
+        name = job_name(backup, status.attempt, entry.source)
         found = await self._temporary.look(backup, status, entry, name)
         waits = bool(found.waits)
         return CopySeen(waits=waits, problem=found.problem, temporary=found, message=found.waits)
@@ -137,7 +137,7 @@ class Copying:
         """Given a run, the series that is next and the temporary claim that its copy is made of
         (None: it is made of the source), make that and the Job.
         """
-        rolling, name = _rolling(status), _job_name(backup, status, series)
+        rolling, name = _rolling(status), job_name(backup, status.attempt, series)
         site = self._site_of_run(backup, spec, status, series)
         source = source_of(site.series, self.roots)
         if temporary is not None:
@@ -183,11 +183,7 @@ class Copying:
     ) -> None:
         """Given a run and a series, delete the Job of its copy; the destination is as it was."""
         site = self._site_of_run(backup, spec, status, series)
-        await self._jobs.delete(site.namespace, _job_name(backup, status, series))
-
-    async def free(self, backup: Obj) -> None:
-        """Given a run, delete its temporary claims that nothing reads any more."""
-        await self._temporary.free(objects.namespace(backup), objects.uid(backup))
+        await self._jobs.delete(site.namespace, job_name(backup, status.attempt, series))
 
     async def _judge(self, site: Site, job: JobSeen) -> CopySeen:
         """Read what a finished Job says."""
@@ -261,9 +257,3 @@ def _rolling(status: BackupStatus) -> Rolling:
     if plan is None:
         raise ValueError("the run makes no rolling copies")
     return plan.settings
-
-
-def _job_name(backup: Obj, status: BackupStatus, series: str) -> str:
-    return naming.agent_job_name(
-        "copy", objects.name(backup), objects.uid(backup), str(status.attempt), series
-    )

@@ -7,6 +7,9 @@ deleted.
 
 from __future__ import annotations
 
+import logging
+from functools import partial
+
 from backstay.api.backup import BackupStatus, PointStatus
 from backstay.api.rolling import CopyMethod
 from backstay.builders.temporary_claim import temporary_claim
@@ -19,8 +22,8 @@ from backstay.domain.stores.copies.temporary import (
     Temporary,
     fitting_class,
     is_needed,
-    is_ours,
     is_read,
+    run_of,
 )
 from backstay.domain.stores.snapshots.carriers import record_of
 from backstay.domain.stores.snapshots.moments import created, moment_of
@@ -35,8 +38,11 @@ from backstay.kube.resources import (
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CONTENT,
 )
+from backstay.steps.batch import Work
 from backstay.steps.reasons import warning_about
 from backstay.stores.claims import recorded_claim
+
+log = logging.getLogger(__name__)
 
 
 class TemporaryClaims:
@@ -53,7 +59,7 @@ class TemporaryClaims:
         """
         namespace = objects.namespace(backup)
         there = await self._client.find(PERSISTENT_VOLUME_CLAIM, name, namespace)
-        if there is not None and not is_ours(there, objects.uid(backup)):
+        if there is not None and run_of(there) != objects.uid(backup):
             return Temporary(problem=f"claim {namespace}/{name} was made by somebody else")
         if there is not None and dig(there, "metadata", "deletionTimestamp"):
             return Temporary(waits=f"claim {name} is being deleted; it is made again after that")
@@ -86,36 +92,33 @@ class TemporaryClaims:
         why = await warning_about(self._client, claim) or job_says or unbound(claim, "the copy")
         return f"claim {name}: {why}"
 
-    async def free(self, namespace: str, run: str) -> None:
-        """Given the uid of a run, delete its temporary claims that nothing reads any more."""
-        found = f"{labels.TEMPORARY}={run}"
-        for claim in await self._client.list(PERSISTENT_VOLUME_CLAIM, namespace, labels=found):
-            await self._free(claim)
-
-    async def sweep(self) -> bool:
-        """Delete every temporary claim that no run needs; return whether some are still read."""
-        left = False
+    async def sweep(self, work: Work) -> None:
+        """Delete every temporary claim that no run needs, in this work: more follows soon where one
+        is still read.
+        """
         for claim in await self._client.list(PERSISTENT_VOLUME_CLAIM, labels=labels.TEMPORARY):
-            owners = dig(claim, "metadata", "ownerReferences", default=[])
-            name = next((str(o.get("name")) for o in owners if o.get("kind") == BACKUP.kind), "")
-            namespace = objects.namespace(claim)
-            # After the claim: it is made only once its Backup is Copying.
-            backup = await self._client.find(BACKUP, name, namespace) if name else None
-            if not is_needed(claim, backup):
-                left = not await self._free(claim) or left
-        return left
+            what = f"claim {objects.namespace(claim)}/{objects.name(claim)}"
+            await work.do((what, partial(self._sweep, claim)))
 
-    async def _free(self, claim: Obj) -> bool:
-        """Delete a claim unless something reads it; return whether it is on its way."""
+    async def _sweep(self, claim: Obj) -> bool:
+        """Delete a claim if no run needs it; return whether something still reads it."""
         namespace, name = objects.namespace(claim), objects.name(claim)
-        if dig(claim, "metadata", "deletionTimestamp"):
-            return True
+        run = run_of(claim)
+        if not run or dig(claim, "metadata", "deletionTimestamp"):
+            return False
+        owners = dig(claim, "metadata", "ownerReferences", default=[])
+        of = next(str(o.get("name")) for o in owners if o.get("uid") == run)
+        # After the claim, which is made only once its Backup says so.
+        backup = await self._client.find(BACKUP, of, namespace)
+        if is_needed(claim, backup):
+            return False
         # The Job first: the last Pod that it makes is there when it is over.
         job = await self._client.find(JOB, name, namespace)
         if is_read(claim, job, await self._client.list(POD, namespace)):
-            return False
+            return True
+        log.info("claim %s/%s goes: the copy that was made of it is decided", namespace, name)
         await self._client.delete(PERSISTENT_VOLUME_CLAIM, name, namespace, uid=objects.uid(claim))
-        return True
+        return False
 
     async def _of_snapshot(
         self, backup: Obj, status: BackupStatus, entry: PointStatus, name: str
@@ -134,7 +137,11 @@ class TemporaryClaims:
         content = await self._client.find(VOLUME_SNAPSHOT_CONTENT, bound) if bound else None
         driver = str(dig(content, "spec", "driver", default=""))
         classes = await self._client.list(STORAGE_CLASS)
-        storage_class, modes = fitting_class(of, driver, classes)
+        fitting = fitting_class(of, driver, classes)
+        if fitting is None:
+            why = f"there is no StorageClass of driver {driver} for a claim made of its snapshot"
+            return Temporary(problem=why)
+        storage_class, modes = fitting
         body = temporary_claim(
             name=name,
             owner=backup,

@@ -26,11 +26,3 @@ class CancelCopy(StoreAction):
     store: ClassVar[str] = ROLLING
     spared: ClassVar[bool] = True
     series: str
-
-
-@dataclass(frozen=True, slots=True)
-class FreeSources(StoreAction):
-    """Delete the temporary claims of the run that no Job reads any more."""
-
-    store: ClassVar[str] = ROLLING
-    spared: ClassVar[bool] = True

@@ -36,6 +36,8 @@ class CopyPlan:
         """Return when the copy of now is given up: not started, or not ended."""
         return take.copy_deadlines(status)
 
-    def clean_up(self, status: BackupStatus, /) -> tuple[Action, ...]:
-        """Have the temporary claims deleted: the agent leaves nothing of a copy that failed."""
-        return take.clean_up(status)
+    def clean_up(self, _: BackupStatus, /) -> tuple[Action, ...]:
+        """Nothing: the agent leaves nothing of a copy that failed, and temporary claims are removed
+        by the pass over what is left (reconcile/leftovers.py).
+        """
+        return ()

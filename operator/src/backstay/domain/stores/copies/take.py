@@ -11,8 +11,7 @@ Invariants:
   Jobs have no controller: then it is given up JOB_SLACK later.
 - A copy that is made of a snapshot is asked for when that is good, in whatever attempt, and fails
   with it. Others are made meanwhile.
-- A temporary claim is asked to go once no copy of the run needs it: what is still in use then goes
-  by the pass over what is left.
+- A temporary claim is needed until its copy is decided; who removes it looks whether it is read.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from backstay.domain.run.status import (
     with_point,
 )
 from backstay.domain.run.values import AT_ONCE, POLL, Action, Decision, Seen
-from backstay.domain.stores.copies.actions import CancelCopy, FreeSources, StartCopy
+from backstay.domain.stores.copies.actions import CancelCopy, StartCopy
 from backstay.domain.stores.copies.sights import CopySeen
 
 JOB_SLACK: Final = timedelta(minutes=5)
@@ -65,16 +64,18 @@ def _behind_origins(status: BackupStatus) -> BackupStatus:
     """
     for entry in pending(status, ROLLING):
         origin = origin_of(status, *entry.key)
-        if origin is None or origin.result is PointResult.GOOD:
-            continue
-        store = origin.store.lower()
-        if origin.pending:
-            behind = changed(entry, message=f"it waits until its {store} is ready")
-        else:
-            why = colon(origin.message or "")
-            behind = _failed(entry, f"the {store} that it is made of failed{why}")
-        status = with_point(status, behind)
+        if origin is not None and entry.requested_at is None:
+            status = with_point(status, _behind(entry, origin))
     return status
+
+
+def _behind(entry: PointStatus, origin: PointStatus) -> PointStatus:
+    store = origin.store.lower()
+    if origin.result is PointResult.FAILED:
+        why = colon(origin.message or "")
+        return _failed(entry, f"the {store} that it is made of failed{why}")
+    waits = f"it waits until its {store} is ready" if origin.pending else None
+    return changed(entry, message=waits)
 
 
 def current(status: BackupStatus) -> PointStatus | None:
@@ -111,12 +112,6 @@ def reads_temporary(status: BackupStatus) -> bool:
     """Given a run, return whether its copies are made of temporary claims."""
     rolling = plan_of(status).rolling
     return rolling is not None and rolling.settings.copy_method is not CopyMethod.DIRECT
-
-
-def clean_up(status: BackupStatus) -> tuple[Action, ...]:
-    """Given a run whose attempt ends, return what is to be done for its copies."""
-    made = any(p.store == ROLLING and p.attempt == status.attempt for p in status.points)
-    return (FreeSources(),) if made and reads_temporary(status) else ()
 
 
 def copy_deadlines(status: BackupStatus) -> tuple[datetime, ...]:
@@ -184,11 +179,7 @@ def _wait(seen: Seen, entry: PointStatus, look: CopySeen) -> Decision:
 
 
 def _ended(seen: Seen, entry: PointStatus, *actions: Action) -> Decision:
-    status = with_point(seen.status, entry)
-    if reads_temporary(status) and any(p.pending for p in status.points):
-        # What is still waited for may take hours; where nothing is, the attempt ends with this.
-        actions = (*actions, FreeSources())
-    return Decision(status, actions, AT_ONCE)
+    return Decision(with_point(seen.status, entry), actions, AT_ONCE)
 
 
 def _failed(entry: PointStatus, why: str) -> PointStatus:

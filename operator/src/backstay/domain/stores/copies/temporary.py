@@ -1,8 +1,7 @@
 """Temporary claims: what a copy is made of instead of the live volume.
 
-Invariants: a claim carries the label of its run from its creation, and nothing of its source that a
-selector could find; it is needed only while its Backup is Copying, and is deleted only when neither
-a Job nor a Pod can read it any more.
+Invariants: a claim says from its creation which run made it; it is needed until its copy is
+decided, and is deleted only when neither a Job nor a Pod can read it any more.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from backstay.api.backup import BackupPhase
-from backstay.domain import labels, objects
+from backstay.api.backup import PointResult
+from backstay.domain import labels, naming, objects
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.record import ClaimRecord
 from backstay.domain.stores.copies.locations import running_users
@@ -36,24 +35,40 @@ class Temporary:
     """What it waits for before its Job is made."""
 
 
-def is_ours(claim: Obj, run: str) -> bool:
-    """Given a claim and the uid of a run, return whether that made it for a copy."""
-    return objects.labels(claim).get(labels.TEMPORARY) == run
+def job_name(backup: Obj, attempt: int, series: str) -> str:
+    """Given a Backup, its attempt and a series, return the name of the Job of that copy, and of the
+    temporary claim that it reads.
+    """
+    name, uid = objects.name(backup), objects.uid(backup)
+    return naming.agent_job_name("copy", name, uid, str(attempt), series)
+
+
+def run_of(claim: Obj) -> str:
+    """Given a claim, return the uid of the run that made it for a copy, "" if none did: a person
+    may write our label, or make another claim of our manifest.
+    """
+    run = objects.labels(claim).get(labels.TEMPORARY, "")
+    owners = dig(claim, "metadata", "ownerReferences", default=[])
+    named = objects.annotations(claim).get(labels.TEMPORARY) == objects.name(claim)
+    return run if named and any(owner.get("uid") == run for owner in owners) else ""
 
 
 def fitting_class(
     source: ClaimRecord, driver: str, classes: Iterable[Obj]
-) -> tuple[str | None, Sequence[str]]:
+) -> tuple[str, Sequence[str]] | None:
     """Given a claim, the driver of its snapshot and all StorageClasses, return the class of a claim
-    made of that, and its access modes: the claim's own where its driver makes it.
+    made of that, and its access modes: the claim's own where its class is of that driver. Return
+    None if there is no such class.
 
-    A class of another name for the same driver (an in-tree one that was migrated) is not known for
-    one: where none fits, the claim's own is tried.
+    An in-tree class that was migrated to the driver has another provisioner: where no class fits,
+    the claim's own is tried.
     """
     own = source.storage_class
     fitting = [c for c in classes if c.get("provisioner") == driver]
-    if own in {objects.name(c) for c in fitting} or not fitting:
+    if own and (own in {objects.name(c) for c in fitting} or not fitting):
         return own, source.access_modes or ("ReadWriteOnce",)
+    if not fitting:
+        return None
     best = min(fitting, key=lambda c: (not _is_default(c), objects.name(c)))
     # What another class of the driver can share, nobody says; all can do this.
     return objects.name(best), ("ReadWriteOnce",)
@@ -64,13 +79,20 @@ def _is_default(storage_class: Obj) -> bool:
 
 
 def is_needed(claim: Obj, backup: Obj | None) -> bool:
-    """Given a temporary claim, and the Backup of that name, read after it (None: there is none),
-    return whether a copy may still be made of it.
+    """Given a temporary claim, and the Backup of its owner's name, read after it (None: there is
+    none), return whether a copy may still be made of it.
     """
-    if backup is None or not is_ours(claim, objects.uid(backup)):
+    if backup is None or run_of(claim) != objects.uid(backup):
         return False
-    leaving = dig(backup, "metadata", "deletionTimestamp") is not None
-    return dig(backup, "status", "phase") == BackupPhase.COPYING.value and not leaving
+    if dig(backup, "metadata", "deletionTimestamp") is not None:
+        return False
+    attempt = dig(backup, "status", "attempt", default=0)
+    waiting = [
+        str(p.get("source"))
+        for p in dig(backup, "status", "points", default=[])
+        if p.get("result") == PointResult.PENDING.value and p.get("attempt") == attempt
+    ]
+    return objects.name(claim) in {job_name(backup, attempt, source) for source in waiting}
 
 
 def is_read(claim: Obj, job: Obj | None, pods: Iterable[Obj]) -> bool:
