@@ -180,8 +180,8 @@ class Rolling(Model):
     )
     start_timeout: Duration = Field(
         default=timedelta(minutes=10),
-        description="How long the node, the temporary claim of copyMethod and the copy's Pod may take "
-        "until the copy starts.",
+        description="How long the node, the temporary claim of copyMethod and the copy's Pod may "
+        "take until the copy starts.",
     )
     retention: Retention | None = Field(
         default=None,
