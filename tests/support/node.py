@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,16 @@ class Node:
             return False
         if self.leaves in objects.name(job):
             return False
-        affinity = dig(job, "spec", "template", "spec", "affinity", default={})
+        spec = dig(job, "spec", "template", "spec")
+        if not all(self._is_there(job, volume) for volume in spec["volumes"]):
+            return False
+        affinity = spec.get("affinity", {})
         return not affinity or self.name in json.dumps(affinity)
+
+    def _is_there(self, job: Obj, volume: Obj) -> bool:
+        """Whether a volume can be mounted: one of a claim is when that is bound."""
+        folder = self._folder(job, volume)
+        return "persistentVolumeClaim" not in volume or (folder is not None and folder.is_dir())
 
     async def _run(self, job: Obj) -> None:
         self.ran.append(job)
@@ -153,6 +162,13 @@ class NodeClient(Client):
     """A client of an API server without kubelets: logs are those that nodes of a test wrote."""
 
     logs: dict[tuple[str, str], str]
+    late = timedelta(0)
+    """So much later it is than the server says: how old things are need not be waited for."""
+
+    @property
+    def server_date(self) -> datetime | None:
+        now = super().server_date
+        return now + self.late if now is not None else None
 
     async def pod_log(self, name: str, namespace: str, container: str) -> str:
         try:

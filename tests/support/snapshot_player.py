@@ -60,11 +60,14 @@ async def _play(client: Client, reported: Reported) -> None:
         for snapshot in await client.list(VOLUME_SNAPSHOT):
             if dig(snapshot, "status", "readyToUse") is None:
                 with contextlib.suppress(Conflict, NotFound, AlreadyExists):
-                    await _bind(client, snapshot, reported)
+                    await bind(client, snapshot, reported)
         await asyncio.sleep(0.1)
 
 
-async def _bind(client: Client, snapshot: Obj, reported: Reported) -> None:
+async def bind(
+    client: Client, snapshot: Obj, reported: Reported = recorded, *, ready: bool = True
+) -> None:
+    """Given a snapshot that is bound to nothing, take it or find it, and make it ready or not."""
     wanted = dig(snapshot, "spec", "source", "volumeSnapshotContentName")
     content = await _content(client, snapshot, wanted)
     if content is None:
@@ -72,12 +75,12 @@ async def _bind(client: Client, snapshot: Obj, reported: Reported) -> None:
     taken = now() if wanted is None else reported(content)
     name = dig(content, "spec", "source", "snapshotHandle") or objects.name(snapshot)
     nanoseconds = int((taken - EPOCH).total_seconds()) * 10**9
-    ready = {"snapshotHandle": name, "creationTime": nanoseconds, "readyToUse": True}
-    await _set_status(client, VOLUME_SNAPSHOT_CONTENT, content, ready)
+    taken_now = {"snapshotHandle": name, "creationTime": nanoseconds, "readyToUse": ready}
+    await _set_status(client, VOLUME_SNAPSHOT_CONTENT, content, taken_now)
     status = {
         "boundVolumeSnapshotContentName": objects.name(content),
         "creationTime": format_time(taken),
-        "readyToUse": True,
+        "readyToUse": ready,
         "restoreSize": "1Gi",
     }
     await _set_status(client, VOLUME_SNAPSHOT, snapshot, status)

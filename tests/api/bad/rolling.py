@@ -25,6 +25,11 @@ def rolling(changes: dict[str, Any], field: str, message: str) -> Row:
     return Row("BackupPolicy", copy.deepcopy(good) | changes, field, message)
 
 
+def of_claim(method: str) -> dict[str, Any]:
+    """Copies of a claim."""
+    return {"destination": {"claim": {"name": "nas"}}, "copyMethod": method}
+
+
 BAD: Final = [
     policy(
         "spec.source.hostPath",
@@ -63,6 +68,26 @@ BAD: Final = [
     rolling({"spec.rolling.minimumPercent": 101}, "spec.rolling.minimumPercent", "less than or eq"),
     rolling({"spec.rolling.maxDuration": "0s"}, "spec.rolling.maxDuration", DURATION),
     rolling({"spec.rolling.scrub.days": -1}, "spec.rolling.scrub.days", "greater than or equal"),
+    rolling({"spec.rolling.copyMethod": "snap"}, "spec.rolling.copyMethod", '"Direct", "Snapshot"'),
+    rolling(
+        {"spec.rolling.copyMethod": "Clone"}, "spec", "of a node has neither, leave copyMethod"
+    ),
+    rolling({"spec.rolling.copyMethod": "Snapshot"}, "spec", "of a node has neither, leave copyM"),
+    rolling(
+        {"spec.source": CLAIM_SOURCE, "spec.rolling": of_claim("Snapshot")},
+        "spec",
+        "set snapshot beside rolling, or choose Clone",
+    ),
+    rolling(
+        {
+            "spec.source": CLAIM_SOURCE,
+            "spec.rolling": of_claim("Clone"),
+            "spec.snapshot": {"className": "fast"},
+            "spec.hooks": HOOKS,
+        },
+        "spec",
+        "choose Snapshot, which they hold for, or leave hooks out",
+    ),
     restore({"spec.claims": GONE}, "spec", "spec needs exactly one of claims and directory"),
     restore(
         {"spec.directory": {"path": "/srv/back"}},

@@ -122,6 +122,19 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedDump:
+    """A dump that must be in the copy: its name, its path below the source, its sha256 in hex."""
+
+    name: str
+    path: str
+    sha256: str
+
+    @classmethod
+    def read(cls, task: Fields) -> ExpectedDump:
+        return cls(task.text("name"), task.text("path"), task.text("sha256"))
+
+
+@dataclass(frozen=True, slots=True)
 class CopyTask:
     """What `copy` is asked for."""
 
@@ -149,6 +162,9 @@ class CopyTask:
     """What the source is. () of a node's directory: the agent looks; of a claim: unknown."""
     databases_as_files: bool = False
     """Live databases are copied as the files that are there, of no one moment."""
+    taken: datetime | None = None
+    """Of what moment the source is, where it is a snapshot; None: of when it is copied."""
+    dumps: tuple[ExpectedDump, ...] = ()
 
     @classmethod
     def read(cls, task: Fields) -> CopyTask:
@@ -176,6 +192,10 @@ class CopyTask:
             limits=limits_of(task),
             expected=expected(task),
             identity=source.texts("identity"),
+            taken=_time(task, "taken") if task.has("taken") else None,
+            dumps=tuple(map(ExpectedDump.read, task.children("dumps")))
+            if task.has("dumps")
+            else (),
         )
 
 

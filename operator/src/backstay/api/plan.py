@@ -47,6 +47,11 @@ class PlannedPoint(Model):
         description="The claim that has the data; left out, a node has it.",
         max_length=NAME_MAX,
     )
+    made_of: StoreName | None = Field(
+        default=None,
+        description="The store whose point of the same claim and run it is made of; left out, it "
+        "is made of the source.",
+    )
     keep_days: int | None = Field(
         default=None, ge=1, description="Days that it is kept, as a point of an ad-hoc run."
     )

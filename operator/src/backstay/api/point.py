@@ -8,7 +8,8 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from backstay.api.common import Model, Time
-from backstay.api.rolling import SERIES_MAX, CopyStatus
+from backstay.api.rolling import SERIES_MAX
+from backstay.api.rolling_status import CopyStatus
 from backstay.api.shapes import NAME_MAX
 from backstay.api.store import SNAPSHOT, StoreName
 

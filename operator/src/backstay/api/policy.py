@@ -11,7 +11,8 @@ from backstay.api.dumps import Dump
 from backstay.api.hooks import Hooks
 from backstay.api.meta import Column, CrdMeta
 from backstay.api.retention import Retention, keeps_none
-from backstay.api.rolling import POLICY_RULES, Rolling
+from backstay.api.rolling import Rolling
+from backstay.api.rolling_rules import POLICY_RULES
 from backstay.api.schedule import Schedule
 from backstay.api.shapes import (
     LabelPrefix,

@@ -7,7 +7,8 @@ from typing import Final
 from pydantic import Field
 
 from backstay.api.common import CONDITIONS_MAX, Condition, Model, Time
-from backstay.api.rolling import SERIES_MAX, CopiesStatus
+from backstay.api.rolling import SERIES_MAX
+from backstay.api.rolling_status import CopiesStatus
 from backstay.api.schedule import MISSED_MAX, EarlyRuns, MissedSlots
 from backstay.api.source import CLAIMS_MAX
 from backstay.api.store import StoreName

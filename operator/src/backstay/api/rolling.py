@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from backstay.api.common import Duration, Model, Time
+from backstay.api.common import Duration, Model
 from backstay.api.retention import Retention
 from backstay.api.shapes import NAME_MAX, Bytes, DirectoryPath, ObjectName, RelativePath
 
@@ -17,36 +17,6 @@ PATHS_MAX: Final = 16
 
 SERIES_MAX: Final = NAME_MAX + 1 + 1024
 """Length of what names a series: `NODE:PATH`, or `CLAIM/SUBPATH`."""
-
-POLICY_RULES: Final = (
-    (
-        "!has(self.source.hostPath) || (has(self.rolling) && !has(self.snapshot))",
-        "source.hostPath has no snapshots: set rolling, which says where its copies are kept, and "
-        "leave snapshot out",
-    ),
-    (
-        "has(self.rolling) || !has(self.source.claims) || !has(self.source.claims.subPath)",
-        "source.claims.subPath needs rolling: a snapshot always holds the whole claim",
-    ),
-    (
-        "!has(self.rolling) || !has(self.source.claims) || has(self.rolling.destination.claim)",
-        "rolling.destination.hostPath is for source.hostPath: copies of claims are kept in a "
-        "claim of the same namespace, set rolling.destination.claim",
-    ),
-    (
-        "!has(self.rolling) || has(self.snapshot) || !has(self.dumps) || size(self.dumps) == 0",
-        "dumps go into snapshots: set snapshot beside rolling, or leave dumps out",
-    ),
-    (
-        "!has(self.rolling) || has(self.snapshot) || !has(self.hooks)",
-        "hooks are for snapshots: set snapshot beside rolling, or leave hooks out",
-    ),
-    (
-        "!has(self.rolling) || has(self.snapshot) || !has(self.adopt)",
-        "adopt is for snapshots: set snapshot beside rolling, or leave adopt out",
-    ),
-)
-"""CEL rules of a policy's spec about rolling."""
 
 ExcludePattern = Annotated[str, Field(min_length=1, max_length=256)]
 
@@ -117,6 +87,14 @@ class RollingDestination(Model):
     claim: RollingClaim | None = Field(default=None, description="A claim, such as one on NFS.")
 
 
+class CopyMethod(StrEnum):
+    """What the copy of a claim reads."""
+
+    DIRECT = "Direct"
+    SNAPSHOT = "Snapshot"
+    CLONE = "Clone"
+
+
 class IoClass(StrEnum):
     """The name in ionice(1)."""
 
@@ -147,6 +125,15 @@ class Rolling(Model):
     """Hard-link copies of directories: each is a complete tree, and only what changed costs."""
 
     destination: RollingDestination = Field(description="Where copies are kept.")
+    copy_method: CopyMethod = Field(
+        default=CopyMethod.DIRECT,
+        description="What the copy of a claim reads. Direct: the live volume, file by file while "
+        "others write to it. Snapshot: a temporary claim made of this run's snapshot, which "
+        "spec.snapshot takes, so that the copy is of the moment that the hooks held; it begins "
+        "when the snapshot is ready. Clone: a temporary claim that the driver clones from the "
+        "source when the dumps are over. A temporary claim takes as much storage as its source "
+        "until the copy is made, and goes with it.",
+    )
     exclude: tuple[ExcludePattern, ...] = Field(
         default=(),
         description="What is left out: patterns of rsync's --exclude, such as cache/ or *.tmp.",
@@ -193,7 +180,8 @@ class Rolling(Model):
     )
     start_timeout: Duration = Field(
         default=timedelta(minutes=10),
-        description="How long the node or the copy's Pod may take until the copy starts.",
+        description="How long the node, the temporary claim of copyMethod and the copy's Pod may "
+        "take until the copy starts.",
     )
     retention: Retention | None = Field(
         default=None,
@@ -206,47 +194,6 @@ class Rolling(Model):
         default_factory=Scrub,
         description="How the copies are read again.",
         json_schema_extra={"default": {}},
-    )
-
-
-class CopiesStatus(Model):
-    """The rolling copies of one directory, as they were found at their destination."""
-
-    source: str = Field(
-        description="The source: a claim, CLAIM/PATH, or NODE:PATH.", max_length=SERIES_MAX
-    )
-    listed_at: Time | None = Field(
-        default=None, description="When its points were last read at the destination."
-    )
-    scrubbed_at: Time | None = Field(
-        default=None, description="When a part of the copies was last read again."
-    )
-    stale: bool = Field(
-        default=False,
-        description="Whether a point was found to be another than the records say: they are "
-        "listed again.",
-    )
-    read_only: bool = Field(
-        default=False,
-        description="Whether the destination was mounted read-only when it was last looked at. "
-        "What is there can be restored, also without being held; nothing is changed or removed.",
-    )
-    rot: int = Field(
-        default=0,
-        ge=0,
-        description="Files of the copies that were found changed when they were last read again.",
-    )
-    rot_parts_left: int = Field(
-        default=0,
-        ge=0,
-        description="Parts that are read until those files come again; only then the finding "
-        "can end.",
-    )
-    rot_message: str | None = Field(
-        default=None, description="What was found changed.", max_length=1024
-    )
-    message: str | None = Field(
-        default=None, description="What the last look said, if it failed.", max_length=1024
     )
 
 
@@ -278,68 +225,3 @@ class PlannedRolling(Model):
 
     copies: tuple[PlannedCopy, ...] = Field(description="Directories to copy.", max_length=256)
     settings: Rolling = Field(description="How and where, as the policy had it.")
-
-
-LabelText = Annotated[str, Field(max_length=253)]
-IdentityText = Annotated[str, Field(max_length=200)]
-NoteText = Annotated[str, Field(max_length=1024)]
-
-
-class CopyStatus(Model):
-    """What a point has that is a rolling copy. The point itself carries it, at its destination."""
-
-    uid: str = Field(description="Its uid.", max_length=64)
-    version: str = Field(
-        description="Digest of the point as it was seen last: it is changed only if it is still "
-        "that.",
-        max_length=128,
-    )
-    tree: str = Field(default="", description="The tree that it names.", max_length=256)
-    seq: int = Field(
-        default=0, ge=0, description="Its number in the order of making at its destination."
-    )
-    identity: tuple[IdentityText, ...] = Field(
-        default=(),
-        description="What its source was. A copy that shares none of these with the one before "
-        "is of another disk, directory or claim.",
-        max_length=8,
-    )
-    clock: str | None = Field(
-        default=None,
-        description="What was wrong with the clock of the node that made it.",
-        max_length=512,
-    )
-    labels: dict[str, LabelText] = Field(
-        default_factory=dict, description="Its labels as they were seen last.", max_length=64
-    )
-    annotations: dict[str, NoteText] = Field(
-        default_factory=dict, description="Its annotations as they were seen last.", max_length=32
-    )
-    files: int | None = Field(default=None, ge=0, description="Entries of the copy.")
-    new_bytes: int | None = Field(
-        default=None, ge=0, description="Bytes that were copied because they had changed."
-    )
-    seconds: int | None = Field(default=None, ge=0, description="How long the copy took.")
-    gone: bool = Field(default=False, description="Whether it was removed from its destination.")
-    missing: bool = Field(
-        default=False,
-        description="Whether the last list did not find it, with so many others that it is not "
-        "taken for gone: the condition CopiesMissing of the policy says what to do.",
-    )
-    unreadable: int = Field(
-        default=0,
-        ge=0,
-        description="Entries of the source that could not be read and are missing in the copy: "
-        "the message of the point names some.",
-    )
-    rotten: int = Field(
-        default=0,
-        ge=0,
-        description="Files of the copy that are known not to be what was copied. The next copy "
-        "copied them again; of this one they are restored only from another.",
-    )
-    note: str | None = Field(
-        default=None,
-        description="What was not as usual, such as files that vanished meanwhile.",
-        max_length=1024,
-    )

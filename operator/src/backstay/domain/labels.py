@@ -71,6 +71,10 @@ RESTORING: Final = PREFIX + "restoring"
 """Label of a claim that a restore made and has not verified: uid of the RestoreRequest. Such a
 claim goes with its request; without the label it is its user's."""
 
+TEMPORARY: Final = PREFIX + "temporary"
+"""Label of a claim that a copy is made of, and that goes when the copy is made: uid of the Backup.
+Annotation of the same key: its name, so that no other claim made of its manifest is one."""
+
 DATABASES_AS_FILES: Final = PREFIX + "databases-as-files"
 """On a copy of what was there before a restore: `true` if live databases in it are the files that
 were there, and not of one moment."""

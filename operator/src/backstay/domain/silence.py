@@ -67,13 +67,15 @@ def warning_of(events: Iterable[Obj]) -> str:
     return " ".join(words.split())
 
 
-def unbound(claim: Obj) -> str:
-    """Given a claim that is not bound and of which no Event warns, return that in words."""
+def unbound(claim: Obj, reader: str = "its verify pod") -> str:
+    """Given a claim that is not bound and of which no Event warns, and what is to read it, return
+    that in words.
+    """
     of = dig(claim, "spec", "storageClassName")
     whose = f"of StorageClass {of} " if of else ""
     return (
         f"it is not bound {AFTER}, and no Event says why: is the provisioner {whose}running, and "
-        "is there a node for its verify pod?"
+        f"is there a node for {reader}?"
     )
 
 

@@ -38,10 +38,10 @@ from backstay.kube.resources import (
     VOLUME_SNAPSHOT_CONTENT,
 )
 from backstay.reconcile.runs import parse_policy_spec
+from backstay.sources.claims import recorded_claim
 from backstay.steps.conditions import policy_status
 from backstay.steps.record_import import import_record, size_of
 from backstay.steps.status import write_status
-from backstay.stores.snapshots.take import recorded_claim
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from backstay.api.backup import BackupPhase, Trigger
+from backstay.api.backup import BackupPhase, BackupStatus, Trigger
 from backstay.api.common import changed
-from backstay.api.hooks import Stage
-from backstay.domain import labels, objects
 from backstay.domain.ceilings import limited
 from backstay.domain.clock import Clock
 from backstay.domain.errors import (
@@ -34,18 +32,9 @@ from backstay.domain.run import deadlines, machine
 from backstay.domain.run.status import short
 from backstay.domain.run.values import (
     AT_ONCE,
-    Action,
-    CancelDump,
     Decision,
-    FreeRecord,
-    KeepRecord,
-    ReleaseHook,
     Seen,
-    StartDump,
-    StartHook,
-    StoreAction,
 )
-from backstay.dumps.hooks import HookTask
 from backstay.engine.patience import Patience
 from backstay.engine.queue import Key
 from backstay.kube.client import Client
@@ -54,12 +43,12 @@ from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP
 from backstay.reconcile import keys
 from backstay.reconcile.look import Looker
+from backstay.reconcile.run_actions import RunActions
 from backstay.reconcile.runs import is_kept, is_leaving, parse, report, sighted
 from backstay.steps.dumps import Dumping
 from backstay.steps.exec_streams import Streams
 from backstay.steps.hooks import Hooking
 from backstay.steps.status import report_trouble, write_status
-from backstay.stores.base import errors_of
 from backstay.stores.planning import Planner
 
 log = logging.getLogger(__name__)
@@ -89,10 +78,13 @@ class BackupReconciler:
         self._clock = clock
         self._refusals = refusals
         self._dumping = dumping
-        self._hooking = Hooking(streams)
         self._planner = planner
         self._stores = {store.plan.name: store for store in planner.stores}
-        self._looker = Looker(client, self._dumping, self._hooking, planner, clock)
+        hooking = Hooking(streams)
+        self._looker = Looker(client, dumping, hooking, planner, clock)
+        self._actions = RunActions(
+            client, enqueue, dumping=dumping, hooking=hooking, stores=planner.stores
+        )
         self._events = events
         self._enqueue = enqueue
 
@@ -179,20 +171,30 @@ class BackupReconciler:
     ) -> tuple[Obj, timedelta | None]:
         """Do what was decided, and write it down; `anyway`: also where what can be spared fails."""
         # Before the status: who dies in between decides the same, and each action is found done.
-        await self._act_all(key, subject, seen, decision, anyway=anyway)
+        await self._actions.carry_out(key, subject, seen, decision, anyway=anyway)
         try:
             written = await write_status(self._client, BACKUP, subject.obj, decision.status)
         except (UserError, DataError) as error:
             # The same look makes the same status, and the run would hold its slots for ever.
             log.warning("%s: %s", key, error.message)
             decision = machine.fail(seen, f"its status was refused: {error.message}")
-            await self._act_all(key, subject, seen, decision)
+            await self._actions.carry_out(key, subject, seen, decision)
             written = await write_status(self._client, BACKUP, subject.obj, decision.status)
         status = decision.status
         await report(self._events, subject, status)
+        self._wake_others(key, subject, status)
+        after = deadlines.in_time(
+            status, seen.stores, decision.after, seen.now, deleting=seen.deleting
+        )
+        return written, after
+
+    def _wake_others(self, key: Key, subject: Run, status: BackupStatus) -> None:
+        """Have those look who wait for what was written."""
         # Permits are free once that is written, as the admitter counts what statuses say.
         if status.pools != subject.status.pools:
             self._enqueue(keys.ADMISSION)
+        if _decides(subject.status, status):
+            self._enqueue(keys.leftovers())  # what the point was made of
         if status.phase.final:
             # Only now: until its end is written the run may go on.
             self._dumping.forget(subject.uid)
@@ -204,88 +206,10 @@ class BackupReconciler:
             made = {p.store for p in status.points} & self._stores.keys()
             if any(self._stores[name].keeper is None for name in made):
                 self._enqueue(keys.copies(key.namespace, subject.spec.policy))
-        after = deadlines.in_time(
-            status, seen.stores, decision.after, seen.now, deleting=seen.deleting
-        )
-        return written, after
-
-    async def _act_all(
-        self,
-        key: Key,
-        subject: Run,
-        seen: Seen,
-        decision: Decision,
-        *,
-        anyway: bool = False,
-    ) -> None:
-        # In order, and the first that fails ends the round: the next look says what is left.
-        for action in decision.actions:
-            try:
-                await self._act(key, subject, seen, action)
-            except Fatal:
-                raise
-            except Exception:
-                if not anyway or not _is_spared(action):
-                    raise
-                log.exception("%s ends without %s", key, action)
-
-    async def _act(self, key: Key, subject: Run, seen: Seen, action: Action) -> None:
-        namespace = subject.namespace
-        match action:
-            case StartDump(dump, place, attempt):
-                await self._dumping.start(
-                    namespace,
-                    subject.uid,
-                    dump,
-                    place,
-                    attempt=attempt,
-                    wake=lambda: self._enqueue(key),
-                )
-            case CancelDump(dump, place, attempt):
-                await self._dumping.cancel(namespace, subject.uid, dump, place, attempt)
-            case StartHook() | ReleaseHook():
-                self._act_on_hook(key, subject, action)
-            case KeepRecord():
-                await self._set_finalizer(subject, kept=True)
-            case FreeRecord():
-                await self._set_finalizer(subject, kept=False)
-            case StoreAction():
-                store = self._stores[action.store]
-                with errors_of(store):
-                    await store.act(subject, seen, action)
-
-    def _act_on_hook(self, key: Key, subject: Run, action: StartHook | ReleaseHook) -> None:
-        def wake() -> None:
-            self._enqueue(key)
-
-        stage = action.stage if isinstance(action, StartHook) else Stage.BEFORE
-        task = HookTask(subject.uid, action.attempt, stage, action.hook)
-        if isinstance(action, ReleaseHook):
-            self._hooking.release(subject.namespace, task, action.place, wake)
-            return
-        hooks = subject.status.plan.hooks if subject.status.plan else None
-        longest = hooks.max_freeze if hooks else timedelta(0)
-        self._hooking.start(subject.namespace, task, action.place, longest, wake)
-
-    async def _set_finalizer(self, subject: Run, *, kept: bool) -> None:
-        others = [
-            f
-            for f in objects.dig(subject.obj, "metadata", "finalizers", default=[])
-            if f != labels.HELD_BY_HOOKS
-        ]
-        # A list is replaced as a whole: tested, so that a finalizer of somebody else is not lost.
-        # Alone in its decision: a status that is written after it would test an old version.
-        patch = {
-            "metadata": {
-                "resourceVersion": objects.version(subject.obj),
-                "finalizers": [*others, labels.HELD_BY_HOOKS] if kept else others,
-            }
-        }
-        await self._client.patch(BACKUP, subject.name, subject.namespace, patch)
 
 
-def _is_spared(action: Action) -> bool:
-    """Whether a run that is given up can end without it: labels are mended by the retention pass,
-    and Jobs and dumps have deadlines of their own.
-    """
-    return isinstance(action, CancelDump) or (isinstance(action, StoreAction) and action.spared)
+def _decides(before: BackupStatus, after: BackupStatus) -> bool:
+    """Whether a point was decided while copies are made."""
+    waiting = {p.key for p in before.points if p.pending}
+    copying = before.phase is BackupPhase.COPYING
+    return copying and bool(waiting - {p.key for p in after.points if p.pending})

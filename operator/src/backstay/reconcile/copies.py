@@ -17,7 +17,7 @@ from typing import Final
 from backstay.api.common import changed
 from backstay.api.policy import PolicySpec
 from backstay.api.policy_status import SHOWN_MAX
-from backstay.api.rolling import CopiesStatus
+from backstay.api.rolling_status import CopiesStatus
 from backstay.domain import objects
 from backstay.domain.clock import Clock
 from backstay.domain.errors import AlreadyExists, Transient, UserError

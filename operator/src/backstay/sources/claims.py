@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from backstay.api.rolling import PlannedCopy
 from backstay.api.source import CLAIMS_MAX, ClaimSource
 from backstay.api.source import Source as Wanted
-from backstay.domain import objects
+from backstay.domain import labels, objects
 from backstay.domain.errors import UserError
-from backstay.domain.objects import Obj
+from backstay.domain.objects import Obj, dig
+from backstay.domain.records.record import ClaimRecord
 from backstay.domain.sources import claims as sourcing
+from backstay.domain.stores.copies.temporary import run_of
 from backstay.kube import resources
 from backstay.kube.client import Client
 from backstay.sources.base import Resolved
@@ -61,7 +63,9 @@ async def find_claims(client: Client, namespace: str, wanted: ClaimSource) -> di
         # Looked up for each plan and kept nowhere: claims that match come and go.
         text = sourcing.selector_text(wanted.selector)
         for claim in await client.list(resources.PERSISTENT_VOLUME_CLAIM, namespace, labels=text):
-            found[objects.name(claim)] = claim
+            # What a copy is made of has no label of its source, but a selector may want just that.
+            if not run_of(claim):
+                found[objects.name(claim)] = claim
         # Refused: a run without any claim would end Completed with nothing in it.
         if not found:
             raise UserError(
@@ -84,3 +88,21 @@ async def find_claim(client: Client, namespace: str, name: str, field: str) -> O
             f"{field}: there is no PersistentVolumeClaim {name} in namespace {namespace}",
         )
     return claim
+
+
+def recorded_claim(claim: Obj) -> ClaimRecord:
+    """Given a claim as read, return what is needed to make its like."""
+    return ClaimRecord(
+        name=objects.name(claim),
+        uid=objects.uid(claim),
+        size=str(
+            dig(claim, "status", "capacity", "storage")
+            or dig(claim, "spec", "resources", "requests", "storage", default="")
+        ),
+        storage_class=dig(claim, "spec", "storageClassName"),
+        access_modes=tuple(dig(claim, "spec", "accessModes", default=[])),
+        volume_mode=str(dig(claim, "spec", "volumeMode", default="Filesystem")),
+        labels=objects.labels(claim),
+        volume=dig(claim, "spec", "volumeName"),
+        continues=objects.annotations(claim).get(labels.CONTINUES),
+    )

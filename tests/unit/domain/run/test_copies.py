@@ -11,13 +11,8 @@ from tests.support.builders import NOW, minutes, plan, seen, status, with_points
 from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.plan import RunPlan
 from backstay.api.point import PointResult, PointStatus
-from backstay.api.rolling import (
-    CopyStatus,
-    PlannedCopy,
-    PlannedRolling,
-    Rolling,
-    RollingDestination,
-)
+from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling, RollingDestination
+from backstay.api.rolling_status import CopyStatus
 from backstay.api.store import ROLLING
 from backstay.domain.jobs import JobSeen
 from backstay.domain.run.concurrency import claimed

@@ -25,13 +25,13 @@ from backstay.api.dump_status import DumpState
 from backstay.api.plan import RunPlan
 from backstay.api.point import PointResult, PointStatus
 from backstay.api.rolling import (
-    CopyStatus,
     PlannedCopy,
     PlannedRolling,
     Rolling,
     RollingClaim,
     RollingDestination,
 )
+from backstay.api.rolling_status import CopyStatus
 from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain.jobs import JobSeen
 from backstay.domain.run.machine import decide, fail

@@ -11,9 +11,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
-from backstay.agent.destination.layout import Folder, folder_of, locked
+from backstay.agent.destination.layout import PARTIAL, Folder, folder_of, locked
 from backstay.agent.destination.manifest import Damaged, Manifest
 from backstay.agent.destination.points import Points, finish, is_whole, write_point
 from backstay.agent.destination.rot import add_tree, read_rot, rotten_in
@@ -181,6 +182,7 @@ class _Copy:
         return compare(found, base)
 
     def _publish_unchanged(self, base: Base, unreadable: Sequence[bytes]) -> dict[str, Any]:
+        self._check_dumps(self.folder.data(base.run))
         point = self._point(base.run, base.manifest.totals, unreadable)
         point = replace(point, lacks=dict(base.manifest.lacks))
         write_point(self.folder, point)
@@ -190,7 +192,15 @@ class _Copy:
     def _point_of_built(self, totals: Totals, unreadable: Sequence[bytes]) -> RollingPoint:
         # Again: a copy may take hours, in which a source can lose what the walk saw.
         self._check_size(totals)
+        self._check_dumps(self.folder.trees / f"{PARTIAL}{self.task.run}" / "data")
         return self._point(self.task.run, totals, unreadable)
+
+    def _check_dumps(self, data: Path) -> None:
+        """Read the dumps in a tree that is to be published."""
+        if self.task.dumps:
+            from backstay.agent.tree.dumps import check_dumps  # noqa: PLC0415 - as above
+
+            check_dumps(data, self.task.dumps)
 
     def _point(self, tree: str, totals: Totals, unreadable: Sequence[bytes]) -> RollingPoint:
         before = self.points.newest
@@ -200,7 +210,7 @@ class _Copy:
             self.task.expected,
             before.moment if before else None,
         )
-        taken = made.moment.astimezone(UTC).replace(microsecond=0)
+        taken = (self.task.taken or made.moment).astimezone(UTC).replace(microsecond=0)
         while (self.folder.points / f"{taken.strftime(STAMP_FORMAT)}.json").exists():
             taken += timedelta(seconds=1)
         stamp = taken.strftime(STAMP_FORMAT)

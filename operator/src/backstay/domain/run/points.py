@@ -31,7 +31,7 @@ def begin_points(seen: Seen, status: BackupStatus) -> Decision:
     begun = _begun(seen, status, _later_stores(seen))
     if _pending(begun):
         return Decision(changed(begun, phase=BackupPhase.COPYING, message=None), after=AT_ONCE)
-    return end_attempt(seen, status)
+    return end_attempt(seen, begun)
 
 
 def instant_stores(seen: Seen) -> list[RunStore]:

@@ -15,7 +15,7 @@ from backstay.api.backup import BackupStatus
 from backstay.api.common import changed
 from backstay.api.dump_status import DumpState, DumpStatus
 from backstay.api.hooks import HookState, HookStatus, Stage
-from backstay.api.plan import PlannedDump, RunPlan
+from backstay.api.plan import PlannedDump, PlannedPoint, RunPlan
 from backstay.api.point import PointResult, PointStatus
 from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain.errors import DataError
@@ -46,7 +46,8 @@ def current_dump(status: BackupStatus) -> PlannedDump | None:
     """Given a status, return the dump of this attempt that is next or under way, if any."""
     if status.plan is None:
         return None
-    left = {claim_of(status.plan, *key) for key in points_left(status)}
+    # What is made of a good point has the dump that is inside that already.
+    left = {p.claim for p in planned_left(status) if not _is_good(origin_of(status, *p.key))}
     for dump in status.plan.dumps:
         entry = dump_entry(status, dump.name)
         if entry is None:
@@ -86,15 +87,37 @@ def plan_of(status: BackupStatus) -> RunPlan:
     return status.plan
 
 
+def planned_left(status: BackupStatus) -> tuple[PlannedPoint, ...]:
+    """Given a status, return what its plan wants and has no good point yet."""
+    good = {p.key for p in status.points if p.result is PointResult.GOOD}
+    return tuple(point for point in plan_of(status).points if point.key not in good)
+
+
 def points_left(status: BackupStatus) -> tuple[tuple[str, str], ...]:
     """Given a status, return what its plan wants and has no good point yet: sources by store."""
-    good = {p.key for p in status.points if p.result is PointResult.GOOD}
-    return tuple(point.key for point in plan_of(status).points if point.key not in good)
+    return tuple(point.key for point in planned_left(status))
 
 
-def sources_left(status: BackupStatus, store: str) -> tuple[str, ...]:
-    """Given a status and a store, return the sources without a good point in it."""
-    return tuple(source for source, kind in points_left(status) if kind == store)
+def is_made_of_another(status: BackupStatus, source: str, store: str) -> bool:
+    """Given a status and one of its points, return whether it is made of one of another store."""
+    mine = next((p for p in plan_of(status).points if p.key == (source, store)), None)
+    return mine is not None and mine.made_of is not None
+
+
+def origin_of(status: BackupStatus, source: str, store: str) -> PointStatus | None:
+    """Given a status and one of its points, return the one that it is made of, of whatever attempt;
+    None: it is made of the source, or that one is not begun.
+    """
+    points = plan_of(status).points
+    mine = next((p for p in points if p.key == (source, store)), None)
+    if mine is None or mine.made_of is None:
+        return None
+    keys = {p.key for p in points if (p.claim, p.store) == (mine.claim, mine.made_of)}
+    return next((p for p in status.points if p.key in keys), None)
+
+
+def _is_good(point: PointStatus | None) -> bool:
+    return point is not None and point.result is PointResult.GOOD
 
 
 def claim_of(plan: RunPlan, source: str, store: str) -> str | None:
@@ -104,15 +127,18 @@ def claim_of(plan: RunPlan, source: str, store: str) -> str | None:
 
 def sources_able(status: BackupStatus, store: str) -> tuple[str, ...]:
     """Given a status and a store, return the sources without a good point in it whose dumps and
-    hooks of this attempt have passed, as far as they got.
+    hooks of this attempt have passed, as far as they got. What is made of a point of another store
+    follows that one: it is good, or begun in this attempt.
     """
-    plan = plan_of(status)
-    found = []
-    for source in sources_left(status, store):
-        claim = claim_of(plan, source, store)
-        if claim is None or _has_passed(status, claim):
-            found.append(source)
-    return tuple(found)
+    left = (p for p in planned_left(status) if p.store == store)
+    return tuple(p.source for p in left if _is_able(status, p))
+
+
+def _is_able(status: BackupStatus, point: PlannedPoint) -> bool:
+    if point.made_of is not None:
+        origin = origin_of(status, *point.key)
+        return origin is not None and (_is_good(origin) or origin.attempt == status.attempt)
+    return point.claim is None or _has_passed(status, point.claim)
 
 
 def _has_passed(status: BackupStatus, claim: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from backstay.api.rolling import Rolling
+from backstay.api.rolling import CopyMethod, Rolling
 from backstay.domain import objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj, dig
@@ -22,6 +22,13 @@ async def check_claims(
     """
     # Read before the run: a Job whose claim is missing would wait for startTimeout.
     destination = await _destination(client, namespace, rolling)
+    for claim in claims.values() if rolling.copy_method is CopyMethod.CLONE else ():
+        if not dig(claim, "spec", "storageClassName"):
+            raise UserError(
+                "ClaimNotCloned",
+                f"spec.rolling.copyMethod: claim {objects.name(claim)} has no StorageClass, and so "
+                "no driver that clones it; choose Snapshot or Direct",
+            )
     # The destination as well: the Job mounts both as directories.
     for claim in (*claims.values(), *destination):
         if dig(claim, "spec", "volumeMode") == "Block":

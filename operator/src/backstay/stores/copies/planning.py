@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from backstay.api.common import changed
 from backstay.api.plan import PlannedPoint, RunPlan
-from backstay.api.rolling import PlannedRolling
-from backstay.api.store import ROLLING
+from backstay.api.rolling import CopyMethod, PlannedRolling
+from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain.stores.copies.locations import source_of
 from backstay.kube.client import Client
 from backstay.stores.base import Draft
@@ -28,7 +28,10 @@ async def extend(client: Client, copying: Copying, draft: Draft) -> RunPlan:
     for copy in copies:
         site = copying.site(copy, rolling, draft.namespace, draft.policy)
         source_of(site.series, copying.roots)
-    points = (PlannedPoint(source=c.series, store=ROLLING, claim=c.claim) for c in copies)
+    made_of = SNAPSHOT if rolling.copy_method is CopyMethod.SNAPSHOT else None
+    points = (
+        PlannedPoint(source=c.series, store=ROLLING, claim=c.claim, made_of=made_of) for c in copies
+    )
     return changed(
         plan,
         rolling=PlannedRolling(copies=copies, settings=rolling),

@@ -14,7 +14,7 @@ from backstay.api.common import changed, size_text
 from backstay.api.policy import PolicySpec
 from backstay.api.restore import RestoreFrom
 from backstay.api.restore_status import RestoreTarget
-from backstay.api.rolling import CopiesStatus
+from backstay.api.rolling_status import CopiesStatus
 from backstay.api.store import ROLLING
 from backstay.domain import labels, objects
 from backstay.domain.clock import Clock

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from backstay.api.plan import RunPlan
+from backstay.api.rolling import CopyMethod
+from backstay.api.store import ROLLING
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.run.values import Seen, StoreAction
 from backstay.domain.stores.copies.actions import CancelCopy, StartCopy
 from backstay.domain.stores.copies.plan import CopyPlan
+from backstay.domain.stores.copies.sights import CopySeen
 from backstay.kube import resources
 from backstay.steps.access import Right
 from backstay.stores.base import Draft, Tools
@@ -46,16 +49,22 @@ class CopyStore:
         jobs_in = self._copying.home if on_node else namespace
         yield Right("create", resources.JOB, jobs_in)
         yield Right("get", resources.POD, jobs_in, "log")
+        if plan.rolling.settings.copy_method is not CopyMethod.DIRECT:
+            yield Right("create", resources.PERSISTENT_VOLUME_CLAIM, namespace)
+            yield Right("delete", resources.PERSISTENT_VOLUME_CLAIM, namespace)
+            yield Right("list", resources.STORAGE_CLASS)
 
     async def look(self, run: Run, _: datetime, /) -> object:
         """Return the CopySeen of the copy that is next or under way."""
         return await self._copying.look(run.obj, run.spec, run.status)
 
-    async def act(self, run: Run, _: Seen, action: StoreAction, /) -> None:
-        """Make the Job of a copy, or delete it."""
+    async def act(self, run: Run, seen: Seen, action: StoreAction, /) -> None:
+        """Make the Job of a copy and the claim that it reads, or delete the Job."""
         match action:
             case StartCopy(series):
-                await self._copying.start(run.obj, run.spec, run.status, series)
+                sight = seen.sights.get(ROLLING)
+                temporary = sight.temporary if isinstance(sight, CopySeen) else None
+                await self._copying.start(run.obj, run.spec, run.status, series, temporary)
             case CancelCopy(series):
                 await self._copying.cancel(run.obj, run.spec, run.status, series)
 

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
 
-from backstay.api.backup import BackupSpec, BackupStatus, Trigger
-from backstay.api.common import format_time
-from backstay.api.policy import PolicySpec
+from backstay.api.backup import BackupSpec, BackupStatus
+from backstay.api.point import PointStatus
 from backstay.api.rolling import PlannedCopy, Rolling
-from backstay.api.store import ROLLING
 from backstay.domain import labels, naming, objects
 from backstay.domain.errors import DataError, Transient, UserError
 from backstay.domain.jobs import JobSeen
-from backstay.domain.objects import Obj, dig
-from backstay.domain.records.annotation import VERSION
+from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.retention.from_spec import rules_of
-from backstay.domain.retention.points import Rules
 from backstay.domain.run.status import plan_of
 from backstay.domain.stores.copies import agent_tasks
-from backstay.domain.stores.copies.agent_tasks import CopyWish
-from backstay.domain.stores.copies.dates import Expected
-from backstay.domain.stores.copies.incarnations import ids_of_claim
 from backstay.domain.stores.copies.locations import (
     Site,
     node_of_claims,
@@ -35,20 +27,15 @@ from backstay.domain.stores.copies.points import Series
 from backstay.domain.stores.copies.results import made_point
 from backstay.domain.stores.copies.series import kept_of
 from backstay.domain.stores.copies.sights import CopySeen
-from backstay.domain.stores.copies.take import current
+from backstay.domain.stores.copies.take import current, reads_temporary
+from backstay.domain.stores.copies.temporary import Temporary, job_name
 from backstay.domain.subject import parse_subject
-from backstay.domain.times import parse_time
 from backstay.kube.client import Client
-from backstay.kube.resources import (
-    BACKUP,
-    BACKUP_POLICY,
-    NAMESPACE,
-    NODE,
-    PERSISTENT_VOLUME_CLAIM,
-    POD,
-)
+from backstay.kube.resources import BACKUP, NODE, PERSISTENT_VOLUME_CLAIM, POD
 from backstay.settings import RollingRoots
 from backstay.steps.agent_jobs import OURS, AgentJobs, Work
+from backstay.stores.copies.temporary import TemporaryClaims
+from backstay.stores.copies.wishes import Wishes
 
 
 class Copying:
@@ -63,6 +50,8 @@ class Copying:
     ) -> None:
         self._client = client
         self._jobs = jobs
+        self._wishes = Wishes(client)
+        self._temporary = TemporaryClaims(client)
         self.roots = roots
         self.home = home
 
@@ -96,16 +85,16 @@ class Copying:
         return node
 
     async def look(self, backup: Obj, spec: BackupSpec, status: BackupStatus) -> CopySeen | None:
-        """Given a run that copies, return what is seen of the copy that is next or under way."""
+        """Given a run that copies, return what is seen of the copy that is under way."""
         entry = current(status)
-        if entry is None:
+        if entry is None or entry.requested_at is None:
             return None
         try:
             site = self._site_of_run(backup, spec, status, entry.source)
             source_of(site.series, self.roots)
         except UserError as error:
             return CopySeen(problem=error.message)
-        name, token = _job_name(backup, status, entry.source), objects.uid(backup)
+        name, token = job_name(backup, status.attempt, entry.source), objects.uid(backup)
         job = await self._jobs.look(site.namespace, name, token)
         if not job.ours:
             return CopySeen(problem=f"Job {site.namespace}/{name} was made by somebody else")
@@ -113,31 +102,59 @@ class Copying:
             return await self._judge(site, job)
         if job.started:
             return CopySeen(job)
-        if not job.exists:
-            try:
-                node = await self._node(site)
-            except UserError as error:
-                return CopySeen(problem=error.message)
-            trouble, for_good = await self.trouble(node)
-            if trouble:
-                return CopySeen(waits=True, problem=trouble if for_good else "", message=trouble)
-        return CopySeen(job, message=job.message)
+        if job.exists:
+            words = job.message
+            if job.stalled and reads_temporary(status):
+                words = await self._temporary.waits_for(site.namespace, name, words)
+            return CopySeen(job, message=words)
+        return await self._before_job(backup, status, entry, site)
 
-    async def start(self, backup: Obj, spec: BackupSpec, status: BackupStatus, series: str) -> None:
-        """Given a run and the series that is next, make the Job of its copy."""
-        rolling = _rolling(status)
+    async def _before_job(
+        self, backup: Obj, status: BackupStatus, entry: PointStatus, site: Site
+    ) -> CopySeen:
+        """Look at what the Job of a copy needs: its node, and the claim that it reads."""
+        try:
+            node = await self._node(site, status)
+        except UserError as error:
+            return CopySeen(problem=error.message)
+        trouble, for_good = await self.trouble(node)
+        if trouble:
+            return CopySeen(waits=True, problem=trouble if for_good else "", message=trouble)
+        if not reads_temporary(status):
+            return CopySeen()
+        name = job_name(backup, status.attempt, entry.source)
+        found = await self._temporary.look(backup, status, entry, name)
+        waits = bool(found.waits)
+        return CopySeen(waits=waits, problem=found.problem, temporary=found, message=found.waits)
+
+    async def start(
+        self,
+        backup: Obj,
+        spec: BackupSpec,
+        status: BackupStatus,
+        series: str,
+        temporary: Temporary | None = None,
+    ) -> None:
+        """Given a run, the series that is next and the temporary claim that its copy is made of
+        (None: it is made of the source), make that and the Job.
+        """
+        rolling, name = _rolling(status), job_name(backup, status.attempt, series)
         site = self._site_of_run(backup, spec, status, series)
         source = source_of(site.series, self.roots)
-        wish = await self._wish(backup, spec, status, site.series)
+        if temporary is not None:
+            # Not after it is bound: a class may wait for the Pod that mounts it.
+            temporary = await self._temporary.make(temporary)
+            source = replace(source, mount=replace(source.mount, claim=name))
+        wish = await self._wishes.of(backup, spec, status, site.series, temporary)
         before = []
         if site.makes_marker and await self._is_first(site, rolling):
             before = [agent_tasks.init(site.destination.at, site.marker)]
         await self._jobs.start(
             Work(
-                name=_job_name(backup, status, series),
+                name=name,
                 namespace=site.namespace,
                 token=objects.uid(backup),
-                node=await self._node(site),
+                node=await self._node(site, status),
                 steps=[*before, agent_tasks.copy(site, source, rolling, wish)],
                 mounts=[source.mount, site.destination],
                 deadline=rolling.max_duration,
@@ -167,7 +184,7 @@ class Copying:
     ) -> None:
         """Given a run and a series, delete the Job of its copy; the destination is as it was."""
         site = self._site_of_run(backup, spec, status, series)
-        await self._jobs.delete(site.namespace, _job_name(backup, status, series))
+        await self._jobs.delete(site.namespace, job_name(backup, status.attempt, series))
 
     async def _judge(self, site: Site, job: JobSeen) -> CopySeen:
         """Read what a finished Job says."""
@@ -190,85 +207,23 @@ class Copying:
         copy = next(c for c in plan.copies if c.series == series)
         return self.site(copy, plan.settings, objects.namespace(backup), spec.policy)
 
-    async def _wish(
-        self, backup: Obj, spec: BackupSpec, status: BackupStatus, series: Series
-    ) -> CopyWish:
-        plan, name = plan_of(status), objects.name(backup)
-        adhoc = spec.trigger is Trigger.AD_HOC
-        carried = {
-            labels.POLICY: spec.policy,
-            labels.BACKUP: name,
-            labels.TYPE: (labels.RunType.ADHOC if adhoc else labels.RunType.CRONJOB).value,
-            labels.RETAIN: labels.Retain.DAILY_WEEKLY_MONTHLY.value,
-        }
-        entry = current(status)
-        days = next((p.keep_days for p in plan.points if entry and p.key == entry.key), None)
-        if days is not None:
-            carried[labels.RETAIN] = labels.Retain.DAYS.value
-            carried[labels.RETAIN_DAYS] = str(days)
-        home = await self._client.get(NAMESPACE, objects.namespace(backup))
-        return CopyWish(
-            run=naming.run_name(name, objects.uid(backup)),
-            labels=carried,
-            annotations={labels.RUN: objects.uid(backup)},
-            record=_record(spec, status, objects.uid(home)),
-            rules=await self._rules(objects.namespace(backup), spec.policy),
-            expected=self._expected(backup, status),
-            identity=await self._identity(series),
-            allow_shrunken=objects.annotations(backup).get(labels.ALLOW_SHRUNKEN) == "true",
-        )
-
-    def _expected(self, backup: Obj, status: BackupStatus) -> Expected:
-        """When the copy that is next runs, by the API server's clock: not before its Backup was
-        created, whatever our own clock said when it was asked for.
-        """
-        entry, settings = current(status), _rolling(status)
-        if entry is None or entry.requested_at is None:
-            raise ValueError("no copy was asked for")
-        created = parse_time(str(dig(backup, "metadata", "creationTimestamp")))
-        asked = max(self.server_time(entry.requested_at), created)
-        started = asked + settings.start_timeout
-        return Expected(asked, started, started + settings.max_duration)
-
     def server_time(self, ours: datetime) -> datetime:
         """Given a time by our clock, return it by the API server's, as far as that is known."""
-        return ours - (self._client.skew or timedelta(0))
-
-    async def _identity(self, series: Series) -> Sequence[str]:
-        """What the claim of a series is now; () of a directory, which the agent looks at."""
-        if series.kind != "claim":
-            return ()
-        claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, series.holder, series.namespace)
-        if claim is None:
-            return ()  # Its Job will not start.
-        return ids_of_claim(
-            objects.uid(claim),
-            str(dig(claim, "spec", "volumeName", default="")),
-            objects.annotations(claim).get(labels.CONTINUES, ""),
-        )
-
-    async def _rules(self, namespace: str, policy: str) -> Rules | None:
-        """Retention as it stands now; None where the policy cannot be read: the next pass that can
-        read it gives the tiers.
-        """
-        obj = await self._client.find(BACKUP_POLICY, policy, namespace)
-        try:
-            if obj is None:
-                return None
-            spec = PolicySpec.model_validate(obj.get("spec") or {})
-            return rules_of(spec, ROLLING)
-        except (UserError, ValueError):
-            return None
+        return self._wishes.server_time(ours)
 
     async def trouble(self, node: str | None) -> tuple[str, bool]:
         """Given a node (None: any), return what keeps Jobs from it, and whether for good."""
         return node_trouble(node, await self._client.find(NODE, node)) if node else ("", False)
 
-    async def _node(self, site: Site) -> str | None:
-        """The one node for a Job of this site: the directory's, or that of the claims' Pods."""
+    async def _node(self, site: Site, status: BackupStatus | None = None) -> str | None:
+        """The one node for a Job of this site: the directory's, or that of the claims' Pods. Of a
+        copy of a temporary claim (by the status of its run) only the destination's count.
+        """
         if site.node is not None:
             return site.node
-        claims = {site.series.holder, site.destination.claim or ""}
+        claims = {site.destination.claim or ""}
+        if status is None or not reads_temporary(status):
+            claims.add(site.series.holder)
         return await self.node_of(site.series.namespace, claims)
 
     async def node_of(self, namespace: str, names: Collection[str]) -> str | None:
@@ -297,23 +252,3 @@ def _rolling(status: BackupStatus) -> Rolling:
     if plan is None:
         raise ValueError("the run makes no rolling copies")
     return plan.settings
-
-
-def _job_name(backup: Obj, status: BackupStatus, series: str) -> str:
-    return naming.agent_job_name(
-        "copy", objects.name(backup), objects.uid(backup), str(status.attempt), series
-    )
-
-
-def _record(spec: BackupSpec, status: BackupStatus, namespace_uid: str) -> Mapping[str, Any]:
-    """What it takes to recreate the Backup from the point alone."""
-    when = spec.scheduled_for or status.started_at
-    return {
-        "version": VERSION,
-        "policy": spec.policy,
-        "trigger": spec.trigger.value,
-        "slot": format_time(when) if when else "",
-        "zone": plan_of(status).zone,
-        "attempt": status.attempt,
-        "namespaceUid": namespace_uid,
-    }

@@ -20,7 +20,7 @@ from backstay.domain.clock_skew import slots_now
 from backstay.domain.errors import Conflict, DataError, UserError
 from backstay.domain.objects import Obj, dig, with_annotations
 from backstay.domain.records.annotation import build_record
-from backstay.domain.records.record import ClaimRecord, DumpRecord, Record
+from backstay.domain.records.record import DumpRecord, Record
 from backstay.domain.retention.from_spec import rules_of
 from backstay.domain.retention.judge import tiers_for_new
 from backstay.domain.retention.points import Rules
@@ -33,6 +33,7 @@ from backstay.domain.stores.snapshots.sights import Pair
 from backstay.domain.times import parse_time
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP_POLICY, NAMESPACE, PERSISTENT_VOLUME_CLAIM
+from backstay.sources.claims import recorded_claim
 from backstay.stores.snapshots import objects as snapshots
 from backstay.stores.snapshots.series import policy_snapshots
 
@@ -200,24 +201,6 @@ def _born(plan: RunPlan, claim: str) -> dict[str, str]:
     if days is not None:
         values |= {labels.RETAIN: labels.Retain.DAYS.value, labels.RETAIN_DAYS: str(days)}
     return values
-
-
-def recorded_claim(claim: Obj) -> ClaimRecord:
-    """Given a claim as read, return what is needed to make its like."""
-    return ClaimRecord(
-        name=objects.name(claim),
-        uid=objects.uid(claim),
-        size=str(
-            dig(claim, "status", "capacity", "storage")
-            or dig(claim, "spec", "resources", "requests", "storage", default="")
-        ),
-        storage_class=dig(claim, "spec", "storageClassName"),
-        access_modes=tuple(dig(claim, "spec", "accessModes", default=[])),
-        volume_mode=str(dig(claim, "spec", "volumeMode", default="Filesystem")),
-        labels=objects.labels(claim),
-        volume=dig(claim, "spec", "volumeName"),
-        continues=objects.annotations(claim).get(labels.CONTINUES),
-    )
 
 
 def _recorded_dump(dump: DumpStatus) -> DumpRecord:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backstay.api.rolling import CopyStatus
+from backstay.api.rolling_status import CopyStatus
 from backstay.domain import labels
 from backstay.domain.retention.brakes import freeze
 from backstay.domain.retention.points import Point, Rules, Verdict

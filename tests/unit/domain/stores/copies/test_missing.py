@@ -13,7 +13,8 @@ from tests.support.planned import planned_copies
 from backstay.api.backup import BackupPhase, BackupSpec, BackupStatus, Trigger
 from backstay.api.common import changed
 from backstay.api.plan import RunPlan
-from backstay.api.rolling import CopiesStatus, PlannedCopy, PlannedRolling, Rolling
+from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling
+from backstay.api.rolling_status import CopiesStatus
 from backstay.domain import labels
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention import brakes, missing

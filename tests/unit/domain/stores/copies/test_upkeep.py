@@ -10,14 +10,8 @@ from backstay.api.backup import BackupPhase
 from backstay.api.common import changed
 from backstay.api.point import PointResult, PointStatus
 from backstay.api.policy_status import SHOWN_MAX, PolicyStatus
-from backstay.api.rolling import (
-    CopiesStatus,
-    CopyStatus,
-    PlannedCopy,
-    PlannedRolling,
-    Rolling,
-    RollingDestination,
-)
+from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling, RollingDestination
+from backstay.api.rolling_status import CopiesStatus, CopyStatus
 from backstay.api.store import ROLLING
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.stores.copies import upkeep

@@ -9,7 +9,7 @@ from tests.unit.domain.stores.copies.test_missing import COPY, NOW, kept_of, run
 
 from backstay.api.backup import BackupSpec, Trigger
 from backstay.api.common import changed
-from backstay.api.rolling import CopiesStatus
+from backstay.api.rolling_status import CopiesStatus
 from backstay.domain import labels
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.stores.copies import upkeep

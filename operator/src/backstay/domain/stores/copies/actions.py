@@ -11,7 +11,9 @@ from backstay.domain.run.values import StoreAction
 
 @dataclass(frozen=True, slots=True)
 class StartCopy(StoreAction):
-    """Make the Job that copies this series, or find that this was done."""
+    """Make the Job that copies this series, and before it the temporary claim that it reads, if it
+    reads one; or find that this was done.
+    """
 
     store: ClassVar[str] = ROLLING
     series: str

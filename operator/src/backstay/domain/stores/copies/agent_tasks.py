@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from backstay.api.rolling import Rolling
@@ -47,6 +47,16 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class DumpWish:
+    """A dump that a copy must have as it was taken."""
+
+    name: str
+    path: str
+    """Below the source that is copied."""
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class CopyWish:
     """What a copy is to be called and to carry."""
 
@@ -59,6 +69,9 @@ class CopyWish:
     identity: Sequence[str] = ()
     """What a claim is; of a directory the agent finds out."""
     allow_shrunken: bool = False
+    taken: datetime | None = None
+    """Of what moment the source is, by the API server's clock; None: of when it is copied."""
+    dumps: Sequence[DumpWish] = ()
 
 
 def init(path: str, marker: str | None) -> Step:
@@ -96,6 +109,10 @@ def copy(site: Site, source: Opened, rolling: Rolling, wish: CopyWish) -> Step:
             "ioClass": rolling.io_class.value if rolling.io_class else "",
         },
     }
+    if wish.taken is not None:
+        task["taken"] = wish.taken.isoformat()
+    if wish.dumps:
+        task["dumps"] = [{"name": d.name, "path": d.path, "sha256": d.sha256} for d in wish.dumps]
     if wish.rules is not None:
         task["rules"] = rules_json(wish.rules)
     return _step("copy", task)

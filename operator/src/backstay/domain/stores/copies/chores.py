@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from backstay.api.common import changed
-from backstay.api.rolling import CopiesStatus
+from backstay.api.rolling_status import CopiesStatus
 from backstay.domain import labels
 from backstay.domain.clock_skew import CLOCK_SLACK
 from backstay.domain.retention.points import Verdict

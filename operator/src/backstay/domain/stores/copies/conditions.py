@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from backstay.api.rolling import CopiesStatus
+from backstay.api.rolling_status import CopiesStatus
 from backstay.domain.objects import Obj
 from backstay.domain.retention import brakes, missing
 from backstay.domain.retention.brakes import Brake, Held

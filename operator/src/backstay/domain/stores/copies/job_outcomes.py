@@ -16,7 +16,8 @@ from backstay.api.backup import BackupPhase, BackupStatus, Trigger
 from backstay.api.common import changed, format_time
 from backstay.api.plan import PlannedPoint, RunPlan
 from backstay.api.point import PointStatus
-from backstay.api.rolling import CopiesStatus, CopyStatus, PlannedRolling
+from backstay.api.rolling import PlannedRolling
+from backstay.api.rolling_status import CopiesStatus, CopyStatus
 from backstay.api.store import ROLLING
 from backstay.domain import labels, naming
 from backstay.domain.errors import DataError

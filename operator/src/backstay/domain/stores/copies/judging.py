@@ -17,7 +17,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from backstay.api.rolling import CopyStatus
+from backstay.api.rolling_status import CopyStatus
 from backstay.domain import labels
 from backstay.domain.labels import Result
 from backstay.domain.retention.brakes import freeze

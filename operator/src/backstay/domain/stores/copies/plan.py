@@ -42,7 +42,9 @@ class CopyPlan:
         return take.copy_deadlines(status)
 
     def clean_up(self, _: BackupStatus, /) -> tuple[Action, ...]:
-        """Nothing: the agent leaves nothing of a copy that failed."""
+        """Nothing: the agent leaves nothing of a copy that failed, and temporary claims are removed
+        by the pass over what is left (reconcile/leftovers.py).
+        """
         return ()
 
     def look(self, seen: PassSeen) -> Looked | None:

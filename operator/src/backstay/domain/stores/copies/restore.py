@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from backstay.api.backup import BackupStatus
 from backstay.api.point import PointResult, PointStatus
-from backstay.api.rolling import CopyStatus, PlannedCopy, PlannedRolling
+from backstay.api.rolling import PlannedCopy, PlannedRolling
+from backstay.api.rolling_status import CopyStatus
 from backstay.domain.errors import UserError
 from backstay.domain.jobs import JobSeen
 from backstay.domain.restore.acknowledgement import Acknowledged, Word

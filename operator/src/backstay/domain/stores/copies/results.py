@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from backstay.api.common import changed
 from backstay.api.point import PointResult, PointStatus
-from backstay.api.rolling import CopyStatus
+from backstay.api.rolling_status import CopyStatus
 from backstay.api.store import ROLLING
 from backstay.domain import labels
 from backstay.domain.errors import DataError

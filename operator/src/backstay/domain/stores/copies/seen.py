@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from backstay.api.common import Condition
-from backstay.api.rolling import CopiesStatus
+from backstay.api.rolling_status import CopiesStatus
 from backstay.api.store import ROLLING
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig

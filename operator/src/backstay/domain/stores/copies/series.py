@@ -14,7 +14,8 @@ from typing import TypeAlias
 from backstay.api.backup import BackupPhase, Trigger
 from backstay.api.point import PointResult, PointStatus
 from backstay.api.policy_status import SHOWN_MAX, PolicyStatus
-from backstay.api.rolling import CopiesStatus, CopyStatus, PlannedCopy, Rolling
+from backstay.api.rolling import PlannedCopy, Rolling
+from backstay.api.rolling_status import CopiesStatus, CopyStatus
 from backstay.api.store import ROLLING
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.retention.points import Point

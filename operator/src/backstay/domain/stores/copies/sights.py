@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from backstay.api.point import PointStatus
 from backstay.domain.jobs import JobSeen
+from backstay.domain.stores.copies.temporary import Temporary
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,5 +22,7 @@ class CopySeen:
     """What its Job says that it published."""
     lost: bool = False
     """Its Job is done, but nobody can read any more what it said: asking again costs nothing."""
+    temporary: Temporary | None = None
+    """The temporary claim that it is made of, where there is no Job yet."""
     message: str = ""
     """What it waits for, or why it failed."""

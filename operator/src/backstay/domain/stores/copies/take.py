@@ -9,19 +9,28 @@ Invariants:
 - A copy that starts has maxDuration, which the Job itself keeps; one that does not start within
   startTimeout is given up. There is no other node to try. Ours is for when nobody keeps it, as when
   Jobs have no controller: then it is given up JOB_SLACK later.
+- A copy that is made of a snapshot is asked for when that is good, in whatever attempt, and fails
+  with it. Others are made meanwhile.
+- A temporary claim is needed until its copy is decided; who removes it looks whether it is read.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from backstay.api.backup import BackupStatus
 from backstay.api.common import changed
+from backstay.api.dump_status import DumpState, DumpStatus
 from backstay.api.point import PointResult, PointStatus
+from backstay.api.rolling import CopyMethod
 from backstay.api.store import ROLLING
 from backstay.domain.run.status import (
+    claim_of,
     colon,
+    is_made_of_another,
+    origin_of,
     pending,
     plan_of,
     short,
@@ -48,12 +57,63 @@ def begin(status: BackupStatus) -> BackupStatus:
             result=PointResult.PENDING,
         )
         status = with_point(status, entry)
+    return _behind_origins(status)
+
+
+def _behind_origins(status: BackupStatus) -> BackupStatus:
+    """The status with what copies wait for that are made of a point that is not good yet, and with
+    those failed whose point has failed.
+    """
+    for entry in pending(status, ROLLING):
+        origin = origin_of(status, *entry.key)
+        if origin is not None and entry.requested_at is None:
+            status = with_point(status, _behind(entry, origin))
     return status
 
 
+def _behind(entry: PointStatus, origin: PointStatus) -> PointStatus:
+    store = origin.store.lower()
+    if origin.result is PointResult.FAILED:
+        why = colon(origin.message or "")
+        return _failed(entry, f"the {store} that it is made of failed{why}")
+    waits = f"it waits until its {store} is ready" if origin.pending else None
+    return changed(entry, message=waits)
+
+
 def current(status: BackupStatus) -> PointStatus | None:
-    """Given a run that copies, return its copy that is next or under way, if any."""
-    return next(iter(pending(status, ROLLING)), None)
+    """Given a run that copies, return its copy that is next or under way, if any: the one that was
+    asked for, else the first that can be, else the first.
+    """
+    waiting = pending(status, ROLLING)
+    asked = [p for p in waiting if p.requested_at is not None]
+    able = [p for p in waiting if _has_data(status, p)]
+    return next(iter((*asked, *able, *waiting)), None)
+
+
+def _has_data(status: BackupStatus, entry: PointStatus) -> bool:
+    """Whether what a copy is made of is there."""
+    origin = origin_of(status, *entry.key)
+    if origin is None:
+        return not is_made_of_another(status, *entry.key)
+    return origin.result is PointResult.GOOD
+
+
+def dumps_inside(status: BackupStatus, entry: PointStatus) -> tuple[DumpStatus, ...]:
+    """Given a run and a copy of it, return the dumps that are to be in what it is made of."""
+    claim = claim_of(plan_of(status), *entry.key)
+    origin = origin_of(status, *entry.key)
+    attempt = origin.attempt if origin is not None else entry.attempt
+    return tuple(
+        d
+        for d in status.dumps
+        if d.claim == claim and d.attempt == attempt and d.state is DumpState.DONE
+    )
+
+
+def reads_temporary(status: BackupStatus) -> bool:
+    """Given a run, return whether its copies are made of temporary claims."""
+    rolling = plan_of(status).rolling
+    return rolling is not None and rolling.settings.copy_method is not CopyMethod.DIRECT
 
 
 def copy_deadlines(status: BackupStatus) -> tuple[datetime, ...]:
@@ -75,11 +135,12 @@ def give_up(status: BackupStatus, why: str) -> BackupStatus:
 
 def follow(seen: Seen) -> Decision:
     """Given a run that copies, return what to do for the copy of now."""
+    seen = replace(seen, status=_behind_origins(seen.status))
     entry = current(seen.status)
-    if entry is None:
+    if entry is None or not _has_data(seen.status, entry):
         return Decision(seen.status)
     if entry.requested_at is None:
-        asked = changed(entry, requested_at=seen.now)
+        asked = changed(entry, requested_at=seen.now, message=None)
         return Decision(with_point(seen.status, asked), after=AT_ONCE)
     look = seen.sights.get(ROLLING)
     if not isinstance(look, CopySeen):

@@ -1,0 +1,193 @@
+"""Make the temporary claims that copies are made of, and remove them.
+
+Invariants: a claim has the name of the Job that reads it, a function of run, attempt and source,
+so making it again is finding it; one of that name that the run did not make is neither read nor
+deleted.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from backstay.api.backup import BackupStatus
+from backstay.api.point import PointStatus
+from backstay.api.rolling import CopyMethod
+from backstay.builders.temporary_claim import temporary_claim
+from backstay.domain import labels, objects
+from backstay.domain.errors import AlreadyExists, Conflict
+from backstay.domain.objects import Obj, dig
+from backstay.domain.run.status import claim_of, origin_of, plan_of
+from backstay.domain.silence import unbound
+from backstay.domain.stores.copies.temporary import (
+    Temporary,
+    fitting_class,
+    is_needed,
+    is_read,
+    run_of,
+)
+from backstay.domain.stores.snapshots.carriers import record_of
+from backstay.domain.stores.snapshots.moments import created, moment_of
+from backstay.kube.client import Client
+from backstay.kube.quantities import parse_quantity
+from backstay.kube.resources import (
+    BACKUP,
+    JOB,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    STORAGE_CLASS,
+    VOLUME_SNAPSHOT,
+    VOLUME_SNAPSHOT_CONTENT,
+)
+from backstay.sources.claims import recorded_claim
+from backstay.steps.batch import Work
+from backstay.steps.reasons import warning_about
+
+log = logging.getLogger(__name__)
+
+
+class TemporaryClaims:
+    """The temporary claims of all runs; few at any time."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def look(
+        self, backup: Obj, status: BackupStatus, entry: PointStatus, name: str
+    ) -> Temporary:
+        """Given a run, its copy of now and the name of the Job, which is that of the claim, return
+        what is there, or is to be made.
+        """
+        namespace = objects.namespace(backup)
+        there = await self._client.find(PERSISTENT_VOLUME_CLAIM, name, namespace)
+        if there is not None and run_of(there) != objects.uid(backup):
+            return Temporary(problem=f"claim {namespace}/{name} was made by somebody else")
+        if there is not None and dig(there, "metadata", "deletionTimestamp"):
+            return Temporary(waits=f"claim {name} is being deleted; it is made again after that")
+        rolling = plan_of(status).rolling
+        clones = rolling is not None and rolling.settings.copy_method is CopyMethod.CLONE
+        found = await (self._clone if clones else self._of_snapshot)(backup, status, entry, name)
+        if there is None or found.problem:
+            return found
+        return _made(found, there)
+
+    async def make(self, found: Temporary) -> Temporary:
+        """Given a look, make the claim if it is not there. Raise Conflict if it is by now."""
+        if found.body is None:
+            return found
+        try:
+            made = await self._client.create(PERSISTENT_VOLUME_CLAIM, found.body)
+        except AlreadyExists as error:
+            raise Conflict(f"{error.message}: the next look shows whose it is") from error
+        return _made(found, made)
+
+    async def waits_for(self, namespace: str, name: str, job_says: str) -> str:
+        """Given a claim whose Job has not started for long, and what that says, return what the
+        claim waits for, in words; what the Job says where it is bound.
+        """
+        claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, name, namespace)
+        if claim is None:
+            return f"claim {name} is missing"
+        if dig(claim, "status", "phase") == "Bound":
+            return job_says
+        why = await warning_about(self._client, claim) or job_says or unbound(claim, "the copy")
+        return f"claim {name}: {why}"
+
+    async def sweep(self, work: Work) -> None:
+        """Delete every temporary claim that no run needs, in this work: more follows soon where one
+        is still read.
+        """
+        for claim in await self._client.list(PERSISTENT_VOLUME_CLAIM, labels=labels.TEMPORARY):
+            what = f"claim {objects.namespace(claim)}/{objects.name(claim)}"
+            await work.do((what, partial(self._sweep, claim)))
+
+    async def _sweep(self, claim: Obj) -> bool:
+        """Delete a claim if no run needs it; return whether something still reads it."""
+        namespace, name = objects.namespace(claim), objects.name(claim)
+        run = run_of(claim)
+        if not run or dig(claim, "metadata", "deletionTimestamp"):
+            return False
+        owners = dig(claim, "metadata", "ownerReferences", default=[])
+        of = next(str(o.get("name")) for o in owners if o.get("uid") == run)
+        # After the claim, which is made only once its Backup says so.
+        backup = await self._client.find(BACKUP, of, namespace)
+        if is_needed(claim, backup):
+            return False
+        # The Job first: the last Pod that it makes is there when it is over.
+        job = await self._client.find(JOB, name, namespace)
+        if is_read(claim, job, await self._client.list(POD, namespace)):
+            return True
+        log.info("claim %s/%s goes: the copy that was made of it is decided", namespace, name)
+        await self._client.delete(PERSISTENT_VOLUME_CLAIM, name, namespace, uid=objects.uid(claim))
+        return False
+
+    async def _of_snapshot(
+        self, backup: Obj, status: BackupStatus, entry: PointStatus, name: str
+    ) -> Temporary:
+        namespace = objects.namespace(backup)
+        origin = origin_of(status, *entry.key)
+        ref = origin.ref if origin is not None and origin.ref else ""
+        snapshot = await self._client.find(VOLUME_SNAPSHOT, ref, namespace) if ref else None
+        if snapshot is None or dig(snapshot, "metadata", "deletionTimestamp"):
+            return Temporary(problem=f"VolumeSnapshot {ref}, which it is made of, is missing")
+        record = record_of(snapshot)
+        if record is None:
+            return Temporary(problem=f"VolumeSnapshot {ref} has no readable record")
+        of = record.claim
+        bound = dig(snapshot, "status", "boundVolumeSnapshotContentName", default="")
+        content = await self._client.find(VOLUME_SNAPSHOT_CONTENT, bound) if bound else None
+        driver = str(dig(content, "spec", "driver", default=""))
+        classes = await self._client.list(STORAGE_CLASS)
+        fitting = fitting_class(of, driver, classes)
+        if fitting is None:
+            why = f"there is no StorageClass of driver {driver} for a claim made of its snapshot"
+            return Temporary(problem=why)
+        storage_class, modes = fitting
+        body = temporary_claim(
+            name=name,
+            owner=backup,
+            data_source={
+                "apiGroup": VOLUME_SNAPSHOT.group,
+                "kind": VOLUME_SNAPSHOT.kind,
+                "name": ref,
+            },
+            storage_class=storage_class,
+            access_modes=modes,
+            size=_largest(dig(snapshot, "status", "restoreSize"), of.size),
+        )
+        return Temporary(of, body, moment_of(snapshot))
+
+    async def _clone(
+        self, backup: Obj, status: BackupStatus, entry: PointStatus, name: str
+    ) -> Temporary:
+        plan, namespace = plan_of(status), objects.namespace(backup)
+        source = claim_of(plan, *entry.key) or ""
+        claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, source, namespace)
+        planned = {c.name: c.uid for c in plan.claims}
+        if claim is None or objects.uid(claim) != planned.get(source):
+            return Temporary(problem=f"claim {source} was deleted or recreated")
+        of = recorded_claim(claim)
+        body = temporary_claim(
+            name=name,
+            owner=backup,
+            data_source={"kind": PERSISTENT_VOLUME_CLAIM.kind, "name": source},
+            storage_class=of.storage_class,
+            access_modes=of.access_modes or ("ReadWriteOnce",),
+            size=_largest(of.size, _asked(claim)),
+        )
+        return Temporary(of, body)
+
+
+def _made(found: Temporary, claim: Obj) -> Temporary:
+    """A look at a claim that is there: a clone is made at some time after its creation."""
+    return Temporary(found.source, taken=found.taken or created(claim))
+
+
+def _asked(claim: Obj) -> str:
+    return str(dig(claim, "spec", "resources", "requests", "storage", default=""))
+
+
+def _largest(*sizes: str | None) -> str:
+    """The largest of the sizes that are known: a smaller volume than its source is refused."""
+    known = [size for size in sizes if size and parse_quantity(size) > 0]
+    return max(known, key=parse_quantity, default="0")
