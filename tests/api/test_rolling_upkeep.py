@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from datetime import timedelta
@@ -10,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.node import NodeClient
 from tests.support.rolling_world import WORKER, World, ensure_node
 
 from backstay.cli import main
 from backstay.domain import labels, objects
+from backstay.domain.errors import Conflict
 from backstay.domain.objects import Obj, dig
+from backstay.engine.system_clock import SystemClock
+from backstay.kube.login import Login
 from backstay.kube.resources import (
     BACKUP,
     BACKUP_POLICY,
@@ -330,3 +335,45 @@ async def test_a_series_whose_root_was_taken_back_is_reported_and_holds_up_no_ot
     assert looks[WORKER]["listedAt"] > "2026-06"
     assert await world.jobs() == []
     assert await world.look(keys.copies(world.namespace, "uploads")) is None
+
+
+class Losing(NodeClient):
+    """A client that loses each race for the status of a policy."""
+
+    lost = 0
+
+    async def patch(self, resource: Resource, *args: Any, **kwargs: Any) -> Obj:
+        if resource is BACKUP_POLICY:
+            self.lost += 1
+            raise Conflict("somebody was faster")
+        return await super().patch(resource, *args, **kwargs)
+
+
+async def test_retention_is_woken_by_what_was_written_though_the_note_loses_a_race(
+    world: World, credentials: Login
+) -> None:
+    await world.policy(retention={"last": 1})
+    await world.run(slot=-1)
+    (point,) = world.points().values()
+    edited = json.loads(point.read_text())
+    edited["labels"] |= {labels.HOLD: "true"}
+    point.write_text(json.dumps(edited))
+    policy = await world.get(BACKUP_POLICY, "uploads")
+    copies = [{**c, "listedAt": "2026-01-01T00:00:00Z"} for c in policy["status"]["copies"]]
+    version = objects.version(policy)
+    body = {"metadata": {"resourceVersion": version}, "status": {"copies": copies}}
+    where = "uploads", world.namespace
+    await world.client.patch(BACKUP_POLICY, *where, body, subresource="status")
+    copied = keys.copies(world.namespace, "uploads")
+
+    async with Losing(credentials, SystemClock()) as losing:
+        losing.logs = world.client.logs
+        world.restart(client=losing)
+        while not losing.lost:
+            with contextlib.suppress(Conflict):
+                await world.look(copied)
+            await world.node.run()
+
+    assert keys.retention(world.namespace, "uploads") in world.due
+    (shown,) = await world.client.list(BACKUP, world.namespace)
+    assert shown["status"]["points"][0]["rolling"]["labels"][labels.HOLD] == "true"

@@ -37,7 +37,7 @@ from backstay.reconcile import keys
 from backstay.settings import DestinationRoot, RollingRoots, Settings, SourceRoot
 from backstay.steps.exec_streams import Streams
 
-WITHIN = 60.0
+WITHIN = 180.0
 """Seconds in which everything must come to rest: a guard against a loop, not a speed."""
 WORKER = "worker-1"
 
@@ -72,6 +72,11 @@ class World:
         self._router = Router(settings, clock, client, events, Streams(self.exec))
         self._router.wire(self.add)
         self._due: set[Key] = set()
+
+    @property
+    def due(self) -> frozenset[Key]:
+        """What was asked for and is not done yet."""
+        return frozenset(self._due)
 
     def add(self, key: Key) -> None:
         """Enqueue a key, as the queue of the operator does."""

@@ -18,7 +18,8 @@ from backstay.api.store import StoreName
 from backstay.api.target import Target
 
 PoolName = Annotated[str, Field(max_length=NAME_MAX + 16)]
-POOLS_MAX: Final = 64
+POOLS_MAX: Final = CLAIMS_MAX + DUMPS_MAX + 2
+"""Drivers, nodes of dumps and of a source, and the global one: never too few."""
 POINTS_MAX: Final = 1024
 """Of a run: sources by store."""
 

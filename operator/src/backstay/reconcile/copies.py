@@ -121,7 +121,9 @@ class CopiesReconciler:
         noted = True
         # Not as seen: what is known of a directory goes with its last record, too.
         if seen.policy is not None and looks != _reported(seen.policy):
-            noted = came.wrote = await work.do((key.name, partial(self._note, seen.policy, looks)))
+            noted = await work.do((key.name, partial(self._note, seen.policy, looks)))
+            # Backups may have been written although this lost a race: retention rests on them.
+            came.wrote = came.wrote or noted
         # Only now: what a Job said and nobody has written down is read from it again.
         if noted:
             await work.do(*((c.kept.series.key, partial(self._forget, c)) for c in came.done))

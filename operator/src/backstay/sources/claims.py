@@ -52,7 +52,7 @@ class Claims:
 async def find_claims(client: Client, namespace: str, wanted: ClaimSource) -> dict[str, Obj]:
     """Given a namespace and a policy's source, return the union of names and selector, by name.
 
-    Raise UserError if a claim does not exist, or if the selector finds none.
+    Raise UserError if a claim does not exist, or if nothing is named and the selector finds none.
     """
     # Each by its name: the field that names one that is missing is in the message.
     found = {

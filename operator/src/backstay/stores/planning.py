@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from backstay.api.dumps import Dump
 from backstay.api.hooks import Stage
-from backstay.api.plan import POINTS_MAX, POOLS_MAX, PlannedClaim, PlannedDump, RunPlan
+from backstay.api.plan import POINTS_MAX, PlannedClaim, PlannedDump, RunPlan
 from backstay.api.policy import PolicySpec
 from backstay.api.snapshot import Snapshot
 from backstay.domain import objects
@@ -124,7 +124,7 @@ def _without_points(
         dumps=dumps,
         hooks=planned_hooks(spec.hooks) if spec.hooks else None,
         # Sorted: two looks make the same plan, and `global` comes before the nodes and stays.
-        pools=tuple(sorted(pools)[:POOLS_MAX]),
+        pools=tuple(sorted(pools)),
         take_timeout=snapshots.take_timeout,
         ready_timeout=snapshots.ready_timeout,
         retries=spec.retries,

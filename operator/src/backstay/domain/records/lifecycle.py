@@ -2,7 +2,7 @@
 
 Invariant: a record is an index of artifacts. It shows what they carry, and is removed only after
 its last one, which is to be asked for by name before. One whose good points went although nothing
-of ours removed them stays, as Gone (`domain.vanished`).
+of ours removed them stays, as Gone (`stores.snapshots.vanished`).
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Invariants:
 
-- Each deadline here is one that `run.decide` keeps, and each wait that holds something has one. A
-  look comes when the next is over, however long what was seen or what failed would let it wait.
+- Each deadline here is one that `machine.decide` keeps, and each wait that holds something has one.
+  A look comes when the next is over, however long what was seen or what failed would let it wait.
 - A step that fails is repeated, but not for ever: where the run holds what others wait for, neither
   beyond its deadline and GRACE, nor while it is refused by a rule. A run that holds nothing waits
   on while the server is at fault, as what it has made is there.

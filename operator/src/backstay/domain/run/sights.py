@@ -1,4 +1,4 @@
-"""What a look at the cluster found of a run: values that `run.decide` rests on."""
+"""What a look at the cluster found of a run: values that `machine.decide` rests on."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from backstay.api.common import changed
-from backstay.api.plan import POOLS_MAX, ClaimGroup, PlannedPoint, RunPlan
+from backstay.api.plan import ClaimGroup, PlannedPoint, RunPlan
 from backstay.api.snapshot import Consistency
 from backstay.api.store import SNAPSHOT
 from backstay.domain import objects
@@ -46,7 +46,7 @@ async def extend(client: Client, draft: Draft) -> RunPlan:
     plan = changed(
         plan,
         claims=tuple(planned),
-        pools=tuple(sorted(pools)[:POOLS_MAX]),
+        pools=tuple(sorted(pools)),
         points=(*plan.points, *points),
     )
     # A person says that the claims have nothing to do with each other: nobody is asked.

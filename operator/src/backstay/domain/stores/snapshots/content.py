@@ -46,7 +46,7 @@ def mirror(
     sweep needs it, and takes no write for it so.
 
     A proof of a sweep that is not due any more goes at once: with the snapshot it would take the
-    disk. Nothing is written where the sweep is at its end already (`domain.sweep`).
+    disk. Nothing is written where the sweep is at its end already (`deletion.plan_sweep`).
     """
     if due and content_of(content).leaves_with(objects.uid(snapshot)):
         return Patch(content)

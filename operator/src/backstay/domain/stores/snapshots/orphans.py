@@ -1,8 +1,8 @@
 """Lost and found: contents of ours that outlived their snapshot or their namespace, and those that
 are about to be lost although their snapshot is there.
 
-Invariants: an orphan is exactly what the sweep leaves alone for good (`sweep.Step.FROZEN` with the
-snapshot known to be gone): nothing proves that its disk may go, so a person has to decide. A
+Invariants: an orphan is exactly what the sweep leaves alone for good (`deletion.Step.FROZEN` with
+the snapshot known to be gone): nothing proves that its disk may go, so a person has to decide. A
 content is ours if it carries a label of ours, or if it was never labelled and its snapshot's name
 is one that our runs make: whoever lost the snapshot before the content was labelled finds it here
 as well.

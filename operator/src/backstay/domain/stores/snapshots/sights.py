@@ -24,7 +24,7 @@ class PointSeen:
     """False: the name is taken by a snapshot that this attempt did not make."""
     result: PointResult | None = None
     taken: bool = False
-    """The driver gave a handle and a creation time."""
+    """The driver gave a handle."""
     taken_at: datetime | None = None
     ready: bool = False
     content: str = ""

@@ -9,7 +9,7 @@ Invariants:
   snapshot is deleted. So whatever is not there without that word was removed by somebody else.
 - An announcement is believed as long as the artifacts do not contradict it: a content that stayed
   and has no date, or is held, says that its snapshot was not due. One that stayed and was due may
-  be what a sweep left that died in between: it is an orphan (`domain.orphans`), and no loss.
+  be what a sweep left that died in between: it is an orphan (`orphans`), and no loss.
 - A point that is there is there: whatever its record said before, it says nothing then.
 - What is reported is what the records say, not what a pass sees: a pass that lost a race reports
   nothing.
