@@ -43,7 +43,7 @@ property: $(VENV) ## Search for counterexamples to what always holds (minutes)
 	$(PYTEST) --numprocesses auto tests/property
 
 packaging: $(VENV) ## Test the chart, the manifests, the locks and the cluster kit
-	@$(CLUSTER) tools helm kubectl >/dev/null # built once; a test would run out of time
+	@$(CLUSTER) tools helm kubectl versitygw restic >/dev/null # built once; a test would run out of time
 	$(PYTEST) --numprocesses auto tests/install
 
 faults: $(VENV) ## Kill dumps, copies and retention passes at every step, on real servers (minutes)

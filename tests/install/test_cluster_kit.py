@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hack.cluster.kit import commands, images, layout, toolchain, tools
 from hack.cluster.kit.errors import KitError
+from tests.install.rendering import ROOT
 
 
 @pytest.fixture
@@ -43,7 +44,8 @@ def test_two_instances_share_no_port_address_or_name(tmp_path: Path) -> None:
             if name.endswith("_port") and name[0] != "_"
         }
         nodes = one.nodes(2)
-        return ports | {one.cgroup} | {n.address for n in nodes} | {n.bridge for n in nodes}
+        names = ("address", "bridge", "bridge_mac", "pod_range", "gateway")
+        return ports | {one.cgroup} | {getattr(n, name) for n in nodes for name in names}
 
     sets = [claims(index) for index in range(layout.MAX_INDEX + 1)]
 
@@ -169,6 +171,22 @@ def test_an_image_key_follows_content_name_and_mode(tmp_path: Path) -> None:
     keys.add(images.folder_key(tmp_path))
 
     assert len(keys) == 4
+
+
+def test_the_projects_image_takes_restic_from_the_kit_and_a_test_image_does_not() -> None:
+    postgres = layout.SOURCE / "images/postgres/Dockerfile"
+
+    assert images.takes_restic((ROOT / "Dockerfile").read_text())
+    assert not images.takes_restic(postgres.read_text())
+
+
+def test_the_image_compiles_the_restic_that_the_kit_builds() -> None:
+    restic = next(tool for tool in tools.TOOLS if tool.name == "restic")
+    dockerfile = (ROOT / "Dockerfile").read_text()
+
+    assert restic.module.path.resolve() == ROOT / "requirements/restic"
+    assert "COPY requirements/restic/go.mod requirements/restic/go.sum" in dockerfile
+    assert f"{restic.package}\n" in dockerfile
 
 
 def test_pip_conf_carries_trust_and_index_into_the_build() -> None:

@@ -1,11 +1,12 @@
 """What the cluster kit writes for others: configs, classes, argument vectors."""
 
+import ipaddress
 import json
 import tomllib
 from pathlib import Path
 
 import pytest
-from hack.cluster.kit import api, configs, layout, services, tools
+from hack.cluster.kit import api, configs, layout, s3, services, tools
 
 
 @pytest.fixture
@@ -49,6 +50,26 @@ def test_a_pod_network_has_no_way_out(first: layout.Layout) -> None:
     assert bridge["isGateway"] is False
     assert bridge["ipMasq"] is False
     assert "routes" not in bridge["ipam"]
+
+
+def test_with_the_s3_server_a_pod_network_reaches_its_address_and_nothing_else(
+    first: layout.Layout,
+) -> None:
+    node = first.node(2)
+
+    (bridge,) = json.loads(configs.cni(node, first.s3_address))["plugins"]
+
+    assert bridge["isGateway"] is False
+    assert bridge["ipMasq"] is False
+    assert bridge["ipam"]["routes"] == [{"dst": "198.18.0.1/32", "gw": "198.18.0.129"}]
+
+
+def test_the_hosts_address_on_a_bridge_is_the_first_of_its_pods_range(
+    first: layout.Layout,
+) -> None:
+    for node in first.nodes(2):
+        hosts = ipaddress.ip_network(node.pod_range).hosts()
+        assert str(next(hosts)) == node.gateway
 
 
 def test_the_kubeconfig_needs_no_other_file_and_names_the_test_context(tmp_path: Path) -> None:
@@ -114,6 +135,7 @@ def test_the_names_to_watch_are_those_of_the_services(
     ]
 
     assert sorted(service.name for service in every) == sorted(services.names(2))
+    assert set(services.names(2, with_s3=True)) - set(services.names(2)) == {s3.SERVICE}
     assert services.names(0) == []
 
 

@@ -12,9 +12,8 @@ _DAYS = "3650"
 _CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 
 
-def ensure_authority(pki: Path) -> None:
-    """Given the folder, leave ca.crt, ca.key and the service account key sa.key in it."""
-    pki.mkdir(parents=True, exist_ok=True, mode=0o700)
+def ensure_account_key(pki: Path) -> None:
+    """Given the folder, leave sa.key in it, the key that signs service account tokens."""
     if not (pki / "sa.key").exists():
         run(
             [
@@ -29,8 +28,13 @@ def ensure_authority(pki: Path) -> None:
             ]
         )
         (pki / "sa.new").rename(pki / "sa.key")
+
+
+def ensure_authority(pki: Path, name: str = "backstay-test-ca") -> None:
+    """Given the folder and the CA's name, leave ca.crt and ca.key in it."""
+    pki.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not (pki / "ca.crt").exists():
-        subject = ("-subj", "/CN=backstay-test-ca", "-days", _DAYS)
+        subject = ("-subj", f"/CN={name}", "-days", _DAYS)
         run(
             [
                 "openssl",

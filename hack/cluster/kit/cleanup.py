@@ -10,8 +10,7 @@ import shutil
 import signal
 from pathlib import Path
 
-from . import cgroups, mounts, packages
-from .command import run
+from . import bridges, cgroups, mounts, packages
 from .errors import KitError
 from .layout import MAX_NODES, Layout
 from .processes import Identity, identify, owned, send, stop, wait_gone
@@ -35,7 +34,7 @@ def down(layout: Layout) -> bool:
     mounts.detach_loops(layout.storage_image)
     cgroups.remove(layout.cgroup)
     for number in range(1, MAX_NODES + 1):
-        _remove_bridge(layout.node(number).bridge)
+        bridges.remove(layout.node(number).bridge)
     remove_strays(layout, shims)
     if mounts.below(layout.root):
         raise KitError(f"something is still mounted below {layout.root}; its files are left alone")
@@ -67,11 +66,6 @@ def _shim_sockets(layout: Layout) -> list[Path]:
         notes = state.glob("io.containerd.runtime.v2.task/*/*/address")
         found += [Path(note.read_text().strip().removeprefix("unix://")) for note in notes]
     return [path for path in found if path.is_relative_to("/run/containerd/s")]
-
-
-def _remove_bridge(name: str) -> None:
-    if Path("/sys/class/net", name).exists():
-        run(["ip", "link", "delete", name])
 
 
 def remove_strays(layout: Layout, shims: list[Path]) -> None:

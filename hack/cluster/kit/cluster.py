@@ -1,14 +1,14 @@
 """Bringing an instance up, step by step, each step a no-op where it holds already."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import api, cgroups, configs, images, mounts, packages, services, tools
-from .certificates import ensure_authority, ensure_pair
+from . import api, bridges, cgroups, configs, images, mounts, packages, s3, services, tools
+from .certificates import ensure_account_key, ensure_authority, ensure_pair
 from .errors import KitError
+from .files import write
 from .layout import DRIVER, Layout, Node
 from .processes import Service, Supervisor, stop
 
@@ -29,19 +29,31 @@ class Cluster:
         file = self.layout.root / _NODES_FILE
         return int(file.read_text()) if file.exists() else 0
 
-    def up(self, count: int) -> bool:
+    @property
+    def has_s3(self) -> bool:
+        """Return whether the instance has an S3 server; once asked for, it stays until `down`."""
+        return self.layout.s3.exists()
+
+    def up(self, count: int, *, with_s3: bool = False) -> bool:
         """Given a number of nodes, leave them running. Return whether anything was started."""
         packages.require_root("the cluster")
         packages.ensure(packages.CLUSTER)
         built = tools.ensure(self.cache, tools.OF_A_CLUSTER)
         crds = tools.snapshot_crds(self.cache)
         archives = images.test_images(self.cache)
+        with_s3 = with_s3 or self.has_s3
+        if with_s3:
+            built |= tools.ensure(self.cache, [s3.SERVICE])
         self.claim_folder(count)
+        if with_s3:
+            self.layout.s3.mkdir(exist_ok=True)
         nodes = self.layout.nodes(count)
         self._prepare(nodes)
         kubectl = api.Kubectl(built["kubectl"], self.layout)
         start = self.supervisor.ensure
         started = [self._start_runtime(node) for node in nodes]
+        if with_s3:
+            started.append(self._start_s3(built))
         with ThreadPoolExecutor(max_workers=len(nodes)) as pool:
             # Importing images takes longest, so everything else comes up beside it.
             loading = [pool.submit(images.load_all, node, archives) for node in nodes]
@@ -80,6 +92,7 @@ class Cluster:
         """Make what the processes find when they start: keys, configs, groups, storage."""
         layout = self.layout
         ensure_authority(layout.pki)
+        ensure_account_key(layout.pki)
         ensure_pair(layout.pki, "apiserver", "/CN=kube-apiserver", ["127.0.0.1", "localhost"])
         ensure_pair(
             layout.pki, "kubelet-client", "/O=system:masters/CN=kube-apiserver-kubelet-client"
@@ -88,20 +101,30 @@ class Cluster:
         for name in ("controller-manager", "scheduler"):
             ensure_pair(layout.pki, name, f"/CN=system:kube-{name}")
         for name in ("admin", "controller-manager", "scheduler"):
-            _write(layout.root / f"{name}.kubeconfig", configs.kubeconfig(layout, name))
+            write(layout.root / f"{name}.kubeconfig", configs.kubeconfig(layout, name))
         mounts.ensure_btrfs(layout.storage_image, layout.storage, _STORAGE_SIZE)
         plugins = packages.cni_plugins()
         for node in nodes:
             user = f"kubelet-{node.number}"
             ensure_pair(layout.pki, user, f"/O=system:nodes/CN=system:node:{node.name}")
-            _write(node.root / "kubelet.kubeconfig", configs.kubeconfig(layout, user))
-            _write(node.root / "kubelet.json", configs.kubelet(layout, node))
-            _write(node.root / "containerd.toml", configs.containerd_toml(node, plugins))
-            _write(node.root / "cni" / "10-pods.conflist", configs.cni(node))
+            write(node.root / "kubelet.kubeconfig", configs.kubeconfig(layout, user))
+            write(node.root / "kubelet.json", configs.kubelet(layout, node))
+            write(node.root / "containerd.toml", configs.containerd_toml(node, plugins))
+            write(node.root / "cni" / "10-pods.conflist", configs.cni(node, self._s3_address))
+            if self.has_s3:
+                bridges.ensure(node)
             cgroups.create(node.cgroup)
 
+    @property
+    def _s3_address(self) -> str | None:
+        return self.layout.s3_address if self.has_s3 else None
+
+    def _start_s3(self, built: Mapping[str, Path]) -> bool:
+        address = self.layout.s3_address
+        return s3.up(self.layout, self.supervisor, built[s3.SERVICE], address)
+
     def _start_runtime(self, node: Node) -> bool:
-        service = services.containerd(node, packages.cni_plugins())
+        service = services.containerd(node, packages.cni_plugins(), self._s3_address)
         started = self.supervisor.ensure(service)
         self.supervisor.wait(
             service.name, lambda: images.answers(node), seconds=30, what="containerd answers"
@@ -125,7 +148,7 @@ class Cluster:
         )
 
     def _check_all_run(self, count: int) -> None:
-        for name in services.names(count):
+        for name in services.names(count, with_s3=self.has_s3):
             if self.supervisor.running(name) is None:
                 raise KitError(f"{name} ended at once:\n{self.supervisor.tail(name)}")
 
@@ -153,13 +176,3 @@ class Cluster:
             seconds=90,
             what="all nodes are Ready and have the CSI driver",
         )
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file that may hold a key; replace it whole, so that no reader sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    partial.rename(path)

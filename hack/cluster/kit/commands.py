@@ -2,12 +2,13 @@
 
 import argparse
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from . import cleanup, images, packages, status, tools
+from . import cleanup, images, packages, s3, status, tools
 from .cluster import Cluster
 from .console import say
 from .errors import KitError
@@ -22,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     up = commands.add_parser("up", help="leave a cluster running; build what is missing")
     up.add_argument("--nodes", type=int, choices=range(1, MAX_NODES + 1), default=MAX_NODES)
+    up.add_argument("--s3", action="store_true", help="with an S3 server; it stays until `down`")
     commands.add_parser("down", help="remove the cluster; keep built tools and images")
     shown = commands.add_parser("status", help="say what runs; status 1 if not all of it does")
     shown.add_argument("-o", "--output", choices=["text", "json"], default="text")
@@ -31,6 +33,8 @@ def parser() -> argparse.ArgumentParser:
         "--from", dest="source", type=Path, metavar="FILE.tar", help="a docker archive"
     )
     commands.add_parser("kubeconfig", help="print the path of the administrator's kubeconfig")
+    keys = commands.add_parser("s3", help="print what a user's shell needs to reach the S3 server")
+    keys.add_argument("--user", choices=s3.USERS, default=s3.ADMIN)
     build = commands.add_parser("tools", help="build tools; print NAME PATH for each")
     build.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(tools.NAMES)}")
     image = commands.add_parser("image", help="build a Dockerfile on a debootstrapped Debian")
@@ -59,7 +63,7 @@ def _dispatch(arguments: argparse.Namespace) -> int:
     cluster = Cluster(layout_from(os.environ), cache_from(os.environ))
     match arguments.command:
         case "up":
-            _up(cluster, arguments.nodes)
+            _up(cluster, arguments.nodes, with_s3=arguments.s3)
         case "down":
             with _alone(cluster):
                 say("Cluster removed" if cleanup.down(cluster.layout) else "No cluster was up")
@@ -69,6 +73,8 @@ def _dispatch(arguments: argparse.Namespace) -> int:
             _load(cluster, arguments.image, arguments.source)
         case "kubeconfig":
             print(_running(cluster).layout.kubeconfig)
+        case "s3":
+            _show_s3(_running(cluster), arguments.user)
         case "tools":
             for name, path in tools.ensure(cluster.cache, arguments.names or tools.NAMES).items():
                 print(name, path)
@@ -94,13 +100,23 @@ def _running(cluster: Cluster) -> Cluster:
     return cluster
 
 
-def _up(cluster: Cluster, nodes: int) -> None:
+def _up(cluster: Cluster, nodes: int, *, with_s3: bool) -> None:
     began = time.monotonic()
     with _alone(cluster):
-        started = cluster.up(nodes)
+        started = cluster.up(nodes, with_s3=with_s3)
     verb = "up" if started else "already up"
     say(f"Cluster {verb} in {time.monotonic() - began:.1f} s: {nodes} node(s)")
     say(f"export KUBECONFIG={cluster.layout.kubeconfig}")
+    if cluster.has_s3:
+        say('eval "$(hack/cluster/cluster s3)" # the S3 server, as its admin')
+
+
+def _show_s3(cluster: Cluster, user: str) -> None:
+    access = s3.access(cluster.layout)
+    if access is None:
+        raise KitError("the cluster has no S3 server; run `cluster up --s3`")
+    for name, value in access.environment(user).items():
+        print(f"export {name}={shlex.quote(value)}")
 
 
 def _load(cluster: Cluster, image: str, source: Path | None) -> None:

@@ -69,8 +69,12 @@ state = "{node.root}/containerd/state"
 """
 
 
-def cni(node: Node) -> str:
-    """Given a node, return its pod network: addresses, but no way out of the bridge."""
+def cni(node: Node, s3: str | None = None) -> str:
+    """Given a node, return its pod network: addresses, but no way out of the bridge.
+
+    `s3` is the host's address that pods reach over the bridge, the only one.
+    """
+    routes = [{"dst": f"{s3}/32", "gw": node.gateway}] if s3 else []
     bridge = {
         "type": "bridge",
         "bridge": node.bridge,
@@ -80,6 +84,7 @@ def cni(node: Node) -> str:
             "type": "host-local",
             "dataDir": f"{node.root}/ipam",
             "ranges": [[{"subnet": node.pod_range}]],
+            **({"routes": routes} if routes else {}),
         },
     }
     return json.dumps({"cniVersion": "0.4.0", "name": node.bridge, "plugins": [bridge]}, indent=1)

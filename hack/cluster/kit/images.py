@@ -27,6 +27,8 @@ BASE = "docker.io/library/debian:trixie-slim"
 POSTGRES = "localhost/backstay-postgres:17"
 # chroot isolation needs neither a runtime nor a network of its own.
 _BUILDAH_ENV = {"BUILDAH_ISOLATION": "chroot"}
+# The build argument that names where the Dockerfile takes restic from: a stage or an image.
+_RESTIC_ARGUMENT = "RESTIC"
 _BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
 _BUNDLE_INSIDE = "/run/build-ca.crt"
 
@@ -96,18 +98,38 @@ def build(image: str, dockerfile: Path, context: Path, cache: Path) -> None:
     """Given a Dockerfile and its context, build the image into the local storage.
 
     pip inside trusts this machine's CA bundle and uses its index, by a pip.conf that is
-    mounted while it builds (an empty file of that name stays in the image).
+    mounted while it builds (an empty file of that name stays in the image). Where the Dockerfile
+    compiles restic with an image of Go, which cannot be pulled, it gets the kit's restic: the
+    same version, from the same go.mod.
     """
     packages.require_root("building an image")
     packages.ensure(packages.IMAGES)
     ensure_base(cache)
     with tempfile.TemporaryDirectory(prefix="backstay-build-") as folder:
         options = _trust(Path(folder))
+        if takes_restic(dockerfile.read_text()):
+            options.append(f"--build-arg={_RESTIC_ARGUMENT}={_restic_image(cache)}")
         with Progress(f"Building {image} from {dockerfile}"):
+            # --force-rm: else each build leaves the container of a stage that has no step.
             buildah(
-                "bud", "--quiet", "--layers", "--network=host", *options,
+                "bud", "--quiet", "--layers", "--force-rm", "--network=host", *options,
                 "--tag", image, "--file", dockerfile, context,
             )  # fmt: skip
+
+
+def takes_restic(dockerfile: str) -> bool:
+    """Given a Dockerfile's text, return whether it can be given an image that has restic."""
+    return any(line.startswith(f"ARG {_RESTIC_ARGUMENT}=") for line in dockerfile.splitlines())
+
+
+def _restic_image(cache: Path) -> str:
+    """Return an image of the local storage that has the kit's restic where Debian's would be."""
+    program = tools.ensure(cache, ["restic"])["restic"]
+    image = f"localhost/backstay-restic:{program.parent.name.rpartition('-')[2]}"
+    with locked(cache / "images" / ".restic.lock", "Waiting for the image of restic"):
+        if image_id(image) is None:
+            from_files(image, program, "/usr/bin/restic")
+    return image
 
 
 def pip_conf(environ: dict[str, str], bundle: str) -> str:

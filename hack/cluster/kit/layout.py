@@ -32,7 +32,9 @@ class Node:
     root: Path
     cgroup: str
     bridge: str
+    bridge_mac: str
     pod_range: str
+    gateway: str
 
     @property
     def name(self) -> str:
@@ -102,6 +104,15 @@ class Layout:
         return self._port(26248)
 
     @property
+    def s3_port(self) -> int:
+        return self._port(26270)
+
+    @property
+    def s3_address(self) -> str:
+        """Return the one address of the S3 server that pods of both nodes and the host reach."""
+        return self.node(1).gateway
+
+    @property
     def server(self) -> str:
         return f"https://127.0.0.1:{self.api_port}"
 
@@ -136,6 +147,10 @@ class Layout:
         return self.root / "log"
 
     @property
+    def s3(self) -> Path:
+        return self.root / "s3"
+
+    @property
     def storage_image(self) -> Path:
         return self.root / "storage.img"
 
@@ -152,14 +167,20 @@ class Layout:
         return self.root / "admin.kubeconfig"
 
     def node(self, number: int) -> Node:
-        # 203.0.113.0/24 is TEST-NET-3 (RFC 5737): never a real destination.
+        token = self.token
+        # 198.18.0.0/15 is for benchmarks (RFC 2544): never a real destination.
+        network, first = f"198.18.{self.index}", 128 * (number - 1)
         return Node(
             number=number,
             address=f"127.0.{self.index}.{number}",
             root=self.root / f"n{number}",
             cgroup=f"{self.cgroup}/n{number}",
-            bridge=f"bs{self.token}n{number}",
-            pod_range="203.0.113.0/25" if number == 1 else "203.0.113.128/25",
+            bridge=f"bs{token}n{number}",
+            # The first byte says that nobody's vendor gave it.
+            bridge_mac=f"02:{token[:2]}:{token[2:4]}:{token[4:]}:00:0{number}",
+            pod_range=f"{network}.{first}/25",
+            # The first address: CNI gives it to no pod.
+            gateway=f"{network}.{first + 1}",
         )
 
     def nodes(self, count: int) -> list[Node]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import configs
+from . import configs, s3
 from .layout import Layout, Node
 from .processes import Service
 
@@ -86,11 +86,11 @@ def csi_controllers(layout: Layout, tools: Mapping[str, Path]) -> list[Service]:
     ]
 
 
-def containerd(node: Node, cni_plugins: Path) -> Service:
+def containerd(node: Node, cni_plugins: Path, s3_address: str | None = None) -> Service:
     return Service(
         f"containerd-{node.number}",
         ["containerd", "--config", f"{node.root}/containerd.toml"],
-        configs=[configs.containerd_toml(node, cni_plugins), configs.cni(node)],
+        configs=[configs.containerd_toml(node, cni_plugins), configs.cni(node, s3_address)],
     )
 
 
@@ -103,11 +103,12 @@ def kubelet(layout: Layout, node: Node, tools: Mapping[str, Path]) -> Service:
     return Service(f"kubelet-{node.number}", argv, configs=[configs.kubelet(layout, node)])
 
 
-def names(nodes: int) -> list[str]:
+def names(nodes: int, *, with_s3: bool = False) -> list[str]:
     """Given a number of nodes, return the names of all services; none for no node."""
     if nodes == 0:
         return []
     fixed = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "csi-btrfs"]
     fixed += ["snapshot-controller", "csi-snapshotter", "csi-provisioner"]
+    fixed += [s3.SERVICE] if with_s3 else []
     numbers = range(1, nodes + 1)
     return [*fixed, *(f"{kind}-{n}" for n in numbers for kind in ("containerd", "kubelet"))]

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from . import services, tools
+from . import s3, services, tools
 from .cluster import Cluster
 from .layout import CONTEXT
 from .toolchain import kubectl_present
@@ -13,7 +13,9 @@ def report(cluster: Cluster) -> dict[str, Any]:
     """Given a cluster, return its state; paths are of what exists or would exist."""
     layout, cache = cluster.layout, cluster.cache
     count = cluster.node_count()
-    processes = {name: cluster.supervisor.running(name) for name in services.names(count)}
+    names = services.names(count, with_s3=cluster.has_s3)
+    processes = {name: cluster.supervisor.running(name) for name in names}
+    access = s3.access(layout)
     kubectl = kubectl_present(cache)
     helm = tools.binary(cache, "helm")
     return {
@@ -24,6 +26,7 @@ def report(cluster: Cluster) -> dict[str, Any]:
         "nodes": [node.name for node in layout.nodes(count)],
         "storage": str(layout.storage),
         "logs": str(layout.logs),
+        "s3": access.report() if access else None,
         "processes": {name: one.pid if one else None for name, one in processes.items()},
         "helm": str(helm) if helm.exists() else None,
         "kubectl": str(kubectl) if kubectl else None,
@@ -41,6 +44,8 @@ def show(cluster: Cluster, *, as_json: bool) -> int:
         return 1
     for name in ("kubeconfig", "context", "server", "storage", "logs"):
         print(f"{name:<11} {state[name]}")
+    if state["s3"]:
+        print(f"{'s3':<11} {state['s3']['endpoint']}")
     print(f"{'nodes':<11} {' '.join(state['nodes'])}")
     for name, pid in state["processes"].items():
         print(f"  {name:<24} {f'pid {pid}' if pid else 'DEAD: run `up` to repair'}")

@@ -73,6 +73,9 @@ _MONGO_FLAGS = "-X main.VersionStr=100.9.5"
 _MONGODUMP = Module("mongodump", "tools/mongo", linker=_MONGO_FLAGS)
 _MONGORESTORE = Module("mongorestore", "tools/mongo", linker=_MONGO_FLAGS)
 _FERRETDB = Module("ferretdb", "ferretdb", own=True)
+_VERSITYGW = Module("versitygw", "tools/versitygw")
+# Not of this folder: the image is built from the same lock, so what is tested is what ships.
+_RESTIC = Module("restic", "../../requirements/restic")
 
 
 def _kube(name: str) -> Tool:
@@ -101,14 +104,15 @@ TOOLS = (
         for module in (_MONGODUMP, _MONGORESTORE)
     ),
     Tool("ferretdb", _FERRETDB, ".", "ferretdb"),
+    Tool("versitygw", _VERSITYGW, "github.com/versity/versitygw/cmd/versitygw", "versitygw"),
+    Tool("restic", _RESTIC, "github.com/restic/restic/cmd/restic", "restic"),
 )
 KUBECTL = "kubectl"
 SNAPSHOT_CRDS = "snapshot-crds"
 """No binary: the folder of the snapshot CRDs, for API servers without the rest."""
 NAMES = (*(tool.name for tool in TOOLS), KUBECTL, SNAPSHOT_CRDS)
-OF_A_CLUSTER = tuple(
-    name for name in NAMES if name not in {"helm", "mongodump", "mongorestore", "ferretdb"}
-)
+_OF_TESTS = {"helm", "mongodump", "mongorestore", "ferretdb", "versitygw", "restic"}
+OF_A_CLUSTER = tuple(name for name in NAMES if name not in _OF_TESTS)
 _BY_NAME = {tool.name: tool for tool in TOOLS}
 
 
