@@ -10,11 +10,16 @@ from backstay.api.common import CONDITIONS_MAX, Condition, Model, Time
 from backstay.api.rolling import SERIES_MAX
 from backstay.api.rolling_status import CopiesStatus
 from backstay.api.schedule import MISSED_MAX, EarlyRuns, MissedSlots
+from backstay.api.shapes import NAME_MAX
 from backstay.api.source import CLAIMS_MAX
 from backstay.api.store import StoreName
 
 SHOWN_MAX: Final = CLAIMS_MAX
 """Series that a status shows. There may be more: claims come and go, their points stay."""
+
+
+TOKEN_MAX: Final = 253
+"""Characters of the annotation that asks for a run."""
 
 
 class SeriesStatus(Model):
@@ -26,6 +31,16 @@ class SeriesStatus(Model):
     store: StoreName = Field(description="Where it is kept: Snapshot or Rolling.")
     good: int = Field(ge=0, description="Good points that exist.")
     newest: Time | None = Field(default=None, description="When the newest good point was taken.")
+
+
+class ManualRun(Model):
+    """A run that a person asked for."""
+
+    token: str = Field(
+        description="The value of the annotation backstay.dev/run that asked for it.",
+        max_length=TOKEN_MAX,
+    )
+    backup: str = Field(description="The Backup that was made for it.", max_length=NAME_MAX)
 
 
 class PolicyStatus(Model):
@@ -85,6 +100,16 @@ class PolicyStatus(Model):
     )
     rebuilt_at: Time | None = Field(
         default=None, description="When the records were last recreated from the artifacts."
+    )
+    manual: ManualRun | None = Field(
+        default=None,
+        description="The last run that was asked for by the annotation backstay.dev/run: none is "
+        "made again for the same value.",
+    )
+    last_manual_run: str | None = Field(
+        default=None,
+        description="The value of the annotation backstay.dev/run whose run was Completed last.",
+        max_length=TOKEN_MAX,
     )
     good: int = Field(default=0, ge=0, description="Good points of all series.")
     series: tuple[SeriesStatus, ...] = Field(

@@ -1,9 +1,9 @@
 """`kubectl backstay`: what retention will do, what a policy would keep, and what was orphaned.
 
 Invariants: nothing here writes to a cluster, but for one Job by which init-destination prepares a
-disk; wrong use ends with exit code 2 and names the option
-that is wrong, anything else that fails with 1; commands that work on files alone never import the
-Kubernetes client, which takes longer to load than they take to run.
+disk, and the annotation by which backup has a policy run; wrong use ends with exit code 2 and names
+the option that is wrong, anything else that fails with 1; commands that work on files alone never
+import the Kubernetes client, which takes longer to load than they take to run.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import click
 
+from backstay.cli.backup import backup
 from backstay.cli.destination import init_destination
 from backstay.cli.orphans import orphans
 from backstay.cli.retention import retention
@@ -24,6 +25,7 @@ def program() -> None:
     """Look at Kubernetes backups and at what retention makes of them."""
 
 
+program.add_command(backup)
 program.add_command(retention)
 program.add_command(simulate)
 program.add_command(orphans)

@@ -90,6 +90,14 @@ def backup_names_again(policy: str, slot: datetime, zone: tzinfo) -> tuple[str, 
     )
 
 
+def manual_name(policy: str, token: str) -> str:
+    """Given a policy's name and the text by which a person asked for a run, return the name of its
+    Backup.
+    """
+    suffix = f"-manual-{_digest(token, _HASH_CHARS)}"
+    return shorten(policy, BACKUP_NAME_LIMIT - len(suffix)) + suffix
+
+
 def imported_name(policy: str, taken: datetime, zone: tzinfo, snapshot_uid: str) -> str:
     """Given a policy's name, when a snapshot of another tool was taken (aware), the policy's zone
     and the snapshot's uid, return the name of its Backup: as backup_name, `-` and 5 of the uid.

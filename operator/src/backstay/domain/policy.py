@@ -18,7 +18,7 @@ from backstay.api.common import changed, with_condition
 from backstay.api.policy_status import SHOWN_MAX, PolicyStatus, SeriesStatus
 from backstay.api.schedule import MissedSlots
 from backstay.domain.errors import UserError
-from backstay.domain.schedule import early
+from backstay.domain.schedule import early, manual
 from backstay.domain.schedule.due import Due, continues, due, with_missed
 from backstay.domain.schedule.policy_seen import (
     Seen,
@@ -57,11 +57,13 @@ class Decision:
     """Those of `missed` that begin an entry of status.missed: to be reported."""
     ignored: datetime | None = None
     """A lastSlot that is ahead of now, which this status takes back: to be reported."""
+    asked: bool = False
+    """Whether a Backup is to be created first that a person asked for (`status.manual`)."""
 
 
 def decide(seen: Seen) -> Decision:
     """Given what was seen of a policy, return what to do next. Never raises."""
-    status = _describe(seen)
+    status = manual.noted(seen, _describe(seen))
     timing, problem = _timing(seen)
     lost: tuple[MissedSlots, ...] = ()
     if seen.spec is not None:
@@ -88,6 +90,7 @@ def decide(seen: Seen) -> Decision:
         next_run=None,
     )
     decision = _carry_out(seen, status, timing, wanted, lost)
+    decision = replace(decision, asked=manual.is_asked(seen))
     if seen.problem is not None and seen.spec is not None:
         decision = replace(decision, after=_soon(status, seen.now, decision.after))
     last = seen.status.last_slot

@@ -8,17 +8,13 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
-from backstay.api.backup import Trigger
 from backstay.api.common import changed, format_time, with_condition
-from backstay.api.policy import PolicySpec
 from backstay.api.policy_status import PolicyStatus
 from backstay.api.schedule import MissedSlots, MissReason
-from backstay.domain import labels, naming, objects, policy
-from backstay.domain.calendar import load_zone
+from backstay.domain import labels, objects, policy
 from backstay.domain.clock import Clock
 from backstay.domain.clock_skew import clock_off, slots_now
 from backstay.domain.errors import (
-    AlreadyExists,
     BackstayError,
     DataError,
     NotFound,
@@ -27,6 +23,7 @@ from backstay.domain.errors import (
 )
 from backstay.domain.objects import Obj, dig
 from backstay.domain.run.machine import FORBIDDEN
+from backstay.domain.schedule import manual
 from backstay.domain.schedule.policy_seen import Seen
 from backstay.domain.times import parse_time
 from backstay.engine.queue import Key
@@ -34,7 +31,8 @@ from backstay.kube.client import Client
 from backstay.kube.events import EventPoster
 from backstay.kube.resources import BACKUP, BACKUP_POLICY
 from backstay.observe import metrics
-from backstay.reconcile import keys, policy_gather
+from backstay.reconcile import policy_gather
+from backstay.reconcile.run_maker import NOT_ASKED, RunMaker
 from backstay.reconcile.runs import parse_policy_spec
 from backstay.steps.conditions import policy_status
 from backstay.steps.status import report_trouble, write_status
@@ -79,6 +77,7 @@ class PolicyReconciler:
         self._client = client
         self._planner = planner
         self._events = events
+        self._runs = RunMaker(client, events, enqueue)
         self._clock = clock
         self._enqueue = enqueue
         # In memory: the first look of each process is a whole one.
@@ -102,9 +101,13 @@ class PolicyReconciler:
         # The Backup before lastSlot: who dies in between finds it by its name. The other way round
         # the slot would count as done and have no run.
         if decision.slot is not None and seen.spec is not None:
-            await self._create_run(obj, seen.spec, decision.slot, again=decision.again)
+            await self._runs.scheduled(obj, seen.spec, decision.slot, again=decision.again)
+        if decision.asked and decision.status.manual is not None:
+            await self._runs.asked(obj, decision.status.manual)
         await self._report_missed(obj, decision.news)
         await self._report_ignored(obj, decision.ignored)
+        if why := manual.refusal(seen):
+            await self._events.post(obj, NOT_ASKED, why, type="Warning", attempt=why)
         await write_status(self._client, BACKUP_POLICY, obj, decision.status)
         # After the write: a status that loses its race counts nothing twice.
         for missed in decision.missed:
@@ -180,6 +183,7 @@ class PolicyReconciler:
         return Seen(
             namespace=namespace,
             name=name,
+            token=objects.annotations(obj).get(labels.RUN, ""),
             edited=policy_gather.edited(obj),
             resumed=policy_gather.resumed(obj),
             ceilings=self._planner.ceilings,
@@ -197,42 +201,6 @@ class PolicyReconciler:
             points=policy_gather.good_points(backups, snapshots),
             missing=policy_gather.missing(backups),
         )
-
-    async def _create_run(self, obj: Obj, spec: PolicySpec, slot: datetime, *, again: bool) -> None:
-        """Create the slot's Backup, or find that it exists: a slot has one Backup, ever, and one
-        more if it has run before its time.
-        """
-        namespace, name = objects.namespace(obj), objects.name(obj)
-        zone = load_zone(spec.schedule.time_zone if spec.schedule else "UTC")
-        # By the slot alone, so that a process that follows makes the same one.
-        names = naming.backup_names_again if again else naming.backup_names
-        for candidate in names(name, slot, zone):
-            body: Obj = {
-                "metadata": {
-                    "name": candidate,
-                    "namespace": namespace,
-                    "labels": {labels.POLICY: naming.label_value(name)},
-                },
-                "spec": {
-                    "policy": name,
-                    "trigger": Trigger.SCHEDULED.value,
-                    "scheduledFor": format_time(slot),
-                },
-            }
-            try:
-                await self._client.create(BACKUP, body)
-            except AlreadyExists:
-                # By a process that died, or for another slot of this local time: its spec says.
-                found = await self._client.get(BACKUP, candidate, namespace)
-                if (
-                    policy_gather.run_seen(found).slot != slot
-                    or dig(found, "spec", "policy") != name
-                ):
-                    continue  # Another slot with the same local time: take the other name.
-            # Also where it was there: whoever made it may have died before anybody looked at it.
-            self._enqueue(keys.backup(namespace, candidate))
-            return
-        raise DataError(f"both names of the Backup for slot {format_time(slot)} are taken")
 
     async def _report_missed(self, obj: Obj, news: Sequence[MissedSlots]) -> None:
         """One Event when slots begin to be missed, before the status says so: who dies between

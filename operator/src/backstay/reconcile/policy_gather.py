@@ -37,6 +37,7 @@ def run_seen(obj: Obj) -> RunSeen:
         finished=subject.status.phase.final or subject.spec.trigger is Trigger.IMPORTED,
         started=subject.status.started_at,
         complete=subject.status.phase is BackupPhase.COMPLETED,
+        token=objects.annotations(obj).get(labels.RUN, ""),
     )
 
 

@@ -26,6 +26,8 @@ class RunSeen:
     started: datetime | None
     complete: bool
     """Whether every claim and directory of it got its good point."""
+    token: str = ""
+    """By what a person asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Seen:
     """Good points that records show and that are not there."""
     namespace: str = ""
     name: str = ""
+    token: str = ""
+    """Its annotation that asks for a run."""
     edited: datetime | None = None
     """No edit of the spec is younger, by the API server's word; None if it says nothing."""
     resumed: datetime | None = None
