@@ -197,15 +197,16 @@ async def test_a_claim_that_waits_for_its_consumer_gets_one(world: World) -> Non
     assert (await world.get(BACKUP, "run"))["status"]["phase"] == "Completed"
 
 
-async def test_a_temporary_claim_is_as_large_as_its_source_and_of_a_class_of_the_driver(
-    world: World,
+@pytest.mark.parametrize(("capacity", "size"), [("5Gi", "5Gi"), ("500Mi", "1Gi")])
+async def test_a_temporary_claim_holds_source_and_snapshot_and_is_of_a_class_of_the_driver(
+    world: World, capacity: str, size: str
 ) -> None:
     await begin(world, "Snapshot")
     await world.storage.claim(world.namespace, "grown", storageClassName="lost")
     claim = await world.get(PERSISTENT_VOLUME_CLAIM, "grown")
     body = {
         "metadata": {"resourceVersion": objects.version(claim)},
-        "status": {"phase": "Bound", "capacity": {"storage": "5Gi"}},
+        "status": {"phase": "Bound", "capacity": {"storage": capacity}},
     }
     kind, home = PERSISTENT_VOLUME_CLAIM, world.namespace
     await world.client.patch(kind, "grown", home, body, subresource="status")
@@ -215,7 +216,7 @@ async def test_a_temporary_claim_is_as_large_as_its_source_and_of_a_class_of_the
     await until_job(world)
 
     (made,) = await temporary(world)
-    assert made["spec"]["resources"]["requests"]["storage"] == "5Gi"
+    assert made["spec"]["resources"]["requests"]["storage"] == size
     assert made["spec"]["storageClassName"] == "fast"
 
 

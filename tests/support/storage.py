@@ -1,7 +1,7 @@
 """A storage driver on a server without one: volumes and snapshots are folders.
 
-As the real ones: a claim waits for its first consumer or not. A deletion that comes while a Job can
-read the claim is noted.
+As the real ones: a claim waits for its first consumer or not, and goes when no Pod names it any
+more, whether that has ended or not. A deletion that comes while a Job can read the claim is noted.
 """
 
 from __future__ import annotations
@@ -111,6 +111,8 @@ class Storage:
         if dig(claim, "metadata", "deletionTimestamp"):
             if job is not None and not dig(job, "status", "conditions"):
                 self.too_early.append(name)
+            if job is not None:
+                return 0  # so are its Pods, which protect it
             shutil.rmtree(folder, ignore_errors=True)
             await self._patch(PERSISTENT_VOLUME_CLAIM, claim, {"metadata": {"finalizers": None}})
             return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -25,6 +26,7 @@ POINTS = int(os.environ.get("BACKSTAY_KILL_POINTS", "60"))
 FEWEST = 200
 """Of all commands together, without those on btrfs."""
 ONE = {"limits": {"processes": 1}}
+DUMP = {"name": "d", "path": "a/f1", "sha256": hashlib.sha256(b"changed").hexdigest()}
 
 
 def fill(top: Path) -> None:
@@ -103,7 +105,7 @@ def _relabel_both(place: Place) -> dict[str, Any]:
 
 STORIES = {
     "the first copy": Story("copy", lambda p: fill(p.source), lambda p: p.copy_task("r1", **ONE)),
-    "a copy of changes": Story("copy", _changed, lambda p: p.copy_task("r2", **ONE)),
+    "a copy of changes": Story("copy", _changed, lambda p: p.copy_task("r2", **ONE, dumps=[DUMP])),
     "a copy by two processes": Story("copy", _changed, lambda p: p.copy_task("r2")),
     "a point of an unchanged source": Story("copy", _one_point, lambda p: p.copy_task("r2", **ONE)),
     "a copy onto a pruned tree": Story("copy", _a_spare, lambda p: p.copy_task("r3", **ONE)),

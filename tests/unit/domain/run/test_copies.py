@@ -132,6 +132,16 @@ def test_what_does_not_start_is_given_up_after_start_timeout(exists: bool) -> No
     )
 
 
+def test_what_was_refused_is_said_where_neither_job_nor_claim_could_be_made() -> None:
+    waiting = copying(entry(requested_at=NOW - minutes(11))).model_copy(
+        update={"message": "create Job a/b: exceeded quota"}
+    )
+    step = decide(look(waiting, CopySeen()))
+    assert step.status.points[0].message == (
+        "not started within startTimeout (0:10:00): create Job a/b: exceeded quota"
+    )
+
+
 def test_a_copy_that_has_started_is_left_to_its_own_deadline() -> None:
     long_ago = copying(entry(requested_at=NOW - timedelta(hours=20)))
     step = decide(look(long_ago, CopySeen(RUNNING)))

@@ -102,10 +102,10 @@ class TemporaryClaims:
             await work.do((what, partial(self._sweep, claim)))
 
     async def _sweep(self, claim: Obj) -> bool:
-        """Delete a claim if no run needs it; return whether something still reads it."""
+        """Delete a claim and its Job if no run needs it; return whether something reads it yet."""
         namespace, name = objects.namespace(claim), objects.name(claim)
         run = run_of(claim)
-        if not run or dig(claim, "metadata", "deletionTimestamp"):
+        if not run:
             return False
         owners = dig(claim, "metadata", "ownerReferences", default=[])
         of = next(str(o.get("name")) for o in owners if o.get("uid") == run)
@@ -118,7 +118,15 @@ class TemporaryClaims:
         if is_read(claim, job, await self._client.list(POD, namespace)):
             return True
         log.info("claim %s/%s goes: the copy that was made of it is decided", namespace, name)
-        await self._client.delete(PERSISTENT_VOLUME_CLAIM, name, namespace, uid=objects.uid(claim))
+        if job is not None and objects.annotations(job).get(labels.RUN) == run:
+            # Kubernetes keeps a claim while there is a Pod that names it, also one that has ended.
+            await self._client.delete(
+                JOB, name, namespace, uid=objects.uid(job), propagation="Background"
+            )
+        if not dig(claim, "metadata", "deletionTimestamp"):
+            await self._client.delete(
+                PERSISTENT_VOLUME_CLAIM, name, namespace, uid=objects.uid(claim)
+            )
         return False
 
     async def _of_snapshot(

@@ -167,7 +167,9 @@ def _wait(seen: Seen, entry: PointStatus, look: CopySeen) -> Decision:
     if rolling is not None and not look.job.started and waited > rolling.settings.start_timeout:
         late = f"not started within startTimeout ({rolling.settings.start_timeout})"
         cancel = (CancelCopy(entry.source),) if look.job.exists else ()
-        return _ended(seen, _failed(entry, f"{late}{colon(look.message)}"), *cancel)
+        # What was refused is in the status, by who tried to make it.
+        refused = "" if look.job.exists else seen.status.message or ""
+        return _ended(seen, _failed(entry, f"{late}{colon(look.message or refused)}"), *cancel)
     if (over := copy_deadlines(seen.status)) and seen.now > max(over):
         limit = rolling.settings.max_duration if rolling else None
         why = f"its Job did not end within maxDuration ({limit}): does the Job controller run?"
