@@ -117,13 +117,13 @@ class TemporaryClaims:
         job = await self._client.find(JOB, name, namespace)
         if is_read(claim, job, await self._client.list(POD, namespace)):
             return True
-        log.info("claim %s/%s goes: the copy that was made of it is decided", namespace, name)
         if job is not None and objects.annotations(job).get(labels.RUN) == run:
             # Kubernetes keeps a claim while there is a Pod that names it, also one that has ended.
             await self._client.delete(
                 JOB, name, namespace, uid=objects.uid(job), propagation="Background"
             )
         if not dig(claim, "metadata", "deletionTimestamp"):
+            log.info("claim %s/%s goes: the copy that was made of it is decided", namespace, name)
             await self._client.delete(
                 PERSISTENT_VOLUME_CLAIM, name, namespace, uid=objects.uid(claim)
             )
