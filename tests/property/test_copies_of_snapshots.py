@@ -21,18 +21,19 @@ from tests.support.builders import (
 from tests.support.builders import plan as plan_of_claims
 from tests.support.sampling import searched
 
-from backstay.api.backup import BackupPhase, BackupStatus, PointResult, PointStatus
+from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import changed
 from backstay.api.plan import PlannedPoint, RunPlan
+from backstay.api.point import PointResult, PointStatus
 from backstay.api.rolling import (
     CopyMethod,
-    CopyStatus,
     PlannedCopy,
     PlannedRolling,
     Rolling,
     RollingClaim,
     RollingDestination,
 )
+from backstay.api.rolling_status import CopyStatus
 from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain.jobs import JobSeen
 from backstay.domain.run.machine import decide
