@@ -16,7 +16,7 @@ from backstay.domain import objects
 from backstay.domain.errors import NotFound
 from backstay.domain.objects import Obj, dig
 from backstay.kube.client import Client
-from backstay.kube.resources import JOB, POD
+from backstay.kube.resources import JOB, PERSISTENT_VOLUME_CLAIM, POD
 
 PATHS = (("destination", "path"), ("source", "root"), ("target", "root"))
 """Where tasks name directories of the container."""
@@ -38,7 +38,8 @@ class Node:
 
     async def run(self) -> int:
         """Run what is there and not finished; return how many Jobs that were."""
-        jobs = [j for j in await self._client.list(JOB) if self._is_mine(j)]
+        mine = [j for j in await self._client.list(JOB) if self._is_mine(j)]
+        jobs = [j for j in mine if await self._can_mount(j)]
         for job in jobs:
             await self._run(job)
         return len(jobs)
@@ -53,15 +54,19 @@ class Node:
         if self.leaves in objects.name(job):
             return False
         spec = dig(job, "spec", "template", "spec")
-        if not all(self._is_there(job, volume) for volume in spec["volumes"]):
-            return False
         affinity = spec.get("affinity", {})
         return not affinity or self.name in json.dumps(affinity)
 
-    def _is_there(self, job: Obj, volume: Obj) -> bool:
-        """Whether a volume can be mounted: one of a claim is when that is bound."""
-        folder = self._folder(job, volume)
-        return "persistentVolumeClaim" not in volume or (folder is not None and folder.is_dir())
+    async def _can_mount(self, job: Obj) -> bool:
+        """Whether the claims that are made of something are bound."""
+        for volume in dig(job, "spec", "template", "spec", "volumes"):
+            name = dig(volume, "persistentVolumeClaim", "claimName")
+            if name is None:
+                continue
+            claim = await self._client.find(PERSISTENT_VOLUME_CLAIM, name, objects.namespace(job))
+            if dig(claim, "spec", "dataSource") and dig(claim, "status", "phase") != "Bound":
+                return False
+        return True
 
     async def _run(self, job: Obj) -> None:
         self.ran.append(job)
