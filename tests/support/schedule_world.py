@@ -189,9 +189,9 @@ class World:
             clock=clock_off(self.skew),
         )
 
-    def _start(self, slot: datetime, now: datetime, *, again: bool) -> None:
+    def _start(self, slot: datetime, now: datetime, *, again: int) -> None:
         wanted = self._wanted()
-        assert again is (slot in self.carriers) or self.ever_wrong, "a slot runs once"
+        assert bool(again) is (slot in self.carriers) or self.ever_wrong, "a slot runs once"
         assert slot not in self.missed, "what was counted as missed never runs"
         assert not self._busy(), "runs do not overlap"
         if not self.ever_wrong:
@@ -204,10 +204,12 @@ class World:
             assert not in_window(window, wanted.time_zone, now), "a start in a blackout"
         if self.promise is not None:
             assert now == self.promise, "nextRun was not true"
-        names = naming.backup_names_again if again else naming.backup_names
-        name = names(NAME, slot, load_zone(wanted.time_zone))
-        run = Named(slot, next((n for n in name if (slot, n) not in self._taken()), ""))
-        assert run.run, "a slot has two runs at most"
+        zone = load_zone(wanted.time_zone)
+        names = naming.backup_names(NAME, slot, zone)
+        if again:
+            names = naming.backup_names_again(NAME, slot, zone, again)
+        run = Named(slot, next((n for n in names if (slot, n) not in self._taken()), ""))
+        assert run.run, "a slot runs once under each name"
         self.records.append(Run(slot, run.run, self.now + self.run_lasts))
         self.artifacts.add(run)
         self._account([slot])
@@ -277,7 +279,9 @@ def settled(world: World) -> list[datetime]:
     begin, world.accounted = world.now, set()
     world.pass_time(2 * DAY)
     wanted = world._wanted()
-    end = world.now - wanted.starting_deadline - (wanted.jitter or timedelta(0)) - MINUTE
+    # What a blackout outlasts is counted by the next look after its deadline.
+    longest = wanted.starting_deadline + (wanted.jitter or timedelta(0)) + policy.LONGEST_WAIT
+    end = world.now - longest - MINUTE
     parsed = cron.Schedule.parse(wanted.cron, wanted.time_zone)
     return sorted({*slots_in(parsed, begin + EARLY, end)} - world.accounted)
 
@@ -293,8 +297,10 @@ def promised(status: PolicyStatus) -> datetime | None:
     if status.next_run is None or status.schedule is None:
         return None
     zone = load_zone(status.schedule.rpartition(" ")[2])
-    # In UTC: Python calls a moment of an hour that comes twice equal to none of another zone.
-    return datetime.fromisoformat(status.next_run).replace(tzinfo=zone).astimezone(UTC)
+    local = datetime.fromisoformat(status.next_run).replace(tzinfo=zone)
+    if local.utcoffset() != local.replace(fold=1).utcoffset():
+        return None  # In an hour that comes twice it does not say which.
+    return local.astimezone(UTC)
 
 
 def in_window(window: Blackout, zone: str, moment: datetime) -> bool:

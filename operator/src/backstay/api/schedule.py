@@ -72,6 +72,12 @@ class EarlyRuns(Model):
         description="The newest such slot within a day. A slot between the two runs again when its "
         "time comes, under another name."
     )
+    times: int = Field(
+        default=1,
+        ge=1,
+        description="How often a clock was ahead meanwhile: what runs again has other names each "
+        "time.",
+    )
 
 
 class MissReason(StrEnum):

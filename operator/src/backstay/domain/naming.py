@@ -78,15 +78,17 @@ def backup_names(policy: str, slot: datetime, zone: tzinfo) -> tuple[str, str]:
     return backup_name(policy, slot, zone), backup_name_alternative(policy, slot, zone)
 
 
-def backup_names_again(policy: str, slot: datetime, zone: tzinfo) -> tuple[str, str]:
-    """Given the same, return two more such names, for the run of a slot that has run before its
-    time, by a clock that was ahead; the second is for where somebody else has the first.
+def backup_names_again(
+    policy: str, slot: datetime, zone: tzinfo, times: int = 1
+) -> tuple[str, str]:
+    """Given the same, and how often a clock was ahead, return two more such names, for the run of a
+    slot that has run before its time; the second is for where somebody else has the first.
     """
     instant = slot.astimezone(UTC).isoformat(timespec="seconds")
-    base = backup_name(policy, slot, zone)
+    base, nth = backup_name(policy, slot, zone), f" {times}" if times > 1 else ""
     return (
-        f"{base}-{_digest(instant + ' again', 5)}",
-        f"{base}-{_digest(instant + ' once more', 5)}",
+        f"{base}-{_digest(f'{instant} again{nth}', 5)}",
+        f"{base}-{_digest(f'{instant} once more{nth}', 5)}",
     )
 
 

@@ -48,8 +48,9 @@ class Decision:
 
     status: PolicyStatus
     slot: datetime | None = None
-    again: bool = False
-    """Whether that slot has run before its time: its Backup takes another name."""
+    again: int = 0
+    """How often a clock was ahead, where that slot has run before its time: its Backup takes
+    another name each time. 0: it has not."""
     after: timedelta | None = None
     missed: tuple[MissedSlots, ...] = ()
     """What this status counts and the one before did not."""
@@ -120,6 +121,8 @@ def _set_right(seen: Seen, status: PolicyStatus, timing: Timing | None) -> Polic
         recorded_slots(seen, status, timing.schedule),
         begin=beginning(seen, status),
         now=seen.now,
+        policy=seen.name,
+        zone=timing.schedule.zone,
     )
 
 
@@ -150,7 +153,7 @@ def _carry_out(
             last_slot=wanted.passed or status.last_slot,
         ),
         slot=wanted.slot,
-        again=wanted.slot is not None and early.covers(status.early, wanted.slot),
+        again=early.times_of(status.early, wanted.slot) if wanted.slot is not None else 0,
         after=after,
         missed=(*lost, *wanted.missed),
         news=(*lost, *news),

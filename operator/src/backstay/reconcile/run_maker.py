@@ -32,15 +32,17 @@ class RunMaker:
         self._events = events
         self._enqueue = enqueue
 
-    async def scheduled(self, obj: Obj, spec: PolicySpec, slot: datetime, *, again: bool) -> None:
+    async def scheduled(self, obj: Obj, spec: PolicySpec, slot: datetime, *, again: int) -> None:
         """Given a policy as read, create the slot's Backup, or find that it exists: a slot has one
-        Backup, ever, and one more if it has run before its time.
+        Backup, ever, and one more for each time that it has run before its time (`again`).
         """
         namespace, name = objects.namespace(obj), objects.name(obj)
         zone = load_zone(spec.schedule.time_zone if spec.schedule else "UTC")
         # By the slot alone, so that a process that follows makes the same one.
-        names = naming.backup_names_again if again else naming.backup_names
-        for candidate in names(name, slot, zone):
+        names = naming.backup_names(name, slot, zone)
+        if again:
+            names = naming.backup_names_again(name, slot, zone, again)
+        for candidate in names:
             body: Obj = {
                 "metadata": {
                     "name": candidate,

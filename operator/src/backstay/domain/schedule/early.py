@@ -3,10 +3,11 @@
 No slot starts early: a slot on record that is ahead of now was named by a clock that was ahead.
 Left alone, such records would silence the schedule until their time, and then stand for it.
 
-Invariants: while it is noticed and until the newest such slot, a record counts for its slot only
-if it has one of the names that runs have in that time; so each slot runs at its own time, and has
-two runs at most, however often a clock goes back and forth. What is ahead by more than a day waits
-until it is not: nobody needs other names for a year.
+Invariants: from when it is noticed until the newest such slot, a record counts for its slot only if
+it has one of the names that runs have in that time. Where one of those is ahead of now as well, a
+clock was ahead once more, and the names are others from then on. So each slot runs at its own time,
+however often a clock goes back and forth, and once more for each time that one was ahead. What is
+ahead by more than a day waits until it is not: nobody needs other names for a year.
 """
 
 from __future__ import annotations
@@ -46,6 +47,17 @@ def covers(early: EarlyRuns | None, slot: datetime) -> bool:
     return early is not None and early.seen < slot <= early.until
 
 
+def times_of(early: EarlyRuns | None, slot: datetime) -> int:
+    """Given what is known of early runs, return under the how manieth names this slot runs; 0:
+    under its own.
+    """
+    return early.times if early is not None and covers(early, slot) else 0
+
+
+def _is_of(one: Named, policy: str, zone: tzinfo, times: int) -> bool:
+    return one.run in naming.backup_names_again(policy, one.slot, zone, times)
+
+
 def counting(
     early: EarlyRuns | None,
     named: Collection[Named],
@@ -61,8 +73,8 @@ def counting(
     def counts(one: Named) -> bool:
         if is_ahead(one.slot, now):
             return False
-        return not covers(early, one.slot) or one.run in naming.backup_names_again(
-            policy, one.slot, zone
+        return (
+            early is None or not covers(early, one.slot) or _is_of(one, policy, zone, early.times)
         )
 
     return frozenset(one.slot for one in named if counts(one))
@@ -75,23 +87,32 @@ def noted(
     *,
     begin: datetime,
     now: datetime,
+    policy: str,
+    zone: tzinfo,
 ) -> PolicyStatus:
-    """Given a policy's status, what names slots, which of them count, the policy's beginning and
-    now, return the status with what is new of early runs, and without a lastSlot that is ahead.
+    """Given a policy's status, what names slots, which of them count, the policy's beginning, now,
+    and its name and zone, return the status with what is new of early runs, and without a lastSlot
+    that is ahead.
 
     What was counted up to such a lastSlot is taken back with it, and counted again.
     """
     last, early = status.last_slot, status.early
     going_on = early is not None and early.until > max(begin, last or begin)
-    near = [n.slot for n in named if is_ahead(n.slot, now) and n.slot <= now + FAR]
+    ahead = [n for n in named if is_ahead(n.slot, now) and n.slot <= now + FAR]
+    near = [n.slot for n in ahead]
     new = [s for s in near if early is None or not going_on or s > early.until]
     taken_back = last is not None and is_ahead(last, now)
-    if not (new or taken_back):
+    times = early.times + (not going_on) if early is not None else 1
+    while any(_is_of(n, policy, zone, times) for n in ahead):
+        times += 1
+    once_more = early is not None and going_on and times > early.times
+    if not (new or taken_back or once_more):
         return status
     now = now.replace(microsecond=0)  # as it is read again
-    seen = early.seen if early is not None and going_on and early.seen <= now else now
+    goes_on = early is not None and going_on and early.seen <= now and not once_more
+    seen = early.seen if early is not None and goes_on else now
     until = max([seen, *near, *([early.until] if early is not None and going_on else [])])
-    status = changed(status, early=EarlyRuns(seen=seen, until=until))
+    status = changed(status, early=EarlyRuns(seen=seen, until=until, times=times))
     if not taken_back:
         return status
     missed = tuple(m for m in status.missed if not is_ahead(m.last, now))
