@@ -266,8 +266,9 @@ async def test_two_runs_that_never_end_leave_a_permit_to_another_namespace_and_a
         turns=RestoreTurns(client, "backstay"),
     )
     await admitter.reconcile(keys.ADMISSION)
-    await make_queued(client, other, "victim", pool)
+    # By name as well: within one second, and across two, the first made is the first in line.
     await make_queued(client, other, "next", pool)
+    await make_queued(client, other, "victim", pool)
     clock.by = timedelta(minutes=5)
 
     await admitter.reconcile(keys.ADMISSION)
