@@ -19,9 +19,9 @@ FILES := git ls-files --cached --others --exclude-standard
 
 PYTEST := $(BIN)/pytest --durations=10
 
-TESTS := unit property packaging faults together
+TESTS := unit property packaging api faults e2e
 
-.PHONY: help demo check test soak $(TESTS) api e2e lint crds lock image bench venv clean
+.PHONY: help demo check test soak $(TESTS) lint crds lock image bench venv clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -58,11 +58,6 @@ e2e: $(VENV) ## Run the tests against a whole local cluster, or BACKSTAY_E2E_KUB
 	@$(CLUSTER) tools >/dev/null # what is built once must not run into a test's time limit
 	@$(CLUSTER) test-images
 	hack/e2e $(PYTEST)
-
-together: $(VENV) ## Run api beside e2e: these mostly wait
-	@$(CLUSTER) tools >/dev/null
-	@$(CLUSTER) test-images
-	hack/e2e --beside '$(MAKE) --no-print-directory api' $(PYTEST)
 
 lint: $(VENV) ## Run every static check
 	$(BIN)/ruff check .
