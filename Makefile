@@ -47,11 +47,11 @@ packaging: $(VENV) ## Test the chart, the manifests, the locks and the cluster k
 	$(PYTEST) --numprocesses auto tests/install
 
 faults: $(VENV) ## Kill dumps, copies and retention passes at every step, on real servers (minutes)
-	@$(CLUSTER) tools etcd kube-apiserver mongodump mongorestore ferretdb >/dev/null
+	@$(CLUSTER) tools etcd kube-apiserver mongodump mongorestore ferretdb restic versitygw >/dev/null
 	$(PYTEST) --numprocesses auto --dist loadfile --no-loadscope-reorder tests/faults
 
 api: $(VENV) ## Run the tests against a real API server (minutes)
-	@$(CLUSTER) tools etcd kube-apiserver kubectl >/dev/null
+	@$(CLUSTER) tools etcd kube-apiserver kubectl restic versitygw >/dev/null
 	$(PYTEST) --numprocesses auto --dist loadfile --no-loadscope-reorder tests/api
 
 e2e: $(VENV) ## Run the tests against a whole local cluster, or BACKSTAY_E2E_KUBECONFIG

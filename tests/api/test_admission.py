@@ -21,11 +21,14 @@ TENANT = "tenant"
 """May do in a namespace what Kubernetes' edit allows, as far as it matters here."""
 CLERK = "clerk"
 """May write our objects, and nothing else."""
+MAKER = "maker"
+"""May write our objects and make Pods."""
 EXECUTOR = "executor"
 """May write our objects and run commands in pods, but read no Secrets."""
 ROLES = {
     "executes": (["pods/exec"], ["create"], (TENANT, EXECUTOR)),
     "reads-secrets": (["secrets"], ["get"], (TENANT,)),
+    "makes-pods": (["pods"], ["create"], (TENANT, MAKER)),
     "deletes-claims": (["persistentvolumeclaims"], ["delete"], (TENANT,)),
 }
 SLOT = "2026-11-22T00:32:00Z"
@@ -66,9 +69,13 @@ def ask_restore(kubectl: Kubectl, who: str, **directory: Any) -> Answer:
     )
 
 
+def ask_repository(kubectl: Kubectl, who: str, **spec: Any) -> Answer:
+    return ask(kubectl, who, "BackupRepository", secretRef={"name": "s3"}, **spec)
+
+
 @pytest.fixture(scope="module")
 def kubectl(kubeconfig: Path) -> Iterator[Kubectl]:
-    """With what is installed, in force, and three users of one namespace."""
+    """With what is installed, in force, and four users of one namespace."""
     made = Kubectl(kubeconfig, "admission")
     assert made("create", "namespace", made.namespace).ok
     made("create", "namespace", "backstay")
@@ -76,7 +83,7 @@ def kubectl(kubeconfig: Path) -> Iterator[Kubectl]:
     # The namespace that kustomize gives to what is in one.
     applied = Kubectl(kubeconfig, "backstay")("apply", *files)
     assert applied.ok, applied.err
-    _bind(made, "clusterrole", "backstay-edit", (TENANT, CLERK, EXECUTOR))
+    _bind(made, "clusterrole", "backstay-edit", (TENANT, CLERK, EXECUTOR, MAKER))
     for name, (resources, verbs, users) in ROLES.items():
         rights = [f"--resource={','.join(resources)}", f"--verb={','.join(verbs)}"]
         assert made("create", "role", name, *rights).ok
@@ -85,6 +92,7 @@ def kubectl(kubeconfig: Path) -> Iterator[Kubectl]:
         partial(ask_backup, made, CLERK, trigger="Imported"),
         partial(ask_policy, made, CLERK, hooks=HOOKS),
         partial(ask_restore, made, CLERK, inPlace={}),
+        partial(ask_repository, made, CLERK),
     )
     try:
         until = time.monotonic() + ACTIVE_WITHIN
@@ -198,3 +206,35 @@ def test_a_restore_in_place_is_asked_for_by_who_may_delete_claims(kubectl: Kubec
     for who, given in ((CLERK, {"path": "/srv/aside"}), (TENANT, {"inPlace": {}})):
         made = ask_restore(kubectl, who, **given)
         assert made.ok, made.err
+
+
+def test_a_repository_is_made_by_who_may_make_pods(kubectl: Kubectl) -> None:
+    refused = ask_repository(kubectl, EXECUTOR, mover={"serviceAccountName": "powerful"})
+
+    assert not refused.ok
+    assert "spec: Pods are made of it, with the Secrets and the ServiceAccount" in refused.err
+    for who in (MAKER, TENANT, ""):
+        made = ask_repository(kubectl, who, mover={"serviceAccountName": "powerful"})
+        assert made.ok, made.err
+
+
+def test_a_repositorys_labels_are_changed_by_whoever_may_write_repositories(
+    kubectl: Kubectl,
+) -> None:
+    repository = {
+        "apiVersion": API_VERSION,
+        "kind": "BackupRepository",
+        "metadata": {"name": "offsite"},
+        "spec": {"secretRef": {"name": "s3"}},
+    }
+    assert kubectl.apply(repository).ok
+
+    def patch(change: str, who: str) -> Answer:
+        given = ("--type=merge", f"--patch={change}", f"--as={who}")
+        return kubectl("patch", "backuprepository", "offsite", *given)
+
+    labelled = patch('{"metadata": {"labels": {"team": "red"}}}', CLERK)
+    assert labelled.ok, labelled.err
+    another = '{"spec": {"secretRef": {"name": "of-somebody-else"}}}'
+    assert "only who may create pods in this namespace sets it" in patch(another, CLERK).err
+    assert patch(another, MAKER).ok

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.api.bad import odd
 from tests.api.bad.common import GOOD
+from tests.api.bad.repositories import IN_A_CLAIM
 
 from backstay.api.kinds import KINDS
 from backstay.api.policy import PolicySpec
@@ -28,19 +29,26 @@ from backstay.domain.schedule.slots import Timing
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.login import login
-from backstay.kube.resources import BACKUP, BACKUP_POLICY, NAMESPACE, RESTORE_REQUEST
+from backstay.kube.resources import (
+    BACKUP,
+    BACKUP_POLICY,
+    BACKUP_REPOSITORY,
+    NAMESPACE,
+    RESTORE_REQUEST,
+)
 
 Document: TypeAlias = tuple[str, dict[str, Any]]
 Path_: TypeAlias = tuple[Any, ...]
 
 ROOT: Final = Path(__file__).parents[2]
 TOGETHER: Final = 40
-RESOURCES: Final = {r.kind: r for r in (BACKUP_POLICY, BACKUP, RESTORE_REQUEST)}
+RESOURCES: Final = {r.kind: r for r in (BACKUP_POLICY, BACKUP, RESTORE_REQUEST, BACKUP_REPOSITORY)}
 MODELS: Final = {kind.meta.kind: kind.spec for kind in KINDS}
 STATUS: Final[dict[str, Any]] = {
     "BackupPolicy": {"observedGeneration": 1},
     "Backup": {"attempt": 1},
     "RestoreRequest": {"observedGeneration": 1},
+    "BackupRepository": {"observedGeneration": 1},
 }
 TARGET: Final = {"kind": "Pod", "name": "x", "container": "c", "prefer": "Standby"}
 SERVER: Final = {"host": "h", "port": 5, "user": "u"}
@@ -48,9 +56,9 @@ ENGINES: Final[tuple[dict[str, Any], ...]] = (
     {"postgres": {**SERVER, "password": {"file": "/x"}, "databases": ["d"], "format": "custom"}},
     {"mysql": {"password": {"secretKeyRef": {"name": "s", "key": "k"}}, "databases": ["d"]}},
     {"mongodb": {"database": "d", "authenticationDatabase": "d"}},
-    {"redis": {"password": {"env": "X"}}},
+    {"redis": {"password": {"env": "X"}}, "compress": False},
     {"sqlite": {"database": "/d"}},
-    {"command": {"argv": ["x"], "output": "stdout", "compress": True}},
+    {"command": {"argv": ["x"], "output": "stdout"}, "compress": True},
 )
 ROLLING: Final[dict[str, Any]] = {
     "destination": {"claim": {"name": "x", "subPath": "z"}},
@@ -61,6 +69,17 @@ ROLLING: Final[dict[str, Any]] = {
     "startTimeout": "1m",
     "maxDuration": "3h",
     "scrub": {"days": 3},
+}
+REPOSITORY: Final = {
+    "name": "offsite",
+    "copyMethod": "Snapshot",
+    "retention": {"daily": 3, "adhocDays": 3},
+    "exclude": ["/cache"],
+    "allowUnreadable": True,
+    "minimumPercent": 3,
+    "volume": {"storageClassName": "x", "accessModes": ["ReadWriteOnce"], "size": "1Gi"},
+    "startTimeout": "1m",
+    "maxDuration": "3h",
 }
 FROM: Final = {"backup": "b"}
 NOT_AFTER: Final = "2030-01-01T00:00:00Z"
@@ -92,6 +111,7 @@ def documents() -> list[Document]:
             "adopt": {"labelPrefix": "a.b"},
             "snapshot": {"className": "x", "takeTimeout": "1m", "readyTimeout": "1h"},
         },
+        {"source": {"claims": {"names": ["a"]}}, "snapshot": {}, "repository": REPOSITORY},
     ]
     dump = {"name": "d", "target": TARGET, "file": "/d/x", "maxDuration": "1h", "minFree": "1Gi"}
     policies += [
@@ -117,6 +137,7 @@ def documents() -> list[Document]:
         *found,
         *(("BackupPolicy", one) for one in policies),
         *(("RestoreRequest", one) for one in restores),
+        ("BackupRepository", IN_A_CLAIM),
         *(("Backup", one) for one in backups),
     ]
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from tests.api.bad import dumps, policies, rolling
+from tests.api.bad import dumps, policies, repositories, restores, rolling, uploads
 from tests.api.bad.common import (
     API,
     DUMP,
@@ -21,7 +21,14 @@ from tests.api.bad.common import (
 )
 from tests.support.kubectl import Answer, Kubectl
 
-BAD: Final = (*policies.BAD, *dumps.BAD, *rolling.BAD)
+BAD: Final = (
+    *policies.BAD,
+    *dumps.BAD,
+    *rolling.BAD,
+    *repositories.BAD,
+    *restores.BAD,
+    *uploads.BAD,
+)
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +169,7 @@ def test_a_policy_may_take_up_a_store_and_give_one_up(kubectl: Kubectl) -> None:
         {"rolling": rolled, "snapshot": {}},
         {"snapshot": {}},
         {},
+        *uploads.GOOD,
     ]
     for stores in every:
         answer = kubectl.apply({**made, "spec": {"source": rolling.CLAIM_SOURCE, **stores}})

@@ -166,6 +166,7 @@ def test_the_category_shows_all_kinds(kubectl: Kubectl) -> None:
     create(kubectl, "RestoreRequest", "category", restore_spec("x"))
     create(kubectl, "Backup", "category", {"policy": "x"})
     create(kubectl, "BackupPolicy", "category", POLICY)
+    create(kubectl, "BackupRepository", "category", {"secretRef": {"name": "offsite"}})
 
     shown = kubectl("get", "backstay", "-o", "name").out.splitlines()
 

@@ -18,7 +18,8 @@ from tests.support.kubectl import Kubectl
 from backstay.api.policy import PolicySpec
 
 SNAPSHOTS: Final[dict[str, Any]] = GOOD["BackupPolicy"] | {
-    "schedule": {**GOOD["BackupPolicy"]["schedule"], "blackouts": [OFFICE]}
+    "schedule": {**GOOD["BackupPolicy"]["schedule"], "blackouts": [OFFICE]},
+    "repository": {"name": "offsite", "volume": {}},
 }
 COPIES: Final[dict[str, Any]] = {
     "source": HOST,

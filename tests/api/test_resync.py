@@ -74,6 +74,7 @@ async def test_a_look_that_finds_nothing_to_do_is_one_list_per_kind(
         "list backuppolicies": await pages(client, BACKUP_POLICY),
         "list volumesnapshots": await pages(client, VOLUME_SNAPSHOT, labels=labels.POLICY),
         "list backups": await pages(client, BACKUP),
+        "list backuprepositories": 1,
         "list restorerequests": 1,
         "list volumesnapshotcontents": await pages(client, VOLUME_SNAPSHOT_CONTENT),
     }

@@ -25,9 +25,10 @@ from tests.support.killing import Killed, killing
 from tests.support.node import NodeClient
 from tests.support.rolling_world import WORKER, World
 
+from backstay.api.store import ROLLING
 from backstay.domain import objects
 from backstay.domain.objects import Obj, dig
-from backstay.domain.stores.copies.temporary import job_name
+from backstay.domain.stores.temporary import job_name
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.login import Login
 from backstay.kube.resources import (
@@ -114,7 +115,7 @@ async def test_a_retry_copies_the_same_snapshot_by_a_claim_of_its_own(world: Wor
     assert len(await world.client.list(VOLUME_SNAPSHOT, world.namespace)) == 1
     (copy,) = copies(world)
     assert (copy / "a").read_text() == "one"
-    assert [objects.name(c) for c in world.storage.made] == [job_name(done, 2, "data")]
+    assert [objects.name(c) for c in world.storage.made] == [job_name(done, 2, "data", ROLLING)]
 
 
 async def test_a_snapshot_that_somebody_deleted_fails_the_copy_by_its_name(world: World) -> None:

@@ -20,9 +20,10 @@ from tests.support.copy_methods import (
 )
 from tests.support.rolling_world import WORKER, World
 
+from backstay.api.store import ROLLING
 from backstay.domain import labels, objects
 from backstay.domain.objects import dig
-from backstay.domain.stores.copies.temporary import job_name
+from backstay.domain.stores.temporary import job_name
 from backstay.domain.times import parse_time
 from backstay.kube.resources import (
     BACKUP,
@@ -47,7 +48,7 @@ async def test_the_job_reads_a_temporary_claim_that_goes_when_it_is_done(
     job = await until_job(world)
 
     (claim,) = await temporary(world)
-    assert objects.name(claim) == objects.name(job) == job_name(backup, 1, "data")
+    assert objects.name(claim) == objects.name(job) == job_name(backup, 1, "data", ROLLING)
     assert claim["metadata"]["ownerReferences"] == [
         {
             "apiVersion": "backstay.dev/v1alpha1",
@@ -124,7 +125,7 @@ async def test_a_claim_of_that_name_that_somebody_else_made_is_neither_read_nor_
 ) -> None:
     await begin(world, "Snapshot", retries=0)
     backup = await ask(world)
-    name = job_name(backup, 1, "data")
+    name = job_name(backup, 1, "data", ROLLING)
     await world.storage.claim(world.namespace, name)
 
     await world.settle()

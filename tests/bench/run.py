@@ -12,7 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import dump, idle, queue, retention, rolling, schedule
+from tests.bench import (
+    dump,
+    idle,
+    queue,
+    repository,
+    repository_dumps,
+    retention,
+    rolling,
+    schedule,
+)
 from tests.bench.figure import Figure
 
 OUTPUT = Path(__file__).resolve().parents[2] / "build/bench.json"
@@ -20,6 +29,8 @@ BENCHES: dict[str, Callable[[], list[Figure]]] = {
     "dump": dump.measure,
     "idle": idle.measure,
     "queue": queue.measure,
+    "repository": repository.measure,
+    "repository-dumps": repository_dumps.measure,
     "retention": retention.measure,
     "rolling": rolling.measure,
     "schedule": schedule.measure,

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.disks import Disks
 from tests.e2e.kube import Kube
+from tests.e2e.offsite import S3
 from tests.e2e.shop import Shop
 from tests.support.sampling import sampled
 
@@ -53,7 +54,7 @@ def kubeconfig() -> Iterator[Path]:
         yield _local_kubeconfig()
         return
     was_up = subprocess.run([CLUSTER, "status"], capture_output=True, check=False).returncode == 0
-    subprocess.run([CLUSTER, "up"], check=True)
+    subprocess.run([CLUSTER, "up", "--s3"], check=True)
     subprocess.run([ROOT / "hack/deploy"], check=True)
     yield _local_kubeconfig()
     if not was_up:
@@ -80,6 +81,15 @@ def disks() -> Disks:
         [CLUSTER, "status", "-o", "json"], check=True, capture_output=True, text=True
     ).stdout
     return Disks(Path(json.loads(text)["storage"]))
+
+
+@pytest.fixture(scope="session")
+def s3(kubectl: Kube) -> S3:
+    """Return the S3 server of the local cluster."""
+    if os.environ.get("BACKSTAY_E2E_KUBECONFIG"):
+        pytest.skip("only the local cluster has an S3 server of the tests' own")
+    assert kubectl.list("nodes")
+    return S3(CLUSTER)
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ TEST_CLUSTER: Object = {
 
 def test_an_uninstall_keeps_the_crds(chart: list[Object]) -> None:
     crds = [o for o in chart if o["kind"] == "CustomResourceDefinition"]
-    assert [o["metadata"]["annotations"] for o in crds] == [{"helm.sh/resource-policy": "keep"}] * 3
+    assert [o["metadata"]["annotations"] for o in crds] == [{"helm.sh/resource-policy": "keep"}] * 4
     # Helm never upgrades what lies in this folder.
     assert not (CHART / "crds").exists()
 
@@ -76,7 +76,7 @@ def test_on_the_nodes_network_only_the_nodes_own_address_is_listened_on(tools: T
 def test_objects_are_named_after_the_release(tools: Tools, release: str, name: str) -> None:
     objects = helm_template(tools, {}, release=release)
     names = {o["metadata"]["name"] for o in objects if o["kind"] != "CustomResourceDefinition"}
-    parts = ("metrics", "lease", "edit", "view", "triggers", "commands", "in-place")
+    parts = ("metrics", "lease", "edit", "view", "triggers", "commands", "in-place", "movers")
     assert names == {name, *(f"{name}-{part}" for part in parts)}
     assert all(len(n) <= 63 for n in names)
 

@@ -217,7 +217,7 @@ def test_the_pod_meets_the_restricted_pod_security_standard(installed: list[Obje
 def test_crds_are_those_of_the_repository(chart: list[Object], base: list[Object]) -> None:
     files = {path.name: yaml.safe_load(path.read_text()) for path in CRDS.glob("*.yaml")}
     wanted = {o["metadata"]["name"]: o["spec"] for o in files.values()}
-    assert len(wanted) == 3
+    assert len(wanted) == 4
     for objects in (chart, base):
         crds = [o for o in objects if o["kind"] == "CustomResourceDefinition"]
         assert {o["metadata"]["name"]: o["spec"] for o in crds} == wanted

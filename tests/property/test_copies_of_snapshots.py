@@ -41,11 +41,12 @@ from backstay.domain.run.sights import DumpSeen, DumpSight
 from backstay.domain.run.status import current_dump, dump_entry, origin_of
 from backstay.domain.run.values import Decision, Seen
 from backstay.domain.stores.copies.actions import StartCopy
-from backstay.domain.stores.copies.sights import CopySeen
-from backstay.domain.stores.copies.take import current, dumps_inside
-from backstay.domain.stores.copies.temporary import Temporary
+from backstay.domain.stores.copies.plan import COPIES
+from backstay.domain.stores.dumps_inside import dumps_inside
+from backstay.domain.stores.making import Making
 from backstay.domain.stores.snapshots.actions import CreateSnapshot
 from backstay.domain.stores.snapshots.sights import PointSeen
+from backstay.domain.stores.temporary import Temporary
 
 ROUNDS = 400
 DUMPED = "a"
@@ -83,7 +84,7 @@ class World:
 
     def look(self) -> Seen:
         points = {p.source: self.snapshot(p) for p in self.pending(SNAPSHOT) if p.ref}
-        entry, dump = current(self.status), None
+        entry, dump = COPIES.current(self.status), None
         copy = self.copy(entry) if entry is not None and entry.requested_at else None
         if current_dump(self.status) is not None:
             dump = self.dump()
@@ -123,22 +124,22 @@ class World:
         late = ends == "slow" and self.data.draw(st.booleans(), label="slow")
         return TAKEN_POINT if taking or ends == "never" or late else READY_POINT
 
-    def copy(self, entry: PointStatus) -> CopySeen:
+    def copy(self, entry: PointStatus) -> Making:
         key = ("copy", entry.source, str(entry.attempt))
         ends = self.fate(["good", "good", "failed", "lost", "away", "silent"], *key)
         job = JobSeen(name="job", exists=True, started=ends != "silent")
         if self.fates.get((*key, "made")) is None:
-            return CopySeen(temporary=Temporary())
+            return Making(temporary=Temporary())
         if ends == "lost":
             self.fates[key] = "good"
-            return CopySeen(job, lost=True)
+            return Making(job, lost=True)
         if ends == "away":
             self.fates[key] = "good"
-            return CopySeen(temporary=Temporary())
+            return Making(temporary=Temporary())
         if ends == "failed":
-            return CopySeen(JobSeen(exists=True, started=True, failed=True), message="full")
+            return Making(JobSeen(exists=True, started=True, failed=True), message="full")
         if ends == "silent":
-            return CopySeen(job)
+            return Making(job)
         made = changed(
             entry,
             result=PointResult.GOOD,
@@ -146,7 +147,7 @@ class World:
             taken_at=self.now,
             rolling=CopyStatus(uid="u", version="v"),
         )
-        return CopySeen(job, result=made)
+        return Making(job, result=made)
 
     def carry_out(self, step: Decision) -> None:
         for action in step.actions:

@@ -10,6 +10,7 @@ from tests.unit.domain.retention.series import point
 
 from backstay.domain import labels
 from backstay.domain.retention.brakes import freeze
+from backstay.domain.retention.forms import packed
 from backstay.domain.retention.judge import judge
 from backstay.domain.retention.points import Point, Rules
 from backstay.domain.retention.shrinkage import shrunk
@@ -41,6 +42,33 @@ def test_a_series_stays_frozen_until_a_dump_grows_back_or_a_person_accepts(
     assert shrunk(grown([*sizes, *later, stopped.before]), {}) is None
     points = grown([*sizes, *later])
     assert shrunk(points, {"data": points[-1].taken}) is None
+
+
+@given(st.lists(st.tuples(st.integers(100, 200), st.booleans()), max_size=12), st.integers(1, 20))
+def test_no_change_of_compression_freezes_a_series_of_like_sizes(
+    dumps: list[tuple[int, bool]], ratio: int
+) -> None:
+    points = [
+        replace(p, forms={"shop": packed("sql") if compressed else "sql"})
+        for p, (_, compressed) in zip(
+            grown([size if compressed else size * ratio for size, compressed in dumps]),
+            dumps,
+            strict=True,
+        )
+    ]
+
+    assert shrunk(points, {}) is None
+
+
+@given(SIZES, SIZES)
+def test_no_size_of_a_new_form_ends_a_freeze(sizes: list[int], later: list[int]) -> None:
+    points = grown([*sizes, *later])
+    points = [replace(p, forms={"shop": packed("sql")}) for p in points[: len(sizes)]] + [
+        replace(p, forms={"shop": "sql"}) for p in points[len(sizes) :]
+    ]
+    before = shrunk(points[: len(sizes)], {})
+
+    assert before is None or shrunk(points, {}) is not None
 
 
 @given(series(), live_rules, SIZES)

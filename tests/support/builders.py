@@ -23,7 +23,7 @@ from backstay.api.hooks import (
 from backstay.api.plan import PlannedClaim, PlannedDump, PlannedPoint, RunPlan
 from backstay.api.point import PointResult, PointStatus, SnapshotStatus
 from backstay.api.rolling import PlannedRolling
-from backstay.api.store import ROLLING, SNAPSHOT
+from backstay.api.store import REPOSITORY, ROLLING, SNAPSHOT
 from backstay.api.target import Target, TargetKind
 from backstay.domain import labels
 from backstay.domain.objects import Obj
@@ -34,6 +34,7 @@ from backstay.domain.run.sights import DumpSeen, DumpSight, HookSeen, HookSight
 from backstay.domain.run.values import RunStore, Seen
 from backstay.domain.sources.places import DumpPlace, HookPlace
 from backstay.domain.stores.copies.plan import CopyPlan
+from backstay.domain.stores.repository.plan import RepositoryPlan
 from backstay.domain.stores.snapshots.plan import SnapshotPlan
 from backstay.domain.stores.snapshots.sights import PointSeen, Sight
 
@@ -41,7 +42,7 @@ NOW = datetime(2026, 11, 22, 1, 0, tzinfo=UTC)
 SLOT = datetime(2026, 11, 22, 0, 32, tzinfo=UTC)
 SHA = "a" * 64
 RUN_UID = "1f0c5a7e-0000-4000-8000-000000000001"
-STORES: tuple[RunStore, ...] = (SnapshotPlan(), CopyPlan())
+STORES: tuple[RunStore, ...] = (SnapshotPlan(), CopyPlan(), RepositoryPlan())
 
 
 def minutes(count: float) -> timedelta:
@@ -237,11 +238,14 @@ def spec(**values: Any) -> BackupSpec:
 
 
 def seen(of: BackupStatus, **values: Any) -> Seen:
-    """A sighting; `points`, `rechecks` and `torn` are of its snapshots, `copy` of its copy."""
+    """A sighting; `points`, `rechecks` and `torn` are of its snapshots, `copy` is of its copy and
+    `upload` of its upload.
+    """
     snapshots = {k: values.pop(k) for k in ("points", "rechecks", "torn") if k in values}
     sights: dict[str, object] = {SNAPSHOT: Sight(**snapshots)}
-    if "copy" in values:
-        sights[ROLLING] = values.pop("copy")
+    for store, word in ((ROLLING, "copy"), (REPOSITORY, "upload")):
+        if word in values:
+            sights[store] = values.pop(word)
     defaults: dict[str, Any] = {
         "name": "shop-20261122-0032",
         "uid": RUN_UID,
@@ -270,6 +274,7 @@ def look_done(sha256: str = SHA) -> DumpSeen:
         versions={"server": "17.1", "tool": "17.1"},
         format="custom",
         compression="zstd",
+        compressed=True,
         position="binlog.7 at 42",
         server="7301",
         notes=("rows are missing",),

@@ -10,9 +10,10 @@ from tests.support.rolling_world import World
 from tests.support.waiting import within
 
 from backstay.api.common import format_time
+from backstay.api.store import ROLLING
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig
-from backstay.domain.stores.copies.temporary import job_name
+from backstay.domain.stores.temporary import job_name
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.resources import (
     BACKUP,
@@ -96,7 +97,7 @@ async def fail_once(world: World) -> Path:
     """A run whose snapshot is good and whose first attempt at a copy has failed."""
     data = await begin(world, "Snapshot", retries=1)
     backup = await ask(world)
-    await world.storage.claim(world.namespace, job_name(backup, 1, "data"))
+    await world.storage.claim(world.namespace, job_name(backup, 1, "data", ROLLING))
     async with within(60, "the first attempt to fail"):
         while dig(await world.get(BACKUP, "run"), "status", "retryAt") is None:
             await world.step()

@@ -35,7 +35,9 @@ def stores(client: Client, roots: RollingRoots = ROOTS) -> Sequence[Store]:
     clock = SystemClock()
     jobs = AgentJobs(client, AgentImage("backstay:test", "IfNotPresent"))
     events, nothing = EventPoster(client, clock), cast(Dumping, None)
-    return stores_of(Tools(client, clock, events, nothing, jobs, roots, HOME, lambda *_: None))
+    return stores_of(
+        Tools(client, clock, events, nothing, jobs, roots, HOME, lambda *_: None, lambda *_: None)
+    )
 
 
 def planner(client: Client, roots: RollingRoots = ROOTS) -> Planner:

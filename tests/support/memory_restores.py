@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from backstay.api.restore import RestoreFrom
+from backstay.api.restore_from import RestoreFrom
 from backstay.api.restore_status import RestoreTarget
 from backstay.domain import objects
 from backstay.domain.errors import AlreadyExists, Conflict, NotFound, UserError
@@ -128,6 +128,7 @@ class MemoryStore:
     """A store of a third kind: one point, which it fills targets from as a test says."""
 
     fills = frozenset(RestoreTarget)
+    chooses_paths = True
 
     def __init__(self, *, has_point: bool = True) -> None:
         self.has_point = has_point

@@ -66,7 +66,7 @@ class Server:
 
     def restore(self, archive: bytes) -> None:
         """Given an archive of mongodump, load it."""
-        self._tool("mongorestore", "--archive", "--gzip", stdin=archive)
+        self._tool("mongorestore", "--archive", stdin=archive)
 
     def contents(self) -> Mapping[str, tuple[Sequence[bytes], Any]]:
         """Return documents, sorted, and indexes and options, by database and collection."""

@@ -19,12 +19,13 @@ from tests.support.planned import Planned, planned
 
 from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.point import PointGone, PointResult
+from backstay.api.store import SNAPSHOT
 from backstay.domain import objects
 from backstay.domain.errors import Conflict
 from backstay.domain.objects import Obj, dig
-from backstay.domain.records import lifecycle
+from backstay.domain.records import lifecycle, losses
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.stores.snapshots import upkeep, vanished
+from backstay.domain.stores.snapshots import upkeep
 from backstay.domain.stores.snapshots.deletion import Action, Step
 from backstay.domain.subject import Subject
 
@@ -82,10 +83,12 @@ class RecordedWorld(World):
 
     def accept(self) -> None:
         """A person takes for gone what is missing; the pass that follows may die on the way."""
-        plans = frozenset(held.plan for held, _ in vanished.held(list(self.records.values())))
+        plans = frozenset(
+            held.plan for held, _ in losses.held(list(self.records.values()), SNAPSHOT)
+        )
         self.accepted |= {
             entry.ref or ""
-            for entries in vanished.missing(self.records.values()).values()
+            for entries in losses.missing(self.records.values(), SNAPSHOT).values()
             for entry in entries
         }
         self.released |= plans
@@ -172,7 +175,7 @@ class RecordedWorld(World):
             assert name in self.records, f"{name} vanished, and nothing says so"
         missing = {
             entry.ref
-            for entries in vanished.missing(self.records.values()).values()
+            for entries in losses.missing(self.records.values(), SNAPSHOT).values()
             for entry in entries
         }
         orphans = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -230,11 +231,11 @@ class World:
         """A day later: a part of the copies is read again."""
         await self._forget_look("scrubbedAt")
 
-    async def claim(self, name: str) -> None:
+    async def claim(self, name: str, modes: Sequence[str] = ("ReadWriteOnce",)) -> None:
         """Make a claim, and the folder that stands for its volume."""
         (self.claims / self.namespace / name).mkdir(parents=True)
         spec = {
-            "accessModes": ["ReadWriteOnce"],
+            "accessModes": list(modes),
             "resources": {"requests": {"storage": "1Gi"}},
         }
         await self.create(PERSISTENT_VOLUME_CLAIM, name, spec)

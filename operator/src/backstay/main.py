@@ -40,6 +40,7 @@ from backstay.reconcile.copies import CopiesReconciler
 from backstay.reconcile.leftovers import LeftoverReconciler
 from backstay.reconcile.policy import PolicyReconciler
 from backstay.reconcile.rebuild import RebuildReconciler
+from backstay.reconcile.repository import RepositoryReconciler
 from backstay.reconcile.restore import RestoreReconciler
 from backstay.reconcile.resync import Everything
 from backstay.reconcile.retention import RetentionReconciler
@@ -191,8 +192,9 @@ class Router:
         image = AgentImage(settings.agent_image, settings.agent_pull_policy)
         jobs = AgentJobs(client, image)
         roots, home = settings.rolling, settings.namespace
+        wakes = self._wake_copies, self._wake_repository
         self.stores = registry(
-            Tools(client, clock, events, self._dumping, jobs, roots, home, self._wake_copies)
+            Tools(client, clock, events, self._dumping, jobs, roots, home, *wakes)
         )
         self._planner = Planner(client, self.stores, settings.ceilings)
         turns = RestoreTurns(client, settings.namespace)
@@ -206,6 +208,7 @@ class Router:
                 targets=targets_of(client, roots),
                 turns=turns,
             ).reconcile,
+            keys.REPOSITORY: RepositoryReconciler(*self._context, jobs=jobs).reconcile,
             keys.LEFTOVERS: LeftoverReconciler(client).reconcile,
         }
 
@@ -249,6 +252,9 @@ class Router:
 
     def _wake_copies(self, namespace: str, policy: str) -> None:
         self._enqueue(keys.copies(namespace, policy))
+
+    def _wake_repository(self, namespace: str, name: str) -> None:
+        self._enqueue(keys.repository(namespace, name))
 
     def _enqueue(self, key: Key) -> None:
         if self._add is not None:

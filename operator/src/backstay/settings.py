@@ -112,10 +112,11 @@ class Ceilings(BaseModel):
         default=timedelta(days=7), description="Of snapshot.readyTimeout."
     )
     start_timeout: Length = Field(
-        default=timedelta(hours=2), description="Of rolling.startTimeout."
+        default=timedelta(hours=2), description="Of startTimeout of rolling and of repository."
     )
     copy_duration: Length = Field(
-        default=timedelta(days=7), description="Of rolling.maxDuration, for each directory."
+        default=timedelta(days=7),
+        description="Of maxDuration of rolling and of repository, for each source.",
     )
     copy_bandwidth: Annotated[str, BeforeValidator(_text)] = Field(
         default="1M",

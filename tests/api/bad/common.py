@@ -56,6 +56,37 @@ GOOD: Final[dict[str, dict[str, Any]]] = {
     },
     "Backup": {"policy": "shop"},
     "RestoreRequest": {"from": {"backup": "shop-20261122-0032"}, "claims": [CLAIM]},
+    "BackupRepository": {
+        "secretRef": {"name": "s3"},
+        "maintenanceSecretRef": {"name": "s3-admin"},
+        "pathSuffix": "team/shop",
+        "customCA": {"secretName": "tls", "key": "ca.crt"},
+        "initialise": "IfMissing",
+        "access": "ReadWrite",
+        "cache": {"size": "1Gi", "storageClassName": "fast", "accessModes": ["ReadWriteMany"]},
+        "limits": {"uploadKiB": 512, "downloadKiB": 1024, "movers": 2},
+        "mover": {
+            "image": "mine:1",
+            "securityContext": {"runAsUser": 26},
+            "resources": {"limits": {"memory": "1Gi"}},
+            "affinity": {"nodeAffinity": {}},
+            "serviceAccountName": "irsa",
+            "podLabels": {"example.com/net": "s3"},
+            "volumes": [
+                {"mountPath": "rclone", "secretName": "rclone"},
+                {"mountPath": "nfs", "nfs": {"server": "nas", "path": "/export"}},
+                {"mountPath": "keys", "claimName": "keys", "readOnly": True},
+            ],
+        },
+        "maintenance": {
+            "prune": "7d",
+            "maxUnused": "5%",
+            "maxRepack": "5Gi",
+            "check": "7d",
+            "readParts": 14,
+        },
+        "unlock": "please-1",
+    },
 }
 
 FIVE_FIELDS: Final = "must have five fields (minute hour day-of-month month day-of-week)"

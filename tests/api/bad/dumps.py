@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from tests.api.bad.common import (
     CLAIMS,
@@ -22,6 +22,12 @@ DUMPS: Final = "spec.dumps[0]"
 BEFORE: Final = "spec.hooks.before"
 AFTER: Final = "spec.hooks.after"
 DUMP_HOOK: Final = {"target": DUMP["target"], "command": ["echo"]}
+
+AS_THEIR_TOOLS_WRITE: Final[tuple[dict[str, Any], ...]] = (
+    {"spec.dumps.0.redis": {}},
+    {"spec.dumps.0.sqlite": {"database": "/app.db"}},
+    {"spec.dumps.0.command": {"argv": ["x"], "output": "file"}},
+)
 
 BAD: Final = [
     policy("spec.dumps", [DUMP, DUMP], "spec.dumps[1]", "Duplicate value"),
@@ -128,5 +134,15 @@ BAD: Final = [
         {"env": "9$(id)"},
         f"{DUMPS}.postgres.password.env",
         "must be the name of an environment variable",
+    ),
+    policy("spec.dumps.0.compress", "zstd", f"{DUMPS}.compress", "of type boolean"),
+    *(
+        Row(
+            "BackupPolicy",
+            {"spec.dumps.0.postgres": GONE, "spec.dumps.0.compress": True, **engine},
+            DUMPS,
+            "compress is for postgres, mysql, mongodb, and what a command prints",
+        )
+        for engine in AS_THEIR_TOOLS_WRITE
     ),
 ]

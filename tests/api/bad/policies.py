@@ -1,11 +1,10 @@
-"""Bad policies, Backups and RestoreRequests, but for their dumps, hooks and rolling copies."""
+"""Bad policies and Backups, but for their dumps, hooks and stores."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from tests.api.bad.common import (
-    CLAIM,
     CLAIMS,
     CLAIMS_NEED,
     DURATION,
@@ -150,39 +149,4 @@ BAD: Final = [
         "spec",
         "keepDays is for trigger AdHoc only",
     ),
-    restore({"spec.from": {}}, "spec.from", "from needs exactly one of backup and volumeSnapshot"),
-    restore(
-        {"spec.from": {"backup": "a", "volumeSnapshot": "b"}},
-        "spec.from",
-        "from needs exactly one of backup and volumeSnapshot",
-    ),
-    restore({"spec.from": GONE}, "spec.from", "Required value"),
-    restore(
-        {"spec.from": {"volumeSnapshot": "b", "store": "Snapshot"}},
-        "spec.from",
-        "store chooses among the points of a Backup: set from.backup",
-    ),
-    restore({"spec.claims": []}, "spec.claims", "should have at least 1 items"),
-    restore({"spec.claims": [CLAIM, CLAIM]}, "spec.claims[1]", "Duplicate value"),
-    restore(
-        {"spec.claims": [CLAIM, {**CLAIM, "claim": "data-pg-1"}]},
-        "spec",
-        "two claims are restored into the same newClaim",
-    ),
-    restore(
-        {
-            "spec.from": {"volumeSnapshot": "snap"},
-            "spec.claims": [
-                CLAIM,
-                {"claim": "data-pg-1", "to": {"newClaim": {"name": "other"}}},
-            ],
-        },
-        "spec",
-        "a volumeSnapshot holds one claim: restore exactly one from it",
-    ),
-    restore({"spec.claims.0.to": {}}, "spec.claims[0].to.newClaim", "Required value"),
-    restore(
-        {"spec.claims.0.to.newClaim.name": "Data_2"}, "spec.claims[0].to.newClaim.name", OBJECT
-    ),
-    restore({"spec.claims.0.to.inPlace": {}}, STRICT, 'unknown field "spec.claims[0].to.inPla'),
 ]

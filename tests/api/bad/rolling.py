@@ -41,7 +41,7 @@ BAD: Final = [
     policy("spec.source.claims.subPath", "data", "spec", "source.claims.subPath needs rolling"),
     policy("spec.source.claims.subPath", "/data", f"{CLAIMS}.subPath", "must be a relative path"),
     rolling({"spec.dumps": [DUMP]}, "spec", "set snapshot beside rolling, or leave dumps out"),
-    rolling({"spec.hooks": HOOKS}, "spec", "set snapshot beside rolling, or leave hooks out"),
+    rolling({"spec.hooks": HOOKS}, "spec", "beside the other stores, or leave hooks"),
     rolling({"spec.snapshot": {"className": "fast"}}, "spec", "leave snapshot out"),
     rolling({"spec.adopt": {"labelPrefix": "backup-ns.sh"}}, "spec", "or leave adopt out"),
     rolling({"spec.rolling.retention": {"daily": 0}}, "spec", "rolling.retention keeps no point"),

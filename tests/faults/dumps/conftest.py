@@ -51,6 +51,12 @@ def dash(shells: dict[str, Shell], folder: Path) -> Container:
     return Container(shells["dash"], folder)
 
 
+@pytest.fixture(params=[True, False], ids=["compressed", "uncompressed"])
+def compress(request: pytest.FixtureRequest) -> bool:
+    """What the policy says of compression: each once."""
+    return bool(request.param)
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[postgres.Server]:
     with postgres.running() as found:

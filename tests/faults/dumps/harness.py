@@ -57,6 +57,7 @@ class Container:
     environment: Mapping[str, str] = field(default_factory=dict)
     programs: str = ""  # folders that come before the shell's own tools
     patience: float = 60  # seconds
+    compress: bool = True  # what tasks here say
 
     @property
     def file(self) -> Path:
@@ -66,7 +67,8 @@ class Container:
         return self.file.with_name(self.file.name + suffix)
 
     def task(self, run: str = "run", attempt: int = 1, seconds: float = 60) -> DumpTask:
-        return DumpTask(run, attempt, str(self.file), timedelta(seconds=seconds))
+        limit = timedelta(seconds=seconds)
+        return DumpTask(run, attempt, str(self.file), limit, compress=self.compress)
 
     def popen(self, command: Command) -> subprocess.Popen[bytes]:
         """Given a command, start it with its script sent and its input still open, as a websocket

@@ -19,6 +19,17 @@ COMMAND = ENGINES["command"]
 MEBI = 1024 * 1024
 
 
+@pytest.fixture
+def container(container: Container) -> Container:
+    """As a policy has it that says nothing of compression."""
+    return replace(container, compress=False)
+
+
+@pytest.fixture
+def dash(dash: Container) -> Container:
+    return replace(dash, compress=False)
+
+
 def sh(text: str, *arguments: str, **values: object) -> AnyCommand:
     return AnyCommand.model_validate({"argv": ("sh", "-c", text, "sh", *arguments), **values})
 
@@ -46,7 +57,8 @@ def test_arguments_are_data(container: Container) -> None:
 
 
 def test_what_a_command_prints_may_be_compressed(container: Container) -> None:
-    state = dump(container, sh("seq 100000; echo chatter >&2", compress=True))
+    packing = replace(container, compress=True)
+    state = dump(packing, sh("seq 100000; echo chatter >&2"))
     assert state.state == State.DONE, state
     assert state.compression == ("gzip" if "busybox" in container.shell.argv[0] else "zstd")
     assert container.content(state).count(b"\n") == 100000
@@ -62,12 +74,18 @@ def test_a_command_may_write_the_file_itself(container: Container) -> None:
     container.assert_settled()
 
 
-@pytest.mark.parametrize("values", [{}, {"compress": True}, {"output": Output.FILE}])
+@pytest.mark.parametrize(
+    ("compress", "output"), [(False, Output.STDOUT), (True, Output.STDOUT), (False, Output.FILE)]
+)
 def test_a_command_that_fails_leaves_the_last_dump(
-    container: Container, values: dict[str, object]
+    container: Container,
+    output: Output,
+    *,
+    compress: bool,
 ) -> None:
     good = dump(container, AnyCommand(argv=("echo", "good")), container.task("before"))
-    state = dump(container, sh("echo half; echo it broke >&2; exit 3", **values))
+    task = replace(container.task(), compress=compress)
+    state = dump(container, sh("echo half; echo it broke >&2; exit 3", output=output), task)
     assert (state.state, state.exit, state.message) == (State.FAILED, 3, "it broke")
     container.assert_settled()
     assert container.result(container.task("before")) == good
@@ -80,7 +98,8 @@ def test_a_program_that_is_not_there_is_named(container: Container) -> None:
 
 
 def test_a_killed_compressor_fails_the_dump_and_ends_the_command(dash: Container) -> None:
-    process = dash.popen(COMMAND.start(dash.task(), sh("while :; do echo x; done", compress=True)))
+    task = replace(dash.task(), compress=True)
+    process = dash.popen(COMMAND.start(task, sh("while :; do echo x; done")))
     zstd = eventually(lambda: child_running(dash, "zstd"), "the compressor")
     os.kill(zstd, signal.SIGKILL)
     out, _ = process.communicate(timeout=120)
@@ -96,8 +115,8 @@ def test_a_compressor_that_is_killed_before_the_command_begins_ends_it_too(dash:
     # What comes before the command, held up.
     (tools / "perl").write_text(f"#!/bin/sh\nuntil [ -e {go_on} ]; do sleep 0.05; done\n")
     (tools / "perl").chmod(0o755)
-    pod = replace(dash, programs=str(tools))
-    process = pod.popen(COMMAND.start(pod.task(), sh("while :; do echo x; done", compress=True)))
+    pod = replace(dash, programs=str(tools), compress=True)
+    process = pod.popen(COMMAND.start(pod.task(), sh("while :; do echo x; done")))
     zstd = eventually(lambda: child_running(pod, "zstd"), "the compressor")
     os.kill(zstd, signal.SIGKILL)
     eventually((pod.beside(".lock") / "stop").exists, "the word that it is dead")
@@ -139,8 +158,8 @@ def test_the_compressor_keeps_to_the_cpu_limit_of_the_container(
     for name, text in files.items():
         (cgroups / name).parent.mkdir(parents=True, exist_ok=True)
         (cgroups / name).write_text(f"{text}\n")
-    pod = replace(container, programs=str(tools))
-    start = COMMAND.start(pod.task(), sh("echo x", compress=True))
+    pod = replace(container, programs=str(tools), compress=True)
+    start = COMMAND.start(pod.task(), sh("echo x"))
     assert start.stdin.count(b"cgroups=/sys/fs/cgroup\n") == 1
     moved = start.stdin.replace(b"cgroups=/sys/fs/cgroup\n", f"cgroups='{cgroups}'\n".encode())
     assert pod.run(Command(start.argv, moved)).state == State.DONE

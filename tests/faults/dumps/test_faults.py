@@ -21,14 +21,8 @@ from tests.faults.dumps.harness import Container, Shell, child_running, leftover
 from tests.support import mariadb, postgres
 from tests.support.waiting import eventually
 
-from backstay.api.dumps import (
-    AnyCommand,
-    Mysql,
-    PasswordSource,
-    Postgres,
-    PostgresFormat,
-    SecretKeyRef,
-)
+from backstay.api.dumps import AnyCommand, Mysql, Postgres, PostgresFormat
+from backstay.api.server import PasswordSource, SecretKeyRef
 from backstay.dumps import ENGINES
 from backstay.dumps.base import Command, DumpState, DumpTask, State
 
@@ -42,16 +36,22 @@ class Subject:
     name: str
     spec: Postgres | Mysql
     tool: str
-    """Program that reads the database; the compressor, if there is one, is zstd."""
+    """Program that reads the database."""
     environment: dict[str, str]
     programs: str
     busy: Callable[[], AbstractContextManager[None]]
+    compress: bool = True
 
     def start(self, task: DumpTask) -> Command:
         return ENGINES[self.name].start(task, self.spec)
 
     def inside(self, container: Container) -> Container:
-        return replace(container, environment=self.environment, programs=self.programs)
+        return replace(
+            container,
+            environment=self.environment,
+            programs=self.programs,
+            compress=self.compress,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -89,15 +89,19 @@ def mysql_subject(maria: mariadb.Server) -> Subject:
     return Subject("mysql", spec, "mariadb-dump", dict(maria.environment), "/usr/bin", busy)
 
 
-@pytest.fixture(params=["postgres custom", "postgres plain", "mysql"])
+PACKED = ("postgres custom", "postgres plain", "mysql")
+UNPACKED = tuple(f"{name} uncompressed" for name in PACKED)
+
+
+@pytest.fixture(params=[*PACKED, *UNPACKED])
 def subject(
     request: pytest.FixtureRequest,
     postgres_subject: Callable[[PostgresFormat], Subject],
     mysql_subject: Subject,
 ) -> Subject:
-    if request.param == "mysql":
-        return mysql_subject
-    return postgres_subject(PostgresFormat(request.param.split()[1]))
+    engine, *words = request.param.split()
+    found = mysql_subject if engine == "mysql" else postgres_subject(PostgresFormat(words[0]))
+    return replace(found, compress="uncompressed" not in words)
 
 
 @pytest.fixture
@@ -134,11 +138,16 @@ def test_a_tool_that_is_killed(pod: Container, subject: Subject) -> None:
     pod.assert_failed(good, f"{subject.tool} ended by signal 9")
 
 
-def test_a_compressor_that_is_killed(pod: Container, subject: Subject) -> None:
+@pytest.mark.parametrize(
+    ("subject", "writer"),
+    [*((name, "zstd") for name in PACKED), *((name, "cat") for name in UNPACKED[1:])],
+    indirect=["subject"],
+)
+def test_a_writer_of_the_file_that_is_killed(pod: Container, subject: Subject, writer: str) -> None:
     good = before(pod, subject)
     with stuck(pod, subject):
-        os.kill(eventually(lambda: child_running(pod, "zstd"), "zstd"), signal.SIGKILL)
-    pod.assert_failed(good, "zstd ended by signal 9")
+        os.kill(eventually(lambda: child_running(pod, writer), writer), signal.SIGKILL)
+    pod.assert_failed(good, f"{writer} ended by signal 9")
 
 
 def test_the_deadline(pod: Container, subject: Subject) -> None:
@@ -180,10 +189,14 @@ def disk(folder: Path) -> Iterator[Path]:
     subprocess.run(["umount", path], check=True)
 
 
+def as_it_is(task: DumpTask) -> DumpTask:
+    return replace(task, compress=False)
+
+
 def test_a_disk_that_runs_full(pod: Container, subject: Subject, disk: Path) -> None:
     pod = replace(pod, folder=disk)
     filler = AnyCommand(argv=("head", "-c", "2000000", "/dev/zero"))
-    good = pod.run(ENGINES["command"].start(pod.task("before"), filler))
+    good = pod.run(ENGINES["command"].start(as_it_is(pod.task("before")), filler))
     assert good.state == State.DONE
     pod.run(subject.start(pod.task()))
     pod.assert_failed(good, NO_ROOM)
@@ -193,7 +206,7 @@ def test_a_disk_that_runs_full(pod: Container, subject: Subject, disk: Path) -> 
 def test_too_little_space_for_another_dump_is_refused_with_figures(
     shells: dict[str, Shell], disk: Path
 ) -> None:
-    pod = Container(shells["busybox"], disk)
+    pod = Container(shells["busybox"], disk, compress=False)
     filler = AnyCommand(argv=("head", "-c", "1500000", "/dev/zero"))
     good = pod.run(ENGINES["command"].start(pod.task("before"), filler))
     task = replace(pod.task(), min_free=1024 * 1024)
@@ -202,8 +215,20 @@ def test_too_little_space_for_another_dump_is_refused_with_figures(
     pod.assert_failed(good, f"not enough space in {disk}/: 2 MiB free, {needs}")
 
 
+def test_the_size_of_an_uncompressed_dump_keeps_no_compressed_one_from_being_tried(
+    shells: dict[str, Shell], disk: Path
+) -> None:
+    pod = Container(shells["dash"], disk, compress=False)
+    filler = AnyCommand(argv=("head", "-c", "1500000", "/dev/zero"))
+    task = replace(pod.task(), min_free=1024 * 1024)
+    assert pod.run(ENGINES["command"].start(pod.task("before"), filler)).compressed is False
+    assert pod.run(ENGINES["command"].start(task, filler)).state == State.FAILED
+    packed = pod.run(ENGINES["command"].start(replace(task, attempt=2, compress=True), filler))
+    assert (packed.state, packed.compressed) == (State.DONE, True), packed
+
+
 def test_a_dump_is_stopped_before_the_disk_is_full(shells: dict[str, Shell], disk: Path) -> None:
-    pod = Container(shells["dash"], disk)
+    pod = Container(shells["dash"], disk, compress=False)
     good = pod.run(ENGINES["command"].start(pod.task("before"), AnyCommand(argv=("echo", "x"))))
     grows = AnyCommand(argv=("sh", "-c", "head -c 2500000 /dev/zero; sleep 60"))
     task = replace(pod.task(), min_free=1024 * 1024)
@@ -214,7 +239,7 @@ def test_a_dump_is_stopped_before_the_disk_is_full(shells: dict[str, Shell], dis
 def test_a_disk_that_is_read_only(pod: Container, subject: Subject, disk: Path) -> None:
     pod = replace(pod, folder=disk)
     tiny = AnyCommand(argv=("echo", "good"))
-    good = pod.run(ENGINES["command"].start(pod.task("before"), tiny))
+    good = pod.run(ENGINES["command"].start(as_it_is(pod.task("before")), tiny))
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     state = pod.run(subject.start(pod.task()))
     assert state.state == State.FAILED

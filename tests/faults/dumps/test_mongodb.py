@@ -14,7 +14,8 @@ import yaml
 from tests.faults.dumps.harness import Container
 from tests.support import mongo
 
-from backstay.api.dumps import Mongodb, PasswordSource, SecretKeyRef
+from backstay.api.dumps import Mongodb
+from backstay.api.server import PasswordSource, SecretKeyRef
 from backstay.dumps import ENGINES
 from backstay.dumps.base import DumpState, DumpTask, State
 
@@ -35,9 +36,9 @@ def server() -> Iterator[mongo.Server]:
 
 
 @pytest.fixture
-def pod(container: Container) -> Container:
+def pod(container: Container, *, compress: bool) -> Container:
     folder = str(mongo.tools()["mongodump"].parent)
-    return replace(container, programs=folder)
+    return replace(container, programs=folder, compress=compress)
 
 
 def dump(
@@ -49,20 +50,20 @@ def dump(
 def test_a_dump_restores_to_the_same_documents(pod: Container, server: mongo.Server) -> None:
     state = dump(pod, Mongodb(host="127.0.0.1", port=server.port))
     assert state.state == State.DONE, state
-    assert state.format == "archive"
+    assert (state.format, state.compressed) == ("archive", pod.compress)
     assert state.position is None
     assert state.versions is not None
     assert state.versions["server"].startswith("7.")
     with mongo.running() as copy:
-        copy.restore(pod.file.read_bytes())
+        copy.restore(pod.content(state))
         assert copy.contents() == server.contents()
 
 
 def test_a_dump_of_all_that_lacks_users_and_roles_says_so(
-    dash: Container, server: mongo.Server
+    dash: Container, server: mongo.Server, *, compress: bool
 ) -> None:
     """FerretDB has no database admin of its own: as if the user might not see it."""
-    pod = replace(dash, programs=str(mongo.tools()["mongodump"].parent))
+    pod = replace(dash, programs=str(mongo.tools()["mongodump"].parent), compress=compress)
     (note,) = dump(pod, Mongodb(port=server.port)).notes
     assert note.startswith("the dump has no database admin, so users and roles are not in it")
     with mongo.running() as other:
@@ -76,16 +77,18 @@ def test_documents_of_nearly_the_largest_size_are_restored(pod: Container) -> No
     large = [{"_id": n, "t": "ü'\\" * (15 * 256 * 1024)} for n in range(2)]
     with mongo.running() as source, mongo.running() as copy:
         source.insert("shop", "large", large)
-        assert dump(pod, Mongodb(port=source.port)).state == State.DONE
-        copy.restore(pod.file.read_bytes())
+        state = dump(pod, Mongodb(port=source.port))
+        assert state.state == State.DONE, state
+        copy.restore(pod.content(state))
         assert copy.contents() == source.contents()
 
 
 def test_one_database_alone_may_be_dumped(dash: Container, server: mongo.Server) -> None:
     pod = replace(dash, programs=str(mongo.tools()["mongodump"].parent))
-    assert dump(pod, Mongodb(port=server.port, database="other")).state == State.DONE
+    state = dump(pod, Mongodb(port=server.port, database="other"))
+    assert state.state == State.DONE, state
     with mongo.running() as copy:
-        copy.restore(pod.file.read_bytes())
+        copy.restore(pod.content(state))
         assert list(copy.contents()) == ["other/c"]
 
 
@@ -103,7 +106,10 @@ printf '%s\\n' "$@" >"$SEEN_BY_TOOL.argv"
 cat >"$SEEN_BY_TOOL.config"
 env >"$SEEN_BY_TOOL.env"
 case $* in *--oplog*) [ -z "$SAYS" ] || { echo "$SAYS" >&2; exit 1; } ;; esac
-for word in "$@"; do case $word in --archive=*) echo data | gzip >"${word#--archive=}" ;; esac; done
+for word in "$@"; do case $word in --archive=*) file=${word#--archive=} ;; esac; done
+printf '\\155\\342\\231\\201 and \\377\\377\\377\\377' >"$file"
+case " $* " in *' --gzip '*) gzip "$file" && mv "$file.gz" "$file" ;; esac
+[ -z "$LACKS" ] || truncate -s "-$LACKS" "$file"
 """
 
 
@@ -112,12 +118,30 @@ def reported(dash: Container, tmp_path: Path) -> Container:
     (dash.folder / "bin").mkdir()
     (dash.folder / "bin/mongodump").write_text(FAKE)
     (dash.folder / "bin/mongodump").chmod(0o755)
-    environment = {"SEEN_BY_TOOL": str(tmp_path / "reported"), "SAYS": ""}
+    environment = {"SEEN_BY_TOOL": str(tmp_path / "reported"), "SAYS": "", "LACKS": ""}
     return replace(dash, programs=str(dash.folder / "bin"), environment=environment)
 
 
+@pytest.mark.parametrize(
+    ("compress", "words"),
+    [(True, "unexpected end of file"), (False, "does not begin and end as an archive does")],
+)
+def test_an_archive_without_its_end_fails_the_dump(
+    reported: Container, words: str, *, compress: bool
+) -> None:
+    pod = replace(reported, compress=compress)
+    good = dump(pod, Mongodb(), pod.task("before"))
+    assert good.state == State.DONE, good
+    short = replace(pod, environment={**pod.environment, "LACKS": "1"})
+    assert dump(short, Mongodb()).state == State.FAILED
+    short.assert_failed(good, words)
+
+
 @pytest.mark.parametrize("source", ["environment", "file", "variable", "Secret"])
-def test_a_password_goes_to_mongodump_on_its_input_alone(reported: Container, source: str) -> None:
+def test_a_password_goes_to_mongodump_on_its_input_alone(
+    reported: Container, source: str, *, compress: bool
+) -> None:
+    reported = replace(reported, compress=compress)
     environment = dict(reported.environment)
     spec, password = Mongodb(user="ü $(id)"), None
     match source:

@@ -96,9 +96,12 @@ def contents(server: Server, database: str) -> str:
     )
 
 
-def test_a_dump_restores_to_the_same_database(pod: Container, shop: Server) -> None:
+def test_a_dump_restores_to_the_same_database(
+    pod: Container, shop: Server, *, compress: bool
+) -> None:
+    pod = replace(pod, compress=compress)
     state = dump(pod, shop)
-    assert state.state == State.DONE, state
+    assert (state.state, state.compressed) == (State.DONE, compress), state
     assert state.versions is not None
     assert state.versions["server"] == shop.sql("SELECT @@version")
     shop.sql("DROP DATABASE IF EXISTS copy; CREATE DATABASE copy")

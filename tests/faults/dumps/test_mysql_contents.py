@@ -11,7 +11,8 @@ from tests.faults.dumps.harness import Container
 from tests.support import mariadb
 from tests.support.mariadb import Server
 
-from backstay.api.dumps import Mysql, PasswordSource
+from backstay.api.dumps import Mysql
+from backstay.api.server import PasswordSource
 from backstay.dumps import ENGINES
 from backstay.dumps.base import DumpState, State
 

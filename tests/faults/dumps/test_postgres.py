@@ -101,9 +101,12 @@ def assert_gone(process: subprocess.Popen[bytes], server: Server) -> None:
     eventually(lambda: server.sql(f"SELECT count(*) {BACKENDS}") == "0", "the end of the backend")
 
 
-def test_a_dump_restores_to_the_same_database(pod: Container, shop: Server) -> None:
+def test_a_dump_restores_to_the_same_database(
+    pod: Container, shop: Server, *, compress: bool
+) -> None:
+    pod = replace(pod, compress=compress)
     state = dump(pod)
-    assert state.state == State.DONE
+    assert (state.state, state.format, state.compressed) == (State.DONE, "custom", compress)
     assert state.sha256 == hashlib.sha256(pod.file.read_bytes()).hexdigest()
     assert state.versions is not None
     version = shop.sql("SHOW server_version")
@@ -118,6 +121,22 @@ def test_a_dump_restores_to_the_same_database(pod: Container, shop: Server) -> N
         check=True,
     )
     assert shop.contents("copy") == shop.contents("shop")
+
+
+def test_another_compression_than_the_last_ones_replaces_the_file_and_leaves_nothing(
+    dash_pod: Container,
+) -> None:
+    sizes = {}
+    for attempt, compress in enumerate((True, False, True), start=1):
+        pod = replace(dash_pod, compress=compress)
+        state = dump(pod, task=pod.task(f"run-{attempt}"))
+        assert (state.state, state.compressed) == (State.DONE, compress), state
+        pod.assert_settled()
+        assert sorted(entry.name for entry in pod.folder.iterdir()) == [
+            *("shop.dump", "shop.dump.json", "shop.dump.lock")
+        ]
+        sizes[compress] = state.bytes or 0
+    assert sizes[False] > sizes[True]
 
 
 NAMES = (

@@ -84,9 +84,11 @@ def globals_of(server: Server) -> str:
 
 
 def test_all_databases_and_roles_restore_into_an_empty_server(
-    container: Container, source: Server
+    container: Container, source: Server, *, compress: bool
 ) -> None:
+    container = replace(container, compress=compress)
     state = dump(container, source)
+    assert state.compressed is compress
     assert state.state == State.DONE, state
     assert (state.format, state.versions and state.versions["server"]) == (
         "plain",

@@ -16,7 +16,8 @@ from tests.support import mariadb, mongo, postgres, redis
 from tests.support.guides import Guide
 from tests.support.waiting import eventually
 
-from backstay.api.dumps import EngineSpec, Mongodb, Mysql, PasswordSource, Postgres, Redis, Sqlite
+from backstay.api.dumps import EngineSpec, Mongodb, Mysql, Postgres, Redis, Sqlite
+from backstay.api.server import PasswordSource
 from backstay.dumps import ENGINES
 from backstay.dumps.base import DumpState, State
 
@@ -90,7 +91,7 @@ def maria_contents(server: mariadb.Server, database: str) -> list[str]:
 
 
 def test_mariadb_by_the_guides_user_and_commands(
-    maria: mariadb.Server, dash: Container, guide: Guide, tmp_path: Path
+    maria: mariadb.Server, dash: Container, guide: Guide, tmp_path: Path, *, compress: bool
 ) -> None:
     maria.sql("CREATE OR REPLACE DATABASE shop; CREATE OR REPLACE DATABASE shop_copy")
     maria.sql(f"SET @large = {LARGE}; {MARIA}", "shop")
@@ -98,7 +99,8 @@ def test_mariadb_by_the_guides_user_and_commands(
     (tmp_path / ".my.cnf").write_text(f"[client]\nsocket = {maria.socket}\n{SURPRISES}")
     packet = maria.sql("SELECT @@global.max_allowed_packet")
     try:
-        pod = replace(dash, environment={**WITH_SECRET, "HOME": str(tmp_path)})
+        environment = {**WITH_SECRET, "HOME": str(tmp_path)}
+        pod = replace(dash, environment=environment, compress=compress)
         spec = Mysql(databases=("shop",), user="backup", password=SECRET)
         state = dump(pod, "shop.sql", "mysql", spec)
         assert state.notes == (
@@ -116,13 +118,13 @@ def test_mariadb_by_the_guides_user_and_commands(
 
 
 def test_all_of_a_mariadb_server_by_the_guide(
-    maria: mariadb.Server, dash: Container, guide: Guide, tmp_path: Path
+    maria: mariadb.Server, dash: Container, guide: Guide, tmp_path: Path, *, compress: bool
 ) -> None:
     maria.sql("CREATE OR REPLACE DATABASE shop; CREATE USER app@'%' IDENTIFIED BY 'x'")
     maria.sql("CREATE ROLE sellers; GRANT SELECT ON shop.* TO sellers; GRANT sellers TO app@'%'")
     maria.sql("CREATE TABLE t (n int); INSERT INTO t VALUES (1)", "shop")
     try:
-        pod = replace(dash, environment=maria.environment)
+        pod = replace(dash, environment=maria.environment, compress=compress)
         dump(pod, "all.sql", "mysql", Mysql(host=str(maria.socket)))
         with mariadb.running() as empty:
             text = f"[client]\nuser = root\nsocket = {empty.socket}\n"
@@ -162,7 +164,13 @@ SELECT lo_from_bytea(4711, decode(repeat('ff', 9 * 1024 * 1024), 'hex'));
 
 @pytest.mark.parametrize(("file", "format"), [("shop.dump", "custom"), ("shop.sql", "plain")])
 def test_postgres_by_the_guides_user_and_commands(
-    server: postgres.Server, dash: Container, guide: Guide, file: str, format: str
+    server: postgres.Server,
+    dash: Container,
+    guide: Guide,
+    file: str,
+    format: str,
+    *,
+    compress: bool,
 ) -> None:
     server.sql("CREATE ROLE sellers")
     server.sql("CREATE DATABASE round_trip")
@@ -172,7 +180,7 @@ def test_postgres_by_the_guides_user_and_commands(
     try:
         surprises = {"PGOPTIONS": "-c role=sellers", "PGCLIENTENCODING": "LATIN1"}
         environment = {**server.environment, **WITH_SECRET, **surprises}
-        pod = replace(dash, programs=str(server.bin), environment=environment)
+        pod = replace(dash, programs=str(server.bin), environment=environment, compress=compress)
         spec = {"databases": ("round_trip",), "format": format, "user": "backup"}
         state = dump(pod, file, "postgres", Postgres.model_validate({**spec, "password": SECRET}))
         assert [note.rpartition(": ")[2] for note in state.notes] == sorted(surprises, reverse=True)
@@ -224,7 +232,7 @@ def test_sqlite_by_the_guide(dash: Container, guide: Guide) -> None:
     assert sqlite(".dump") == before
 
 
-def test_mongodb_by_the_guide(dash: Container, guide: Guide) -> None:
+def test_mongodb_by_the_guide(dash: Container, guide: Guide, *, compress: bool) -> None:
     """FerretDB in the place of MongoDB: no users, no views, no oplog to replay, and of indexes only
     the one of every collection, as it refuses what mongorestore says of others.
     """
@@ -241,11 +249,11 @@ def test_mongodb_by_the_guide(dash: Container, guide: Guide) -> None:
         (dash.folder / ".mongorc.js").write_text("quit(1)")
         (dash.folder / ".mongodump.yaml").write_text("password: surprise\n")
         programs = str(mongo.tools()["mongodump"].parent)
-        pod = replace(dash, programs=programs, environment=surprises)
+        pod = replace(dash, programs=programs, environment=surprises, compress=compress)
         dump(pod, "shop.archive", "mongodb", Mongodb(host="127.0.0.1", port=server.port))
         here = {"mongorestore": f"mongorestore --port={copy.port}"}
         path = f"{mongo.tools()['mongorestore'].parent}:{os.environ['PATH']}"
-        guide.run("# no position", here, PATH=path)
+        guide.run("# no position", here, PATH=path, BASH_ENV=str(dash.folder / "unpack"))
         wanted = server.contents()
         named = {unquote(name) for name in wanted}
         assert named == {"shop/größe", "shop/capped", "other/empty", "other/large"}

@@ -1,4 +1,4 @@
-"""What the agent says stands in the status of Backups and RestoreRequests: in their words."""
+"""What the agent says stands in the status of our objects: in their words."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def has(schema: dict[str, Any], field: str) -> bool:
 @pytest.fixture(scope="module")
 def schemas() -> list[dict[str, Any]]:
     found = []
-    for name in ("backuppolicies", "restorerequests"):
+    for name in ("backuppolicies", "backuprepositories", "restorerequests"):
         crd = yaml.safe_load((ROOT / f"crds/{name}.yaml").read_text())
         found += [v["schema"]["openAPIV3Schema"] for v in crd["spec"]["versions"]]
     return found

@@ -45,13 +45,11 @@ def test_what_is_absent_is_not_written() -> None:
 
 
 def test_from_is_read_and_written_under_its_own_name() -> None:
-    wire = {
-        "from": {"backup": "shop-20261122-0032"},
-        "claims": [{"claim": "data-pg-0", "to": {"newClaim": {"name": "data-restored"}}}],
-    }
+    claim = {"claim": "data-pg-0", "to": {"newClaim": {"name": "data-restored"}}}
+    wire = {"from": {"backup": "shop-20261122-0032"}, "claims": [claim]}
     spec = RestoreSpec.model_validate(wire)
     assert spec.from_.backup == "shop-20261122-0032"
-    assert spec.dump() == {**wire, "acknowledge": []}
+    assert spec.dump() == {**wire, "claims": [{**claim, "paths": []}], "acknowledge": []}
 
 
 def test_a_status_survives_writing_and_reading() -> None:

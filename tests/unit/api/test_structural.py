@@ -10,6 +10,7 @@ import pytest
 from pydantic import Field
 
 from backstay.api.common import TIME_MAX, TIME_RULES, Duration, Model, Time
+from backstay.api.mover import Free
 from backstay.api.shapes import LabelKey, LabelName, LabelValue
 from backstay.api.structural import NotStructuralError, structural
 
@@ -116,6 +117,18 @@ def test_a_time_of_a_status_is_a_date_time() -> None:
         "description": "A moment.",
         "type": "string",
         "format": "date-time",
+    }
+
+
+class PassedOn(Model):
+    value: Free | None = Field(default=None, description="Somebody else's.")
+
+
+def test_an_object_that_is_passed_on_keeps_every_field() -> None:
+    assert properties(PassedOn)["value"] == {
+        "description": "Somebody else's.",
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": True,
     }
 
 

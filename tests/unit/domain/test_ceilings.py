@@ -23,6 +23,7 @@ from tests.unit.domain import policies
 from backstay.api.backup import BackupPhase
 from backstay.api.dump_status import DumpState
 from backstay.api.point import PointResult, PointStatus
+from backstay.api.repository_store import PlannedRepository, Repository
 from backstay.api.rolling import PlannedCopy, PlannedRolling, Rolling, RollingDestination
 from backstay.api.store import ROLLING
 from backstay.domain import policy
@@ -32,7 +33,7 @@ from backstay.domain.run import machine
 from backstay.domain.run.sights import DumpSight
 from backstay.domain.run.values import CancelDump
 from backstay.domain.stores.copies.actions import CancelCopy
-from backstay.domain.stores.copies.sights import CopySeen
+from backstay.domain.stores.making import Making
 from backstay.settings import Ceilings
 
 MOST = Ceilings()
@@ -57,6 +58,11 @@ def test_a_plan_is_kept_within_every_ceiling() -> None:
             "take_timeout": LONG,
             "ready_timeout": LONG,
             "rolling": planned(rolling(start_timeout=LONG, max_duration=LONG, bandwidth="1k")),
+            "repository": PlannedRepository(
+                copies=(PlannedCopy(claim="data"),),
+                settings=Repository(name="offsite", start_timeout=LONG, max_duration=LONG),
+                id="a" * 64,
+            ),
         }
     )
 
@@ -107,7 +113,7 @@ def test_a_copy_whose_job_does_not_end_in_time_is_ended() -> None:
     begun = status(BackupPhase.COPYING, plan=mine, points=(entry,))
     job = JobSeen(name="copy", exists=True, started=True)
 
-    step = machine.decide(seen(begun, copy=CopySeen(job)))
+    step = machine.decide(seen(begun, copy=Making(job)))
 
     assert step.actions == (CancelCopy("n1:/srv"),)
     assert "maxDuration" in (step.status.points[0].message or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -110,6 +111,14 @@ def test_a_slot_waits_while_a_scheduled_run_is_unfinished() -> None:
     (ready,) = decision.status.conditions
     assert ready.message == "the policy is valid; a slot that is due waits for the end of Backup r"
     assert decision.status.last_slot == before.last_slot
+
+
+def test_a_slot_does_not_wait_for_a_run_that_only_waits_for_a_late_upload() -> None:
+    late = replace(ran(YESTERDAY, finished=False), late=True)
+
+    decision = policy.decide(seen(spec(), runs=[late]))
+
+    assert decision.slot is not None
 
 
 @pytest.mark.parametrize(

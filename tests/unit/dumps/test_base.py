@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from backstay.api.dumps import Postgres
+from backstay.api.dumps import Postgres, Redis
 from backstay.domain.errors import DataError
 from backstay.domain.sources.mounts import Lies
 from backstay.dumps import ENGINES
@@ -33,20 +33,27 @@ DONE = {
     "finishedAt": "2026-11-22T00:32:05Z",
     "format": "custom",
     "compression": "zstd",
+    "compressed": True,
     "at": {"real": "/data/a b", "mount": "/data", "apart": False},
     "mounts": ["/data", ""],
 }
 
-NO_FACTS = {"replacedRun", "replacedAttempt", "mounts"}
+NO_FACTS = {"compressed", "replacedRun", "replacedAttempt", "mounts"}
 
 
 def test_arguments_are_positional_and_the_script_is_not_among_them() -> None:
     command = ENGINES["postgres"].start(TASK, Postgres(databases=("-x' $(id)",)))
     assert command.argv == (
         *("/bin/sh", "-s", "--", "start", "run-1", "2", "/data/a b/shop.dump"),
-        *("seconds=90", "minfree=4096", "format=custom", "globals=omit", "--", "-x' $(id)"),
+        *("seconds=90", "minfree=4096", "compress=no"),
+        *("format=custom", "globals=omit", "--", "-x' $(id)"),
     )
     assert command.stdin.endswith(b'\nmain "$@"; exit\n')
+
+
+def test_a_dump_is_compressed_if_its_task_says_so() -> None:
+    command = ENGINES["redis"].start(replace(TASK, compress=True), Redis())
+    assert command.argv[9] == "compress=yes"
 
 
 def test_a_duration_is_rounded_up_to_whole_seconds() -> None:
@@ -80,6 +87,7 @@ def test_a_finished_dump_is_read_with_all_its_facts() -> None:
         finished_at=datetime(2026, 11, 22, 0, 32, 5, tzinfo=UTC),
         format="custom",
         compression="zstd",
+        compressed=True,
         at=Lies("/data/a b", "/data"),
         mounts=("/data", ""),
     )

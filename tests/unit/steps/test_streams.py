@@ -12,8 +12,9 @@ from tests.support.answering import Answering
 from tests.support.builders import hook_place, place, planned_dump, planned_hook
 from tests.support.clock import VirtualClock
 
-from backstay.api.dumps import PasswordSource, Postgres, SecretKeyRef
+from backstay.api.dumps import Postgres
 from backstay.api.hooks import Stage
+from backstay.api.server import PasswordSource, SecretKeyRef
 from backstay.domain.errors import BackstayError, NotFound, Refused, Transient, UserError
 from backstay.domain.objects import Obj
 from backstay.domain.run.sights import DumpSight, HookSight

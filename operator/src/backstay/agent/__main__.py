@@ -1,6 +1,7 @@
 """`python -m backstay.agent VERB [JSON]`: the entry point of Jobs and verify pods.
 
-The contract is docs/design/0014-rolling-agent.md; `verify` says its outcome in words (0006).
+The contract is docs/design/0014-rolling-agent.md, and 0036-repository-agent.md of what works on
+repositories; `verify` says its outcome in words (0006).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from backstay.agent.fs.failures import Defect, without_descriptors, worded
 from backstay.agent.results import LIMIT, answer, text_of
 from backstay.agent.tasks import Fields
 from backstay.domain.errors import BackstayError, DataError, Transient, UserError
+from backstay.domain.stores.repository.failures import RepositoryError
 
 TERMINATION_LOG = Path("/dev/termination-log")
 """What is written here becomes the container's terminated.message (Kubernetes' default path)."""
@@ -68,7 +70,8 @@ def _rolling(verb: str, text: str) -> int:
             traceback.print_exception(raw)
         if not codes:
             message = without_descriptors(error.message)
-            report(answer(_reason(error), message, ok=False))
+            more = error.more if isinstance(error, RepositoryError) else {}
+            report(answer(_reason(error), message, ok=False, **more))
             return _code(error)
         # The answer stands: what was done must not be done again because of what came after it.
         sys.stderr.write(f"after the answer: {error.message}\n")
@@ -76,7 +79,7 @@ def _rolling(verb: str, text: str) -> int:
 
 
 def _reason(error: BackstayError) -> str:
-    if isinstance(error, UserError):
+    if isinstance(error, UserError | RepositoryError):
         return error.reason
     if isinstance(error, Transient):
         return "Busy"
@@ -84,6 +87,8 @@ def _reason(error: BackstayError) -> str:
 
 
 def _code(error: BackstayError) -> int:
+    if isinstance(error, RepositoryError):
+        return error.status
     if isinstance(error, UserError):
         return REFUSED
     return BUSY if isinstance(error, Transient) else FAILED

@@ -31,8 +31,8 @@ MEANINGS: Final[Mapping[Acknowledgement, str]] = {
         "lost"
     ),
     Acknowledgement.TOO_LITTLE_ROOM: (
-        "the directory is restored although its disk seems to have too little room, and fails when "
-        "that is full"
+        "what is restored is written although its disk seems to have too little room, and fails "
+        "when that is full"
     ),
     Acknowledgement.MOUNTS_INSIDE: (
         "in place, where another file system is mounted at a directory that the copy has, that is "
@@ -40,10 +40,11 @@ MEANINGS: Final[Mapping[Acknowledgement, str]] = {
     ),
     Acknowledgement.UNVERIFIED: (
         "what is restored counts although it is not as recorded or cannot be compared: a damaged "
-        "copy or manifest, a claim whose verification fails or has not ended after 5 minutes"
+        "copy, manifest or repository, a snapshot of a repository without its record, a claim "
+        "whose verification fails or has not ended after 5 minutes"
     ),
     Acknowledgement.CLAIM_IN_USE: (
-        "in place, files are replaced under the Pods that use the claim"
+        "in place, or in an existingClaim, files are replaced under the Pods that use the claim"
     ),
     Acknowledgement.NOT_HELD: (
         "the copy is restored although it could not be held within 2 minutes, as when its disk is "

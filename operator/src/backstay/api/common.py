@@ -174,18 +174,19 @@ def with_condition(
     conditions: tuple[Condition, ...],
     *,
     type: str,
-    ok: bool,
+    ok: bool | None,
     reason: str,
     message: str,
     generation: int,
     now: datetime,
 ) -> tuple[Condition, ...]:
-    """Given conditions and a new verdict of one type, return them with it set in place.
+    """Given conditions and a new verdict of one type (None: nobody knows), return them with it set
+    in place.
 
     The transition time moves only when the status changes, so an unchanged verdict is an
     unchanged value and costs no write.
     """
-    status = "True" if ok else "False"
+    status = "Unknown" if ok is None else str(ok)
     old = next((c for c in conditions if c.type == type), None)
     since = old.last_transition_time if old is not None and old.status == status else now
     new = Condition(

@@ -70,6 +70,11 @@ class DumpStatus(Model):
         description="What the file as a whole is compressed by: zstd, gzip or none.",
         max_length=32,
     )
+    compressed: bool | None = Field(
+        default=None,
+        description="Whether the dump was compressed, inside the file or as a whole. Sizes are "
+        "compared only of dumps that are alike in this and in format.",
+    )
     position: str | None = Field(
         default=None,
         description="Where in the server's log of changes the dump stands, if that is known, such "

@@ -1,8 +1,7 @@
 """Dumps: one model per engine.
 
 A dump names exactly one engine, by the field that holds the engine's model. What these models
-hold is data to the scripts that read it and never code. A password is never among it: only where
-to find one.
+hold is data to the scripts that read it and never code.
 """
 
 from __future__ import annotations
@@ -14,74 +13,16 @@ from typing import Annotated, ClassVar, Final
 from pydantic import Field
 
 from backstay.api.common import Duration, Model, Size
+from backstay.api.server import PasswordSource, SecretKeyRef, Server, UserName
 from backstay.api.shapes import (
-    NAME_MAX,
-    WORDS,
     DatabaseName,
-    EnvironmentName,
     FilePath,
     LabelName,
-    ObjectName,
-    SecretKey,
 )
 from backstay.api.target import Target
 
 DATABASES_MAX: Final = 64
 """Databases that one dump may name."""
-
-
-class SecretKeyRef(Model):
-    """One key of a Secret in the policy's namespace."""
-
-    name: ObjectName = Field(description="The Secret.")
-    key: SecretKey = Field(description="The key whose value is the password.")
-
-
-class PasswordSource(Model):
-    """Where a password is found; the password itself is in no object of ours."""
-
-    cel_rules: ClassVar = (
-        (
-            "[has(self.env), has(self.file), has(self.secretKeyRef)].exists_one(x, x)",
-            "password needs exactly one of env, file and secretKeyRef",
-        ),
-    )
-
-    env: EnvironmentName | None = Field(
-        default=None, description="Environment variable of the container that holds it."
-    )
-    file: FilePath | None = Field(
-        default=None,
-        description="File in the container that holds it, such as a mounted Secret; a newline at "
-        "its end is not part of it.",
-    )
-    secret_key_ref: SecretKeyRef | None = Field(
-        default=None,
-        description="Secret that holds it. The operator may read no Secret unless its service "
-        "account is granted `get` on that one; it hands the value to the dump on standard input.",
-    )
-
-
-HostName = Annotated[str, Field(min_length=1, max_length=NAME_MAX), WORDS]
-UserName = Annotated[str, Field(min_length=1, max_length=128), WORDS]
-
-
-class Server(Model):
-    """How a dump reaches its server, from inside the container."""
-
-    host: HostName | None = Field(
-        default=None,
-        description="Host, or absolute path of the socket (PostgreSQL: of its folder); left out, "
-        "what the tool takes by itself in this container.",
-    )
-    port: int | None = Field(default=None, ge=1, le=65535, description="Port of the server.")
-    user: UserName | None = Field(
-        default=None, description="User; left out, as the container's environment says."
-    )
-    password: PasswordSource | None = Field(
-        default=None,
-        description="Where the user's password is; left out, as the container's environment says.",
-    )
 
 
 class PostgresFormat(StrEnum):
@@ -207,13 +148,6 @@ class Output(StrEnum):
 class AnyCommand(Model):
     """Any command that makes a dump."""
 
-    cel_rules: ClassVar = (
-        (
-            "!has(self.compress) || !self.compress || !has(self.output) || self.output == 'stdout'",
-            "compress is for output stdout: a command that writes the file compresses it itself",
-        ),
-    )
-
     argv: tuple[Annotated[str, Field(max_length=4096)], ...] = Field(
         description="Program and arguments, run as they are; [sh, -c, TEXT] for a shell's text. "
         "Anybody who may list processes in the container can read them: no secrets here.",
@@ -226,7 +160,6 @@ class AnyCommand(Model):
         description="stdout: what the command prints is the dump. file: it writes the file that "
         "the environment variable BACKSTAY_FILE names.",
     )
-    compress: bool = Field(default=False, description="Compress what the command prints.")
 
 
 EngineSpec = Postgres | Mysql | Mongodb | Redis | Sqlite | AnyCommand
@@ -277,6 +210,12 @@ class Dump(EngineChoice):
             "file must not end in .json, .json.next, .partial, .failed or .lock: files of these "
             "names are kept beside a dump",
         ),
+        (
+            "!has(self.compress) || !self.compress || (!has(self.redis) && !has(self.sqlite) && "
+            "(!has(self.command) || !has(self.command.output) || self.command.output == 'stdout'))",
+            "compress is for postgres, mysql, mongodb, and what a command prints: the files of "
+            "others are as their tools write them",
+        ),
     )
 
     name: LabelName = Field(description="Name of the dump, unique in the policy.")
@@ -284,6 +223,12 @@ class Dump(EngineChoice):
     file: FilePath = Field(
         description="Absolute path of the dump in the container; it must lie on a claim of this "
         "run, so that the snapshot carries it."
+    )
+    compress: bool | None = Field(
+        default=None,
+        description="Compress the file. Left out: yes, but not in a policy with a repository, of "
+        "which an uncompressed file takes only what has changed since the last; nor what a "
+        "command prints. redis and sqlite: no.",
     )
     max_duration: Duration = Field(
         default=timedelta(hours=1), description="After this long the dump is stopped and failed."

@@ -1,4 +1,4 @@
-"""The three kinds: their presentation, the models of spec and status."""
+"""The kinds: their presentation, the models of spec and status."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from backstay.api.common import Model
 from backstay.api.meta import CrdMeta
 from backstay.api.policy import POLICY_META, PolicySpec
 from backstay.api.policy_status import PolicyStatus
+from backstay.api.repository import REPOSITORY_META, RepositorySpec
+from backstay.api.repository_status import RepositoryStatus
 from backstay.api.restore import RESTORE_META, RestoreSpec
 from backstay.api.restore_status import RestoreStatus
 
@@ -27,4 +29,5 @@ KINDS: Final = (
     Kind(POLICY_META, PolicySpec, PolicyStatus),
     Kind(BACKUP_META, BackupSpec, BackupStatus),
     Kind(RESTORE_META, RestoreSpec, RestoreStatus),
+    Kind(REPOSITORY_META, RepositorySpec, RepositoryStatus),
 )

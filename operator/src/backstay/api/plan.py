@@ -10,6 +10,7 @@ from backstay.api.common import Duration, Model, Size
 from backstay.api.dumps import EngineChoice
 from backstay.api.hooks import ClaimName, PlannedHooks
 from backstay.api.policy import DUMPS_MAX
+from backstay.api.repository_store import PlannedRepository
 from backstay.api.rolling import SERIES_MAX, PlannedRolling
 from backstay.api.shapes import NAME_MAX
 from backstay.api.snapshot import Consistency
@@ -42,7 +43,7 @@ class PlannedPoint(Model):
     source: str = Field(
         description="The source: a claim, CLAIM/PATH, or NODE:PATH.", max_length=SERIES_MAX
     )
-    store: StoreName = Field(description="Where it is kept: Snapshot or Rolling.")
+    store: StoreName = Field(description="Where it is kept: Snapshot, Rolling or Repository.")
     claim: str | None = Field(
         default=None,
         description="The claim that has the data; left out, a node has it.",
@@ -55,6 +56,11 @@ class PlannedPoint(Model):
     )
     keep_days: int | None = Field(
         default=None, ge=1, description="Days that it is kept, as a point of an ad-hoc run."
+    )
+    late_after: Duration | None = Field(
+        default=None,
+        description="While it is made the run holds nothing, and it is tried again until this long "
+        "after the start of the run. Left out, the run waits for it.",
     )
 
     @property
@@ -69,6 +75,10 @@ class PlannedDump(EngineChoice):
     name: str = Field(description="Name of the dump in the policy.", max_length=63)
     target: Target = Field(description="Where it runs.")
     file: str = Field(description="Absolute path in the container.", max_length=1024)
+    compress: bool = Field(
+        default=False,
+        description="Whether the file is compressed, as the policy said or left to its stores.",
+    )
     max_duration: Duration = Field(description="Deadline of the dump.")
     min_free: Size = Field(description="Space that stays free beside the dump.")
 
@@ -109,8 +119,21 @@ class RunPlan(Model):
     ready_timeout: Duration = Field(description="Deadline from then until it is ready.")
     retries: int = Field(ge=0, description="Further attempts after the first.")
     rolling: PlannedRolling | None = Field(default=None, description="Directories to copy.")
+    repository: PlannedRepository | None = Field(default=None, description="What to upload.")
     points: tuple[PlannedPoint, ...] = Field(
         default=(),
         description="The points to make, in that order: the run is Completed when all are good.",
         max_length=POINTS_MAX,
     )
+
+    def origin(self, key: tuple[str, str]) -> tuple[str, str] | None:
+        """Given a point (source and store), return the one that it is made of, None if it is made
+        of the source.
+        """
+        mine = next((p for p in self.points if p.key == key), None)
+        if mine is None or mine.made_of is None:
+            return None
+        of = [p for p in self.points if (p.claim, p.store) == (mine.claim, mine.made_of)]
+        # The same directory where there are several; a snapshot is of the whole claim.
+        same = [p.key for p in of if p.source == mine.source]
+        return next(iter([*same, *(p.key for p in of)]), None)

@@ -8,6 +8,8 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from backstay.api.common import Model, Time
+from backstay.api.progress import Progress
+from backstay.api.repository_store import StoredStatus
 from backstay.api.rolling import SERIES_MAX
 from backstay.api.rolling_status import CopyStatus
 from backstay.api.shapes import NAME_MAX
@@ -57,15 +59,23 @@ class PointStatus(Model):
     source: str = Field(
         description="The source: a claim, CLAIM/PATH, or NODE:PATH.", max_length=SERIES_MAX
     )
-    store: StoreName = Field(description="Where it is kept: Snapshot or Rolling.")
+    store: StoreName = Field(description="Where it is kept: Snapshot, Rolling or Repository.")
     ref: str | None = Field(
         default=None,
-        description="Its name in the store: the VolumeSnapshot, or the stamp of a rolling copy.",
+        description="Its name in the store: the VolumeSnapshot, the stamp of a rolling copy, or "
+        "the short ID of a restic snapshot.",
         max_length=NAME_MAX,
     )
     attempt: int = Field(ge=1, description="Attempt that made it.")
     job: str | None = Field(default=None, description="The Job that makes it.", max_length=NAME_MAX)
+    tries: int = Field(
+        default=0, ge=0, description="Tries that failed, of a point that may come late."
+    )
+    retry_at: Time | None = Field(default=None, description="When it is tried again.")
     result: PointResult = Field(description="pending, good or failed.")
+    progress: Progress | None = Field(
+        default=None, description="How far its Job has come, about every 15 s while it works."
+    )
     requested_at: Time | None = Field(default=None, description="When it was asked for.")
     taken_at: Time | None = Field(default=None, description="The moment that its data is of.")
     bytes: int | None = Field(default=None, ge=0, description="Restore size.")
@@ -93,6 +103,9 @@ class PointStatus(Model):
     rolling: CopyStatus | None = Field(
         default=None, description="What it has besides if it is a rolling copy."
     )
+    stored: StoredStatus | None = Field(
+        default=None, description="What it has besides if it is in a repository."
+    )
 
     @property
     def key(self) -> tuple[str, str]:
@@ -115,6 +128,18 @@ class PointStatus(Model):
     def handle(self) -> str | None:
         """Return the driver's name of the disk snapshot, where it is known."""
         return self.snapshot.handle if self.snapshot else None
+
+    @property
+    def unreadable(self) -> int:
+        """Return how much of its source could not be read and is missing in it, as was allowed."""
+        copied = self.rolling.unreadable if self.rolling else 0
+        return copied or (self.stored.unreadable if self.stored else 0)
+
+    @property
+    def missing(self) -> bool:
+        """Whether the last list of where it is kept did not show it."""
+        unlisted = self.rolling is not None and self.rolling.missing
+        return unlisted or (self.stored is not None and self.stored.missing)
 
     @property
     def pending(self) -> bool:

@@ -10,16 +10,17 @@ from backstay.api.common import GROUP, Model
 from backstay.api.dumps import Dump
 from backstay.api.hooks import Hooks
 from backstay.api.meta import Column, CrdMeta
+from backstay.api.repository_store import Repository
 from backstay.api.retention import Retention, keeps_none
 from backstay.api.rolling import Rolling
-from backstay.api.rolling_rules import POLICY_RULES
 from backstay.api.schedule import Schedule
 from backstay.api.shapes import (
     LabelPrefix,
 )
 from backstay.api.snapshot import Snapshot
 from backstay.api.source import Source
-from backstay.api.store import ROLLING, SNAPSHOT
+from backstay.api.store import REPOSITORY, ROLLING, SNAPSHOT
+from backstay.api.store_rules import POLICY_RULES
 
 DUMPS_MAX: Final = 16
 """Dumps of one policy."""
@@ -71,7 +72,7 @@ class PolicySpec(Model):
                 f"{store}.retention keeps no point of the schedule: set last, within, hourly, "
                 "daily, weekly, monthly or yearly, or leave it out",
             )
-            for store in ("snapshot", "rolling")
+            for store in ("snapshot", "rolling", "repository")
         ),
         *POLICY_RULES,
     )
@@ -101,6 +102,11 @@ class PolicySpec(Model):
         default=None,
         description="Keep hard-link copies of the source's directories, alone or beside snapshots.",
     )
+    repository: Repository | None = Field(
+        default=None,
+        description="Keep copies of the claims in a restic repository, off the cluster, alone or "
+        "beside the other stores.",
+    )
     retention: Retention | None = Field(
         default=None,
         description="How long points are kept, in every store that has no retention of its own; "
@@ -118,17 +124,19 @@ class PolicySpec(Model):
     @property
     def snapshots(self) -> Snapshot | None:
         """Return how snapshots are taken; None if none are."""
-        return self.snapshot or (Snapshot() if self.rolling is None else None)
+        others = self.rolling or self.repository
+        return self.snapshot or (Snapshot() if others is None else None)
 
     @property
     def stores(self) -> tuple[str, ...]:
         """Return the stores that the policy keeps its points in."""
-        kept = {SNAPSHOT: self.snapshots, ROLLING: self.rolling}
+        kept = {SNAPSHOT: self.snapshots, ROLLING: self.rolling, REPOSITORY: self.repository}
         return tuple(store for store, block in kept.items() if block is not None)
 
     def retention_of(self, store: str) -> Retention | None:
         """Given a store, return how long its points are kept; None: everything is."""
-        own = {SNAPSHOT: self.snapshot, ROLLING: self.rolling}.get(store)
+        blocks = {SNAPSHOT: self.snapshot, ROLLING: self.rolling, REPOSITORY: self.repository}
+        own = blocks.get(store)
         return (own.retention if own else None) or self.retention
 
 

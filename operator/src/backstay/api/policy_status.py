@@ -53,7 +53,8 @@ class PolicyStatus(Model):
         "nothing of that claim is marked or swept. Rot: files of rolling copies are not as they "
         "were copied. CopiesMissing: rolling copies were not found at their destination, and "
         "nothing of that directory is marked or swept. Adopted: whether the snapshots that "
-        "spec.adopt speaks of are taken over.",
+        "spec.adopt speaks of are taken over. OffsiteFresh: whether what runs were to copy into "
+        "the repository is there within repository.lateAfter.",
         max_length=CONDITIONS_MAX,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

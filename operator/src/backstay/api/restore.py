@@ -9,9 +9,9 @@ from pydantic import Field
 from backstay.api.acknowledgement import MEANINGS, Acknowledgement
 from backstay.api.common import Model, Size, Time
 from backstay.api.meta import Column, CrdMeta
+from backstay.api.restore_from import RestoreFrom
 from backstay.api.rolling import SERIES_MAX
 from backstay.api.shapes import DirectoryPath, ObjectName, RelativePath
-from backstay.api.store import StoreName
 
 SeriesName = Annotated[str, Field(min_length=1, max_length=SERIES_MAX)]
 
@@ -24,34 +24,6 @@ class InPlace(Model):
     )
 
 
-class RestoreFrom(Model):
-    """What to restore from: exactly one of its fields."""
-
-    cel_rules: ClassVar = (
-        (
-            "has(self.backup) != has(self.volumeSnapshot)",
-            "from needs exactly one of backup and volumeSnapshot",
-        ),
-        (
-            "!has(self.store) || has(self.backup)",
-            "store chooses among the points of a Backup: set from.backup",
-        ),
-    )
-
-    backup: ObjectName | None = Field(
-        default=None, description="A Backup of the request's namespace, with good points."
-    )
-    volume_snapshot: ObjectName | None = Field(
-        default=None, description="A VolumeSnapshot of the request's namespace, by name."
-    )
-    store: StoreName | None = Field(
-        default=None,
-        description="The store that is restored from, as the Backup's status.points[].store names "
-        "it: Snapshot or Rolling. Left out, the first of these that has a good point and can be "
-        "restored to where the data is to go.",
-    )
-
-
 class NewClaim(Model):
     """A claim to be made; it must not exist."""
 
@@ -59,7 +31,7 @@ class NewClaim(Model):
     storage_class_name: ObjectName | None = Field(
         default=None,
         description="StorageClass of the new claim; left out, the class of the claim that was "
-        "backed up. Its driver must be the snapshot's.",
+        "backed up. For a VolumeSnapshot its driver must be the snapshot's.",
     )
     size: Size | None = Field(
         default=None,
@@ -68,17 +40,62 @@ class NewClaim(Model):
     )
 
 
-class ClaimDestination(Model):
-    """Where a claim's data goes."""
+class ExistingClaim(Model):
+    """A claim that exists, whose content is overwritten."""
 
-    new_claim: NewClaim = Field(description="Into a new claim, beside the original.")
+    name: ObjectName = Field(description="The claim.")
+    delete_extra: bool = Field(
+        default=False,
+        description="Remove what the snapshot does not have; left out, it stays beside what is "
+        "restored. A lost+found at the root is left alone.",
+    )
+
+
+class ClaimDestination(Model):
+    """Where a claim's data goes: one of newClaim and existingClaim."""
+
+    cel_rules: ClassVar = (
+        (
+            "has(self.newClaim) != has(self.existingClaim)",
+            "to needs exactly one of newClaim and existingClaim",
+        ),
+    )
+
+    new_claim: NewClaim | None = Field(
+        default=None, description="Into a new claim, beside the original."
+    )
+    existing_claim: ExistingClaim | None = Field(
+        default=None,
+        description="From a repository over what a claim has, of which no copy is made; whoever "
+        "uses it must be stopped before. Needs notAfter.",
+    )
+
+    @property
+    def claim(self) -> str:
+        """The claim that it goes into."""
+        to = self.new_claim or self.existing_claim
+        return to.name if to is not None else ""
 
 
 class ClaimRestore(Model):
     """One claim to restore."""
 
+    cel_rules: ClassVar = (
+        (
+            "!has(self.paths) || !has(self.to.existingClaim) || !self.to.existingClaim.deleteExtra",
+            "deleteExtra makes the claim as the snapshot is: leave paths out, or deleteExtra",
+        ),
+    )
+
     claim: ObjectName = Field(description="The claim as it was named when it was backed up.")
     to: ClaimDestination = Field(description="Where its data goes.")
+    paths: tuple[RelativePath, ...] = Field(
+        default=(),
+        description="Files and directories of it to restore; left out, all of it. Not from a "
+        "VolumeSnapshot.",
+        max_length=24,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
 
 
 class TargetClaim(Model):
@@ -132,6 +149,13 @@ class DirectoryRestore(Model):
     )
 
 
+_INTO: Final = (
+    "(has({0}.to.newClaim) ? {0}.to.newClaim.name : "
+    "has({0}.to.existingClaim) ? {0}.to.existingClaim.name : '')"
+)
+"""CEL: the claim that one of spec.claims goes into."""
+
+
 class RestoreSpec(Model):
     """Spec of a RestoreRequest; immutable."""
 
@@ -151,13 +175,25 @@ class RestoreSpec(Model):
             "must not overwrite newer data",
         ),
         (
+            "!has(self.claims) || !self.claims.exists(c, has(c.to.existingClaim)) || "
+            "has(self.notAfter)",
+            "notAfter is required for existingClaim: a request that is applied again later, as "
+            "from Git, must not overwrite newer data",
+        ),
+        (
             "!has(self.claims) || self.claims.all(c, self.claims.exists_one(d, "
-            "d.to.newClaim.name == c.to.newClaim.name))",
-            "two claims are restored into the same newClaim: give each its own name",
+            f"{_INTO.format('d')} == {_INTO.format('c')}))",
+            "two claims are restored into the same claim: give each its own",
         ),
         (
             "!has(self.from.volumeSnapshot) || !has(self.claims) || size(self.claims) == 1",
             "a volumeSnapshot holds one claim: restore exactly one from it",
+        ),
+        (
+            "!has(self.from.repository) || !has(self.claims) || size(self.claims) == 1 || "
+            "[has(self.from.repository.snapshot), has(self.from.repository.host), "
+            "has(self.from.repository.path)].filter(x, x).size() == 0",
+            "a snapshot, host or path of a repository is of one claim: restore exactly one from it",
         ),
     )
 

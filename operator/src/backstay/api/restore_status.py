@@ -43,6 +43,8 @@ class RestoreTarget(StrEnum):
     """A new directory, of a node or in a claim."""
     IN_PLACE = "InPlace"
     """Over the source itself."""
+    EXISTING_CLAIM = "ExistingClaim"
+    """Over what a claim has."""
 
 
 class RestoreItem(Model):
@@ -56,7 +58,7 @@ class RestoreItem(Model):
     uid: str | None = Field(
         default=None, description="uid of what ref names, if it is an object.", max_length=64
     )
-    target: RestoreTarget = Field(description="NewClaim, Directory or InPlace.")
+    target: RestoreTarget = Field(description="NewClaim, Directory, InPlace or ExistingClaim.")
     node: str | None = Field(
         default=None, description="The node that it is restored on.", max_length=NAME_MAX
     )

@@ -196,6 +196,11 @@ class Rolling(Model):
         json_schema_extra={"default": {}},
     )
 
+    @property
+    def reads_temporary(self) -> bool:
+        """Return whether copies are made of temporary claims."""
+        return self.copy_method is not CopyMethod.DIRECT
+
 
 class PlannedCopy(Model):
     """One directory of the frozen plan; exactly one of node and claim."""

@@ -27,6 +27,8 @@ LABEL_MAX: Final = 63
 """Length of a DNS-1123 label and of a label's value."""
 
 RULES: Final = "x-kubernetes-validations"
+PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
+"""Of an object that is passed on as it is: whoever takes it has its schema."""
 INT_OR_STRING: Final = "x-kubernetes-int-or-string"
 """Of a quantity: YAML makes a number of one that is written without a unit, as Kubernetes' own
 fields allow.

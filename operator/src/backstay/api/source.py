@@ -64,7 +64,7 @@ class LabelSelector(Model):
 
 
 class ClaimSource(Model):
-    """The claims to snapshot: the union of what is said, in the policy's namespace."""
+    """The claims to protect: the union of what is said, in the policy's namespace."""
 
     cel_rules: ClassVar = (
         (
@@ -90,8 +90,8 @@ class ClaimSource(Model):
     )
     sub_path: RelativePath | None = Field(
         default=None,
-        description="The directory of each claim that a rolling copy is made of; left out, all of "
-        "it. A snapshot always holds the whole claim.",
+        description="The directory of each claim that is copied or uploaded; left out, all of it. "
+        "A snapshot always holds the whole claim.",
     )
 
 
@@ -109,5 +109,5 @@ class Source(Model):
         default=None, description="PersistentVolumeClaims of the policy's namespace."
     )
     host_path: HostPathSource | None = Field(
-        default=None, description="Directories of one node, kept as rolling copies."
+        default=None, description="Directories of one node, copied or uploaded by Jobs."
     )

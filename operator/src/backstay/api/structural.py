@@ -20,7 +20,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from backstay.api.common import TIME_MAX, TIME_RULES, Model
-from backstay.api.shapes import INT_OR_STRING, RULES, cel
+from backstay.api.shapes import INT_OR_STRING, PRESERVE, RULES, cel
 from backstay.durations import format_duration
 
 Schema = dict[str, Any]
@@ -29,6 +29,7 @@ _ORDER: Final = (
     "description",
     "type",
     INT_OR_STRING,
+    PRESERVE,
     "format",
     "enum",
     "default",
@@ -107,6 +108,10 @@ class _Pass:
             }
         if "items" in raw:
             raw["items"] = self.node(raw["items"], path=f"{path}[]", above=above)
+        if raw.get(PRESERVE):
+            # pydantic says of a map of whatever that its values may be anything: a CRD says so by
+            # this word alone.
+            del raw["additionalProperties"]
         if "additionalProperties" in raw:
             self._map_values(raw, path=path, above=above)
         if raw.get("type") == "integer":
@@ -170,7 +175,8 @@ def _check(node: Schema, *, path: str) -> None:
         raise NotStructuralError(f"{path}: format {node['format']!r} is not known to Kubernetes")
     if node["type"] == "array" and "items" not in node:
         raise NotStructuralError(f"{path}: a list needs a schema of its items")
-    if node["type"] == "object" and ("properties" in node) == ("additionalProperties" in node):
+    contents = {"properties", "additionalProperties", PRESERVE}
+    if node["type"] == "object" and len(contents & set(node)) != 1:
         raise NotStructuralError(f"{path}: an object has either properties or additionalProperties")
     if node["type"] == "string" and not {"maxLength", "enum", "format"} & set(node):
         raise NotStructuralError(f"{path}: a string needs max_length: CEL's cost depends on it")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from backstay.domain import objects
+from backstay.builders.jobs import reference
 from backstay.domain.objects import Obj
 
 MOUNT: Final = "/restored"
@@ -78,7 +78,7 @@ def verify_pod(
             "name": name,
             "namespace": namespace,
             # A pod holds no data: it may go with its request, also when we are not running.
-            "ownerReferences": [_reference(owner)],
+            "ownerReferences": [reference(owner)],
         },
         "spec": {
             "restartPolicy": "Never",
@@ -88,15 +88,6 @@ def verify_pod(
             "containers": [_verifier(image, pull_policy, dumps, block=block)],
             "volumes": [{"name": "restored", "persistentVolumeClaim": {"claimName": claim}}],
         },
-    }
-
-
-def _reference(owner: Obj) -> Obj:
-    return {
-        "apiVersion": owner["apiVersion"],
-        "kind": owner["kind"],
-        "name": objects.name(owner),
-        "uid": objects.uid(owner),
     }
 
 

@@ -10,11 +10,19 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
+from backstay.builders.jobs import (
+    CONTAINER,
+    KEPT,
+    NOT_AGAIN,
+    NOT_COUNTED,
+    TRIES,
+    mounted,
+    pinned,
+    volume,
+)
+from backstay.domain.jobs import Mount, Step
 from backstay.domain.objects import Obj
-from backstay.domain.stores.copies.agent_tasks import Step
-from backstay.domain.stores.copies.locations import Mount
 
-CONTAINER: Final = "agent"
 CAPABILITIES: Final = (
     "CHOWN",
     "DAC_OVERRIDE",
@@ -29,12 +37,6 @@ CAPABILITIES: Final = (
 """What it takes to read every file, to give a copy its owner, mode, capabilities and device nodes,
 and to lock rsync in (design note 0014). Pod Security's baseline allows all of them.
 """
-KEPT: Final = timedelta(hours=1)
-"""A finished Job stays so long, for people to read its log."""
-TRIES: Final = 3
-"""Further Pods of one Job, after a Pod was deleted or the agent failed."""
-NO_RETRY: Final = (2, 3)
-"""Exit status of the agent for what another try cannot mend."""
 
 
 def agent_job(
@@ -67,20 +69,12 @@ def agent_job(
             "parallelism": 1,
             # A second Pod beside one that is still ending would find the destination locked.
             "podReplacementPolicy": "Failed",
-            "podFailurePolicy": {"rules": _failure_rules()},
+            "podFailurePolicy": {"rules": [NOT_AGAIN, NOT_COUNTED]},
             "activeDeadlineSeconds": int(deadline.total_seconds()),
             "ttlSecondsAfterFinished": int(KEPT.total_seconds()),
             "template": {"metadata": metadata, "spec": _pod(node, containers, mounts)},
         },
     }
-
-
-def _failure_rules() -> list[Obj]:
-    return [
-        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": list(NO_RETRY)}},
-        # An eviction, as by a drain of the node, is no failure of the agent.
-        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-    ]
 
 
 def _pod(node: str | None, containers: Sequence[Obj], mounts: Sequence[Mount]) -> Obj:
@@ -91,7 +85,7 @@ def _pod(node: str | None, containers: Sequence[Obj], mounts: Sequence[Mount]) -
         "terminationGracePeriodSeconds": 5,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        **_pinned(node),
+        **pinned(node),
         "securityContext": {
             "runAsUser": 0,
             "runAsGroup": 0,
@@ -99,22 +93,7 @@ def _pod(node: str | None, containers: Sequence[Obj], mounts: Sequence[Mount]) -
         },
         **({"initContainers": before} if before else {}),
         "containers": [{**last, "name": CONTAINER}],
-        "volumes": [*map(_volume, mounts), {"name": "tmp", "emptyDir": {}}],
-    }
-
-
-def _pinned(node: str | None) -> Obj:
-    if node is None:
-        return {}
-    term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
-    return {
-        "affinity": {
-            "nodeAffinity": {
-                "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}
-            }
-        },
-        # The data is on this node alone, also while it is cordoned or kept for other workloads.
-        "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}],
+        "volumes": [*map(volume, mounts), {"name": "tmp", "emptyDir": {}}],
     }
 
 
@@ -138,25 +117,7 @@ def _container(step: Step, image: str, pull_policy: str, mounts: Sequence[Mount]
             "limits": {"memory": "1Gi"},
         },
         "volumeMounts": [
-            *map(_mounted, mounts),
+            *map(mounted, mounts),
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - the container's own, emptied with it
         ],
     }
-
-
-def _mounted(mount: Mount) -> Obj:
-    found: Obj = {"name": mount.name, "mountPath": mount.at}
-    if mount.sub_path:
-        found["subPath"] = mount.sub_path
-    if mount.read_only:
-        found["readOnly"] = True
-        # Else a disk that is mounted further down could be written to.
-        found["recursiveReadOnly"] = "IfPossible"
-    return found
-
-
-def _volume(mount: Mount) -> Obj:
-    if mount.host_path is not None:
-        # Directory: one that is missing is an error, and never made by the kubelet.
-        return {"name": mount.name, "hostPath": {"path": mount.host_path, "type": "Directory"}}
-    return {"name": mount.name, "persistentVolumeClaim": {"claimName": mount.claim}}

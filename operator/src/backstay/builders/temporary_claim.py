@@ -1,4 +1,4 @@
-"""The claim that a copy is made of instead of the live volume."""
+"""The claim that a point is made of instead of the live volume."""
 
 from __future__ import annotations
 

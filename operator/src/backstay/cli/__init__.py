@@ -1,7 +1,8 @@
 """`kubectl backstay`: what retention will do, what a policy would keep, and what was orphaned.
 
 Invariants: nothing here writes to a cluster, but for one Job by which init-destination prepares a
-disk, and the annotation by which backup has a policy run; wrong use ends with exit code 2 and names
+disk, and what asks the operator for work (the annotations of backup and of repository, and the
+spec.unlock of repository unlock); wrong use ends with exit code 2 and names
 the option that is wrong, anything else that fails with 1; commands that work on files alone never
 import the Kubernetes client, which takes longer to load than they take to run.
 """
@@ -15,6 +16,7 @@ import click
 from backstay.cli.backup import backup
 from backstay.cli.destination import init_destination
 from backstay.cli.orphans import orphans
+from backstay.cli.repository import repository
 from backstay.cli.retention import retention
 from backstay.cli.simulate import simulate
 from backstay.domain.errors import BackstayError
@@ -30,6 +32,7 @@ program.add_command(retention)
 program.add_command(simulate)
 program.add_command(orphans)
 program.add_command(init_destination)
+program.add_command(repository)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -22,6 +22,7 @@ from backstay.domain.retention import replaced
 from backstay.domain.retention.brakes import released_plans
 from backstay.domain.retention.shrinkage import accepted_sizes
 from backstay.domain.stores.copies.seen import seen_of as copies_seen
+from backstay.domain.stores.repository.seen import seen_of as stored_seen
 from backstay.domain.stores.snapshots import orphans as lost
 from backstay.domain.stores.snapshots.judging import Seen
 from backstay.domain.stores.snapshots.orphans import Orphan
@@ -120,11 +121,13 @@ async def _frozen(client: Client, namespace: str, name: str, moment: Moment) -> 
 
 
 def _shown_world(world: World, place: Place, moment: Moment) -> Shown:
-    """Snapshots and rolling copies of one policy."""
+    """Snapshots, rolling copies and points in repositories of one policy."""
     seen = passes.seen(world, place, SystemClock().now())
     shown = _shown(place[1], seen_of(seen), moment)
     copies = preview.of_copies(copies_seen(replace(seen, now=shown.now)))
-    return replace(shown, lines=[*shown.lines, *copies], copies=len(copies))
+    stored = preview.of_stored(replace(stored_seen(seen), now=shown.now))
+    lines = [*shown.lines, *copies, *stored]
+    return replace(shown, lines=lines, copies=len(copies) + len(stored))
 
 
 def _shown(policy: str, seen: Seen, moment: Moment) -> Shown:

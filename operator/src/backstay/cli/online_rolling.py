@@ -10,9 +10,10 @@ from backstay.cli.online import with_client
 from backstay.cli.options import Target
 from backstay.domain import naming
 from backstay.domain.errors import DataError, NotFound, Transient
+from backstay.domain.jobs import Mount
 from backstay.domain.objects import dig
 from backstay.domain.stores.copies import agent_tasks
-from backstay.domain.stores.copies.locations import DESTINATION, Mount
+from backstay.domain.stores.copies.locations import DESTINATION
 from backstay.engine.system_clock import SystemClock
 from backstay.kube.client import Client
 from backstay.kube.resources import DEPLOYMENT

@@ -16,6 +16,7 @@ from backstay.api.common import changed
 from backstay.api.hooks import PlannedHook, PlannedHooks
 from backstay.api.plan import RunPlan
 from backstay.api.policy import PolicySpec
+from backstay.api.repository_store import Repository
 from backstay.api.rolling import Rolling
 from backstay.domain.stores.copies.agent_tasks import in_bytes
 from backstay.durations import format_duration
@@ -34,7 +35,7 @@ def limited(status: BackupStatus, most: Ceilings) -> BackupStatus:
 
 def limited_plan(plan: RunPlan, most: Ceilings) -> RunPlan:
     """Given a plan, return it within the ceilings."""
-    rolling = plan.rolling
+    rolling, repository = plan.rolling, plan.repository
     return changed(
         plan,
         dumps=tuple(
@@ -44,6 +45,9 @@ def limited_plan(plan: RunPlan, most: Ceilings) -> RunPlan:
         take_timeout=min(plan.take_timeout, most.take_timeout),
         ready_timeout=min(plan.ready_timeout, most.ready_timeout),
         rolling=changed(rolling, settings=_rolling(rolling.settings, most)) if rolling else None,
+        repository=changed(repository, settings=_repository(repository.settings, most))
+        if repository
+        else None,
     )
 
 
@@ -91,6 +95,14 @@ def _rolling(rolling: Rolling, most: Ceilings) -> Rolling:
     )
 
 
+def _repository(repository: Repository, most: Ceilings) -> Repository:
+    return changed(
+        repository,
+        start_timeout=min(repository.start_timeout, most.start_timeout),
+        max_duration=min(repository.max_duration, most.copy_duration),
+    )
+
+
 def _is_slow(rolling: Rolling, most: Ceilings) -> bool:
     return 0 < in_bytes(rolling.bandwidth) < in_bytes(most.copy_bandwidth)
 
@@ -105,9 +117,10 @@ def _lengths(spec: PolicySpec, most: Ceilings) -> Iterator[tuple[str, timedelta,
                 field = f"spec.hooks.{stage}[{hook.name}].timeout"
                 yield field, hook.timeout, most.hook_timeout
         yield "spec.hooks.maxFreeze", spec.hooks.max_freeze, most.hook_timeout
-    if spec.rolling is not None:
-        yield "spec.rolling.startTimeout", spec.rolling.start_timeout, most.start_timeout
-        yield "spec.rolling.maxDuration", spec.rolling.max_duration, most.copy_duration
+    for store, block in (("rolling", spec.rolling), ("repository", spec.repository)):
+        if block is not None:
+            yield f"spec.{store}.startTimeout", block.start_timeout, most.start_timeout
+            yield f"spec.{store}.maxDuration", block.max_duration, most.copy_duration
     if (snapshots := spec.snapshots) is not None:
         yield "spec.snapshot.takeTimeout", snapshots.take_timeout, most.take_timeout
         yield "spec.snapshot.readyTimeout", snapshots.ready_timeout, most.ready_timeout

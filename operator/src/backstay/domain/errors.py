@@ -2,7 +2,9 @@
 
     BackstayError
     ├── UserError          the input is wrong: becomes a condition of the object
+    │   └── Missing        what it names was looked for, and is not there
     ├── Transient          the world is not ready: try again, after `retry_after` if given
+    │   ├── Awaited        something of ours works on it: no failure, look again soon
     │   ├── NotServed      the API server knows no such kind for now
     │   └── Refused        a rule says no, and goes on doing so until a person changes it
     ├── Conflict           somebody else wrote first: read again, then decide again
@@ -46,12 +48,24 @@ class UserError(BackstayError):
         self.reason = reason
 
 
+class Missing(UserError):
+    """What the input names was looked for where it should be, and is not there: the request fails,
+    however right its words are.
+    """
+
+
 class Transient(BackstayError):
     """May work later: retried with backoff, not before `retry_after` where that is known."""
 
     def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Awaited(Transient):
+    """What was asked for is being found out by a Job of ours, or waits for its turn: the message
+    names it, and whoever asked looks again soon.
+    """
 
 
 class NotServed(Transient):

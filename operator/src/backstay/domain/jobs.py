@@ -1,4 +1,4 @@
-"""What a Job of ours says: pure readings of a Job and its Pods."""
+"""What a Job of ours does and says: its steps and directories, pure readings of it and its Pods."""
 
 from __future__ import annotations
 
@@ -8,6 +8,38 @@ from dataclasses import dataclass
 from backstay.domain import objects
 from backstay.domain.objects import Obj, dig
 from backstay.domain.silence import unstarted
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command of the agent and its JSON document."""
+
+    verb: str
+    task: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A directory that the agent sees: of the node, or a claim or a directory in one."""
+
+    name: str
+    at: str
+    read_only: bool = False
+    host_path: str | None = None
+    claim: str | None = None
+    sub_path: str | None = None
+    fresh: bool = False
+    """A claim that was made for this: its group may be set as the Job needs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DumpWish:
+    """A dump that a point must have as it was taken."""
+
+    name: str
+    path: str
+    """Below the source that the point is of."""
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +64,8 @@ class JobSeen:
     """It has not started, and neither it nor its newest Pod says why: Events may."""
     stalled: bool = False
     """It has not started for longer than one takes to when all is well."""
+    old: bool = False
+    """It was made longer ago than one takes to start."""
 
     @property
     def finished(self) -> bool:

@@ -88,6 +88,17 @@ RESTORES_INTO: Final = PREFIX + "restores-into"
 """On the Job of a restore: where it writes, in JSON. It goes on when its request is deleted."""
 NAMESPACE: Final = PREFIX + "namespace"
 """Label on Jobs: the namespace whose data they work on."""
+REPOSITORY: Final = PREFIX + "repository"
+"""Label on Jobs: the BackupRepository that they work on."""
+REPOSITORY_TASK: Final = PREFIX + "repository-task"
+"""Label on those Jobs that no run and no restore waits for: Open, List or Maintain."""
+ASK_LIST: Final = PREFIX + "list"
+ASK_CHECK: Final = PREFIX + "check"
+ASK_PRUNE: Final = PREFIX + "prune"
+"""On a BackupRepository: set to a new word, that is done once; status.obeyed repeats the word."""
+POD_SECURITY: Final = "pod-security.kubernetes.io/enforce"
+PRIVILEGED_MOVERS: Final = (PREFIX + "privileged-movers", "volsync.backube/privileged-movers")
+"""Annotations of a namespace, the second one VolSync's: whether movers in it are root."""
 
 
 class Result(StrEnum):

@@ -158,6 +158,26 @@ def agent_job_name(what: str, about: str, *identity: str) -> str:
     return shorten(about, JOB_NAME_LIMIT - len(suffix)) + suffix
 
 
+def cache_name(repository: str, uid: str) -> str:
+    """Given a BackupRepository's name and uid, return the name of its claim for the cache: one that
+    is made again has another.
+    """
+    suffix = f"-cache-{_of_uid(uid, 5)}"
+    return shorten(repository, OBJECT_NAME_LIMIT - len(suffix)) + suffix
+
+
+def mover_hosts(repository_uid: str) -> str:
+    """Given the uid of a BackupRepository, return what the host names of its Pods begin with."""
+    return f"backstay-{_digest(repository_uid, 12)}-"
+
+
+def mover_host(repository_uid: str, job: str) -> str:
+    """Given the uid of a BackupRepository and the name of a Job on it, return the host name of its
+    Pods: restic writes it into its locks.
+    """
+    return mover_hosts(repository_uid) + _digest(job, 12)
+
+
 def _stamp(instant: datetime, zone: tzinfo) -> str:
     return instant.astimezone(zone).strftime("%Y%m%d-%H%M")
 

@@ -1,10 +1,11 @@
 """The plan of a policy: is it valid, which slot runs now, what does its status say.
 
-Invariants: at most one scheduled run of a policy is unfinished; `lastSlot` moves only over slots
-that have their Backup or can have none any more, and `missed` with it; a suspended policy runs
-nothing; slots that passed while it was suspended, or before its schedule was changed, are never
-caught up; a clock that is, or was, wrong stops no slot: `now` is the API server's where the two
-clocks differ, and slots that have run before their time run again (see early).
+Invariants: at most one scheduled run of a policy is unfinished, but for those that wait for nothing
+but late points; `lastSlot` moves only over slots that have their Backup or can have none any more,
+and `missed` with it; a suspended policy runs nothing; slots that passed while it was suspended, or
+before its schedule was changed, are never caught up; a clock that is, or was, wrong stops no slot:
+`now` is the API server's where the two clocks differ, and slots that have run before their time run
+again (see early).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Final
 from backstay.api.common import changed, with_condition
 from backstay.api.policy_status import SHOWN_MAX, PolicyStatus, SeriesStatus
 from backstay.api.schedule import MissedSlots
+from backstay.domain import offsite
 from backstay.domain.errors import UserError
 from backstay.domain.schedule import early, manual
 from backstay.domain.schedule.due import Due, continues, due, with_missed
@@ -90,8 +92,10 @@ def decide(seen: Seen) -> Decision:
         observed_generation=seen.generation,
         next_run=None,
     )
+    status, late_in = offsite.judged(seen, status)
     decision = _carry_out(seen, status, timing, wanted, lost)
-    decision = replace(decision, asked=manual.is_asked(seen))
+    after = min((t for t in (decision.after, late_in) if t is not None), default=None)
+    decision = replace(decision, asked=manual.is_asked(seen), after=after)
     if seen.problem is not None and seen.spec is not None:
         decision = replace(decision, after=_soon(status, seen.now, decision.after))
     last = seen.status.last_slot
@@ -171,7 +175,7 @@ def _timing(seen: Seen) -> tuple[Timing | None, UserError | None]:
 
 
 def _due(seen: Seen, status: PolicyStatus, timing: Timing) -> Due:
-    unfinished = [r.slot for r in seen.runs if r.slot and not r.finished]
+    unfinished = [r.slot for r in seen.runs if r.slot and not r.finished and not r.late]
     known = known_of(seen, status, timing.schedule)
     return due(timing, known, now=seen.now, busy=min(unfinished, default=None))
 

@@ -26,6 +26,8 @@ from backstay.domain.retention.points import Rules, Verdict
 from backstay.domain.retention.shrinkage import accepted_sizes
 from backstay.domain.stores.copies import upkeep
 from backstay.domain.stores.copies.seen import Seen as CopiesSeen
+from backstay.domain.stores.repository import upkeep as stored_upkeep
+from backstay.domain.stores.repository.seen import Seen as StoredSeen
 from backstay.domain.stores.snapshots.judging import Seen, judged
 from backstay.domain.times import parse_time
 
@@ -71,6 +73,25 @@ def of_copies(seen: CopiesSeen) -> list[Preview]:
         )
         for kept in seen.kept
         for shown, verdict in zip(kept.shown, upkeep.judged(seen, kept)[0], strict=True)
+    ]
+
+
+def of_stored(seen: StoredSeen) -> list[Preview]:
+    """Given what a pass over points in repositories rests on, return what it would do with each."""
+    return [
+        Preview(
+            namespace=verdict.point.namespace,
+            name=verdict.point.name,
+            claim=shown.entry.source,
+            taken=verdict.point.taken,
+            tiers=tiers_of(verdict.after),
+            set_labels=verdict.set_labels,
+            remove_labels=verdict.remove_labels,
+            delete=verdict.sweep,
+            reasons=verdict.reasons,
+        )
+        for one in stored_upkeep.judged(seen)
+        for shown, verdict in zip(one.kept.shown, one.verdicts, strict=True)
     ]
 
 

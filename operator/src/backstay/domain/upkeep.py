@@ -48,6 +48,8 @@ class Seen:
     """By name: the VolumeSnapshotContents that these snapshots and Backups name."""
     claims: Sequence[Obj] = ()
     """The claims of the namespace, where a pass would remove something."""
+    repositories: Mapping[str, Obj] = field(default_factory=dict)
+    """By name: the BackupRepositories of the namespace."""
     clock: Brake | None = None
     """Set: our clock is off, and nothing is marked or removed."""
 

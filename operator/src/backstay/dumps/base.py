@@ -31,7 +31,7 @@ from typing import Annotated, Final, Generic, TypeVar
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 from backstay.api.common import Model
-from backstay.api.dumps import PasswordSource, Server
+from backstay.api.server import PasswordSource, Server
 from backstay.domain.errors import DataError, UserError
 from backstay.domain.sources.mounts import Lies
 from backstay.domain.sources.server_data import DataDirectory
@@ -55,6 +55,7 @@ class DumpTask:
     """Bytes that stay free beside the dump; 0: the space is not looked at."""
     mounts: tuple[str, ...] = ()
     """Absolute paths in the container: `result` of a dump says what they really are."""
+    compress: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,8 @@ class DumpState:
     """Done: what the file is once it is decompressed, such as custom, sql or rdb."""
     compression: str | None = None
     """Done: what the file as a whole is compressed by: zstd, gzip or none."""
+    compressed: bool | None = None
+    """Done: whether the dump is compressed, inside the file or as a whole."""
     position: str | None = None
     """Done: where in the server's log of changes the dump stands, if that is known."""
     at: Lies | None = None
@@ -151,8 +154,9 @@ class Engine(Generic[Spec]):
         # Up to whole seconds: a positive duration is never zero.
         seconds = -(-task.max_duration // timedelta(seconds=1))
         limits = (f"seconds={seconds}", f"minfree={task.min_free}")
+        form = f"compress={'yes' if task.compress else 'no'}"
         login = _login(spec) if isinstance(spec, Server) else ()
-        words = (*limits, *login, *self.words(spec))
+        words = (*limits, form, *login, *self.words(spec))
         return _command(self.name, "start", task, words, password)
 
     def result(self, task: DumpTask) -> Command:

@@ -8,5 +8,4 @@ from backstay.dumps.base import Words
 
 def words(spec: AnyCommand) -> Words:
     """Given a spec, return the arguments of scripts/command.sh."""
-    compress = "yes" if spec.compress else "no"
-    return (f"output={spec.output}", f"compress={compress}", "--", *spec.argv)
+    return (f"output={spec.output}", "--", *spec.argv)

@@ -47,6 +47,7 @@ def registry(access: Login, enqueue: Enqueue, is_echo: IsEcho) -> kopf.OperatorR
     """
     found = kopf.OperatorRegistry()
     _add_login(found, access)
+    _add_repositories(found, enqueue, is_echo)
 
     @kopf.on.event(GROUP, VERSION, "backuppolicies", registry=found)
     def policy_event(
@@ -77,6 +78,13 @@ def registry(access: Login, enqueue: Enqueue, is_echo: IsEcho) -> kopf.OperatorR
             enqueue(keys.backup(namespace or "", backup))
 
     return found
+
+
+def _add_repositories(found: kopf.OperatorRegistry, enqueue: Enqueue, is_echo: IsEcho) -> None:
+    @kopf.on.event(GROUP, VERSION, "backuprepositories", registry=found)
+    def repository_event(body: kopf.Body, namespace: str | None, name: str, **_: Any) -> None:
+        if is_news(body, is_echo):
+            enqueue(keys.repository(namespace or "", name))
 
 
 def _add_login(found: kopf.OperatorRegistry, access: Login) -> None:

@@ -261,13 +261,18 @@ class Client:
             return False
         return True
 
-    async def pod_log(self, name: str, namespace: str, container: str) -> str:
-        """Given a Pod and a container of it, return its log, at most LONGEST_LOG bytes of it.
+    async def pod_log(
+        self, name: str, namespace: str, container: str, *, tail: int | None = None
+    ) -> str:
+        """Given a Pod, a container of it and how many lines are wanted (None: all), return the end
+        of its log, at most LONGEST_LOG bytes of it.
 
         Raise NotFound if the Pod is gone, Transient if its node cannot be asked.
         """
         what = f"log of {POD.describe(namespace, name)}"
         query: dict[str, str | int] = {"container": container, "limitBytes": LONGEST_LOG}
+        if tail is not None:
+            query["tailLines"] = tail
         path = POD.path(namespace, name, "log")
         body = await self._connection.answer(Request("GET", "get", POD, path, what, query))
         return body.decode(errors="replace")

@@ -16,6 +16,7 @@ from backstay.kube.client import Client
 from backstay.kube.resources import (
     BACKUP,
     BACKUP_POLICY,
+    BACKUP_REPOSITORY,
     DEFINITION,
     RESTORE_REQUEST,
     VOLUME_SNAPSHOT,
@@ -23,7 +24,7 @@ from backstay.kube.resources import (
 
 WATCHED: Final = {
     f"{kind.plural}.{kind.group}": kind
-    for kind in (BACKUP_POLICY, BACKUP, RESTORE_REQUEST, VOLUME_SNAPSHOT)
+    for kind in (BACKUP_POLICY, BACKUP, RESTORE_REQUEST, BACKUP_REPOSITORY, VOLUME_SNAPSHOT)
 }
 """The kinds that are watched, by the names of their definitions."""
 
@@ -43,7 +44,7 @@ class Definitions:
         return {name: await self._uid(name) for name in WATCHED}
 
     async def glance(self) -> tuple[str, str]:
-        """Return name and uid of one definition, each time of the next one: a quarter of the cost.
+        """Return name and uid of one definition, each time of the next one: a part of the cost.
 
         Raise what the read raises.
         """

@@ -75,6 +75,7 @@ _APPS = ("apps", "v1")
 BACKUP_POLICY = Resource(*_OURS, "backuppolicies", "BackupPolicy", namespaced=True)
 BACKUP = Resource(*_OURS, "backups", "Backup", namespaced=True)
 RESTORE_REQUEST = Resource(*_OURS, "restorerequests", "RestoreRequest", namespaced=True)
+BACKUP_REPOSITORY = Resource(*_OURS, "backuprepositories", "BackupRepository", namespaced=True)
 
 VOLUME_SNAPSHOT = Resource(*_SNAPSHOTS, "volumesnapshots", "VolumeSnapshot", namespaced=True)
 VOLUME_SNAPSHOT_CONTENT = Resource(

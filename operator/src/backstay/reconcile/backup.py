@@ -29,6 +29,7 @@ from backstay.domain.errors import (
 from backstay.domain.objects import Obj
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.run import deadlines, machine
+from backstay.domain.run.late import waits_for_late
 from backstay.domain.run.status import short
 from backstay.domain.run.values import (
     AT_ONCE,
@@ -193,8 +194,11 @@ class BackupReconciler:
         # Permits are free once that is written, as the admitter counts what statuses say.
         if status.pools != subject.status.pools:
             self._enqueue(keys.ADMISSION)
-        if _decides(subject.status, status):
+        decided = _decided(subject.status, status) & self._stores.keys()
+        if any(not self._stores[name].plan.instant for name in decided):
             self._enqueue(keys.leftovers())  # what the point was made of
+        if waits_for_late(status) and not waits_for_late(subject.status):
+            self._enqueue(keys.policy(key.namespace, subject.spec.policy))  # its next slot may go
         if status.phase.final:
             # Only now: until its end is written the run may go on.
             self._dumping.forget(subject.uid)
@@ -208,8 +212,7 @@ class BackupReconciler:
                 self._enqueue(keys.copies(key.namespace, subject.spec.policy))
 
 
-def _decides(before: BackupStatus, after: BackupStatus) -> bool:
-    """Whether a point was decided while copies are made."""
+def _decided(before: BackupStatus, after: BackupStatus) -> set[str]:
+    """The stores of which a point was decided."""
     waiting = {p.key for p in before.points if p.pending}
-    copying = before.phase is BackupPhase.COPYING
-    return copying and bool(waiting - {p.key for p in after.points if p.pending})
+    return {store for _, store in waiting - {p.key for p in after.points if p.pending}}

@@ -23,6 +23,7 @@ from backstay.kube.client import Client
 from backstay.kube.resources import (
     BACKUP,
     BACKUP_POLICY,
+    BACKUP_REPOSITORY,
     RESTORE_REQUEST,
     VOLUME_SNAPSHOT,
     VOLUME_SNAPSHOT_CONTENT,
@@ -68,6 +69,10 @@ async def read(client: Client, place: Place) -> World:
     # A snapshot is made after its Backup: read in this order, one that is there has its run.
     world.add_snapshots(await client.list(VOLUME_SNAPSHOT, namespace, labels=selector))
     world.add_backups(await client.list(BACKUP, namespace, fields=f"spec.policy={name}"))
+    # After the Backups: a Job that forgets is announced here before its outcome is written there.
+    for repository in sorted(world.repository_names(place)):
+        obj = await client.find(BACKUP_REPOSITORY, repository, namespace)
+        world.add_repositories([obj] if obj is not None else [])
     # Last: whoever claims a point by `in-use` above is in this list, unless that is over.
     world.add_requests(await client.list(RESTORE_REQUEST, namespace, fields=UNFINISHED))
     return world
@@ -97,6 +102,7 @@ async def gather_all(client: Client) -> World:
         collect(world.add_snapshots, client.pages(VOLUME_SNAPSHOT, labels=labels.POLICY)),
         collect(world.add_backups, client.pages(BACKUP)),
         collect(world.add_requests, client.pages(RESTORE_REQUEST, fields=UNFINISHED)),
+        collect(world.add_repositories, client.pages(BACKUP_REPOSITORY)),
         collect(world.add_contents, client.pages(VOLUME_SNAPSHOT_CONTENT)),
     )
     # All kinds are read: only now it is known which contents are named.

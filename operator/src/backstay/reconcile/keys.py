@@ -18,6 +18,7 @@ REBUILD: Final = "Rebuild"
 """The records of one policy, to be recreated from its artifacts."""
 COPIES: Final = "Copies"
 """The pass over all rolling copies of one policy, whether the policy exists or not."""
+REPOSITORY: Final = "BackupRepository"
 
 SWEEPS: Final = "Sweeps"
 """The ends of all sweeps of the cluster, in one."""
@@ -34,6 +35,7 @@ LONGEST: Final[Mapping[str, timedelta]] = MappingProxyType(
         RESTORE: timedelta(seconds=30),
         ADMISSION.kind: timedelta(seconds=30),
         POLICY: timedelta(minutes=1),
+        REPOSITORY: timedelta(minutes=1),
     }
 )
 """Between two tries, by kind, where a person waits, or a slot does: what keeps it from going on,
@@ -70,6 +72,11 @@ def rebuild(namespace: str, policy_name: str) -> Key:
 def copies(namespace: str, policy_name: str) -> Key:
     """Given a policy's address, return the key of the pass over its rolling copies."""
     return Key(COPIES, namespace, policy_name)
+
+
+def repository(namespace: str, name: str) -> Key:
+    """Given a BackupRepository's address, return its key."""
+    return Key(REPOSITORY, namespace, name)
 
 
 def sweeps() -> Key:

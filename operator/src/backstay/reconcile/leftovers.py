@@ -22,7 +22,7 @@ from backstay.kube.client import Client
 from backstay.kube.resources import PERSISTENT_VOLUME_CLAIM, POD, RESTORE_REQUEST
 from backstay.reconcile import keys
 from backstay.steps.batch import Work
-from backstay.stores.copies.temporary import TemporaryClaims
+from backstay.stores.temporary import TemporaryClaims
 from backstay.targets.new_claim import delete, hand_over
 
 log = logging.getLogger(__name__)

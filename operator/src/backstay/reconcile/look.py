@@ -99,7 +99,11 @@ class Looker:
                 load_zone(spec.schedule.time_zone)
             address = subject.namespace, name
             plan = await self._planner.make_plan(
-                address, spec, ask=self._ask(subject), probe=self._probe(subject.namespace)
+                address,
+                spec,
+                ask=self._ask(subject),
+                probe=self._probe(subject.namespace),
+                begins=True,
             )
         except UserError as error:
             # Seen, not raised: how long it may last depends on what it is, which the plan knows.

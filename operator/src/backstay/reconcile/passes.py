@@ -34,5 +34,6 @@ def seen(world: World, place: Place, now: datetime, brake: brakes.Brake | None =
         unlabelled=world.unlabelled,
         # Only its own: what is planned for one policy rests on nothing of another's.
         contents={n: world.contents[n] for n in names if n in world.contents},
+        repositories=world.repositories_of(place),
         clock=brake,
     )

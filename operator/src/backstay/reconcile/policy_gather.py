@@ -8,9 +8,10 @@ from typing import Final
 
 from backstay.api.backup import BackupPhase, Trigger
 from backstay.api.point import PointGone, PointResult
-from backstay.api.store import SNAPSHOT
+from backstay.api.store import REPOSITORY, SNAPSHOT
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig
+from backstay.domain.run.late import waits_for_late
 from backstay.domain.schedule.early import Named
 from backstay.domain.schedule.policy_seen import GoodPoint, RunSeen
 from backstay.domain.stores.snapshots.carriers import (
@@ -30,6 +31,7 @@ _NOT_THERE: Final = frozenset({PointGone.MISSING, PointGone.ACCEPTED})
 def run_seen(obj: Obj) -> RunSeen:
     """Given a Backup, return what a policy's decision rests on of it."""
     subject = parse(obj)
+    plan = subject.status.plan
     return RunSeen(
         name=objects.name(obj),
         slot=subject.spec.scheduled_for,
@@ -37,6 +39,8 @@ def run_seen(obj: Obj) -> RunSeen:
         finished=subject.status.phase.final or subject.spec.trigger is Trigger.IMPORTED,
         started=subject.status.started_at,
         complete=subject.status.phase is BackupPhase.COMPLETED,
+        late=plan is not None and waits_for_late(subject.status),
+        uploads=tuple(p.source for p in (plan.points if plan else ()) if p.store == REPOSITORY),
         token=objects.annotations(obj).get(labels.RUN, ""),
     )
 
@@ -87,7 +91,7 @@ def _mirrored(obj: Obj) -> list[GoodPoint]:
         for p in parse(obj).status.points
         # Snapshots are read by themselves: counted here too, they would count twice.
         if p.store != SNAPSHOT and p.result is PointResult.GOOD and p.taken_at and not p.gone
-        if p.rolling is None or not (p.rolling.gone or p.rolling.missing)
+        if not p.missing and not (p.rolling and p.rolling.gone)
         if p.rolling is None or labels.RESTORE_REQUEST not in p.rolling.annotations
     ]
 
@@ -102,8 +106,11 @@ def _reported(backups: Sequence[Obj]) -> list[Obj]:
 
 
 def _is_missing(point: Obj) -> bool:
-    """Whether a point as a Backup shows it is missing, be it a snapshot or a rolling copy."""
-    return point.get("gone") == PointGone.MISSING or bool(dig(point, "rolling", "missing"))
+    """Whether a point as a Backup shows it is missing, in whatever store."""
+    if point.get("gone") in (PointGone.SWEPT, PointGone.ACCEPTED):
+        return False  # No list shows what was removed, or given up.
+    unlisted = (dig(point, block, "missing") for block in ("rolling", "stored"))
+    return point.get("gone") == PointGone.MISSING or any(unlisted)
 
 
 def slots(snapshots: Sequence[Obj]) -> list[Named]:

@@ -16,7 +16,7 @@ from backstay.api.acknowledgement import Acknowledgement
 from backstay.api.restore import RestoreSpec
 from backstay.api.restore_status import RestorePhase, RestoreStatus, RestoreTarget
 from backstay.domain.clock import Clock
-from backstay.domain.errors import UserError
+from backstay.domain.errors import Awaited, UserError
 from backstay.domain.objects import dig
 from backstay.domain.restore.acknowledgement import Acknowledged
 from backstay.domain.restore.items import Seen, Step
@@ -129,6 +129,8 @@ class RestoreReconciler:
             found = [
                 await self._planner.plan(request, w, acknowledged) for w in wishes(request.spec)
             ]
+        except Awaited as error:
+            return replace(seen, waits=error.message)
         except UserError as error:
             return replace(seen, refusal=error)
         backup = next((backup for _, backup in found if backup), None)

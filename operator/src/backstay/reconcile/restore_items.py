@@ -65,5 +65,8 @@ class ItemPlanner:
         if named is None:
             backup = await backup_of(self._client, request)
             points = BackupStatus.model_validate(backup.get("status") or {}).points
-        fills = {n: store.fills for n, store in self._stores.items()}
+        fills = {
+            n: store.fills if store.chooses_paths or not wish.paths else ()
+            for n, store in self._stores.items()
+        }
         return choose_store(wish, points, named or wanted.store, fills)

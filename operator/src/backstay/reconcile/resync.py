@@ -88,6 +88,8 @@ class Everything:
                 needed = True
             if needed:
                 self._enqueue(keys.retention(*place))
+        for place in sorted(world.repositories):
+            self._enqueue(keys.repository(*place))
         self._enqueue(keys.leftovers())
         if await asyncio.to_thread(world.leaving):
             self._enqueue(keys.sweeps())

@@ -29,6 +29,7 @@ class World:
         self.snapshots: dict[Place, list[Obj]] = {}
         self.contents: dict[str, Obj] = {}
         self.unlabelled: list[Obj] = []
+        self.repositories: dict[Place, Obj] = {}
 
     def add_policies(self, found: Iterable[Obj]) -> None:
         """Given policies, add them."""
@@ -59,6 +60,24 @@ class World:
         """Given contents, of ours or of others, add them."""
         for obj in found:
             self.contents[objects.name(obj)] = obj
+
+    def add_repositories(self, found: Iterable[Obj]) -> None:
+        """Given BackupRepositories, add them."""
+        for obj in found:
+            self.repositories[objects.namespace(obj), objects.name(obj)] = obj
+
+    def repository_names(self, place: Place) -> set[str]:
+        """Given a policy, return the BackupRepositories that it and the points of its runs name."""
+        found = {dig(self.policies.get(place), "spec", "repository", "name")}
+        for backup in self.backups.get(place, ()):
+            points = dig(backup, "status", "points", default=())
+            found |= {dig(point, "stored", "repository") for point in points}
+        return {name for name in found if name}
+
+    def repositories_of(self, place: Place) -> dict[str, Obj]:
+        """Given a policy, return the BackupRepositories that it rests on, by name."""
+        names = self.repository_names(place)
+        return {n: obj for n in names if (obj := self.repositories.get((place[0], n)))}
 
     def forget_others(self) -> None:
         """Forget contents that are not ours: neither named by anything, nor labelled, nor named as
@@ -129,6 +148,7 @@ class World:
                 # Any request of the namespace may name a point of any policy.
                 *(r for r in self.requests if objects.namespace(r) == place[0]),
                 *(content for content in contents if content is not None),
+                *self.repositories_of(place).values(),
             )
         )
 

@@ -12,7 +12,8 @@ from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.record import ClaimRecord
 from backstay.domain.sources import claims as sourcing
-from backstay.domain.stores.copies.temporary import run_of
+from backstay.domain.stores.repository.use import is_cache
+from backstay.domain.stores.temporary import run_of
 from backstay.kube import resources
 from backstay.kube.client import Client
 from backstay.sources.base import Resolved
@@ -64,7 +65,8 @@ async def find_claims(client: Client, namespace: str, wanted: ClaimSource) -> di
         text = sourcing.selector_text(wanted.selector)
         for claim in await client.list(resources.PERSISTENT_VOLUME_CLAIM, namespace, labels=text):
             # What a copy is made of has no label of its source, but a selector may want just that.
-            if not run_of(claim):
+            # A cache is no data of anybody.
+            if not run_of(claim) and not is_cache(claim):
                 found[objects.name(claim)] = claim
         # Refused: a run without any claim would end Completed with nothing in it.
         if not found:

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final
 
-from backstay.builders.rolling import CONTAINER, TRIES, agent_job
-from backstay.domain import labels, objects
-from backstay.domain.errors import AlreadyExists, NotFound
-from backstay.domain.jobs import JobSeen, job_seen
+from backstay.builders.jobs import CONTAINER, KEPT, TRIES
+from backstay.builders.mover import Mover, mover_job
+from backstay.builders.rolling import agent_job
+from backstay.domain import labels, naming, objects
+from backstay.domain.errors import AlreadyExists, NotFound, Transient
+from backstay.domain.jobs import JobSeen, Mount, Step, job_seen
 from backstay.domain.objects import Obj
 from backstay.domain.silence import QUIET
 from backstay.domain.stores.copies.agent_result import AgentResult, parse_points, parse_result
-from backstay.domain.stores.copies.agent_tasks import Step
-from backstay.domain.stores.copies.locations import Mount
 from backstay.domain.stores.copies.points import RollingPoint
 from backstay.domain.times import parse_time
 from backstay.kube.client import Client
@@ -28,6 +28,7 @@ from backstay.steps.reasons import warning_about
 
 OURS: Final = {"app.kubernetes.io/managed-by": "backstay"}
 """The label of every Job of ours and its Pods."""
+_LAST_LINES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,14 @@ class Work:
     deadline: timedelta
     labels: Mapping[str, str]
     annotations: Mapping[str, str] = field(default_factory=dict)
-    tries: int = TRIES
-    """Further Pods after one that failed."""
+    tries: int | None = None
+    """Further Pods after one that failed; None: TRIES, and none of a mover."""
+    mover: Mover | None = None
+    """The repository that it works on with its one step, if it does."""
+    owner: Obj | None = None
+    """The object that a mover goes with, also when we are not running."""
+    kept: timedelta = KEPT
+    """How long a mover stays when it has ended."""
 
 
 class AgentJobs:
@@ -70,9 +77,10 @@ class AgentJobs:
         # By uid: Pods of a Job that was deleted may be there for a while beside those of the next.
         selector = f"batch.kubernetes.io/controller-uid={objects.uid(job)}"
         pods = await self._client.list(POD, namespace, labels=selector)
-        seen = job_seen(job, pods, ours=objects.annotations(job).get(labels.RUN) == token)
+        ours = objects.annotations(job).get(labels.RUN) == token
+        seen = replace(job_seen(job, pods, ours=ours), old=self._is_old(job))
         # Once it has started, its Pod says how it stands. Before, it may only be young.
-        if not seen.ours or seen.started or not self._is_old(job):
+        if not seen.ours or seen.started or not seen.old:
             return seen
         message = seen.message
         if seen.silent:
@@ -88,24 +96,47 @@ class AgentJobs:
 
     async def start(self, work: Work) -> None:
         """Given work, make its Job, or find that there is one: the next look shows whose."""
-        body = agent_job(
+        body = self._body(work)
+        try:
+            await self._client.create(JOB, body)
+        except AlreadyExists:
+            return
+
+    def _body(self, work: Work) -> Obj:
+        # The token last: nothing else in the annotations may say whose Job it is.
+        annotations = {**work.annotations, labels.RUN: work.token}
+        if work.mover is None:
+            return agent_job(
+                name=work.name,
+                namespace=work.namespace,
+                node=work.node,
+                image=self.image.name,
+                pull_policy=self.image.pull_policy,
+                steps=work.steps,
+                mounts=work.mounts,
+                deadline=work.deadline,
+                labels=work.labels,
+                annotations=annotations,
+                tries=TRIES if work.tries is None else work.tries,
+            )
+        (step,) = work.steps
+        identity, notes = naming.identity_labels({labels.REPOSITORY: work.mover.repository})
+        return mover_job(
             name=work.name,
             namespace=work.namespace,
             node=work.node,
             image=self.image.name,
             pull_policy=self.image.pull_policy,
-            steps=work.steps,
+            mover=work.mover,
+            step=step,
             mounts=work.mounts,
             deadline=work.deadline,
-            labels=work.labels,
-            # The token last: nothing else in the annotations may say whose Job it is.
-            annotations={**work.annotations, labels.RUN: work.token},
-            tries=work.tries,
+            labels={**OURS, **work.labels, **identity},
+            annotations={**annotations, **notes},
+            owner=work.owner,
+            kept=work.kept,
+            tries=work.tries or 0,
         )
-        try:
-            await self._client.create(JOB, body)
-        except AlreadyExists:
-            return
 
     async def result(self, namespace: str, seen: JobSeen) -> AgentResult | None:
         """Given a finished Job as seen, return its result, None if nothing of it is left.
@@ -120,6 +151,16 @@ class AgentJobs:
         # What was shortened to fit into the message is better than nothing.
         return (parse_result(lines[-1]) if lines else None) or found
 
+    async def last_lines(self, namespace: str, seen: JobSeen) -> list[str]:
+        """Given a Job at work as seen, return the last lines of its log, as far as they can be had:
+        nothing rests on them.
+        """
+        try:
+            text = await self._client.pod_log(seen.pod, namespace, CONTAINER, tail=_LAST_LINES)
+        except (NotFound, Transient):
+            return []
+        return text.splitlines()
+
     async def points(self, namespace: str, seen: JobSeen) -> list[RollingPoint] | None:
         """Given a finished `list` as seen, return its points, None if its log is lost.
 
@@ -130,6 +171,15 @@ class AgentJobs:
         # A list without its result is not whole: what it does not name would look as if it were
         # gone.
         return parse_points(lines) if result is not None and result.ok else None
+
+    async def lines(self, namespace: str, seen: JobSeen) -> list[str] | None:
+        """Given a finished Job as seen, return the lines of its log before its result, None if that
+        is lost.
+
+        Raise Transient if the node that has the log cannot be asked.
+        """
+        *lines, last = await self._log(namespace, seen) or [""]
+        return lines if parse_result(last) is not None else None
 
     async def delete(self, namespace: str, name: str) -> None:
         """Given a Job's address, delete it with its Pods, if it is there."""

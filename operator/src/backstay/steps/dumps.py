@@ -183,6 +183,7 @@ def _task(run: str, dump: PlannedDump, attempt: int) -> DumpTask:
         file=dump.file,
         max_duration=dump.max_duration,
         min_free=dump.min_free,
+        compress=dump.compress,
     )
 
 
@@ -218,6 +219,7 @@ def _seen(
         versions=found.versions or {},
         format=found.format,
         compression=found.compression,
+        compressed=found.compressed,
         position=found.position,
         server=found.server,
         notes=found.notes,

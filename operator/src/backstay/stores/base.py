@@ -45,6 +45,8 @@ class Draft:
     """Of each hook that freezes, the claims of the run that its pod has now."""
     probe: Probe | None = None
     """Asks containers what they keep where."""
+    begins: bool = False
+    """A run begins by it: what may come later, and what only one store lacks, is no problem yet."""
 
 
 @contextmanager
@@ -74,6 +76,8 @@ class Tools:
     """The operator's namespace."""
     wake_pass: Callable[[str, str], None]
     """Has a policy's copies looked at, by its namespace and name."""
+    wake_repository: Callable[[str, str], None]
+    """Has a BackupRepository looked at, by its namespace and name."""
 
 
 class Keeper(Protocol):

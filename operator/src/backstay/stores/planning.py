@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from backstay.api.dumps import Dump
 from backstay.api.hooks import Stage
 from backstay.api.plan import POINTS_MAX, PlannedClaim, PlannedDump, RunPlan
 from backstay.api.policy import PolicySpec
@@ -16,6 +15,7 @@ from backstay.domain.errors import Refused, UserError
 from backstay.domain.objects import Obj
 from backstay.domain.run import concurrency
 from backstay.domain.run.machine import FORBIDDEN, TARGET_NOT_RUNNING
+from backstay.domain.run.planned_dumps import planned_dump
 from backstay.domain.run.planned_hooks import planned_hooks
 from backstay.kube.client import Client
 from backstay.settings import Ceilings
@@ -41,28 +41,18 @@ class Planner:
         *,
         ask: Ask | None = None,
         probe: Probe | None = None,
+        begins: bool = False,
     ) -> RunPlan:
-        """Given a policy's address and spec, and ways to ask databases for their role and
-        containers for what they keep where, return the plan of a run started now.
+        """Given a policy's address and spec, ways to ask databases for their role and containers
+        for what they keep where, and whether a run begins by it, return the plan of a run now.
 
         Raise UserError, naming the field and the remedy, if the policy cannot be run as it stands,
         or if the operator lacks a right that it takes.
         """
         namespace = address[0]
         try:
-            draft = await draw_up(self.client, address, spec, ask=ask, probe=probe)
-            # One after the other: a store may build on the points of those before it.
-            for store in self.stores:
-                draft = replace(draft, plan=await store.extend(draft))
-            plan = draft.plan
-            # Only now, as each store has added its own. Refused and not shortened: a claim would be
-            # left out without a word.
-            if len(plan.points) > POINTS_MAX:
-                raise UserError(
-                    "TooManyPoints",
-                    f"spec.source: {len(plan.points)} points are more than one run can make "
-                    f"({POINTS_MAX}); split the policy",
-                )
+            drawn = await draw_up(self.client, address, spec, ask=ask, probe=probe)
+            plan = await self._with_points(replace(drawn, begins=begins))
             # After the stores, as the rights depend on the points; before the run, which would find
             # that one is missing while it holds permits.
             rights = [r for store in self.stores for r in store.rights(namespace, plan)]
@@ -74,6 +64,20 @@ class Planner:
         # Last, so that nothing that a store adds exceeds a ceiling. Once more at each read of a
         # frozen plan (reconcile/backup.py): the ceiling may be lowered meanwhile.
         return limited_plan(plan, self.ceilings)
+
+    async def _with_points(self, draft: Draft) -> RunPlan:
+        # One after the other: a store may build on the points of those before it.
+        for store in self.stores:
+            draft = replace(draft, plan=await store.extend(draft))
+        # Only now, as each store has added its own. Refused and not shortened: a claim would be
+        # left out without a word.
+        if (made := len(draft.plan.points)) > POINTS_MAX:
+            raise UserError(
+                "TooManyPoints",
+                f"spec.source: {made} points are more than one run can make ({POINTS_MAX}); split "
+                "the policy",
+            )
+        return draft.plan
 
 
 async def draw_up(
@@ -89,7 +93,9 @@ async def draw_up(
     Raise UserError, naming the field and the remedy, if the policy cannot be run as it stands.
     """
     namespace, policy = address
-    dumps = tuple(_planned_dump(d) for d in spec.dumps)
+    # Of what is compressed a repository finds nothing again that it has.
+    in_repository = spec.repository is not None
+    dumps = tuple(planned_dump(dump, repository=in_repository) for dump in spec.dumps)
     pods = {
         d.name: await containers.target_pods(
             client, namespace, d.target, field=containers.dump_field(d.name)
@@ -146,10 +152,6 @@ async def _nodes(
             place = await containers.choose_by_asking(found, dump, claims, ask=ask)
             nodes.add(_node(found, place.pod_uid))
     return nodes
-
-
-def _planned_dump(dump: Dump) -> PlannedDump:
-    return PlannedDump(**{name: getattr(dump, name) for name in PlannedDump.model_fields})
 
 
 async def _claim_of(dump: PlannedDump, pods: Iterable[Obj], ask: Ask | None) -> str:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from backstay.stores.base import Store, Tools
 from backstay.stores.copies.store import CopyStore
+from backstay.stores.repository.store import RepositoryStore
 from backstay.stores.snapshots.store import SnapshotStore
 
 Registry: TypeAlias = Callable[[Tools], Sequence[Store]]
@@ -21,4 +22,6 @@ def stores_of(tools: Tools) -> Sequence[Store]:
         # Snapshots first: they are taken while the hooks hold, and copies may be made of them.
         SnapshotStore(tools),
         CopyStore(tools),
+        # Last: a restore takes what is at hand in the cluster, if it has the choice.
+        RepositoryStore(tools),
     )

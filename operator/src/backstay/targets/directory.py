@@ -6,18 +6,17 @@ in place no Job is made while a Pod uses the claim, unless a person said so.
 
 from __future__ import annotations
 
-from backstay.domain import objects
 from backstay.domain.errors import UserError
-from backstay.domain.objects import Obj
-from backstay.domain.restore.acknowledgement import Acknowledged, Word
+from backstay.domain.jobs import Mount
+from backstay.domain.restore.acknowledgement import Acknowledged
 from backstay.domain.restore.sights import Found, Spot, TargetSeen, Volume
 from backstay.domain.restore.wishes import Part, Request, Wish
 from backstay.domain.sources.allowed_paths import below, source_root
-from backstay.domain.stores.copies.locations import TARGET, Mount, Opened, running_users
+from backstay.domain.stores.copies.locations import TARGET, Opened
 from backstay.kube.client import Client
-from backstay.kube.resources import PERSISTENT_VOLUME_CLAIM, POD
+from backstay.kube.resources import PERSISTENT_VOLUME_CLAIM
 from backstay.settings import RollingRoots
-from backstay.steps.agent_jobs import OURS
+from backstay.targets.users import check_users
 
 
 class DirectoryTarget:
@@ -111,21 +110,9 @@ class InPlaceTarget(DirectoryTarget):
         """
         # The claim first: one that is missing has no users.
         await super().check(part, said)
-        name = part.item.claim
-        if name is None:
+        if part.item.claim is None:
             return ""
-        pods = await self._client.list(POD, part.request.namespace)
-        if users := running_users(name, (p for p in pods if not _is_ours(p))):
-            in_use = UserError(
-                "ClaimInUse",
-                f"spec.directory.inPlace: claim {name} is in use by Pod {', '.join(users[:3])}; "
-                "stop what uses it, then create the request again",
-            )
-            said.pass_over(Word.CLAIM_IN_USE, in_use)
-        agents = running_users(name, filter(_is_ours, pods))
-        if not agents:
-            return ""
-        return f"waits for Pod {', '.join(agents[:3])}, whose Job ends by itself"
+        return await check_users(self._client, part, said, field=self.field_on_node)
 
 
 def _on_node(node: str, path: str) -> Spot:
@@ -134,7 +121,3 @@ def _on_node(node: str, path: str) -> Spot:
 
 def _in_claim(claim: str, path: str) -> Spot:
     return Spot(path=path, into=f"{claim}/{path}" if path else claim, claim=claim)
-
-
-def _is_ours(pod: Obj) -> bool:
-    return objects.labels(pod).items() >= OURS.items()

@@ -11,13 +11,14 @@ from backstay.builders.restore import restored_claim
 from backstay.builders.snapshot import metadata_patch
 from backstay.domain import labels, objects
 from backstay.domain.errors import AlreadyExists, UserError
+from backstay.domain.jobs import Mount
 from backstay.domain.objects import Obj
 from backstay.domain.restore.acknowledgement import Acknowledged
 from backstay.domain.restore.leftovers import Fate
 from backstay.domain.restore.new_claim import fate_at_failure, is_made_by, look_at
 from backstay.domain.restore.sights import Found, Spot, TargetSeen, Volume
 from backstay.domain.restore.wishes import Part, Wish
-from backstay.domain.stores.copies.locations import TARGET, Mount, Opened
+from backstay.domain.stores.copies.locations import TARGET, Opened
 from backstay.kube.client import Client
 from backstay.kube.resources import PERSISTENT_VOLUME_CLAIM
 

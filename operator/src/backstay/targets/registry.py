@@ -9,6 +9,7 @@ from backstay.domain.restore.protocols import Target
 from backstay.kube.client import Client
 from backstay.settings import RollingRoots
 from backstay.targets.directory import DirectoryTarget, InPlaceTarget
+from backstay.targets.existing_claim import ExistingClaimTarget
 from backstay.targets.new_claim import NewClaimTarget
 
 
@@ -18,4 +19,5 @@ def targets_of(client: Client, roots: RollingRoots) -> Mapping[RestoreTarget, Ta
         RestoreTarget.NEW_CLAIM: NewClaimTarget(client),
         RestoreTarget.DIRECTORY: DirectoryTarget(client, roots),
         RestoreTarget.IN_PLACE: InPlaceTarget(client, roots),
+        RestoreTarget.EXISTING_CLAIM: ExistingClaimTarget(client),
     }

@@ -94,7 +94,8 @@ def _writes(obj: Obj) -> list[Taken]:
         one = parse_subject("RestoreRequest", obj, RestoreSpec, RestoreStatus)
     except DataError:
         return []  # It is reported on the request, and does nothing.
-    places = [in_claim(one.namespace, c.to.new_claim.name) for c in one.spec.claims]
+    new = [c.to.new_claim for c in one.spec.claims if c.to.new_claim is not None]
+    places = [in_claim(one.namespace, claim.name) for claim in new]
     begun = [item for item in one.status.items if item.started_at is not None]
     places += places_taken(one.namespace, begun)
     return [Taken("RestoreRequest", one.namespace, objects.name(obj), p) for p in places]

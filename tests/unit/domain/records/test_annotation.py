@@ -23,6 +23,7 @@ DUMP = DumpRecord(
     versions={"server": "17.2", "pg_dump": "17.2"},
     format="custom",
     compression="zstd",
+    compressed=True,
     position="binlog.7 at 42",
     server="7301",
     notes=("the rows of 1 unlogged table are not in it: public.sessions",),
@@ -119,11 +120,11 @@ def test_unknown_fields_are_ignored() -> None:
 
 def test_optional_fields_may_be_absent() -> None:
     raw: dict[str, Any] = json.loads(build_record(RECORD))
-    for name in ("format", "compression", "position", "server", "versions", "notes"):
+    for name in ("format", "compression", "compressed", "position", "server", "versions", "notes"):
         del raw["dumps"][0][name]
     (dump,) = parse_record(json.dumps(raw)).dumps
-    bare = replace(DUMP, format=None, compression=None, position=None, server=None, versions={})
-    assert dump == replace(bare, notes=())
+    bare = replace(DUMP, format=None, compression=None, compressed=None, position=None)
+    assert dump == replace(bare, server=None, versions={}, notes=())
     del raw["dumps"], raw["dropped"], raw["claim"]["class"], raw["claim"]["labels"]
     found = parse_record(json.dumps(raw))
     assert (found.dumps, found.claim.storage_class, found.claim.labels) == ((), None, {})

@@ -20,7 +20,7 @@ from backstay.domain.run import machine
 
 TAKEN = "2026-11-22T00:32:05Z"
 MOMENT = datetime(2026, 11, 22, 0, 32, 5, tzinfo=UTC)
-KIND = ("custom", "zstd", "binlog.7 at 42", "7301", ("rows are missing",))
+KIND = ("custom", "zstd", True, "binlog.7 at 42", "7301", ("rows are missing",))
 DUMP = DumpRecord(
     "shop", "postgres", "/data/shop.dump", "shop.dump", SHA, 2048, 999, 998, {}, *KIND
 )
@@ -77,7 +77,7 @@ def test_a_run_comes_back_with_its_slot_points_and_dumps() -> None:
     (dump,) = status.dumps
     assert (dump.name, dump.sha256, dump.bytes, dump.claim) == ("shop", SHA, 2048, "data")
     assert (dump.state, dump.path, dump.uid) == (DumpState.DONE, "shop.dump", 999)
-    kind = (dump.format, dump.compression, dump.position, dump.server, dump.notes)
+    kind = (dump.format, dump.compression, dump.compressed, dump.position, dump.server, dump.notes)
     assert kind == KIND
     # it can be written and read back
     assert BackupStatus.model_validate(status.dump()) == status

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from backstay.api.point import PointGone, PointResult, PointStatus
-from backstay.api.restore import DirectoryRestore, NewClaim
+from backstay.api.restore import ClaimDestination, ClaimRestore, DirectoryRestore, NewClaim
 from backstay.api.restore_status import RestoreTarget
 from backstay.api.store import ROLLING, SNAPSHOT
 from backstay.domain.errors import UserError
@@ -18,7 +18,11 @@ FILLS = {
     "Snapshot": {RestoreTarget.NEW_CLAIM},
     "Rolling": {RestoreTarget.NEW_CLAIM, RestoreTarget.DIRECTORY},
 }
-CLAIM = Wish(RestoreTarget.NEW_CLAIM, "data", new_claim=NewClaim(name="new"))
+CLAIM = Wish(
+    RestoreTarget.NEW_CLAIM,
+    "data",
+    claim=ClaimRestore(claim="data", to=ClaimDestination(new_claim=NewClaim(name="new"))),
+)
 DIRECTORY = Wish(RestoreTarget.DIRECTORY, None, directory=DirectoryRestore(path="/srv/x"))
 GOOD, FAILED, PENDING = PointResult.GOOD, PointResult.FAILED, PointResult.PENDING
 

@@ -12,12 +12,13 @@ from tests.unit.domain.retention.series import NOW, point
 from backstay.api.common import format_time
 from backstay.domain.objects import Obj
 from backstay.domain.records.record import ClaimRecord
+from backstay.domain.retention.claims import Stopped
 from backstay.domain.retention.incarnations import Origin, incarnations
 from backstay.domain.retention.points import Point, Rules
 from backstay.domain.retention.replaced import accepted, replaced, report, split
 from backstay.domain.stores.snapshots import upkeep
 from backstay.domain.stores.snapshots.carriers import point_of
-from backstay.domain.stores.snapshots.judging import Seen, Stopped
+from backstay.domain.stores.snapshots.judging import Seen
 
 A, B = Origin(("uid-a", "pv-a")), Origin(("uid-b", "pv-b"))
 DAY = timedelta(days=1)

@@ -77,6 +77,54 @@ def test_a_dump_that_the_policy_has_no_more_freezes_nothing() -> None:
     assert shrunk([first, replace(second, sizes={"shop": 100})], {}) is None
 
 
+def formed(*dumps: tuple[str, int]) -> list[Point]:
+    """As `sized`, with how each was written: `sql`, `sql+` (compressed), `custom`."""
+    forms = [{"shop": form.replace("+", ", compressed")} for form, _ in dumps]
+    points = sized(*(size for _, size in dumps))
+    return [replace(p, forms=form) for p, form in zip(points, forms, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("dumps", "found"),
+    [
+        # Another form trips nothing, there and back, and each is held against its own.
+        ([("sql", 100), ("sql+", 15)], None),
+        ([("sql+", 15), ("sql", 100), ("sql+", 15)], None),
+        ([("sql", 100), ("sql+", 15), ("sql", 100), ("sql+", 15)], None),
+        ([("sql", 100), ("custom", 15)], None),
+        ([("sql", 100), ("sql+", 15), ("sql+", 7)], (7, 15)),
+        ([("sql", 100), ("sql+", 15), ("sql", 49)], (49, 100)),
+        # The same data is never smaller uncompressed; other formats say nothing of it.
+        ([("sql+", 100), ("sql", 49)], (49, 100)),
+        ([("sql+", 100), ("sql", 49), ("sql", 49)], (49, 100)),
+        ([("sql+", 100), ("sql", 49), ("sql", 60), ("sql", 30)], None),
+        ([("sql+", 100), ("sql", 50), ("sql", 24)], (24, 50)),
+        ([("custom+", 100), ("sql", 10)], None),
+        # Another form does not end it, unless it is known to be as large as it was.
+        ([("sql", 100), ("sql", 10), ("sql+", 9)], (10, 100)),
+        ([("sql+", 100), ("sql+", 10), ("sql", 900), ("sql", 900)], (10, 100)),
+        ([("sql+", 100), ("sql+", 10), ("sql", 40), ("sql", 60)], (40, 100)),
+        ([("sql+", 100), ("sql+", 10), ("sql", 900), ("sql+", 90)], None),
+        ([("sql+", 100), ("sql", 900), ("sql+", 10), ("sql", 800)], None),
+        ([("sql+", 100), ("sql", 900), ("sql+", 10), ("sql", 90)], (90, 900)),
+    ],
+)
+def test_a_dump_is_held_against_those_that_were_written_as_it_was(
+    dumps: list[tuple[str, int]], found: tuple[int, int] | None
+) -> None:
+    stopped = shrunk(formed(*dumps), {})
+
+    assert (stopped and (stopped.size, stopped.before)) == found
+
+
+def test_what_a_person_accepts_after_a_change_of_form_ends_it() -> None:
+    points = formed(("sql+", 100), ("sql+", 10), ("sql", 60))
+    stopped = shrunk(points, {})
+    assert stopped is not None
+
+    assert shrunk(points, {"data": stopped.taken}) is None
+
+
 @pytest.mark.parametrize("result", ["failed", "pending"])
 def test_only_good_points_count(result: str) -> None:
     large, small = sized(100, 10)

@@ -19,7 +19,7 @@ from backstay.domain.run.concurrency import claimed
 from backstay.domain.run.machine import decide, fail
 from backstay.domain.run.values import Seen
 from backstay.domain.stores.copies.actions import CancelCopy, StartCopy
-from backstay.domain.stores.copies.sights import CopySeen
+from backstay.domain.stores.making import Making
 
 UPLOADS, MAIL = "worker-1:/srv/uploads", "worker-1:/srv/mail"
 RUNNING = JobSeen(name="copy", exists=True, started=True)
@@ -59,7 +59,7 @@ def good(series: str = UPLOADS) -> PointStatus:
     )
 
 
-def look(of: BackupStatus, copy: CopySeen) -> Seen:
+def look(of: BackupStatus, copy: Making) -> Seen:
     return seen(of, copy=copy)
 
 
@@ -74,11 +74,11 @@ def test_a_run_goes_from_queued_to_copying_with_a_point_for_each_directory() -> 
 
 
 def test_what_is_asked_for_is_written_down_before_its_job_is_made() -> None:
-    step = decide(look(copying(entry(requested_at=None)), CopySeen()))
+    step = decide(look(copying(entry(requested_at=None)), Making()))
     assert not step.actions
     assert step.status.points[0].requested_at == NOW
 
-    step = decide(look(step.status, CopySeen()))
+    step = decide(look(step.status, Making()))
     assert step.actions == (StartCopy(UPLOADS),)
 
 
@@ -87,33 +87,31 @@ def test_directories_are_copied_one_after_the_other() -> None:
         entry(), entry(MAIL, requested_at=None), of=rolling_plan("/srv/uploads", "/srv/mail")
     )
 
-    step = decide(look(both, CopySeen(RUNNING)))
+    step = decide(look(both, Making(RUNNING)))
     assert step.actions == ()
     assert step.status.points[0].job == "copy"
-    step = decide(look(step.status, CopySeen(RUNNING, result=good())))
+    step = decide(look(step.status, Making(RUNNING, result=good())))
 
     assert step.status.phase is BackupPhase.COPYING
     assert [p.result for p in step.status.points] == [PointResult.GOOD, PointResult.PENDING]
-    assert decide(look(step.status, CopySeen())).status.points[1].requested_at == NOW
+    assert decide(look(step.status, Making())).status.points[1].requested_at == NOW
 
 
 def test_a_run_is_completed_when_every_directory_has_its_point() -> None:
-    step = decide(look(copying(good()), CopySeen()))
+    step = decide(look(copying(good()), Making()))
     assert step.status.phase is BackupPhase.COMPLETED
     assert (step.status.taken, step.status.size) == (NOW, "2.0Ki")
 
 
 def test_a_missing_node_fails_the_copy_at_once() -> None:
-    step = decide(look(copying(entry()), CopySeen(problem="there is no node worker-1")))
+    step = decide(look(copying(entry()), Making(problem="there is no node worker-1")))
     assert step.status.points[0].result is PointResult.FAILED
     assert step.status.points[0].message == "there is no node worker-1"
     assert not step.actions
 
 
 def test_a_node_that_is_not_ready_is_waited_for_without_a_job() -> None:
-    step = decide(
-        look(copying(entry()), CopySeen(waits=True, message="node worker-1 is not ready"))
-    )
+    step = decide(look(copying(entry()), Making(waits=True, message="node worker-1 is not ready")))
     assert not step.actions
     assert step.status.message == f"copy {UPLOADS}: node worker-1 is not ready"
     assert step.status.points[0].result is PointResult.PENDING
@@ -124,7 +122,7 @@ def test_what_does_not_start_is_given_up_after_start_timeout(exists: bool) -> No
     job = JobSeen(name="copy", exists=True) if exists else JobSeen()
     waiting = copying(entry(requested_at=NOW - minutes(11)))
 
-    step = decide(look(waiting, CopySeen(job, message="0/2 nodes are available")))
+    step = decide(look(waiting, Making(job, message="0/2 nodes are available")))
 
     assert step.actions == ((CancelCopy(UPLOADS),) if exists else ())
     assert step.status.points[0].message == (
@@ -136,7 +134,7 @@ def test_what_was_refused_is_said_where_neither_job_nor_claim_could_be_made() ->
     waiting = copying(entry(requested_at=NOW - minutes(11))).model_copy(
         update={"message": "create Job a/b: exceeded quota"}
     )
-    step = decide(look(waiting, CopySeen()))
+    step = decide(look(waiting, Making()))
     assert step.status.points[0].message == (
         "not started within startTimeout (0:10:00): create Job a/b: exceeded quota"
     )
@@ -144,7 +142,7 @@ def test_what_was_refused_is_said_where_neither_job_nor_claim_could_be_made() ->
 
 def test_a_copy_that_has_started_is_left_to_its_own_deadline() -> None:
     long_ago = copying(entry(requested_at=NOW - timedelta(hours=20)))
-    step = decide(look(long_ago, CopySeen(RUNNING)))
+    step = decide(look(long_ago, Making(RUNNING)))
     assert step.actions == ()
     assert step.status.points[0].result is PointResult.PENDING
 
@@ -152,7 +150,7 @@ def test_a_copy_that_has_started_is_left_to_its_own_deadline() -> None:
 def test_a_job_that_went_away_is_made_again_with_a_full_wait() -> None:
     started = copying(entry(job="copy", requested_at=NOW - timedelta(hours=2)))
 
-    step = decide(look(started, CopySeen()))
+    step = decide(look(started, Making()))
 
     assert step.actions == ()
     assert (step.status.points[0].job, step.status.points[0].requested_at) == (None, None)
@@ -160,17 +158,17 @@ def test_a_job_that_went_away_is_made_again_with_a_full_wait() -> None:
 
 def test_a_result_that_nobody_can_read_any_more_is_asked_for_again() -> None:
     done = JobSeen(name="copy", exists=True, started=True, succeeded=True)
-    step = decide(look(copying(entry(job="copy")), CopySeen(done, lost=True)))
+    step = decide(look(copying(entry(job="copy")), Making(done, lost=True)))
     assert step.actions == (CancelCopy(UPLOADS),)
     assert step.status.points[0].result is PointResult.PENDING
 
 
 def test_a_failed_job_fails_the_copy_with_the_agents_words_and_is_retried() -> None:
     failed = JobSeen(name="copy", exists=True, started=True, failed=True, message="BackoffLimit")
-    step = decide(look(copying(entry()), CopySeen(failed, message="/source/uploads is empty")))
+    step = decide(look(copying(entry()), Making(failed, message="/source/uploads is empty")))
     assert step.status.points[0].message == "/source/uploads is empty"
 
-    step = decide(look(step.status, CopySeen()))
+    step = decide(look(step.status, Making()))
     assert step.status.phase is BackupPhase.QUEUED
     assert step.status.message == (f"attempt 1 failed: copy {UPLOADS}: /source/uploads is empty")
 
@@ -183,7 +181,7 @@ def test_two_runs_of_one_directory_do_not_go_at_once() -> None:
 
 def test_a_copy_whose_status_is_refused_fails_and_the_next_one_goes_on() -> None:
     two = copying(entry(), entry(MAIL), of=rolling_plan("/srv/uploads", "/srv/mail"))
-    published = CopySeen(RUNNING, result=good())
+    published = Making(RUNNING, result=good())
 
     decision = fail(look(two, published), "newBytes: Invalid value")
 

@@ -43,11 +43,11 @@ from backstay.domain.run.machine import decide
 from backstay.domain.run.status import current_dump
 from backstay.domain.run.values import Decision
 from backstay.domain.stores.copies.actions import StartCopy
-from backstay.domain.stores.copies.sights import CopySeen
-from backstay.domain.stores.copies.take import dumps_inside
-from backstay.domain.stores.copies.temporary import Temporary
+from backstay.domain.stores.dumps_inside import dumps_inside
+from backstay.domain.stores.making import Making
 from backstay.domain.stores.snapshots.actions import CreateSnapshot, MarkGood
 from backstay.domain.stores.snapshots.sights import PointSeen
+from backstay.domain.stores.temporary import Temporary
 
 
 def of_snapshots(*claims: str, **values: Any) -> RunPlan:
@@ -83,7 +83,7 @@ def entry(step: Decision, source: str = "data", store: str = ROLLING) -> PointSt
 
 
 UPLOADS = copying(snapshot(), copy())
-LOOKS = CopySeen(temporary=Temporary())
+LOOKS = Making(temporary=Temporary())
 
 
 def test_a_copy_waits_in_phase_copying_until_its_snapshot_is_ready_and_says_so() -> None:
@@ -140,7 +140,7 @@ def test_a_retry_copies_the_snapshot_of_the_attempt_before_without_another_dump(
         of=of,
         dumps=(done,),
     )
-    step = decide(seen(failed, copy=CopySeen(JobSeen(exists=True, failed=True), message="full")))
+    step = decide(seen(failed, copy=Making(JobSeen(exists=True, failed=True), message="full")))
     assert step.status.phase is BackupPhase.QUEUED
     assert current_dump(step.status) is None
 
@@ -202,7 +202,7 @@ def test_one_snapshot_that_fails_leaves_the_copies_of_the_others() -> None:
         taken_at=NOW,
         rolling=CopyStatus(uid="u", version="v"),
     )
-    last = decide(seen(step.status, copy=CopySeen(JobSeen(exists=True), result=made)))
+    last = decide(seen(step.status, copy=Making(JobSeen(exists=True), result=made)))
     assert last.status.phase is BackupPhase.PARTIALLY_FAILED
 
 
@@ -220,6 +220,6 @@ def test_a_copy_of_the_live_volume_must_have_the_dumps_of_its_own_attempt() -> N
 
 def test_a_claim_that_is_on_its_way_out_is_waited_for() -> None:
     asked = copying(snapshot(result=PointResult.GOOD), copy(requested_at=NOW))
-    waits = CopySeen(waits=True, message="claim x is being deleted", temporary=Temporary())
+    waits = Making(waits=True, message="claim x is being deleted", temporary=Temporary())
     step = decide(seen(asked, copy=waits))
     assert (step.actions, step.status.message) == ((), "copy data: claim x is being deleted")

@@ -32,8 +32,8 @@ from backstay.domain.run.deadlines import GRACE, TICK, deadlines, gives_up, in_t
 from backstay.domain.run.dumps import DEADLINE_SLACK, TARGET_WAIT
 from backstay.domain.run.hooks import SLACK
 from backstay.domain.run.sights import HookSight
-from backstay.domain.stores.copies.sights import CopySeen
-from backstay.domain.stores.copies.take import JOB_SLACK
+from backstay.domain.stores.made_by_jobs import JOB_SLACK
+from backstay.domain.stores.making import Making
 
 SECOND = timedelta(seconds=1)
 DUMP = planned_dump(max_duration=20 * SECOND)
@@ -160,7 +160,7 @@ def test_a_run_that_may_not_keep_its_record_ends_before_any_hook_is_started() ->
 
 def test_a_copy_whose_job_nobody_ends_is_given_up_and_its_permits_with_it() -> None:
     late = max(deadlines(COPYING, STORES)) + SECOND
-    runs_on = CopySeen(JobSeen(name="copy", exists=True, started=True))
+    runs_on = Making(JobSeen(name="copy", exists=True, started=True))
 
     step = machine.decide(seen(COPYING, now=late, copy=runs_on))
 

@@ -136,6 +136,7 @@ def test_a_dump_that_is_done_is_written_down_with_all_that_is_known_of_it() -> N
         versions={"server": "17.1", "tool": "17.1"},
         format="custom",
         compression="zstd",
+        compressed=True,
         position="binlog.7 at 42",
         server="7301",
         notes=("rows are missing",),

@@ -38,7 +38,7 @@ from backstay.domain.run.machine import decide, fail
 from backstay.domain.run.status import points_left
 from backstay.domain.run.values import Decision
 from backstay.domain.stores.copies.actions import StartCopy
-from backstay.domain.stores.copies.sights import CopySeen
+from backstay.domain.stores.making import Making
 from backstay.domain.stores.snapshots.actions import CreateSnapshot, MarkGood
 from backstay.domain.stores.snapshots.sights import PointSeen
 
@@ -63,9 +63,9 @@ def good_copy() -> PointStatus:
 
 MOMENT = point_status(taken_at=NOW - minutes(1))
 BOTH_WAIT = status(BackupPhase.COPYING, plan=both(), points=(MOMENT, copy()), pools=("global",))
-RUNS = CopySeen(JobSeen(name="copy", exists=True, started=True))
-MADE = CopySeen(JobSeen(exists=True), result=good_copy())
-BROKEN = CopySeen(problem="the disk is full")
+RUNS = Making(JobSeen(name="copy", exists=True, started=True))
+MADE = Making(JobSeen(exists=True), result=good_copy())
+BROKEN = Making(problem="the disk is full")
 
 
 def results(decision: Decision) -> dict[str, str]:
@@ -86,7 +86,7 @@ def test_the_copy_begins_when_the_snapshot_is_taken_and_gives_back_the_drivers_p
 
 
 def test_neither_store_waits_for_the_other() -> None:
-    step = decide(seen(BOTH_WAIT, points={"data": READY_POINT}, copy=CopySeen()))
+    step = decide(seen(BOTH_WAIT, points={"data": READY_POINT}, copy=Making()))
 
     assert results(step) == {SNAPSHOT: "good", ROLLING: "pending"}
     assert step.actions == (MarkGood("data"), StartCopy("data"))
@@ -116,7 +116,7 @@ def test_a_run_is_completed_when_every_store_has_its_point() -> None:
     ],
 )
 def test_a_store_that_fails_leaves_the_point_of_the_other_good_and_is_named(
-    point: PointSeen, looks: CopySeen, good: str
+    point: PointSeen, looks: Making, good: str
 ) -> None:
     last = changed(BOTH_WAIT, plan=both(retries=0))
 

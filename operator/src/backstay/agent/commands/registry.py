@@ -119,6 +119,78 @@ def _discard(task: Any, report: Report) -> None:
     report(discard(task))
 
 
+def _repository_open(task: Any, report: Report) -> None:
+    from backstay.agent.commands.repository_open import repository_open
+
+    report(repository_open(task))
+
+
+def _repository_list(task: Any, report: Report) -> None:
+    from backstay.agent.commands.repository_list import repository_list
+
+    report(repository_list(task))
+
+
+def _repository_maintain(task: Any, report: Report) -> None:
+    from backstay.agent.commands.repository_maintain import repository_maintain
+
+    report(repository_maintain(task))
+
+
+def _repository_maintain_task(task: Fields) -> Any:
+    from backstay.agent.commands.repository_maintain import MaintainTask
+
+    return MaintainTask.read(task)
+
+
+def _repository_find(task: Any, report: Report) -> None:
+    from backstay.agent.commands.repository_find import repository_find
+
+    report(repository_find(task))
+
+
+def _repository_restore(task: Any, report: Report) -> None:
+    from backstay.agent.commands.repository_restore import repository_restore
+
+    report(repository_restore(task))
+
+
+def _repository_find_task(task: Fields) -> Any:
+    from backstay.agent.commands.repository_find import FindTask
+
+    return FindTask.read(task)
+
+
+def _repository_restore_task(task: Fields) -> Any:
+    from backstay.agent.commands.repository_restore_task import RestoreTask
+
+    return RestoreTask.read(task)
+
+
+def _repository_backup(task: Any, report: Report) -> None:
+    from backstay.agent.commands.repository_backup import repository_backup
+
+    report(repository_backup(task))
+
+
+def _repository_open_task(task: Fields) -> Any:
+    from backstay.agent.commands.repository_open import OpenTask
+
+    return OpenTask.read(task)
+
+
+def _repository_list_task(task: Fields) -> Any:
+    from backstay.agent.commands.repository_list import ListTask
+
+    return ListTask.read(task)
+
+
+def _repository_backup_task(task: Fields) -> Any:
+    from backstay.agent.commands.repository_task import BackupTask
+
+    return BackupTask.read(task)
+
+
 def _discard_task(task: Fields) -> Any:
     from backstay.agent.target.directory import DiscardTask
 
@@ -163,4 +235,10 @@ VERBS: Final[dict[str, tuple[Callable[[Fields], Any], Callable[[Any, Report], No
     "scrub": (_scrub_task, _scrub),
     "restore": (_restore_task, _restore),
     "discard": (_discard_task, _discard),
+    "repository-open": (_repository_open_task, _repository_open),
+    "repository-list": (_repository_list_task, _repository_list),
+    "repository-maintain": (_repository_maintain_task, _repository_maintain),
+    "repository-find": (_repository_find_task, _repository_find),
+    "repository-restore": (_repository_restore_task, _repository_restore),
+    "repository-backup": (_repository_backup_task, _repository_backup),
 }

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from backstay.domain.retention.forms import form_of
 from backstay.domain.retention.incarnations import Origin
 
 
@@ -13,6 +14,8 @@ class Glance:
 
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Bytes of its dumps by name."""
+    forms: Mapping[str, str] = field(default_factory=dict)
+    """How each was written, in words (`form_of`)."""
     origin: Origin = field(default_factory=Origin)
 
 
@@ -27,6 +30,10 @@ def glance(text: str | None) -> Glance:
         claim = raw.get("claim") or {}
         return Glance(
             {dump["name"]: dump["bytes"] for dump in dumps},
+            {
+                dump["name"]: form_of(*map(dump.get, ("format", "compression", "compressed")))
+                for dump in dumps
+            },
             Origin(
                 tuple(str(claim[key]) for key in ("uid", "volume") if claim.get(key)),
                 str(claim.get("continues") or ""),

@@ -26,6 +26,12 @@ class Reader:
     def optional(self, key: str) -> str | None:
         return self.text(key) if self.has(key) else None
 
+    def flag(self, key: str) -> bool | None:
+        value = self._raw.get(key)
+        if value is not None and not isinstance(value, bool):
+            raise self._wrong(key, "true or false")
+        return value
+
     def number(self, key: str) -> int:
         value = self._raw.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:

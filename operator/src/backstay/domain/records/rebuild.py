@@ -17,13 +17,12 @@ from typing import Any
 
 from backstay.api.backup import BackupPhase, BackupStatus, Trigger
 from backstay.api.common import changed, format_time
-from backstay.api.dump_status import DumpState, DumpStatus
+from backstay.api.dump_status import DumpStatus
 from backstay.api.point import PointResult, PointStatus, SnapshotStatus
 from backstay.api.store import SNAPSHOT
 from backstay.domain import labels, naming, objects
 from backstay.domain.objects import Obj, dig
-from backstay.domain.records.record import DumpRecord, Record
-from backstay.domain.run.dumps import bounded
+from backstay.domain.records.dumps import shown_dump
 from backstay.domain.run.ends import size_of
 from backstay.domain.stores.snapshots.carriers import identity, is_adopted, record_of
 from backstay.domain.stores.snapshots.moments import moment_of
@@ -176,35 +175,8 @@ def _dumps(artifacts: Sequence[Artifact], points: Sequence[PointStatus]) -> tupl
         record, point = record_of(artifact.carrier), shown.get(_name(artifact))
         if record is not None and point is not None:
             for dump in record.dumps:
-                found.setdefault(dump.name, _dump(dump, record, point))
+                found.setdefault(dump.name, shown_dump(dump, record, point))
     return tuple(found[name] for name in sorted(found))
-
-
-def _dump(dump: DumpRecord, record: Record, point: PointStatus) -> DumpStatus:
-    return DumpStatus(
-        name=dump.name,
-        attempt=point.attempt,
-        state=DumpState.DONE,
-        engine=dump.engine,
-        pod="",
-        pod_uid="",
-        container="",
-        container_id="",
-        claim=point.source,
-        path=dump.path_in_claim,
-        file=dump.file,
-        started_at=record.slot,
-        bytes=dump.size,
-        sha256=dump.sha256,
-        versions=dict(dump.versions) or None,
-        format=dump.format,
-        compression=dump.compression,
-        position=dump.position,
-        server=dump.server,
-        notes=bounded(dump.notes),
-        uid=dump.uid,
-        gid=dump.gid,
-    )
 
 
 def _slot(artifacts: Sequence[Artifact], *, scheduled: bool = False) -> datetime | None:

@@ -25,6 +25,8 @@ class DumpRecord:
     """What it is once it is decompressed. None: it was made before this was recorded."""
     compression: str | None = None
     """What the file as a whole is compressed by: zstd, gzip or none."""
+    compressed: bool | None = None
+    """Whether the dump is compressed, inside the file or as a whole. None: as in `format`."""
     position: str | None = None
     """Where in the server's log of changes it stands, if that is known."""
     server: str | None = None

@@ -37,7 +37,7 @@ def choose_store(
     if not able or others:
         raise UserError(
             "NoStoreFits",
-            f"{wish.field}: nothing can be restored to {_words(wish.target)} from "
+            f"{wish.field}: {_what(wish)} can be restored to {_words(wish.target)} from "
             f"{_listed(others) or 'any store'}, where the Backup has its points; {_remedy(wish)}",
         )
     return able[0]
@@ -54,7 +54,8 @@ def _checked(pinned: str, wish: Wish, fills: Mapping[str, Collection[RestoreTarg
         others = [store for store, targets in fills.items() if wish.target in targets]
         raise UserError(
             "StoreDoesNotFit",
-            f"spec.from.store: points of {pinned} cannot be restored to {_words(wish.target)}, "
+            f"spec.from: {_parts(wish)}points of {pinned} cannot be restored to "
+            f"{_words(wish.target)}, "
             f"only those of {_listed(others) or 'no store'}; name that, or leave it out",
         )
     return pinned
@@ -65,10 +66,23 @@ def _words(target: RestoreTarget) -> str:
         RestoreTarget.NEW_CLAIM: "a new claim",
         RestoreTarget.DIRECTORY: "a directory",
         RestoreTarget.IN_PLACE: "the source in place",
+        RestoreTarget.EXISTING_CLAIM: "a claim that exists",
     }[target]
 
 
+def _what(wish: Wish) -> str:
+    return "no paths" if wish.paths else "nothing"
+
+
+def _parts(wish: Wish) -> str:
+    return "paths of " if wish.paths else ""
+
+
 def _remedy(wish: Wish) -> str:
+    if wish.paths and wish.claim is not None:
+        return "leave spec.claims[].paths out"
+    if wish.target is RestoreTarget.EXISTING_CLAIM:
+        return "restore into a new claim: set spec.claims[].to.newClaim"
     if wish.target is RestoreTarget.NEW_CLAIM:
         return "restore spec.directory instead"
     return "restore its claims with spec.claims instead"

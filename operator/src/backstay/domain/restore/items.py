@@ -57,6 +57,8 @@ class Seen:
     """When Pending: the items, all found restorable."""
     late: UserError | None = None
     """It is too late to begin."""
+    waits: str = ""
+    """When Pending: what it waits for until it is known what it comes to, "" if for nothing."""
     items: Sequence[ItemSeen] = ()
     """Under way: a look at each item."""
     may_go_unheld: bool = False

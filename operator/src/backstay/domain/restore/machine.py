@@ -27,7 +27,7 @@ from typing import Final
 
 from backstay.api.common import changed
 from backstay.api.restore_status import RestoreItem, RestorePhase, RestoreStatus
-from backstay.domain.errors import UserError
+from backstay.domain.errors import Missing, UserError
 from backstay.domain.restore.items import (
     HOLDING,
     Move,
@@ -92,9 +92,14 @@ def in_line(seen: Seen, decision: Decision, others: str) -> Decision:
 
 
 def _begin(seen: Seen) -> Decision:
+    if seen.waits:
+        return Decision(_said(seen, seen.status, "Waiting", seen.waits), after=POLL)
     if seen.refusal is not None or not seen.planned:
         refusal = seen.refusal or UserError("NothingToRestore", "there is nothing to restore")
-        status = changed(seen.status, phase=RestorePhase.REFUSED, completed_at=seen.now)
+        # Whoever waits for an end must not take "there is no such snapshot" for a wrong field.
+        missing = isinstance(refusal, Missing)
+        phase = RestorePhase.FAILED if missing else RestorePhase.REFUSED
+        status = changed(seen.status, phase=phase, completed_at=seen.now)
         return Decision(_said(seen, status, refusal.reason, refusal.message))
     status = changed(
         with_passed(seen.status, seen.passed),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from backstay.api.restore import RestoreFrom
+from backstay.api.restore_from import RestoreFrom
 from backstay.api.restore_status import RestoreTarget
 from backstay.domain.restore.acknowledgement import Acknowledged
 from backstay.domain.restore.sights import Found, Spot, StoreSeen, TargetSeen, Volume
@@ -25,11 +25,17 @@ class RestoreStore(Protocol):
     def fills(self) -> Collection[RestoreTarget]:
         """The targets that can be filled from its points."""
 
+    @property
+    def chooses_paths(self) -> bool:
+        """Whether some paths of its points can be restored without the others."""
+
     def is_named(self, wanted: RestoreFrom) -> bool:
         """Whether a request names a point of this store itself, and not by its Backup."""
 
     async def find(self, request: Request, wish: Wish, said: Acknowledged) -> Found:
-        """Find the point for a wish. Raise UserError if there is none, or it cannot be used."""
+        """Find the point for a wish. Raise UserError if there is none, or it cannot be used, and
+        Awaited while that is being found out.
+        """
 
     async def see(self, part: Part, target: TargetSeen, said: Acknowledged) -> StoreSeen:
         """Look at the point of an item, and at what fills its target."""

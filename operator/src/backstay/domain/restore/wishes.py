@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from backstay.api.restore import DirectoryRestore, NewClaim, RestoreSpec
+from backstay.api.restore import ClaimRestore, DirectoryRestore, NewClaim, RestoreSpec
 from backstay.api.restore_status import RestoreItem, RestoreStatus, RestoreTarget
 from backstay.domain.subject import Subject
 
@@ -19,8 +19,14 @@ class Wish:
     target: RestoreTarget
     source: str | None
     """None: the only one that there is."""
-    new_claim: NewClaim | None = None
+    claim: ClaimRestore | None = None
+    """One of spec.claims; None: it is spec.directory."""
     directory: DirectoryRestore | None = None
+
+    @property
+    def new_claim(self) -> NewClaim | None:
+        """The claim to be made, if one is."""
+        return self.claim.to.new_claim if self.claim is not None else None
 
     @property
     def field(self) -> str:
@@ -36,26 +42,29 @@ class Wish:
     @property
     def paths(self) -> tuple[str, ...]:
         """What of the point is restored; () is all of it."""
-        return self.directory.paths if self.directory is not None else ()
+        wanted = self.directory or self.claim
+        return wanted.paths if wanted is not None else ()
 
     def is_of(self, source: str) -> bool:
         """Whether a point's source is what it asks for: a claim is, by any directory in it."""
         if self.source is None or self.source == source:
             return True
-        return self.new_claim is not None and source.startswith(f"{self.source}/")
+        return self.claim is not None and source.startswith(f"{self.source}/")
 
 
 def wishes(spec: RestoreSpec) -> list[Wish]:
     """Given a request's spec, return what it asks for."""
-    found = [
-        Wish(RestoreTarget.NEW_CLAIM, claim.claim, new_claim=claim.to.new_claim)
-        for claim in spec.claims
-    ]
+    found = [Wish(_target_of(claim), claim.claim, claim=claim) for claim in spec.claims]
     if (directory := spec.directory) is not None:
         over = directory.in_place is not None
         target = RestoreTarget.IN_PLACE if over else RestoreTarget.DIRECTORY
         found.append(Wish(target, directory.source, directory=directory))
     return found
+
+
+def _target_of(claim: ClaimRestore) -> RestoreTarget:
+    over = claim.to.existing_claim is not None
+    return RestoreTarget.EXISTING_CLAIM if over else RestoreTarget.NEW_CLAIM
 
 
 @dataclass(frozen=True, slots=True)

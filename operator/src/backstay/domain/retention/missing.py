@@ -59,9 +59,31 @@ def missing_copies(held: Sequence[Held], namespace: str, policy: str) -> Brake |
 
 
 def missing_points(held: Sequence[tuple[Held, str]], namespace: str, policy: str) -> Brake | None:
-    """Given the claims of a policy of which points are missing, and of each the first one and why
-    it is, return the brake, None if there are none.
+    """Given the claims of a policy of which snapshots are missing, and of each the first one and
+    why it is, return the brake, None if there are none.
     """
+    return _lost(
+        held,
+        (namespace, policy),
+        "Nothing of Backstay's removed them: look for what does, such as another pruner. Their "
+        "Backups stay, as Gone; a VolumeSnapshotContent that is left can be rebound (kubectl "
+        "backstay orphans).",
+    )
+
+
+def missing_stored(held: Sequence[tuple[Held, str]], namespace: str, policy: str) -> Brake | None:
+    """Given the same of points in a repository, return the brake, None if there are none."""
+    return _lost(
+        held,
+        (namespace, policy),
+        "Nothing of Backstay's removed them from the repository: look for what does, such as "
+        "restic forget run by hand, or a rule of the bucket that expires objects. Their Backups "
+        "stay, as Gone; with versions or an object lock in the bucket the snapshots can be "
+        "brought back, and the next list finds them.",
+    )
+
+
+def _lost(held: Sequence[tuple[Held, str]], place: tuple[str, str], where: str) -> Brake | None:
     if not held:
         return None
     named = [
@@ -71,8 +93,6 @@ def missing_points(held: Sequence[tuple[Held, str]], namespace: str, policy: str
     ]
     return Brake(
         "NotFound",
-        f"{first(named, 'claims')}. Nothing of Backstay's removed them: look for what does, such "
-        "as another pruner. Their Backups stay, as Gone; a VolumeSnapshotContent that is left can "
-        "be rebound (kubectl backstay orphans). If they are gone for good, run: "
-        f"{release_command([h for h, _ in held], namespace, policy)}",
+        f"{first(named, 'claims')}. {where} If they are gone for good, run: "
+        f"{release_command([h for h, _ in held], *place)}",
     )

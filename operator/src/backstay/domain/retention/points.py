@@ -47,6 +47,8 @@ class Point:
     """metadata.deletionTimestamp is set: it counts in nothing any more."""
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Bytes of what the run put into it, by name: its dumps. {} where nothing says so."""
+    forms: Mapping[str, str] = field(default_factory=dict)
+    """How each of these was written: only sizes of one form are compared."""
     good_since: datetime | None = None
     """Since when it is what it is: nothing goes within a grace of that. None: long since."""
     real: bool = True

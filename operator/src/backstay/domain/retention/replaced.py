@@ -82,9 +82,9 @@ def accepted(annotation: str | None) -> dict[str, frozenset[str]]:
     return found
 
 
-def report(found: Sequence[Replaced], policy: Obj) -> Brake | None:
-    """Given the claims of a policy that were replaced, return what is to be reported, None if
-    none was.
+def report(found: Sequence[Replaced], policy: Obj, *, carriers: str = "snapshots") -> Brake | None:
+    """Given the claims of a policy that were replaced, and what carries the labels of their points,
+    return what is to be reported, None if none was.
     """
     if not found:
         return None
@@ -99,5 +99,5 @@ def report(found: Sequence[Replaced], policy: Obj) -> Brake | None:
         f"{first(named, 'claims')}; the older points are neither marked nor swept by any rule. If "
         f"the data is the same, run: kubectl annotate backuppolicy {objects.name(policy)} "
         f"{labels.ACCEPT_CLAIM}={value} --overwrite -n {objects.namespace(policy)}. If they are "
-        f"not needed, label their snapshots {labels.DELETE_AFTER}=YYYY-MM-DD",
+        f"not needed, label their {carriers} {labels.DELETE_AFTER}=YYYY-MM-DD",
     )

@@ -5,6 +5,11 @@ that people need now. So while the newest good point is shrunken, nothing of its
 or swept. Invariants: it is derived from the points and from what a person accepted, and nothing
 is remembered; a size under half of the last one never becomes the one to compare with, so a
 series stays frozen however many small points follow; a dump that has grown back ends it.
+A dump is compared with the last one of its form (its format, and whether it is compressed), so that
+another form trips nothing. Where there is none yet, an uncompressed one is compared with the last
+compressed one of its format, as the same data is never smaller uncompressed. While a dump is
+shrunken, one of another form ends that only if there was one of its own that it is not under half
+of: a size that can be compared with nothing proves nothing.
 
 A person accepts the sizes of a claim as of a time: older points are compared with nothing any
 more. The time is that of the shrunken point, so it does not matter which points are swept later.
@@ -13,7 +18,7 @@ more. The time is that of the shrunken point, so it does not matter which points
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -22,6 +27,7 @@ from backstay.domain import labels
 from backstay.domain.errors import DataError
 from backstay.domain.labels import Result
 from backstay.domain.retention.brakes import Brake, first
+from backstay.domain.retention.forms import packed
 from backstay.domain.retention.points import Point
 from backstay.domain.retention.reasons import Reason
 from backstay.domain.run.status import format_size
@@ -45,6 +51,8 @@ class Shrunk:
     """Bytes of the last one that had not shrunk."""
     taken: datetime
     """When the newest good point was taken: what accepts it."""
+    form: str = ""
+    """How the first dump was written that had shrunk."""
 
     @property
     def why(self) -> str:
@@ -63,15 +71,23 @@ def shrunk(points: Sequence[Point], accepted: Mapping[str, datetime]) -> Shrunk 
     return what has shrunk in its newest good point, None if nothing has.
     """
     found: Shrunk | None = None
-    last: dict[str, int] = {}
+    small: dict[str, Shrunk] = {}
+    last: dict[tuple[str, str], int] = {}
     for point in sorted((p for p in points if _speaks(p, accepted)), key=lambda p: p.order):
-        found = None
         for what, size in point.sizes.items():
-            before = last.get(what, size)
-            if 2 * size >= before:
-                last[what] = size
-            elif found is None:
-                found = Shrunk(point.claim, what, size, before, point.taken)
+            form = point.forms.get(what, "")
+            known = last.get((what, form))
+            before = last.get((what, packed(form))) if known is None else known
+            if before is not None and 2 * size < before:
+                first_form = small[what].form if what in small else form
+                small[what] = Shrunk(point.claim, what, size, before, point.taken, first_form)
+            elif known is None and what in small and small[what].form != form:
+                # It must not become the one to compare with either: it may be of what is shrunken.
+                small[what] = replace(small[what], taken=point.taken)
+            else:
+                last[what, form] = size
+                small.pop(what, None)
+        found = next((small[what] for what in point.sizes if what in small), None)
     return found
 
 

@@ -105,7 +105,7 @@ class Run:
 
 def claimed(plan: RunPlan | None) -> frozenset[tuple[str, str]]:
     """Given a plan, return what only one run of a namespace may have at a time: claims, targets
-    of dumps and hooks, and series of rolling copies.
+    of dumps and hooks, series of rolling copies, and directories that are uploaded.
     """
     if plan is None:
         return frozenset()
@@ -113,7 +113,10 @@ def claimed(plan: RunPlan | None) -> frozenset[tuple[str, str]]:
     targets = [d.target for d in plan.dumps] + [h.target for h in hooks]
     claims = {("PersistentVolumeClaim", c.name) for c in plan.claims}
     copies = {("RollingCopy", c.series) for c in plan.rolling.copies} if plan.rolling else set()
-    return frozenset(claims | copies | {(t.kind.value, t.name) for t in targets})
+    uploads = plan.repository.copies if plan.repository else ()
+    directories = {("Upload", c.series) for c in uploads if c.node is not None}
+    named = {(t.kind.value, t.name) for t in targets}
+    return frozenset(claims | copies | directories | named)
 
 
 def admit(

@@ -86,7 +86,7 @@ def _of_dump(status: BackupStatus) -> tuple[datetime, ...]:
     dump = current_dump(status)
     entry = dump_entry(status, dump.name) if dump is not None else None
     if dump is None or entry is None or entry.attempt < status.attempt:
-        return _of_attempt(status)
+        return _until(attempt_deadline(status))
     wait = dump.max_duration + DEADLINE_SLACK if entry.container_id else TARGET_WAIT
     return (entry.started_at + wait,)
 
@@ -97,19 +97,24 @@ def _of_instant(
     found = turn(status, deleting=deleting)
     if found is not None:
         over = hook_deadline(found)
-        return _of_attempt(status) if over is None else (over,)
+        return _until(attempt_deadline(status) if over is None else over)
     asked = tuple(d for store in stores if store.instant for d in store.deadlines(status))
-    return asked or _of_attempt(status)
+    return asked or _until(attempt_deadline(status))
 
 
-def _of_attempt(status: BackupStatus) -> tuple[datetime, ...]:
-    """When an attempt must have come past what is not begun yet: no time is written down of that,
-    so all that comes before it may have taken as long as it can.
+def _until(moment: datetime | None) -> tuple[datetime, ...]:
+    return () if moment is None else (moment,)
+
+
+def attempt_deadline(status: BackupStatus) -> datetime | None:
+    """Given a run, return when its attempt must have come past what is not begun yet; None: no
+    attempt has begun. No time is written down of such a thing, so all that comes before it may have
+    taken as long as it can.
     """
     plan, began = plan_of(status), status.attempted_at
     if began is None:
-        return ()
+        return None
     hooks = (*plan.hooks.before, *plan.hooks.after) if plan.hooks else ()
     longest = sum((d.max_duration + DEADLINE_SLACK + TARGET_WAIT for d in plan.dumps), timedelta())
     longest += sum((longest_hook(h) for h in hooks), timedelta())
-    return (began + longest + plan.take_timeout,)
+    return began + longest + plan.take_timeout

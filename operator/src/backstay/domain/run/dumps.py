@@ -135,6 +135,7 @@ def _done(
         versions={k: v[:VERSION_MAX] for k, v in look.versions.items()} or None,
         format=look.format,
         compression=look.compression,
+        compressed=look.compressed,
         position=_whole(look.position),
         server=_identity(look.server),
         notes=bounded(look.notes),

@@ -16,7 +16,7 @@ from backstay.domain.run.status import (
     named,
     noted,
     plan_of,
-    points_left,
+    planned_left,
     retry_wait,
     short,
     spread_of,
@@ -28,9 +28,10 @@ def end_attempt(seen: Seen, status: BackupStatus, actions: Sequence[Action] = ()
     """Given a run whose attempt has nothing left to do, complete, retry or fail it."""
     plan = plan_of(status)
     actions = (*actions, *(a for store in seen.stores for a in store.clean_up(status)))
-    left = points_left(status)
+    left = planned_left(status)
     why = short("; ".join(failures(status))) or None
-    if left and status.attempt <= plan.retries:
+    # What may come late was tried again and again within its attempt.
+    if any(p.late_after is None for p in left) and status.attempt <= plan.retries:
         wait = retry_wait(status)
         again = changed(
             status,

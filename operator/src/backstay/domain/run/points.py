@@ -13,6 +13,7 @@ from backstay.domain.run import hooks as run_hooks
 from backstay.domain.run.concurrency import is_driver_pool
 from backstay.domain.run.ends import end_attempt
 from backstay.domain.run.hook_deadlines import frozen_until
+from backstay.domain.run.late import late_until
 from backstay.domain.run.status import pending, plan_of, with_waits
 from backstay.domain.run.values import AT_ONCE, Action, Decision, RunStore, Seen, StoreAction
 
@@ -30,7 +31,7 @@ def begin_points(seen: Seen, status: BackupStatus) -> Decision:
         return Decision(changed(taking, phase=phase, message=None), after=AT_ONCE)
     begun = _begun(seen, status, _later_stores(seen))
     if _pending(begun):
-        return Decision(changed(begun, phase=BackupPhase.COPYING, message=None), after=AT_ONCE)
+        return Decision(_waiting(seen, changed(begun, message=None)), after=AT_ONCE)
     return end_attempt(seen, begun)
 
 
@@ -99,7 +100,8 @@ def _leave_snapshots(seen: Seen, status: BackupStatus, actions: Sequence[Action]
 
 def _waiting(seen: Seen, status: BackupStatus) -> BackupStatus:
     """The phase of a run that has points to wait for, and the permits that it still needs."""
-    if any(pending(status, store.name) for store in _later_stores(seen)):
+    later = [p for store in _later_stores(seen) for p in pending(status, store.name)]
+    if any(late_until(status, *p.key) is None for p in later):
         pools = tuple(p for p in status.pools if not is_driver_pool(p))
         return with_waits(changed(status, phase=BackupPhase.COPYING, pools=pools))
     return with_waits(changed(status, phase=BackupPhase.UPLOADING, pools=()))

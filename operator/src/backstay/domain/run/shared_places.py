@@ -49,7 +49,9 @@ def places_of(namespace: str, plan: RunPlan | None) -> list[Place]:
     if plan is None:
         return []
     found = [in_claim(namespace, claim.name) for claim in plan.claims]
-    for copy in plan.rolling.copies if plan.rolling else ():
+    copies = plan.rolling.copies if plan.rolling else ()
+    uploads = plan.repository.copies if plan.repository else ()
+    for copy in (*copies, *uploads):
         if copy.node is not None:
             found.append(on_node(copy.node, copy.path))
         elif copy.claim is not None:

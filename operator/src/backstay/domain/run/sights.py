@@ -37,6 +37,7 @@ class DumpSeen:
     versions: Mapping[str, str] = field(default_factory=dict)
     format: str | None = None
     compression: str | None = None
+    compressed: bool | None = None
     position: str | None = None
     server: str | None = None
     notes: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ from backstay.api.dump_status import DumpState, DumpStatus
 from backstay.api.hooks import HookState, HookStatus, Stage
 from backstay.api.plan import PlannedDump, PlannedPoint, RunPlan
 from backstay.api.point import PointResult, PointStatus
-from backstay.api.store import ROLLING, SNAPSHOT
+from backstay.api.store import REPOSITORY, ROLLING, SNAPSHOT
 from backstay.domain.errors import DataError
 from backstay.domain.times import left
 
@@ -27,7 +27,7 @@ MESSAGE_MAX: Final = 1024
 LARGEST: Final = 2**63 - 1
 
 
-_WORDS: Final = {SNAPSHOT: "claim", ROLLING: "copy"}
+_WORDS: Final = {SNAPSHOT: "claim", ROLLING: "copy", REPOSITORY: "upload"}
 """What people call a point of a store, where that is not the store's name."""
 RETRY_BASE: Final = timedelta(seconds=30)
 
@@ -47,7 +47,7 @@ def current_dump(status: BackupStatus) -> PlannedDump | None:
     if status.plan is None:
         return None
     # What is made of a good point has the dump that is inside that already.
-    left = {p.claim for p in planned_left(status) if not _is_good(origin_of(status, *p.key))}
+    left = {p.claim for p in planned_left(status) if not _is_good(first_origin_of(status, *p.key))}
     for dump in status.plan.dumps:
         entry = dump_entry(status, dump.name)
         if entry is None:
@@ -108,12 +108,17 @@ def origin_of(status: BackupStatus, source: str, store: str) -> PointStatus | No
     """Given a status and one of its points, return the one that it is made of, of whatever attempt;
     None: it is made of the source, or that one is not begun.
     """
-    points = plan_of(status).points
-    mine = next((p for p in points if p.key == (source, store)), None)
-    if mine is None or mine.made_of is None:
-        return None
-    keys = {p.key for p in points if (p.claim, p.store) == (mine.claim, mine.made_of)}
-    return next((p for p in status.points if p.key in keys), None)
+    key = plan_of(status).origin((source, store))
+    return next((p for p in status.points if p.key == key), None)
+
+
+def first_origin_of(status: BackupStatus, source: str, store: str) -> PointStatus | None:
+    """Given the same, return the first one of those that it is made of, one of the other."""
+    plan = plan_of(status)
+    first = plan.origin((source, store))
+    while first is not None and (before := plan.origin(first)) is not None:
+        first = before
+    return next((p for p in status.points if p.key == first), None)
 
 
 def _is_good(point: PointStatus | None) -> bool:
@@ -188,7 +193,7 @@ def named(entry: PointStatus) -> str:
 
 def lacks_entries(entry: PointStatus) -> bool:
     """Given a point, return whether entries of its source are missing in it, as was allowed."""
-    return entry.rolling is not None and entry.rolling.unreadable > 0
+    return entry.unreadable > 0
 
 
 def counts(entry: HookStatus) -> bool:

@@ -26,6 +26,10 @@ class RunSeen:
     started: datetime | None
     complete: bool
     """Whether every claim and directory of it got its good point."""
+    late: bool = False
+    """Whether it waits for nothing but points that may come late: no slot waits for it."""
+    uploads: tuple[str, ...] = ()
+    """Sources of which its plan has a copy off the cluster."""
     token: str = ""
     """By what a person asked for it."""
 

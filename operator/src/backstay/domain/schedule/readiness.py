@@ -63,7 +63,7 @@ def ready_message(
             _clock_warning(seen),
         ]
     if wanted is not None and wanted.waits:
-        busy = sorted(r.name for r in seen.runs if r.slot and not r.finished)
+        busy = sorted(r.name for r in seen.runs if r.slot and not r.finished and not r.late)
         said += f"; a slot that is due waits for the end of Backup {', '.join(busy[:3])}"
     reported = "; and ".join(w for w in warnings if w)
     return f"{said}, but {reported}" if reported else said

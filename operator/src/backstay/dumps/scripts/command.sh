@@ -2,7 +2,7 @@
 # Any command: what it prints is the dump, or it writes the file that BACKSTAY_FILE names. See
 # common.sh for what an engine provides.
 #
-# Settings: output (stdout, file), compress (yes, no); ARGS are the program and its arguments.
+# Settings: output (stdout, file); compress is for stdout only. ARGS are the program and its arguments.
 
 engine='command'
 engine_tools=''
@@ -12,13 +12,12 @@ engine_check() { # PROGRAM ARGUMENTS...
     [ $# -gt 0 ] && [ -n "$1" ] || refuse 'there is no program to run'
     case $set_output:$set_compress in
         stdout:yes | stdout:no | file:no) ;;
-        *) refuse 'output is stdout or file; compress is yes or no, and for stdout only' ;;
+        *) refuse 'output is stdout or file; compress is for stdout only' ;;
     esac
 }
 
 engine_dump() { # PROGRAM ARGUMENTS...
     format='file'
-    [ "$set_compress" = yes ] || compression=none
     BACKSTAY_FILE=$file.partial
     export BACKSTAY_FILE
     case $set_output:$set_compress in

@@ -11,7 +11,8 @@
 #   result RUN ATTEMPT FILE [MOUNT PATHS...]            read only, at once
 #   cancel RUN ATTEMPT FILE                             end that attempt if it runs
 #   probe                                               which tools are here
-# NAME=VALUE: seconds (the deadline), minfree (bytes), and what the engine takes; ARGS are its too.
+# NAME=VALUE: seconds (the deadline), minfree (bytes), compress (yes, no), and what the engine takes;
+# ARGS are its too.
 # States printed: done running failed interrupted (died without a result) none (not known here)
 #   busy (another run is at it: try later) superseded (a higher attempt, or a run after this one).
 #
@@ -205,7 +206,9 @@ publish() { # FILE.partial has passed: makes it FILE.
     facts="\"run\":\"$run\",\"attempt\":$attempt,\"replacedRun\":\"$replaced_run\""
     facts="$facts,\"replacedAttempt\":$replaced_attempt"
     facts="$facts,\"sha256\":\"$sha256\",\"bytes\":$bytes,\"seconds\":$((now - began))"
+    [ "$compression" = none ] || compressed=true
     facts="$facts,\"engine\":\"$engine\",\"format\":\"$format\",\"compression\":\"$compression\""
+    facts="$facts,\"compressed\":$compressed"
     [ -z "$position" ] || facts="$facts,\"position\":$(json_string "$position")"
     [ -z "$data" ] || facts="$facts,\"data\":[${data#,}]"
     [ -z "$server" ] || facts="$facts,\"server\":$(json_string "$server")"
@@ -236,9 +239,9 @@ start() { # ARGS...
     settle
     effective
     replaced_run=$done_run replaced_attempt=$done_attempt
-    require_space
     be_gentle
     choose_compressor
+    require_space
     engine_dump "$@"
     [ -s "$file.partial" ] || fail 1 "$engine wrote no data"
     begin_digest
@@ -326,6 +329,7 @@ main() {
     main_born=$born
     guard_pid='' digest_pid='' gentle='' engine_threads=${engine_threads:-4}
     sha256='' position='' server='' data='' notes='' note_count=0 verb=${1:-}
+    compressed=false set_compress=no
     set_seconds='' set_minfree=0 set_host='' set_port='' set_user=''
     set_password_env='' set_password_file='' set_password_stdin='' set_database='' set_auth=''
     case $verb:$# in
@@ -355,6 +359,7 @@ main() {
             [ $# -eq 0 ] || shift
             is_number "$set_seconds" || refuse 'seconds must be a number from 1'
             limit=$set_seconds
+            case $set_compress in yes | no) ;; *) refuse 'compress must be yes or no' ;; esac
             engine_check "$@"
             start "$@"
             ;;

@@ -26,7 +26,9 @@ look_at_server() { # NAME OF THE CLIENT
 read_back() { # MORE, AWK PROGRAM, TEXT: near the end of FILE.partial a line must begin with TEXT.
     # A line that begins so may also be in a view or a function: only the end counts. The program
     # gets comments (`-- `) and the lines that match MORE, which begins with `|`; and their number.
-    step "$compression -dc" printed_contents "$1" "$before_all $2 $at_the_end" "$3"
+    reader='cat'
+    [ "$compression" = none ] || reader="$compression -dc"
+    step "$reader" printed_contents "$1" "$before_all $2 $at_the_end" "$3"
     grep -q '^ended$' "$lock/out" || fail 1 "the dump does not end with \"$3\""
     must mv -f "$lock/out" "$lock/found"
 }

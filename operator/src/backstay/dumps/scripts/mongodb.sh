@@ -9,15 +9,17 @@
 # restore ends at one moment. Where there is none, mongodump says so before it reads any data.
 
 engine=mongodb
-engine_tools='mongodump gzip'
+engine_tools=mongodump
 engine_probe='mongodump mongorestore'
 
 engine_check() {
     [ $# -eq 0 ] || refuse 'the database is a setting, there are no arguments'
+    [ "$set_compress" = no ] || engine_tools='mongodump gzip'
 }
 
 engine_dump() {
-    format=archive compression=none # each collection is compressed in it
+    format=archive compression=none
+    [ "$set_compress" = no ] || compression=gzip
     user=$set_user
     if [ -z "$user" ]; then
         from_environment MONGO_INITDB_ROOT_USERNAME
@@ -50,21 +52,39 @@ archive() { # OPTIONS...
         set -- --username="$user" --authenticationDatabase="${set_auth:-admin}" \
             --config=/dev/stdin "$@"
     fi
-    printf '%s\n' "$config" | child mongodump --archive="$file.partial" --gzip "$@"
+    [ "$compression" = none ] || set -- --gzip "$@"
+    printf '%s\n' "$config" | child mongodump --archive="$file.partial" "$@"
 }
 
-engine_verify() { # Reads it back: gzip has a checksum. The archive's head names the server.
-    step gzip child gzip -t "$file.partial"
-    server_version=$(gzip -dc "$file.partial" 2>/dev/null | head -c 512 | tr -cs ' -~' '\n' |
-        sed -n '/^server_version$/{n;p;q;}')
+engine_verify() { # The archive's head names the server.
+    if [ "$compression" = gzip ]; then
+        step gzip child gzip -t "$file.partial" # it has a checksum
+    else
+        require_ends
+    fi
+    server_version=$(beginning 512 | sed -n '/^server_version$/{n;p;q;}')
     note_what_is_hidden
+}
+
+require_ends() { # No tool reads the checksums of the collections without a server.
+    # shellcheck disable=SC2046 # numbers
+    set -- $({ head -c 4 "$file.partial" && tail -c 4 "$file.partial"; } | od -An -v -tu1)
+    case "$*" in
+        '109 226 153 129 255 255 255 255') ;;
+        *) fail 1 'the dump does not begin and end as an archive does' ;;
+    esac
+}
+
+beginning() { # BYTES: prints the texts in that much of the archive, each on a line.
+    if [ "$compression" = gzip ]; then gzip -dc "$file.partial"; else cat "$file.partial"; fi \
+        2>/dev/null | head -c "$1" | tr -cs ' -~' '\n'
 }
 
 note_what_is_hidden() { # The archive begins with a list of its collections.
     # A server lists the databases that the user may see, and a dump of all is of those. The database
     # admin, with users and roles, is on every server. The list is of some hundred bytes a collection.
     [ -z "$set_database" ] || return 0
-    gzip -dc "$file.partial" 2>/dev/null | head -c 4194304 | tr -cs ' -~' '\n' |
+    beginning 4194304 |
         awk 'was == "db" && $0 == "admin" { found = 1 } { was = $0 } END { exit !found }' ||
         note "the dump has no database admin, so users and roles are not in it, and other databases \
 may be hidden from the user as well: grant it the role backup"

@@ -100,7 +100,12 @@ engine_dump() { # DATABASES...: writes FILE.partial.
 
 custom() { # DATABASE
     connect_to "$1"
-    compression=none
+    if [ "$set_compress" = no ]; then
+        step pg_dump archive --compress=0 --file="$file.partial"
+        return
+    fi
+    packer=$compression
+    compression=none compressed=true
     # Inside the archive, so that pg_restore takes it as it is; zstd is cheaper and smaller.
     major=${tool_version%%[!0-9]*}
     if [ "${major:-0}" -ge 16 ]; then
@@ -110,11 +115,10 @@ custom() { # DATABASE
             *) broken pg_dump ;;
         esac
     fi
-    choose_compressor
-    if [ "$compression" = zstd ]; then
+    if [ "$packer" = zstd ]; then
+        compression=$packer
         step pg_dump squeezed archive --compress=0
     else
-        compression=none
         step pg_dump archive --compress=1 --file="$file.partial"
     fi
 }

@@ -69,6 +69,11 @@ require_space() { # The last dump stays until the new one is whole: both must fi
     free_space || fail 1 "cannot read the free space of $directory: $free"
     last=0
     [ -z "$done_line" ] || size "$file" && last=$bytes
+    line=$done_line
+    field compressed
+    # Of a compressed dump it says too much: one that fits would never be tried. Of an uncompressed
+    # one, the last that was compressed says too little, but at least that much is needed.
+    if [ "$value" = false ] && [ "$compression" != none ]; then last=0; fi
     needed=$((last + last / 5 + set_minfree))
     [ "$free" -lt "$needed" ] || return 0
     fail 1 "not enough space in $directory: $(mebibytes "$free") free, $(mebibytes "$needed") \
@@ -98,7 +103,6 @@ threads() { # Sets $threads: the container's CPU limit, rounded up; at most $eng
 }
 
 choose_compressor() { # Sets $compressor, a command, $compression, its name, and $buffered.
-    threads
     # A little nicer than the tool, which it would else keep from filling the pipe. No more than
     # that: beside a busy database it must not starve.
     patient=''
@@ -107,6 +111,8 @@ choose_compressor() { # Sets $compressor, a command, $compression, its name, and
     buffered=''
     if words=$(stdbuf -o 256K true 2>&1) && [ -z "$words" ]; then buffered='stdbuf -o 256K'; fi
     compressor=cat compression=none
+    [ "$set_compress" = yes ] || return 0
+    threads
     if command -v zstd >/dev/null 2>&1; then
         compressor="zstd -1 -q -T$threads" compression=zstd
         [ "$threads" -gt 1 ] || compressor='zstd -1 -q --single-thread'
@@ -120,7 +126,7 @@ widen() { # Makes the pipe that it writes to hold 1 MiB instead of 64 KiB, where
     perl -e 'fcntl(STDOUT, 1031, 1 << 20)' 2>/dev/null || :
 }
 
-squeezed() { # COMMAND...: compresses what it prints into FILE.partial.
+squeezed() { # COMMAND...: puts what it prints into FILE.partial, compressed if that is wanted.
     # Each stage reports its exit status on 3. A dead compressor must not leave the dump running, nor
     # one that begins only then: of that the guard takes care.
     rm -f "$lock/stop"

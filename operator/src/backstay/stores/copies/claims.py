@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from backstay.api.rolling import CopyMethod, Rolling
 from backstay.domain import objects
 from backstay.domain.errors import UserError
-from backstay.domain.objects import Obj, dig
+from backstay.domain.objects import Obj
 from backstay.kube.client import Client
 from backstay.kube.resources import PERSISTENT_VOLUME_CLAIM
+from backstay.stores.source_claims import check_cloned, check_files
 
 
 async def check_claims(
@@ -22,21 +23,10 @@ async def check_claims(
     """
     # Read before the run: a Job whose claim is missing would wait for startTimeout.
     destination = await _destination(client, namespace, rolling)
-    for claim in claims.values() if rolling.copy_method is CopyMethod.CLONE else ():
-        if not dig(claim, "spec", "storageClassName"):
-            raise UserError(
-                "ClaimNotCloned",
-                f"spec.rolling.copyMethod: claim {objects.name(claim)} has no StorageClass, and so "
-                "no driver that clones it; choose Snapshot or Direct",
-            )
-    # The destination as well: the Job mounts both as directories.
-    for claim in (*claims.values(), *destination):
-        if dig(claim, "spec", "volumeMode") == "Block":
-            raise UserError(
-                "ClaimNotFiles",
-                f"spec.source.claims: claim {objects.name(claim)} is a block volume; rolling "
-                "copies are of files, take snapshots of it",
-            )
+    if rolling.copy_method is CopyMethod.CLONE:
+        check_cloned(claims.values(), "spec.rolling.copyMethod")
+    # The destination as well: the Job mounts both.
+    check_files((*claims.values(), *destination), "rolling copies are")
     for name in (objects.name(claim) for claim in destination):
         if name in claims:
             raise UserError(

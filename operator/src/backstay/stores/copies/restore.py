@@ -12,7 +12,7 @@ from typing import Final
 
 from backstay.api.common import changed, size_text
 from backstay.api.policy import PolicySpec
-from backstay.api.restore import RestoreFrom
+from backstay.api.restore_from import RestoreFrom
 from backstay.api.restore_status import RestoreTarget
 from backstay.api.rolling_status import CopiesStatus
 from backstay.api.store import ROLLING
@@ -46,6 +46,7 @@ class CopyRestores:
     fills: Final = frozenset(
         {RestoreTarget.NEW_CLAIM, RestoreTarget.DIRECTORY, RestoreTarget.IN_PLACE}
     )
+    chooses_paths: Final = True
 
     def __init__(
         self,

@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from backstay.api.plan import RunPlan
-from backstay.api.rolling import CopyMethod
 from backstay.api.store import ROLLING
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.run.values import Seen, StoreAction
 from backstay.domain.stores.copies.actions import CancelCopy, StartCopy
-from backstay.domain.stores.copies.plan import CopyPlan
-from backstay.domain.stores.copies.sights import CopySeen
+from backstay.domain.stores.copies.plan import COPIES
+from backstay.domain.stores.making import Making
 from backstay.kube import resources
 from backstay.steps.access import Right
 from backstay.stores.base import Draft, Tools
@@ -25,7 +24,7 @@ class CopyStore:
     """Hard-link copies of directories, made by Jobs."""
 
     def __init__(self, tools: Tools) -> None:
-        self.plan = CopyPlan()
+        self.plan = COPIES
         self.keeper = None
         self._client = tools.client
         self._copying = Copying(tools.client, tools.jobs, tools.roots, tools.home)
@@ -49,13 +48,13 @@ class CopyStore:
         jobs_in = self._copying.home if on_node else namespace
         yield Right("create", resources.JOB, jobs_in)
         yield Right("get", resources.POD, jobs_in, "log")
-        if plan.rolling.settings.copy_method is not CopyMethod.DIRECT:
+        if plan.rolling.settings.reads_temporary:
             yield Right("create", resources.PERSISTENT_VOLUME_CLAIM, namespace)
             yield Right("delete", resources.PERSISTENT_VOLUME_CLAIM, namespace)
             yield Right("list", resources.STORAGE_CLASS)
 
     async def look(self, run: Run, _: datetime, /) -> object:
-        """Return the CopySeen of the copy that is next or under way."""
+        """Return the Making of the copy that is next or under way."""
         return await self._copying.look(run.obj, run.spec, run.status)
 
     async def act(self, run: Run, seen: Seen, action: StoreAction, /) -> None:
@@ -63,7 +62,7 @@ class CopyStore:
         match action:
             case StartCopy(series):
                 sight = seen.sights.get(ROLLING)
-                temporary = sight.temporary if isinstance(sight, CopySeen) else None
+                temporary = sight.temporary if isinstance(sight, Making) else None
                 await self._copying.start(run.obj, run.spec, run.status, series, temporary)
             case CancelCopy(series):
                 await self._copying.cancel(run.obj, run.spec, run.status, series)

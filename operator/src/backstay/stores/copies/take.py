@@ -8,7 +8,8 @@ from datetime import datetime
 
 from backstay.api.backup import BackupSpec, BackupStatus
 from backstay.api.point import PointStatus
-from backstay.api.rolling import PlannedCopy, Rolling
+from backstay.api.rolling import CopyMethod, PlannedCopy, Rolling
+from backstay.api.store import ROLLING
 from backstay.domain import labels, naming, objects
 from backstay.domain.errors import DataError, Transient, UserError
 from backstay.domain.jobs import JobSeen
@@ -18,24 +19,23 @@ from backstay.domain.run.status import plan_of
 from backstay.domain.stores.copies import agent_tasks
 from backstay.domain.stores.copies.locations import (
     Site,
-    node_of_claims,
-    node_trouble,
     site_of,
     source_of,
 )
+from backstay.domain.stores.copies.plan import COPIES
 from backstay.domain.stores.copies.points import Series
 from backstay.domain.stores.copies.results import made_point
 from backstay.domain.stores.copies.series import kept_of
-from backstay.domain.stores.copies.sights import CopySeen
-from backstay.domain.stores.copies.take import current, reads_temporary
-from backstay.domain.stores.copies.temporary import Temporary, job_name
-from backstay.domain.subject import parse_subject
+from backstay.domain.stores.making import Making
+from backstay.domain.stores.temporary import Temporary, job_name
 from backstay.kube.client import Client
-from backstay.kube.resources import BACKUP, NODE, PERSISTENT_VOLUME_CLAIM, POD
 from backstay.settings import RollingRoots
 from backstay.steps.agent_jobs import OURS, AgentJobs, Work
-from backstay.stores.copies.temporary import TemporaryClaims
+from backstay.steps.nodes import node_for, trouble_of
+from backstay.steps.policy_runs import runs_of
 from backstay.stores.copies.wishes import Wishes
+from backstay.stores.point_jobs import look_at_job
+from backstay.stores.temporary import TemporaryClaims, Wanted
 
 
 class Copying:
@@ -84,48 +84,43 @@ class Copying:
             raise Transient(trouble)
         return node
 
-    async def look(self, backup: Obj, spec: BackupSpec, status: BackupStatus) -> CopySeen | None:
+    async def look(self, backup: Obj, spec: BackupSpec, status: BackupStatus) -> Making | None:
         """Given a run that copies, return what is seen of the copy that is under way."""
-        entry = current(status)
+        entry = COPIES.current(status)
         if entry is None or entry.requested_at is None:
             return None
         try:
             site = self._site_of_run(backup, spec, status, entry.source)
             source_of(site.series, self.roots)
         except UserError as error:
-            return CopySeen(problem=error.message)
-        name, token = job_name(backup, status.attempt, entry.source), objects.uid(backup)
-        job = await self._jobs.look(site.namespace, name, token)
-        if not job.ours:
-            return CopySeen(problem=f"Job {site.namespace}/{name} was made by somebody else")
-        if job.finished:
-            return await self._judge(site, job)
-        if job.started:
-            return CopySeen(job)
-        if job.exists:
-            words = job.message
-            if job.stalled and reads_temporary(status):
-                words = await self._temporary.waits_for(site.namespace, name, words)
-            return CopySeen(job, message=words)
-        return await self._before_job(backup, status, entry, site)
+            return Making(problem=error.message)
+        return await look_at_job(
+            self._jobs,
+            self._temporary if COPIES.reads_temporary(status) else None,
+            (site.namespace, _job_name(backup, status, entry.source)),
+            objects.uid(backup),
+            judge=lambda job: self._judge(site, job),
+            before=lambda: self._before_job(backup, status, entry, site),
+        )
 
     async def _before_job(
         self, backup: Obj, status: BackupStatus, entry: PointStatus, site: Site
-    ) -> CopySeen:
+    ) -> Making:
         """Look at what the Job of a copy needs: its node, and the claim that it reads."""
         try:
             node = await self._node(site, status)
         except UserError as error:
-            return CopySeen(problem=error.message)
+            return Making(problem=error.message)
         trouble, for_good = await self.trouble(node)
         if trouble:
-            return CopySeen(waits=True, problem=trouble if for_good else "", message=trouble)
-        if not reads_temporary(status):
-            return CopySeen()
-        name = job_name(backup, status.attempt, entry.source)
-        found = await self._temporary.look(backup, status, entry, name)
+            return Making(waits=True, problem=trouble if for_good else "", message=trouble)
+        if not COPIES.reads_temporary(status):
+            return Making()
+        clones = _rolling(status).copy_method is CopyMethod.CLONE
+        wanted = Wanted(_job_name(backup, status, entry.source), clones)
+        found = await self._temporary.look(backup, status, entry, wanted)
         waits = bool(found.waits)
-        return CopySeen(waits=waits, problem=found.problem, temporary=found, message=found.waits)
+        return Making(waits=waits, problem=found.problem, temporary=found, message=found.waits)
 
     async def start(
         self,
@@ -138,7 +133,7 @@ class Copying:
         """Given a run, the series that is next and the temporary claim that its copy is made of
         (None: it is made of the source), make that and the Job.
         """
-        rolling, name = _rolling(status), job_name(backup, status.attempt, series)
+        rolling, name = _rolling(status), _job_name(backup, status, series)
         site = self._site_of_run(backup, spec, status, series)
         source = source_of(site.series, self.roots)
         if temporary is not None:
@@ -164,8 +159,7 @@ class Copying:
 
     async def runs(self, namespace: str, policy: str) -> list[Run]:
         """Given a policy's address, return its Backups. Raise DataError if one is not valid."""
-        found = await self._client.list(BACKUP, namespace, fields=f"spec.policy={policy}")
-        return [parse_subject(BACKUP.kind, obj, BackupSpec, BackupStatus) for obj in found]
+        return await runs_of(self._client, namespace, policy)
 
     async def _is_first(self, site: Site, rolling: Rolling) -> bool:
         """Whether no Backup of the policy shows a copy at a destination. From the first one on an
@@ -184,19 +178,19 @@ class Copying:
     ) -> None:
         """Given a run and a series, delete the Job of its copy; the destination is as it was."""
         site = self._site_of_run(backup, spec, status, series)
-        await self._jobs.delete(site.namespace, job_name(backup, status.attempt, series))
+        await self._jobs.delete(site.namespace, _job_name(backup, status, series))
 
-    async def _judge(self, site: Site, job: JobSeen) -> CopySeen:
+    async def _judge(self, site: Site, job: JobSeen) -> Making:
         """Read what a finished Job says."""
         result = await self._jobs.result(site.namespace, job)
         if result is None:
-            return CopySeen(job, lost=job.succeeded, message=job.message)
+            return Making(job, lost=job.succeeded, message=job.message)
         try:
             made = made_point(result, site.series)
         except DataError as error:
             # Whoever may write the status of Pods can have it say anything, and for ever.
-            return CopySeen(job, problem=f"what its Job said cannot be used: {error.message}")
-        return CopySeen(job, result=made, message=result.message)
+            return Making(job, problem=f"what its Job said cannot be used: {error.message}")
+        return Making(job, result=made, message=result.message)
 
     def _site_of_run(
         self, backup: Obj, spec: BackupSpec, status: BackupStatus, series: str
@@ -213,7 +207,7 @@ class Copying:
 
     async def trouble(self, node: str | None) -> tuple[str, bool]:
         """Given a node (None: any), return what keeps Jobs from it, and whether for good."""
-        return node_trouble(node, await self._client.find(NODE, node)) if node else ("", False)
+        return await trouble_of(self._client, node)
 
     async def _node(self, site: Site, status: BackupStatus | None = None) -> str | None:
         """The one node for a Job of this site: the directory's, or that of the claims' Pods. Of a
@@ -222,7 +216,7 @@ class Copying:
         if site.node is not None:
             return site.node
         claims = {site.destination.claim or ""}
-        if status is None or not reads_temporary(status):
+        if status is None or not COPIES.reads_temporary(status):
             claims.add(site.series.holder)
         return await self.node_of(site.series.namespace, claims)
 
@@ -230,12 +224,7 @@ class Copying:
         """Given claims that one Job needs ("" is none), return the node that has them, None if any
         will do. Raise UserError if they are in use on different nodes.
         """
-        claims = [
-            claim
-            for name in sorted(filter(None, names))
-            if (claim := await self._client.find(PERSISTENT_VOLUME_CLAIM, name, namespace))
-        ]
-        return node_of_claims(claims, await self._client.list(POD, namespace))
+        return await node_for(self._client, namespace, names)
 
 
 def job_labels(series: Series) -> Mapping[str, str]:
@@ -245,6 +234,10 @@ def job_labels(series: Series) -> Mapping[str, str]:
         labels.POLICY: naming.label_value(series.policy),
         labels.NAMESPACE: naming.label_value(series.namespace),
     }
+
+
+def _job_name(backup: Obj, status: BackupStatus, series: str) -> str:
+    return job_name(backup, status.attempt, series, ROLLING)
 
 
 def _rolling(status: BackupStatus) -> Rolling:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from backstay.builders.rolling import TRIES
+from backstay.builders.jobs import TRIES
 from backstay.domain import naming
 from backstay.domain.errors import Transient
+from backstay.domain.jobs import Step
 from backstay.domain.stores.copies import agent_tasks
-from backstay.domain.stores.copies.agent_tasks import Step
 from backstay.domain.stores.copies.chores import NO_MARKER, Answer, Chore, Verb
 from backstay.domain.stores.copies.locations import Site
 from backstay.domain.stores.copies.points import RollingPoint

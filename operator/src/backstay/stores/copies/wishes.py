@@ -6,25 +6,26 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from backstay.api.backup import BackupSpec, BackupStatus, Trigger
+from backstay.api.backup import BackupSpec, BackupStatus
 from backstay.api.common import format_time
-from backstay.api.point import PointStatus
 from backstay.api.policy import PolicySpec
 from backstay.api.store import ROLLING
 from backstay.domain import labels, naming, objects
 from backstay.domain.errors import UserError
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.annotation import VERSION
+from backstay.domain.records.birth import born_with
 from backstay.domain.records.record import ClaimRecord
 from backstay.domain.retention.from_spec import rules_of
 from backstay.domain.retention.points import Rules
 from backstay.domain.run.status import plan_of
-from backstay.domain.stores.copies.agent_tasks import CopyWish, DumpWish
+from backstay.domain.stores.copies.agent_tasks import CopyWish
 from backstay.domain.stores.copies.dates import Expected
 from backstay.domain.stores.copies.incarnations import ids_of_claim
+from backstay.domain.stores.copies.plan import COPIES
 from backstay.domain.stores.copies.points import Series
-from backstay.domain.stores.copies.take import current, dumps_inside
-from backstay.domain.stores.copies.temporary import Temporary
+from backstay.domain.stores.dumps_inside import dump_wishes
+from backstay.domain.stores.temporary import Temporary
 from backstay.domain.times import parse_time
 from backstay.kube.client import Client
 from backstay.kube.resources import BACKUP_POLICY, NAMESPACE, PERSISTENT_VOLUME_CLAIM
@@ -48,24 +49,13 @@ class Wishes:
         """Given a run, the series whose copy is next and the temporary claim that it is made of
         (None: it is made of the source), return what the copy is to be.
         """
-        plan, name, entry = plan_of(status), objects.name(backup), current(status)
+        plan, name, entry = plan_of(status), objects.name(backup), COPIES.current(status)
         if entry is None or entry.requested_at is None:
             raise ValueError("no copy was asked for")
-        adhoc = spec.trigger is Trigger.AD_HOC
-        carried = {
-            labels.POLICY: spec.policy,
-            labels.BACKUP: name,
-            labels.TYPE: (labels.RunType.ADHOC if adhoc else labels.RunType.CRONJOB).value,
-            labels.RETAIN: labels.Retain.DAILY_WEEKLY_MONTHLY.value,
-        }
-        days = next((p.keep_days for p in plan.points if p.key == entry.key), None)
-        if days is not None:
-            carried[labels.RETAIN] = labels.Retain.DAYS.value
-            carried[labels.RETAIN_DAYS] = str(days)
         home = await self._client.get(NAMESPACE, objects.namespace(backup))
         return CopyWish(
             run=naming.run_name(name, objects.uid(backup)),
-            labels=carried,
+            labels=born_with(spec, name, plan, entry.key),
             annotations={labels.RUN: objects.uid(backup)},
             record=_record(spec, status, objects.uid(home)),
             rules=await self._rules(objects.namespace(backup), spec.policy),
@@ -73,7 +63,7 @@ class Wishes:
             identity=await self._identity(series, temporary),
             allow_shrunken=objects.annotations(backup).get(labels.ALLOW_SHRUNKEN) == "true",
             taken=temporary.taken if temporary else None,
-            dumps=_dumps(status, entry, series),
+            dumps=dump_wishes(status, entry, series.path),
         )
 
     def server_time(self, ours: datetime) -> datetime:
@@ -120,16 +110,6 @@ class Wishes:
 
 def _ids(claim: ClaimRecord) -> Sequence[str]:
     return ids_of_claim(claim.uid, claim.volume or "", claim.continues or "")
-
-
-def _dumps(status: BackupStatus, entry: PointStatus, series: Series) -> Sequence[DumpWish]:
-    """The dumps that lie below what is copied, as they were when they were done."""
-    below = f"{series.path}/" if series.path else ""
-    return [
-        DumpWish(d.name, d.path.removeprefix(below), d.sha256)
-        for d in dumps_inside(status, entry)
-        if d.sha256 is not None and d.path.startswith(below)
-    ]
 
 
 def _record(spec: BackupSpec, status: BackupStatus, namespace_uid: str) -> Mapping[str, Any]:

@@ -10,7 +10,8 @@ from typing import Final
 
 from backstay.api.acknowledgement import Acknowledgement
 from backstay.api.backup import BackupStatus
-from backstay.api.restore import NewClaim, RestoreFrom
+from backstay.api.restore import NewClaim
+from backstay.api.restore_from import RestoreFrom
 from backstay.api.restore_status import RestoreTarget
 from backstay.api.store import SNAPSHOT
 from backstay.builders.restore import from_snapshot, verify_pod
@@ -45,6 +46,7 @@ class SnapshotRestores:
 
     name: Final = SNAPSHOT
     fills: Final = frozenset({RestoreTarget.NEW_CLAIM})
+    chooses_paths: Final = False
 
     def __init__(self, client: Client, clock: Clock, image: AgentImage) -> None:
         self._client = client

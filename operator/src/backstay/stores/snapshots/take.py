@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from backstay.api.backup import BackupSpec, BackupStatus, Trigger
 from backstay.api.common import format_time
-from backstay.api.dump_status import DumpStatus
 from backstay.api.plan import RunPlan
 from backstay.api.policy import PolicySpec
 from backstay.api.store import SNAPSHOT
@@ -20,7 +19,8 @@ from backstay.domain.clock_skew import slots_now
 from backstay.domain.errors import Conflict, DataError, UserError
 from backstay.domain.objects import Obj, dig, with_annotations
 from backstay.domain.records.annotation import build_record
-from backstay.domain.records.record import DumpRecord, Record
+from backstay.domain.records.dumps import recorded_dump
+from backstay.domain.records.record import Record
 from backstay.domain.retention.from_spec import rules_of
 from backstay.domain.retention.judge import tiers_for_new
 from backstay.domain.retention.points import Rules
@@ -71,7 +71,7 @@ class PointWriter:
             namespace=namespace,
             namespace_uid=await self._namespace_uid(claim),
             claim=recorded_claim(claim),
-            dumps=tuple(_recorded_dump(d) for d in wanted.dumps),
+            dumps=tuple(recorded_dump(d) for d in wanted.dumps),
         )
         values, notes = _identity(spec, objects.name(backup), wanted.claim)
         values |= _born(plan, wanted.claim)
@@ -201,22 +201,3 @@ def _born(plan: RunPlan, claim: str) -> dict[str, str]:
     if days is not None:
         values |= {labels.RETAIN: labels.Retain.DAYS.value, labels.RETAIN_DAYS: str(days)}
     return values
-
-
-def _recorded_dump(dump: DumpStatus) -> DumpRecord:
-    return DumpRecord(
-        name=dump.name,
-        engine=dump.engine,
-        file=dump.file,
-        path_in_claim=dump.path,
-        sha256=dump.sha256 or "",
-        size=dump.bytes or 0,
-        versions=dump.versions or {},
-        format=dump.format,
-        compression=dump.compression,
-        position=dump.position,
-        server=dump.server,
-        notes=dump.notes,
-        uid=dump.uid or 0,
-        gid=dump.gid or 0,
-    )

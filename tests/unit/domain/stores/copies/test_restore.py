@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from backstay.api.backup import BackupStatus
-from backstay.api.restore import DirectoryRestore, NewClaim
+from backstay.api.restore import ClaimDestination, ClaimRestore, DirectoryRestore, NewClaim
 from backstay.api.restore_status import RestoreTarget
 from backstay.domain.errors import UserError
 from backstay.domain.jobs import JobSeen
@@ -17,7 +17,11 @@ from backstay.domain.restore.wishes import Wish
 from backstay.domain.stores.copies.restore import choose_copy, fill_of
 
 ONLY = Wish(RestoreTarget.DIRECTORY, None, directory=DirectoryRestore(path="/srv/x"))
-CLAIM = Wish(RestoreTarget.NEW_CLAIM, "data", new_claim=NewClaim(name="new"))
+CLAIM = Wish(
+    RestoreTarget.NEW_CLAIM,
+    "data",
+    claim=ClaimRestore(claim="data", to=ClaimDestination(new_claim=NewClaim(name="new"))),
+)
 
 
 def named(source: str) -> Wish:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from backstay.api.rolling import Rolling
+from backstay.domain.jobs import DumpWish, Step
 from backstay.domain.retention.points import Rules
 from backstay.domain.stores.copies.dates import Expected
 from backstay.domain.stores.copies.locations import Opened, Site
@@ -29,14 +30,6 @@ _UNITS: Final = {"k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12} | {
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One command of the agent and its JSON document."""
-
-    verb: str
-    task: str
-
-
-@dataclass(frozen=True, slots=True)
 class Change:
     """One point to be changed, if it still is of this version. None removes a key."""
 
@@ -44,16 +37,6 @@ class Change:
     version: str
     labels: Mapping[str, str | None] = field(default_factory=dict)
     annotations: Mapping[str, str | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class DumpWish:
-    """A dump that a copy must have as it was taken."""
-
-    name: str
-    path: str
-    """Below the source that is copied."""
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Final
 from backstay.api.rolling import PlannedCopy, Rolling
 from backstay.domain import objects
 from backstay.domain.errors import UserError
+from backstay.domain.jobs import Mount
 from backstay.domain.objects import Obj, dig
 from backstay.domain.sources.allowed_paths import (
     below,
@@ -30,18 +31,6 @@ DESTINATION: Final = "/destination"
 TARGET: Final = "/target"
 _SOURCE_FIELD: Final = "spec.source.hostPath"
 _DESTINATION_FIELD: Final = "spec.rolling.destination"
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """A directory that the agent sees: of the node, or a claim or a directory in one."""
-
-    name: str
-    at: str
-    read_only: bool = False
-    host_path: str | None = None
-    claim: str | None = None
-    sub_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

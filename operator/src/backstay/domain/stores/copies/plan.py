@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from backstay.api.backup import BackupStatus
+from backstay.api.plan import RunPlan
+from backstay.api.rolling import Rolling
 from backstay.api.store import ROLLING
 from backstay.domain.retention.findings import Looked
-from backstay.domain.run.values import Action, Decision, Seen
-from backstay.domain.stores.copies import take, upkeep
+from backstay.domain.run.values import StoreAction
+from backstay.domain.stores.copies import upkeep
+from backstay.domain.stores.copies.actions import CancelCopy, StartCopy
 from backstay.domain.stores.copies.conditions import CONDITIONS
 from backstay.domain.stores.copies.seen import concerns, seen_of
+from backstay.domain.stores.made_by_jobs import MadeByJobs
 from backstay.domain.upkeep import Seen as PassSeen
 
 
-class CopyPlan:
+class CopyPlan(MadeByJobs):
     """What a run and a retention pass do for rolling copies."""
 
     name = ROLLING
-    instant = False
     conditions = CONDITIONS
 
-    def begin(self, _: Seen, status: BackupStatus, /) -> BackupStatus:
-        """Write down each copy whose dumps and hooks have passed."""
-        return take.begin(status)
+    def settings(self, plan: RunPlan) -> Rolling | None:
+        """Return how the copies of a plan are made."""
+        return plan.rolling.settings if plan.rolling else None
 
-    def judge(self, status: BackupStatus) -> BackupStatus:
-        """Leave all as it is: copies are begun when the hooks are over."""
-        return status
+    def start(self, source: str) -> StoreAction:
+        """Return what makes the copy of a series."""
+        return StartCopy(source)
 
-    def follow(self, seen: Seen) -> Decision:
-        """Take the copy of now a step further: one Job after the other."""
-        return take.follow(seen)
-
-    def give_up(self, status: BackupStatus, why: str) -> BackupStatus:
-        """Fail the copy of now; the next one is tried."""
-        return take.give_up(status, why)
-
-    def deadlines(self, status: BackupStatus) -> tuple[datetime, ...]:
-        """Return when the copy of now is given up: not started, or not ended."""
-        return take.copy_deadlines(status)
-
-    def clean_up(self, _: BackupStatus, /) -> tuple[Action, ...]:
-        """Nothing: the agent leaves nothing of a copy that failed, and temporary claims are removed
-        by the pass over what is left (reconcile/leftovers.py).
-        """
-        return ()
+    def cancel(self, source: str) -> StoreAction:
+        """Return what ends the copy of a series."""
+        return CancelCopy(source)
 
     def look(self, seen: PassSeen) -> Looked | None:
         """Judge each copy. What is to be done with them is done by Jobs (reconcile/copies.py)."""
@@ -53,3 +39,7 @@ class CopyPlan:
             return None
         mine = seen_of(seen)
         return Looked(upkeep.look(mine).findings, mine.rules)
+
+
+COPIES = CopyPlan()
+"""It remembers nothing: there is no need for a second one."""

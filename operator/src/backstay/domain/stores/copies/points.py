@@ -81,6 +81,10 @@ class Series:
         digest = hashlib.sha256(self.key.encode("utf-8", "surrogateescape")).hexdigest()[:10]
         return f"{self.namespace}/{self.policy}/{shorten(self.holder, _HOLDER_LIMIT)}-{digest}"
 
+    def tree(self, name: str) -> str:
+        """Given a tree that a point names, return where its files lie below the destination."""
+        return f"{self.folder}/trees/{name}/data"
+
 
 @dataclass(frozen=True, slots=True)
 class RollingPoint:

@@ -117,6 +117,8 @@ def copying(namespace: str, policy: str, runs: Sequence[Run]) -> dict[str, str]:
         for run in runs
         if run.status.phase is BackupPhase.COPYING and run.status.plan and run.status.plan.rolling
         for copy in run.status.plan.rolling.copies
+        # One that is made is waited for by others, maybe: its upload reads it.
+        if (copy.series, ROLLING) not in {p.key for p in run.status.points if not p.pending}
     }
 
 

@@ -49,6 +49,7 @@ def point_of(snapshot: Obj, zone: tzinfo = UTC) -> Point:
         in_use=notes.get(labels.IN_USE),
         deleting=bool(dig(snapshot, "metadata", "deletionTimestamp")),
         sizes=seen.sizes,
+        forms=seen.forms,
         good_since=_good_since(snapshot, notes),
         real=labels.ADOPTED not in notes and labels.RESTORE_REQUEST not in notes,
         origin=seen.origin,

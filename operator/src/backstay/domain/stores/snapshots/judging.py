@@ -1,8 +1,7 @@
 """What a retention pass makes of each snapshot: the points of a policy in, one verdict each out.
 
-Invariants: a claim is judged by itself, and each of its incarnations by itself; whatever takes
-hold of a series only ever takes marks and sweeps away; a point counts only as what was seen of it
-at this look. The pass acts on it, and `kubectl backstay retention` shows it.
+Invariant: a point counts only as what was seen of it at this look. The pass acts on the verdicts
+(`retention.claims`), and `kubectl backstay retention` shows them.
 """
 
 from __future__ import annotations
@@ -15,14 +14,9 @@ from backstay.api.common import Condition
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.retention import replaced
-from backstay.domain.retention.brakes import Brake, Held, hold_back
-from backstay.domain.retention.future import Ahead, ahead
-from backstay.domain.retention.judge import judge
+from backstay.domain.retention.brakes import Brake
+from backstay.domain.retention.claims import Basis, Stopped, joined, judge_claim
 from backstay.domain.retention.points import Point, Rules, Verdict
-from backstay.domain.retention.reasons import Reason
-from backstay.domain.retention.replaced import Replaced
-from backstay.domain.retention.shrinkage import Shrunk, shrunk
 from backstay.domain.stores.snapshots.carriers import point_of
 from backstay.domain.stores.snapshots.content import content_of
 
@@ -64,20 +58,6 @@ class Seen:
     """Snapshots that finished Backups name, found by their name: without our label."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """The series of a policy in which a brake takes hold."""
-
-    held: Sequence[Held] = ()
-    """Nothing is marked for now."""
-    shrunk: Sequence[Shrunk] = ()
-    """Nothing is marked or swept."""
-    ahead: Sequence[Ahead] = ()
-    """Nothing is marked or swept."""
-    replaced: Sequence[Replaced] = ()
-    """Nothing of the sources before the one of now is marked or swept."""
-
-
 def judged(seen: Seen) -> tuple[list[tuple[Obj, Verdict]], Stopped]:
     """Given what was read, return each snapshot with its verdict, series by series, and the
     series that a brake stops. The pass acts on it and `kubectl backstay retention` shows it.
@@ -88,58 +68,12 @@ def judged(seen: Seen) -> tuple[list[tuple[Obj, Verdict]], Stopped]:
         by_claim.setdefault((point.namespace, point.claim), []).append((snapshot, point))
     found: list[tuple[Obj, Verdict]] = []
     stops: list[Stopped] = []
+    basis = Basis(seen.now, seen.rules, seen.clock, seen.released, seen.accepted, seen.same)
     for pairs in by_claim.values():
-        verdicts, stopped = _judge_claim([point for _, point in pairs], seen)
+        verdicts, stopped = judge_claim([point for _, point in pairs], basis)
         found += [(snapshot, verdicts[point.uid]) for snapshot, point in pairs]
         stops.append(stopped)
-    return found, Stopped(
-        [h for s in stops for h in s.held],
-        [h for s in stops for h in s.shrunk],
-        [h for s in stops for h in s.ahead],
-        [h for s in stops for h in s.replaced],
-    )
-
-
-def _judge_claim(points: Sequence[Point], seen: Seen) -> tuple[dict[str, Verdict], Stopped]:
-    """The verdicts on all points of one claim by their uids, and what stops any of them."""
-    parts = replaced.split(points, seen.same.get(points[0].claim, ()))
-    # Of the whole claim, before it is split: the time that is wrong may have split it wrongly.
-    early = ahead(points, seen.now)
-    verdicts: dict[str, Verdict] = {}
-    held: list[Held] = []
-    small: list[Shrunk] = []
-    for part in parts:
-        # The policy's rules are for the source of now: its points must not push out older ones.
-        rules = seen.rules if part is parts[-1] else None
-        judged, stopped, frozen = _judge(part, rules, early, seen)
-        if any(v.sweep and v.point.deleting for v in judged):
-            # By a hand, maybe: its disk is due only if it were so with nothing being deleted.
-            there, *_ = _judge([replace(p, deleting=False) for p in part], rules, early, seen)
-            judged = [
-                replace(v, sweep=v.sweep and (t.sweep or not v.point.deleting))
-                for v, t in zip(judged, there, strict=True)
-            ]
-        held += [stopped] if stopped else []
-        small += [frozen] if frozen else []
-        verdicts |= {v.point.uid: v for v in judged}
-    other = replaced.replaced(parts)
-    return verdicts, Stopped(held, small, [early] if early else [], [other] if other else [])
-
-
-def _judge(
-    points: Sequence[Point], rules: Rules | None, early: Ahead | None, seen: Seen
-) -> tuple[list[Verdict], Held | None, Shrunk | None]:
-    """The verdicts on one incarnation of a claim, and what takes hold of it."""
-    why = Reason.CLAIM_REPLACED if seen.rules is not None else Reason.POLICY_GONE
-    verdicts = judge(points, rules, seen.now, frozen=why)
-    small = shrunk(points, seen.accepted)
-    verdicts, stopped = hold_back(
-        verdicts,
-        clock=seen.clock,
-        frozen=[found.freezes for found in (early, small) if found is not None],
-        released=seen.released,
-    )
-    return verdicts, stopped, small
+    return found, joined(stops)
 
 
 def _as_it_counts(snapshot: Obj, seen: Seen) -> Point:

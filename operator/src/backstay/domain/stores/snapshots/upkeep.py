@@ -17,10 +17,13 @@ from typing import Final
 
 from backstay.api.backup import BackupStatus
 from backstay.api.point import PointStatus
+from backstay.api.store import SNAPSHOT
 from backstay.domain import labels, objects
 from backstay.domain.labels import Result
 from backstay.domain.objects import Obj, dig
+from backstay.domain.records import losses
 from backstay.domain.retention import brakes, future, missing, replaced, shrinkage
+from backstay.domain.retention.claims import Stopped
 from backstay.domain.retention.expiry import until
 from backstay.domain.retention.findings import Finding, Findings, place_of
 from backstay.domain.retention.points import Point, Verdict
@@ -28,7 +31,7 @@ from backstay.domain.stores.snapshots import vanished
 from backstay.domain.stores.snapshots.carriers import point_of
 from backstay.domain.stores.snapshots.content import Patch, carrier, content_of, difference, mirror
 from backstay.domain.stores.snapshots.deletion import Action, Step, plan_sweep
-from backstay.domain.stores.snapshots.judging import Seen, Stopped, judged
+from backstay.domain.stores.snapshots.judging import Seen, judged
 from backstay.domain.times import parse_time
 
 __all__ = ["Seen", "Stopped", "judged"]
@@ -114,7 +117,7 @@ def look(seen: Seen) -> Looked:
         points,
         frozenset(uid for uid in alive if uid),
         {run.uid: _changed(run.status, status) for run, status in noted},
-        frozenset(vanished.unsettled(noted)),
+        frozenset(losses.unsettled(noted, SNAPSHOT)),
     )
     return Looked(items, stopped, findings, _wait(seen))
 
@@ -142,7 +145,7 @@ def _noted(
     for (snapshot, verdict), item in zip(found, items, strict=True):
         sweeps = item.sweep is not None and item.sweep.step is not Step.FROZEN
         sights[item.point.name] = vanished.Sight(snapshot, due=verdict.sweep, sweeps=sweeps)
-    accepted = vanished.accepted(seen.finished, seen.released)
+    accepted = losses.accepted(seen.finished, SNAPSHOT, seen.released)
     artifacts = vanished.Artifacts(seen.now, sights, seen.contents, accepted)
     return [vanished.noted(run, artifacts) for run in seen.finished]
 
@@ -197,7 +200,7 @@ def _conditions(seen: Seen, stopped: Stopped) -> Sequence[Finding]:
     )
     other = replaced.report(stopped.replaced, seen.policy)
     small = shrinkage.report(stopped.shrunk, seen.accepted, *place)
-    lost = missing.missing_points(vanished.held(seen.finished), *place)
+    lost = missing.missing_points(losses.held(seen.finished, SNAPSHOT), *place)
     return (
         Finding(brakes.CONDITION, held, brakes.NOT_HELD),
         Finding(shrinkage.CONDITION, small, shrinkage.NOT_SHRUNK),

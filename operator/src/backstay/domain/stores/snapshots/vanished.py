@@ -11,27 +11,23 @@ Invariants:
   and has no date, or is held, says that its snapshot was not due. One that stayed and was due may
   be what a sweep left that died in between: it is an orphan (`orphans`), and no loss.
 - A point that is there is there: whatever its record said before, it says nothing then.
-- What is reported is what the records say, not what a pass sees: a pass that lost a race reports
-  nothing.
-- `Missing` ends only with the point's return or a person's word. A plan that a person accepts keeps
-  its hash until all of it is accepted, however often the process dies on the way.
+- What is reported, and when it ends, is `records.losses`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from backstay.api.backup import BackupStatus, Trigger
-from backstay.api.common import changed, format_time
-from backstay.api.point import HANDLE_MAX, PointGone, PointResult, PointStatus, SnapshotStatus
+from backstay.api.common import changed
+from backstay.api.point import HANDLE_MAX, PointGone, PointStatus, SnapshotStatus
 from backstay.api.store import SNAPSHOT
 from backstay.domain import labels, objects
 from backstay.domain.objects import Obj, dig
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.retention.brakes import Held
-from backstay.domain.retention.missing import missing_plan
+from backstay.domain.records.losses import is_watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,89 +64,8 @@ def noted(run: Run, found: Artifacts) -> BackupStatus:
     return changed(run.status, points=entries)
 
 
-def is_watched(entry: PointStatus) -> bool:
-    """Given a point as a Backup shows it, return whether its loss would be one: it was good, and
-    is a snapshot. Rolling copies are listed by their own pass.
-    """
-    return entry.result is PointResult.GOOD and entry.store == SNAPSHOT and bool(entry.ref)
-
-
-def missing(runs: Iterable[Run]) -> dict[str, list[PointStatus]]:
-    """Given finished Backups, return the points that are missing, as they say, by claim."""
-    found: dict[str, list[PointStatus]] = {}
-    for run in runs:
-        for entry in run.status.points:
-            if entry.gone is PointGone.MISSING:
-                found.setdefault(entry.source, []).append(entry)
-    for entries in found.values():
-        entries.sort(key=lambda entry: entry.ref or "")
-    return found
-
-
-def held(runs: Sequence[Run]) -> list[tuple[Held, str]]:
-    """Given finished Backups, return by claim what is missing as they say and the plan that accepts
-    it, with the first one and why it is missing.
-    """
-    found = missing(runs)
-    plans = _plans(runs) if found else {}
-    return [
-        (
-            Held(claim, marks=len(entries), size=len(entries), plan=plans[claim]),
-            f"{entries[0].ref}: {entries[0].message}",
-        )
-        for claim, entries in sorted(found.items())
-    ]
-
-
-def accepted(runs: Sequence[Run], released: Collection[str]) -> frozenset[tuple[str, str]]:
-    """Given finished Backups and the plans that a person released, return claim and snapshot of
-    the points that he takes for gone.
-    """
-    if not released:
-        return frozenset()
-    plans = _plans(runs)
-    return frozenset(
-        (claim, entry.ref or "")
-        for claim, entries in missing(runs).items()
-        for entry in entries
-        if plans[claim] in released
-    )
-
-
-def unsettled(statuses: Iterable[tuple[Run, BackupStatus]]) -> set[str]:
-    """Given finished Backups with the status that each is to show, return the uids of those with a
-    good point that is neither swept nor accepted. As long as any is still being accepted, none is:
-    the hash of the plan must stay.
-    """
-    kept, accepted, accepting = set[str](), set[str](), False
-    for run, status in statuses:
-        for before, entry in zip(run.status.points, status.points, strict=True):
-            if not is_watched(entry):
-                continue
-            if entry.gone is PointGone.ACCEPTED:
-                accepted.add(run.uid)
-                accepting = accepting or before.gone is not PointGone.ACCEPTED
-            elif entry.gone is not PointGone.SWEPT:
-                kept.add(run.uid)
-    return kept | accepted if accepting else kept
-
-
-def _plans(runs: Iterable[Run]) -> dict[str, str]:
-    """The hash of what is missing, by claim. What was accepted counts on, so that the hash stays
-    while the plan is carried out; the time distinguishes one loss from a later one of the same
-    points.
-    """
-    names: dict[str, list[str]] = {}
-    for run in runs:
-        for entry in run.status.points:
-            if entry.gone in (PointGone.MISSING, PointGone.ACCEPTED):
-                since = format_time(entry.gone_at) if entry.gone_at else ""
-                names.setdefault(entry.source, []).append(f"{entry.ref}@{since}")
-    return {claim: missing_plan(found) for claim, found in names.items()}
-
-
 def _noted(run: Run, entry: PointStatus, found: Artifacts) -> PointStatus:
-    if not is_watched(entry):
+    if not is_watched(entry, SNAPSHOT):
         return entry
     sight = found.sights.get(entry.ref or "")
     if sight is None:

@@ -1,0 +1,1 @@
+"""restic, and what is done around it so that its word alone never counts."""

@@ -1,0 +1,1 @@
+"""Points in a restic repository: the third store."""

@@ -1,0 +1,1 @@
+"""Make points in a repository, by Jobs of the agent and restic."""
