@@ -126,11 +126,15 @@ class RunPlan(Model):
         max_length=POINTS_MAX,
     )
 
+    def point(self, key: tuple[str, str]) -> PlannedPoint | None:
+        """Given a source and a store, return the point that is made of them, if there is one."""
+        return next((p for p in self.points if p.key == key), None)
+
     def origin(self, key: tuple[str, str]) -> tuple[str, str] | None:
         """Given a point (source and store), return the one that it is made of, None if it is made
         of the source.
         """
-        mine = next((p for p in self.points if p.key == key), None)
+        mine = self.point(key)
         if mine is None or mine.made_of is None:
             return None
         of = [p for p in self.points if (p.claim, p.store) == (mine.claim, mine.made_of)]

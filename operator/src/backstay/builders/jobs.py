@@ -45,6 +45,25 @@ def pinned(node: str | None) -> Obj:
     }
 
 
+def job_spec(
+    template: Obj, *, deadline: timedelta, tries: int = TRIES, kept: timedelta = KEPT
+) -> Obj:
+    """Given the template of its Pods, its deadline from its start over all of them, how many more
+    follow one that failed, and how long it stays when it has finished, return a Job's spec.
+    """
+    return {
+        "backoffLimit": tries,
+        "completions": 1,
+        "parallelism": 1,
+        # A second Pod beside one that is still ending would find locked what that one works on.
+        "podReplacementPolicy": "Failed",
+        "podFailurePolicy": {"rules": [NOT_AGAIN, NOT_COUNTED]},
+        "activeDeadlineSeconds": int(deadline.total_seconds()),
+        "ttlSecondsAfterFinished": int(kept.total_seconds()),
+        "template": template,
+    }
+
+
 def mounted(mount: Mount) -> Obj:
     """Given a directory, return the entry of a container's volumeMounts."""
     found: Obj = {"name": mount.name, "mountPath": mount.at}

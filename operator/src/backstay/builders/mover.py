@@ -18,8 +18,7 @@ from backstay.api.repository import Access, RepositorySpec
 from backstay.builders.jobs import (
     CONTAINER,
     KEPT,
-    NOT_AGAIN,
-    NOT_COUNTED,
+    job_spec,
     mounted,
     pinned,
     reference,
@@ -83,16 +82,12 @@ def mover_job(
     pod = _pod(mover, naming.mover_host(mover.uid, name), container, mounts)
     return {
         "metadata": {"name": name, "namespace": namespace, **metadata, **owners},
-        "spec": {
-            "backoffLimit": tries,
-            "completions": 1,
-            "parallelism": 1,
-            "podReplacementPolicy": "Failed",
-            "podFailurePolicy": {"rules": [NOT_AGAIN, NOT_COUNTED]},
-            "activeDeadlineSeconds": int(deadline.total_seconds()),
-            "ttlSecondsAfterFinished": int(kept.total_seconds()),
-            "template": _template(mover, metadata, pod | _placed(mover, node)),
-        },
+        "spec": job_spec(
+            _template(mover, metadata, pod | _placed(mover, node)),
+            deadline=deadline,
+            tries=tries,
+            kept=kept,
+        ),
     }
 
 

@@ -12,10 +12,8 @@ from typing import Final
 
 from backstay.builders.jobs import (
     CONTAINER,
-    KEPT,
-    NOT_AGAIN,
-    NOT_COUNTED,
     TRIES,
+    job_spec,
     mounted,
     pinned,
     volume,
@@ -63,17 +61,11 @@ def agent_job(
     metadata = {"labels": dict(labels), "annotations": dict(annotations)}
     return {
         "metadata": {"name": name, "namespace": namespace, **metadata},
-        "spec": {
-            "backoffLimit": tries,
-            "completions": 1,
-            "parallelism": 1,
-            # A second Pod beside one that is still ending would find the destination locked.
-            "podReplacementPolicy": "Failed",
-            "podFailurePolicy": {"rules": [NOT_AGAIN, NOT_COUNTED]},
-            "activeDeadlineSeconds": int(deadline.total_seconds()),
-            "ttlSecondsAfterFinished": int(KEPT.total_seconds()),
-            "template": {"metadata": metadata, "spec": _pod(node, containers, mounts)},
-        },
+        "spec": job_spec(
+            {"metadata": metadata, "spec": _pod(node, containers, mounts)},
+            deadline=deadline,
+            tries=tries,
+        ),
     }
 
 

@@ -60,17 +60,7 @@ def of_pass(seen: Seen) -> list[Preview]:
 def of_copies(seen: CopiesSeen) -> list[Preview]:
     """Given what a pass over rolling copies rests on, return what it would do, line by copy."""
     return [
-        Preview(
-            namespace=kept.series.namespace,
-            name=verdict.point.name,
-            claim=shown.entry.source,
-            taken=verdict.point.taken,
-            tiers=tiers_of(verdict.after),
-            set_labels=verdict.set_labels,
-            remove_labels=verdict.remove_labels,
-            delete=verdict.sweep,
-            reasons=verdict.reasons,
-        )
+        _of_point(kept.series.namespace, shown.entry.source, verdict)
         for kept in seen.kept
         for shown, verdict in zip(kept.shown, upkeep.judged(seen, kept)[0], strict=True)
     ]
@@ -79,20 +69,25 @@ def of_copies(seen: CopiesSeen) -> list[Preview]:
 def of_stored(seen: StoredSeen) -> list[Preview]:
     """Given what a pass over points in repositories rests on, return what it would do with each."""
     return [
-        Preview(
-            namespace=verdict.point.namespace,
-            name=verdict.point.name,
-            claim=shown.entry.source,
-            taken=verdict.point.taken,
-            tiers=tiers_of(verdict.after),
-            set_labels=verdict.set_labels,
-            remove_labels=verdict.remove_labels,
-            delete=verdict.sweep,
-            reasons=verdict.reasons,
-        )
+        _of_point(verdict.point.namespace, shown.entry.source, verdict)
         for one in stored_upkeep.judged(seen)
         for shown, verdict in zip(one.kept.shown, one.verdicts, strict=True)
     ]
+
+
+def _of_point(namespace: str, source: str, verdict: Verdict) -> Preview:
+    """What happens to a point that a Backup shows."""
+    return Preview(
+        namespace=namespace,
+        name=verdict.point.name,
+        claim=source,
+        taken=verdict.point.taken,
+        tiers=tiers_of(verdict.after),
+        set_labels=verdict.set_labels,
+        remove_labels=verdict.remove_labels,
+        delete=verdict.sweep,
+        reasons=verdict.reasons,
+    )
 
 
 def of_unwatched(

@@ -8,7 +8,6 @@ repository is not asked for its content: that would be all of a dump over the li
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,8 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from backstay.agent.fs.copy_file import open_file
-from backstay.agent.fs.paths import NOT_THERE, open_beneath, printable
+from backstay.agent.fs.beneath import open_file_beneath
+from backstay.agent.fs.copy_file import hash_file
+from backstay.agent.fs.paths import NOT_THERE, printable
 from backstay.agent.restic.engine import NO_LOCK, Restic
 from backstay.agent.restic.said import json_objects
 from backstay.agent.tasks import ExpectedDump
@@ -25,7 +25,6 @@ from backstay.domain.stores.repository.failures import RepositoryError
 from backstay.domain.stores.repository.reasons import Reason
 from backstay.domain.times import parse_time
 
-_BLOCK: Final = 1 << 20
 _SECONDS: Final = 900.0
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
@@ -83,27 +82,20 @@ def check_dumps(
         if node is None:
             raise _changed(dump, "is not in the snapshot: an exclude may leave it out")
         with _opened(source, dump) as fd:
-            digest = hashlib.sha256()
-            while block := os.read(fd, _BLOCK):
-                digest.update(block)
+            digest, _ = hash_file(fd)
             # After it was read: until then it could still change.
             after = Stamp.of(os.fstat(fd))
         if before != after or not before.fits(node):
             raise _changed(dump, "was replaced while it was stored")
-        if digest.hexdigest() != dump.sha256:
+        if digest.hex() != dump.sha256:
             raise _changed(dump, "was replaced before it was stored: its sha256 is another")
 
 
 @contextmanager
 def _opened(source: int, dump: ExpectedDump) -> Iterator[int]:
     """Yield the file of a dump, open. Never through a symlink: restic stores those as such."""
-    folder, name = os.path.split(os.fsencode(dump.path))
     try:
-        directory = open_beneath(source, folder)
-        try:
-            fd = open_file(name, directory)
-        finally:
-            os.close(directory)
+        fd = open_file_beneath(source, os.fsencode(dump.path))
     except PermissionError as error:
         raise RepositoryError(
             Reason.SOURCE_UNREADABLE,

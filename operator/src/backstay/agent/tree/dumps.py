@@ -6,18 +6,15 @@ have replaced it meanwhile, and of a copy only what is in it can be restored.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
-from backstay.agent.fs.copy_file import open_file
-from backstay.agent.fs.paths import DIRECTORY, VANISHED, open_beneath, printable
+from backstay.agent.fs.beneath import open_file_beneath
+from backstay.agent.fs.copy_file import hash_file
+from backstay.agent.fs.paths import DIRECTORY, VANISHED, printable
 from backstay.agent.tasks import ExpectedDump
 from backstay.domain.errors import UserError
-
-_BLOCK: Final = 1 << 20
 
 
 def check_dumps(data: Path, dumps: Iterable[ExpectedDump]) -> None:
@@ -41,14 +38,9 @@ def check_dumps(data: Path, dumps: Iterable[ExpectedDump]) -> None:
 
 def _digest(top: int, dump: ExpectedDump) -> str:
     """The sha256 of a dump's file, in hex."""
-    folder, name = os.path.split(os.fsencode(dump.path))
     try:
         # Never through a symlink: the tree has whatever ones the source has.
-        directory = open_beneath(top, folder)
-        try:
-            fd = open_file(name, directory)
-        finally:
-            os.close(directory)
+        fd = open_file_beneath(top, os.fsencode(dump.path))
     except OSError as error:
         if error.errno not in VANISHED:
             raise
@@ -57,13 +49,10 @@ def _digest(top: int, dump: ExpectedDump) -> str:
             f"dump {dump.name} is not in the copy: {_shown(dump)} was removed before it was "
             "copied, could not be read, or spec.rolling.exclude leaves it out",
         ) from error
-    digest = hashlib.sha256()
     try:
-        while block := os.read(fd, _BLOCK):
-            digest.update(block)
+        return hash_file(fd)[0].hex()
     finally:
         os.close(fd)
-    return digest.hexdigest()
 
 
 def _shown(dump: ExpectedDump) -> str:

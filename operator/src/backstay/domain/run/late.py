@@ -15,7 +15,7 @@ from backstay.api.backup import BackupPhase, BackupStatus
 from backstay.api.common import changed, format_time
 from backstay.api.point import PointResult, PointStatus
 from backstay.domain.records.lifecycle import Run
-from backstay.domain.run.status import origin_of, plan_of, short
+from backstay.domain.run.status import has_data, origin_of, plan_of, short
 
 FIRST_TRY: Final = timedelta(minutes=1)
 LONGEST_TRY: Final = timedelta(minutes=30)
@@ -36,7 +36,7 @@ def late_until(status: BackupStatus, source: str, store: str) -> datetime | None
     """Given a status and one of its points, return until when it may come late; None: the run
     waits for it.
     """
-    mine = next((p for p in plan_of(status).points if p.key == (source, store)), None)
+    mine = plan_of(status).point((source, store))
     if mine is None or mine.late_after is None or status.started_at is None:
         return None
     return status.started_at + mine.late_after
@@ -92,7 +92,7 @@ def turn(run: Run, entry: PointStatus, runs: Sequence[Run]) -> Turn:
         if point.pending and point.requested_at is not None and not other.status.phase.final:
             return Turn(behind=f"the upload of Backup {other.name} is under way")
     for other, point in newer:
-        if point.pending and not other.status.phase.final and _has_data(other.status, point):
+        if point.pending and not other.status.phase.final and has_data(other.status, point):
             return Turn(behind=f"Backup {other.name} is newer and goes first")
     return Turn()
 
@@ -101,11 +101,6 @@ def _taken(status: BackupStatus, entry: PointStatus) -> datetime | None:
     """Of what moment the data of a point is, whether it is made yet or not."""
     origin = origin_of(status, *entry.key)
     return entry.taken_at or (origin.taken_at if origin is not None else None)
-
-
-def _has_data(status: BackupStatus, entry: PointStatus) -> bool:
-    origin = origin_of(status, *entry.key)
-    return origin is not None and origin.result is PointResult.GOOD
 
 
 def _is_after(moment: datetime | None, other: datetime) -> bool:

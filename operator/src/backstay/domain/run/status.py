@@ -100,7 +100,7 @@ def points_left(status: BackupStatus) -> tuple[tuple[str, str], ...]:
 
 def is_made_of_another(status: BackupStatus, source: str, store: str) -> bool:
     """Given a status and one of its points, return whether it is made of one of another store."""
-    mine = next((p for p in plan_of(status).points if p.key == (source, store)), None)
+    mine = plan_of(status).point((source, store))
     return mine is not None and mine.made_of is not None
 
 
@@ -125,9 +125,18 @@ def _is_good(point: PointStatus | None) -> bool:
     return point is not None and point.result is PointResult.GOOD
 
 
+def has_data(status: BackupStatus, entry: PointStatus) -> bool:
+    """Given a run and a point of it, return whether what that is made of is there."""
+    origin = origin_of(status, *entry.key)
+    if origin is None:
+        return not is_made_of_another(status, *entry.key)
+    return _is_good(origin)
+
+
 def claim_of(plan: RunPlan, source: str, store: str) -> str | None:
     """Given a plan and one of its points, return the claim that has the data; None: a node has."""
-    return next((p.claim for p in plan.points if p.key == (source, store)), None)
+    mine = plan.point((source, store))
+    return mine.claim if mine is not None else None
 
 
 def sources_able(status: BackupStatus, store: str) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ from backstay.domain.run.deadlines import attempt_deadline
 from backstay.domain.run.late import LONGEST_TRY, late_until, to_retry
 from backstay.domain.run.status import (
     colon,
-    is_made_of_another,
+    has_data,
     origin_of,
     pending,
     plan_of,
@@ -234,14 +234,6 @@ class MadeByJobs(ABC):
             entry, job=look.job.name or None, progress=progress, message=short(words) or None
         )
         return Decision(with_point(seen.status, waits), start, POLL)
-
-
-def has_data(status: BackupStatus, entry: PointStatus) -> bool:
-    """Given a run and a point of it, return whether what that is made of is there."""
-    origin = origin_of(status, *entry.key)
-    if origin is None:
-        return not is_made_of_another(status, *entry.key)
-    return origin.result is PointResult.GOOD
 
 
 def _behind(entry: PointStatus, origin: PointStatus) -> PointStatus:

@@ -18,8 +18,7 @@ from backstay.domain.errors import DataError, UserError
 from backstay.domain.jobs import JobSeen
 from backstay.domain.records.lifecycle import Run
 from backstay.domain.run.late import late_until, turn
-from backstay.domain.run.status import plan_of
-from backstay.domain.stores.made_by_jobs import has_data
+from backstay.domain.run.status import has_data, plan_of
 from backstay.domain.stores.making import Making
 from backstay.domain.stores.progress import is_due, progress_in
 from backstay.domain.stores.repository import tasks
