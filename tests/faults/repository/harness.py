@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -137,9 +138,19 @@ class Depot:
         return done.stdout
 
     def snapshots(self) -> list[dict[str, Any]]:
-        """Return the snapshots as restic itself lists them, by id: it has no order in a second."""
+        """Return the snapshots as restic itself lists them, the oldest first.
+
+        restic's own order is none within a second, in which a test takes several.
+        """
         found: list[dict[str, Any]] = json.loads(self.run("snapshots", "--json", "--no-lock"))
-        return sorted(found, key=lambda one: str(one["id"]))
+        return sorted(found, key=lambda one: (_taken(one), str(one["id"])))
+
+
+def _taken(snapshot: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the snapshot's second and its nanoseconds, whose ending zeros restic drops."""
+    parts = re.match(r"([^.]{19})\.?(\d*)", str(snapshot["time"]))
+    assert parts, snapshot
+    return parts[1], f"{parts[2]:0<9}"
 
 
 def finished(process: subprocess.Popen[str]) -> Outcome:
