@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from hack.cluster.kit import s3
+
+from backstay.domain.times import parse_time
 
 ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = "correct-horse-battery"  # noqa: S105 - of repositories that are gone after the tests
@@ -143,14 +144,12 @@ class Depot:
         restic's own order is none within a second, in which a test takes several.
         """
         found: list[dict[str, Any]] = json.loads(self.run("snapshots", "--json", "--no-lock"))
-        return sorted(found, key=lambda one: (_taken(one), str(one["id"])))
+        return sorted(found, key=lambda one: (parse_time(str(one["time"])), str(one["id"])))
 
 
-def _taken(snapshot: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the snapshot's second and its nanoseconds, whose ending zeros restic drops."""
-    parts = re.match(r"([^.]{19})\.?(\d*)", str(snapshot["time"]))
-    assert parts, snapshot
-    return parts[1], f"{parts[2]:0<9}"
+def ids(depot: Depot) -> list[str]:
+    """Return the ids of a repository's snapshots, the oldest first."""
+    return [snapshot["id"] for snapshot in depot.snapshots()]
 
 
 def finished(process: subprocess.Popen[str]) -> Outcome:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hack.cluster.kit import s3
 from tests.faults.repository.conftest import Furnish
-from tests.faults.repository.harness import PASSWORD, Depot, Outcome, fill
+from tests.faults.repository.harness import PASSWORD, Depot, Outcome, fill, ids
 from tests.faults.repository.watched import calls, packs, watched
 
 UNKNOWN = "0" * 64
@@ -39,10 +39,6 @@ def snap(depot: Depot, *, large: bool = False) -> str:
     depot.run("backup", str(depot.source))
     (new,) = set(ids(depot)) - set(before)
     return new
-
-
-def ids(depot: Depot) -> list[str]:
-    return [snapshot["id"] for snapshot in depot.snapshots()]
 
 
 def said(outcome: Outcome) -> dict[str, bool]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.faults.repository.harness import PASSWORD, Depot, fill, finished
+from tests.faults.repository.harness import PASSWORD, Depot, fill, finished, ids
 from tests.faults.repository.watched import (
     calls,
     dies_at,
@@ -35,10 +35,6 @@ def local(tmp_path: Path, restic: Path) -> Depot:
     for _ in range(3):
         depot.run("backup", str(depot.source))
     return depot.known_as(opened.result["id"])
-
-
-def ids(depot: Depot) -> list[str]:
-    return [snapshot["id"] for snapshot in depot.snapshots()]
 
 
 def work(depot: Depot, **more: object) -> subprocess.Popen[str]:
